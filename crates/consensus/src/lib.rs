@@ -1,0 +1,1 @@
+//! Quarry's coordinator: openraft with a durable log, and the control plane.

@@ -1,0 +1,1 @@
+//! Quarry's message plane on ractor_cluster.

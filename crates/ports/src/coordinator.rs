@@ -1,0 +1,91 @@
+//! What a runner asks of the coordinator.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use quarry_types::{ClusterView, Epoch, NodeId, ShardId};
+use tokio::sync::watch;
+
+use crate::LeaseGuard;
+
+/// Why the coordinator did not do what it was asked.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum CoordinatorError {
+    /// No leader is reachable; try again.
+    #[error("no coordinator leader is reachable: {reason}")]
+    Unavailable {
+        /// What hindered it.
+        reason: String,
+    },
+    /// The applied state forbids it.
+    #[error("{reason}")]
+    Refused {
+        /// Why, and what to do.
+        reason: String,
+    },
+}
+
+/// What an operator asks of the coordinator.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Administration {
+    /// Move all shards away from the node; idempotent.
+    Drain(NodeId),
+    /// Let the node take shards again; idempotent.
+    Undrain(NodeId),
+}
+
+/// The Raft group as this node sees it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CoordinatorStatus {
+    /// The leader, where one is known.
+    pub leader: Option<NodeId>,
+    /// The Raft term.
+    pub term: u64,
+    /// The last log index applied on this node.
+    pub applied: u64,
+    /// The voters.
+    pub voters: Vec<NodeId>,
+    /// Whether this node heard of a working leader (as leader: had its quorum) within the last
+    /// lease time.
+    pub has_quorum: bool,
+}
+
+/// The coordinator as a runner sees it.
+#[async_trait]
+pub trait Coordinator: Send + Sync + 'static {
+    /// The applied state, newest last; `applied` only grows. A hint for routing; for ownership it
+    /// counts together with [`Coordinator::lease`].
+    fn view(&self) -> watch::Receiver<Arc<ClusterView>>;
+
+    /// This runner's lease. It is held only while [`Coordinator::view`] is at least as new as this
+    /// process's last join.
+    fn lease(&self) -> LeaseGuard;
+
+    /// Says that this runner has closed these shards: it commits nothing more in them under these
+    /// epochs. Repeating it changes nothing.
+    ///
+    /// # Errors
+    /// [`CoordinatorError`]; the caller repeats it while it is alive.
+    async fn release(&self, shards: Vec<(ShardId, Epoch)>) -> Result<(), CoordinatorError>;
+
+    /// Reports that the store refused to load a shard because it recorded a newer epoch.
+    ///
+    /// # Errors
+    /// [`CoordinatorError`]; the caller repeats it.
+    async fn fence_refused(&self, shard: ShardId, recorded: Epoch) -> Result<(), CoordinatorError>;
+
+    /// Asks for a change; returns when it is applied, with its log index.
+    ///
+    /// # Errors
+    /// [`CoordinatorError`].
+    async fn administer(&self, what: Administration) -> Result<u64, CoordinatorError>;
+
+    /// Ends this node's lease for good: its shards are given away at once.
+    ///
+    /// # Errors
+    /// [`CoordinatorError`]; the lease then ends by time.
+    async fn goodbye(&self) -> Result<(), CoordinatorError>;
+
+    /// The Raft group as this node sees it.
+    fn status(&self) -> CoordinatorStatus;
+}

@@ -1,0 +1,146 @@
+//! The machine beneath: clock, randomness, tasks. The one module that may touch them.
+
+use std::{fmt, future::Future, pin::Pin, sync::Arc, time::Duration};
+
+use quarry_types::{Monotonic, Timestamp};
+
+/// Tells the time.
+pub trait Clock: Send + Sync + 'static {
+    /// Time that never goes back and goes on during suspend.
+    fn monotonic(&self) -> Monotonic;
+    /// The wall clock; for showing, never for safety.
+    fn wall(&self) -> Timestamp;
+}
+
+/// Makes random numbers.
+pub trait Random: Send + Sync + 'static {
+    /// 64 random bits.
+    fn next_u64(&self) -> u64;
+}
+
+/// A started task. Dropping it lets the task run on.
+#[derive(Debug)]
+pub struct Task(tokio::task::JoinHandle<()>);
+
+impl Task {
+    /// Ends the task at its next await.
+    pub fn abort(&self) {
+        self.0.abort();
+    }
+
+    /// Whether the task has ended.
+    pub fn is_finished(&self) -> bool {
+        self.0.is_finished()
+    }
+
+    /// Waits until the task has ended; whether it ended by itself (neither aborted nor panicked).
+    pub async fn ended(self) -> bool {
+        self.0.await.is_ok()
+    }
+}
+
+/// Starts tasks.
+pub trait Spawn: Send + Sync + 'static {
+    /// Starts `future` as a task of its own; `name` is for people.
+    fn spawn_boxed(
+        &self,
+        name: &'static str,
+        future: Pin<Box<dyn Future<Output = ()> + Send>>,
+    ) -> Task;
+}
+
+/// The machine as the shells see it. Cheap to clone.
+#[derive(Clone)]
+pub struct Host {
+    /// The clock.
+    pub clock: Arc<dyn Clock>,
+    /// The source of randomness.
+    pub random: Arc<dyn Random>,
+    /// The starter of tasks.
+    pub spawn: Arc<dyn Spawn>,
+}
+
+impl Host {
+    /// The real machine: `CLOCK_BOOTTIME`, the kernel's random bytes, tokio's tasks.
+    pub fn system() -> Self {
+        Self {
+            clock: Arc::new(SystemClock),
+            random: Arc::new(SystemRandom),
+            spawn: Arc::new(TokioSpawn),
+        }
+    }
+
+    /// Starts `future` as a task of its own.
+    pub fn spawn(
+        &self,
+        name: &'static str,
+        future: impl Future<Output = ()> + Send + 'static,
+    ) -> Task {
+        self.spawn.spawn_boxed(name, Box::pin(future))
+    }
+
+    /// Monotonic time now.
+    pub fn now(&self) -> Monotonic {
+        self.clock.monotonic()
+    }
+
+    /// Sleeps until `instant` has come on this host's monotonic clock.
+    pub async fn sleep_until(&self, instant: Monotonic) {
+        loop {
+            let left = instant.since(self.now());
+            if left.is_zero() {
+                return;
+            }
+            tokio::time::sleep(left.max(Duration::from_millis(1))).await;
+        }
+    }
+}
+
+impl fmt::Debug for Host {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Host")
+    }
+}
+
+struct SystemClock;
+
+impl Clock for SystemClock {
+    fn monotonic(&self) -> Monotonic {
+        let time = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
+        let seconds = u64::try_from(time.tv_sec).unwrap_or(0);
+        let nanoseconds = u64::try_from(time.tv_nsec).unwrap_or(0);
+        Monotonic(seconds.saturating_mul(1_000_000_000).saturating_add(nanoseconds))
+    }
+
+    fn wall(&self) -> Timestamp {
+        let time = rustix::time::clock_gettime(rustix::time::ClockId::Realtime);
+        Timestamp(time.tv_sec.saturating_mul(1_000).saturating_add(time.tv_nsec / 1_000_000))
+    }
+}
+
+struct SystemRandom;
+
+impl Random for SystemRandom {
+    fn next_u64(&self) -> u64 {
+        #[expect(
+            clippy::expect_used,
+            reason = "a kernel without random bytes cannot run a cluster"
+        )]
+        getrandom::u64().expect("the kernel gives random bytes")
+    }
+}
+
+/// Starts tasks on the current tokio runtime; also what the simulator uses, on its own runtime.
+#[derive(Clone, Copy, Debug)]
+pub struct TokioSpawn;
+
+impl Spawn for TokioSpawn {
+    fn spawn_boxed(
+        &self,
+        _name: &'static str,
+        future: Pin<Box<dyn Future<Output = ()> + Send>>,
+    ) -> Task {
+        #[expect(clippy::disallowed_methods, reason = "this is the module that starts tasks")]
+        Task(tokio::spawn(future))
+    }
+}

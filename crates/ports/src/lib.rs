@@ -1,0 +1,26 @@
+//! The traits between Quarry's shells, the commit batch, the codec and the metric catalogue.
+//!
+//! A shell knows another shell only through a trait of this crate, so that each can be exchanged
+//! for an in-memory one: the simulator depends on it. The same contract suite runs over every
+//! adapter of a port.
+
+pub mod codec;
+mod coordinator;
+pub mod crash;
+pub mod host;
+mod lease;
+mod metrics;
+mod store;
+mod transport;
+
+pub use coordinator::{Administration, Coordinator, CoordinatorError, CoordinatorStatus};
+pub use host::{Clock, Host, Random, Spawn, Task};
+pub use lease::LeaseGuard;
+pub use metrics::Metrics;
+pub use store::{
+    Commit, CommitError, Committed, EntityFilter, EntityRecord, FenceError, FenceRequest, KeyQuery,
+    LoadedShard, MessageFilter, MessageRecord, MessageRow, MessageState, MessageStateKind,
+    OpenCursor, OpenMessage, OpenPage, OpenRow, OpenState, OutcomeRow, Page, Position, StateRow,
+    Store, StoreError, StoredState,
+};
+pub use transport::{Peer, Reply, RequestHandler, Transport, TransportError};

@@ -1,0 +1,99 @@
+//! The metric catalogue: every family of the program, in one place.
+
+use prometheus::{
+    Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, Opts, Registry,
+};
+
+/// Seconds from 100 µs to 13 s, doubling.
+fn latency_buckets() -> Vec<f64> {
+    (0..18).map(|power| 0.000_1 * f64::from(1_u32 << power)).collect()
+}
+
+macro_rules! catalogue {
+    ($($(#[$doc:meta])* $field:ident: $kind:ident = $name:literal, $help:literal $(, [$($label:literal),*])?;)*) => {
+        /// The families, registered in a registry of their own. Labels are bounded; never an id.
+        #[derive(Clone, Debug)]
+        pub struct Metrics {
+            /// What `/metrics` shows.
+            pub registry: Registry,
+            $($(#[$doc])* #[doc = $help] pub $field: $kind,)*
+        }
+
+        impl Metrics {
+            /// The names of all families, for tests that compare.
+            pub const NAMES: &'static [&'static str] = &[$($name),*];
+
+            /// Makes and registers all families.
+            ///
+            /// # Errors
+            /// Where two families have one name; a test makes sure that none have.
+            pub fn new() -> Result<Self, prometheus::Error> {
+                let registry = Registry::new();
+                $(let $field = make!($kind, $name, $help, [$($($label),*)?]);
+                registry.register(Box::new($field.clone()))?;)*
+                Ok(Self { registry, $($field),* })
+            }
+        }
+    };
+}
+
+macro_rules! make {
+    (IntCounter, $name:literal, $help:literal, []) => { IntCounter::with_opts(Opts::new($name, $help))? };
+    (IntGauge, $name:literal, $help:literal, []) => { IntGauge::with_opts(Opts::new($name, $help))? };
+    (Histogram, $name:literal, $help:literal, []) => {
+        Histogram::with_opts(HistogramOpts::new($name, $help).buckets(latency_buckets()))?
+    };
+    (IntCounterVec, $name:literal, $help:literal, [$($label:literal),+]) => {
+        IntCounterVec::new(Opts::new($name, $help), &[$($label),+])?
+    };
+    (HistogramVec, $name:literal, $help:literal, [$($label:literal),+]) => {
+        HistogramVec::new(HistogramOpts::new($name, $help).buckets(latency_buckets()), &[$($label),+])?
+    };
+}
+
+catalogue! {
+    messages: IntCounterVec = "quarry_messages_total", "Messages by how they ended.", ["entity_type", "outcome"];
+    handler_seconds: HistogramVec = "quarry_handler_seconds", "Time in handlers.", ["entity_type"];
+    queue_seconds: Histogram = "quarry_queue_seconds", "Time from admission to the start of the handler.";
+    commits: IntCounter = "quarry_commits_total", "Transactions of the store that are durable.";
+    commit_seconds: Histogram = "quarry_commit_seconds", "Time of one transaction of the store.";
+    commit_messages: IntCounter = "quarry_committed_messages_total", "Messages accepted by durable transactions.";
+    commit_refused: IntCounterVec = "quarry_commits_refused_total", "Commits refused, by reason: fence, lease_over, rejected, unavailable, undecided.", ["reason"];
+    dedupe_hits: IntCounter = "quarry_dedupe_hits_total", "Messages answered from the stored outcome or attached to a running one.";
+    retries: IntCounter = "quarry_retries_total", "Attempts that failed and will be tried again.";
+    quarantined: IntCounter = "quarry_quarantined_total", "Messages set aside after their last attempt.";
+    residents: IntGauge = "quarry_resident_entities", "Entities with a live actor on this node.";
+    activations: IntCounter = "quarry_activations_total", "Entities activated.";
+    passivations: IntCounter = "quarry_passivations_total", "Entities passivated.";
+    active_shards: IntGauge = "active_shards", "Shards that this node owns and serves.";
+    pending_messages: IntGauge = "pending_messages", "Messages admitted and not finished on this node.";
+    shards_unowned: IntGauge = "quarry_unowned_shards", "Shards without an owner, as this node knows.";
+    shard_takeovers: IntCounterVec = "quarry_shard_takeovers_total", "Shards taken over, by result.", ["outcome"];
+    handoff_seconds: Histogram = "quarry_handoff_seconds", "Time in which a shard admitted nothing because it was handed off.";
+    lease_seconds: IntGauge = "quarry_lease_left_milliseconds", "Time left of this node's lease.";
+    raft_term: IntGauge = "quarry_raft_term", "The coordinator's term, as this node knows.";
+    raft_applied: IntGauge = "quarry_raft_applied_index", "The last log index applied on this node.";
+    raft_leader_changes: IntCounter = "quarry_raft_leader_changes_total", "Changes of leader seen by this node.";
+    heartbeats: IntCounterVec = "quarry_heartbeats_total", "Lease heartbeats sent, by outcome.", ["outcome"];
+    mesh_frames: IntCounterVec = "quarry_mesh_frames_total", "Frames on the mesh by direction (sent, received) and kind.", ["direction", "kind"];
+    mesh_bytes: IntCounterVec = "quarry_mesh_bytes_total", "Bytes of frames on the mesh by direction.", ["direction"];
+    mesh_reconnects: IntCounter = "quarry_mesh_reconnects_total", "Links to peers made anew.";
+    mesh_credit_waits: IntCounter = "quarry_mesh_credit_exhausted_total", "Requests that found no credit for their peer.";
+    mesh_refused: IntCounterVec = "quarry_mesh_refused_total", "Frames and links refused, by reason.", ["reason"];
+    http_requests: IntCounterVec = "quarry_http_requests_total", "HTTP requests by method and status.", ["method", "status"];
+    http_seconds: Histogram = "quarry_http_seconds", "Time to answer HTTP requests.";
+    extractions: IntCounterVec = "extraction_total", "Extractions by grade.", ["outcome"];
+    extraction_seconds: Histogram = "extraction_duration_seconds", "Time of one extraction.";
+    invariant_violations: IntCounterVec = "quarry_invariant_violations_total", "Violations of invariants, by id.", ["id"];
+    build: IntCounterVec = "quarry_build_info", "Always 1; the version as a label.", ["version"];
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_family_can_be_registered() {
+        assert!(Metrics::new().is_ok());
+    }
+}

@@ -1,0 +1,422 @@
+//! The store: what is written, and the one way to write it.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use quarry_types::{
+    Address, BootId, ClusterId, Epoch, IdempotencyKey, MessageId, Method, Outcome, Sequence,
+    ShardId, Slot, SlotRange, Timestamp,
+};
+
+use crate::LeaseGuard;
+
+/// Why the store did not answer.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum StoreError {
+    /// It could not be reached, or refused (full, read-only, failing over). Nothing was written.
+    #[error("the store is unavailable: {reason}")]
+    Unavailable {
+        /// What it said.
+        reason: String,
+    },
+    /// What it holds cannot be read by this program.
+    #[error("the store holds what this program cannot read: {reason}")]
+    Corrupt {
+        /// Where and what.
+        reason: String,
+    },
+}
+
+/// A runner's wish to own a shard under a grant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FenceRequest {
+    /// The shard.
+    pub shard: ShardId,
+    /// Its slots.
+    pub range: SlotRange,
+    /// The epoch of the grant.
+    pub epoch: Epoch,
+    /// The process that loads it: a grant is good for one process (L5).
+    pub boot: BootId,
+}
+
+/// A shard whose fence stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LoadedShard {
+    /// The last commit of the shard.
+    pub sequence: Sequence,
+    /// Every message of a commit up to this one is finished or copied to the open messages.
+    pub low_water: Sequence,
+    /// Store time at the load: the database's clock, never below what the shard recorded last.
+    pub now: Timestamp,
+}
+
+/// Why a fence was not set.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum FenceError {
+    /// A newer epoch, or another process under the same one, stands in the store (L1, L5).
+    #[error("the store recorded epoch {recorded} for the shard")]
+    Refused {
+        /// The epoch that stands.
+        recorded: Epoch,
+    },
+    /// The store did not answer; the load may be repeated.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Where a message row stands in its shard's order: commit, then place within the commit.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Position {
+    /// The commit that accepted the message.
+    pub sequence: Sequence,
+    /// Its place among the messages of the commit.
+    pub ordinal: u32,
+}
+
+/// A message as it is stored when it is accepted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MessageRow {
+    /// Its id, which carries the slot.
+    pub message_id: MessageId,
+    /// The entity it is for.
+    pub address: Address,
+    /// The method that it calls.
+    pub method: Method,
+    /// Its dedupe key (G5).
+    pub key: IdempotencyKey,
+    /// Its argument: the user's JSON.
+    pub payload: Bytes,
+    /// Store time of its acceptance.
+    pub accepted_at: Timestamp,
+}
+
+/// The outcome of a message (D2).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OutcomeRow {
+    /// The message.
+    pub message_id: MessageId,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// Attempts that it took, the last included.
+    pub attempts: u32,
+    /// Store time of its end.
+    pub finished_at: Timestamp,
+}
+
+/// The state of an entity after a commit.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StateRow {
+    /// The entity.
+    pub address: Address,
+    /// Its state, encoded by its type; `None` deletes it.
+    pub state: Option<Bytes>,
+}
+
+/// What an open message waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OpenState {
+    /// Its turn, or the end of a back-off.
+    Waiting,
+    /// An operator (D4).
+    Quarantined,
+}
+
+/// A message that is not finished by the commit that accepted it, copied with what a new owner must
+/// know. Written whole each time; the last one counts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OpenRow {
+    /// The message.
+    pub message: MessageRow,
+    /// Where its row stands; `None` where the same commit accepts it.
+    pub position: Option<Position>,
+    /// Attempts begun so far.
+    pub attempts: u32,
+    /// Not to be run before this store time.
+    pub due: Timestamp,
+    /// What it waits for.
+    pub state: OpenState,
+    /// The errors of its attempts, oldest first, bounded by the writer.
+    pub errors: Vec<String>,
+}
+
+/// All that one step of a shard writes: together or not at all (G2).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Commit {
+    /// The shard; every row must be of its slots.
+    pub shard: ShardId,
+    /// The epoch under which the writer holds it (L3).
+    pub epoch: Epoch,
+    /// The mark to record: every message of a commit up to it is finished or an open message.
+    pub low_water: Sequence,
+    /// Store time of the writer, recorded so that a later owner's time never falls below it.
+    pub now: Timestamp,
+    /// Messages to accept, in admitted order.
+    pub messages: Vec<MessageRow>,
+    /// Outcomes. One of a message with an open row removes that row.
+    pub outcomes: Vec<OutcomeRow>,
+    /// New states of entities; at most one per entity.
+    pub states: Vec<StateRow>,
+    /// Open messages to write.
+    pub open: Vec<OpenRow>,
+}
+
+/// A commit that is durable.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Committed {
+    /// Its number within the shard; shared by what was flushed together with it.
+    pub sequence: Sequence,
+    /// The ordinal of its first message; its others follow.
+    pub first_ordinal: u32,
+}
+
+/// Why a commit is not there.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum CommitError {
+    /// Another epoch stands in the store, or the sequence was not the next one (L3): the writer has
+    /// lost the shard.
+    #[error("fenced: the store recorded epoch {recorded}")]
+    Fenced {
+        /// The epoch that stands.
+        recorded: Epoch,
+    },
+    /// The writer's lease was over before the commit was sent (L2).
+    #[error("the lease is over")]
+    LeaseOver,
+    /// This commit alone breaks a rule of the store (a key that is there already, a size).
+    #[error("the store refuses this commit: {reason}")]
+    Rejected {
+        /// What it said.
+        reason: String,
+    },
+    /// The store was away; surely nothing was written.
+    #[error("the store is unavailable: {reason}")]
+    Unavailable {
+        /// What it said.
+        reason: String,
+    },
+    /// The answer was lost and the fate could not be decided while the lease was held. The writer
+    /// gives the shard up and says *unknown*.
+    #[error("the fate of the commit is not known: {reason}")]
+    Undecided {
+        /// What happened.
+        reason: String,
+    },
+}
+
+/// Which message is asked for by its dedupe key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeyQuery {
+    /// The entity.
+    pub address: Address,
+    /// The method.
+    pub method: Method,
+    /// The key.
+    pub key: IdempotencyKey,
+}
+
+/// An unfinished message, as a takeover reads it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OpenMessage {
+    /// The message.
+    pub message: MessageRow,
+    /// Where its row stands.
+    pub position: Position,
+    /// Attempts begun so far.
+    pub attempts: u32,
+    /// Not to be run before this store time.
+    pub due: Timestamp,
+    /// What it waits for.
+    pub state: OpenState,
+    /// The errors of its attempts, oldest first.
+    pub errors: Vec<String>,
+}
+
+/// Where the next page of a takeover begins: behind this position.
+pub type OpenCursor = Position;
+
+/// A page of unfinished messages in order of position.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct OpenPage {
+    /// The messages.
+    pub messages: Vec<OpenMessage>,
+    /// Where to go on; `None` at the end.
+    pub next: Option<OpenCursor>,
+}
+
+/// The state of a message, for people and for dedupe.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum MessageState {
+    /// Accepted and not finished.
+    Open {
+        /// Attempts begun so far.
+        attempts: u32,
+        /// Not to be run before this store time.
+        due: Timestamp,
+        /// The errors of its attempts.
+        errors: Vec<String>,
+    },
+    /// Set aside for an operator.
+    Quarantined {
+        /// Attempts made.
+        attempts: u32,
+        /// The errors of its attempts.
+        errors: Vec<String>,
+    },
+    /// Finished.
+    Finished {
+        /// How.
+        outcome: Outcome,
+        /// Attempts made.
+        attempts: u32,
+        /// Store time of the end.
+        finished_at: Timestamp,
+    },
+}
+
+/// A stored message and its state.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MessageRecord {
+    /// The message.
+    pub message: MessageRow,
+    /// Its state.
+    pub state: MessageState,
+}
+
+/// Which state a list of messages is restricted to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MessageStateKind {
+    /// Accepted and not finished.
+    Open,
+    /// Set aside.
+    Quarantined,
+    /// Finished.
+    Finished,
+}
+
+/// Restricts a list of messages.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct MessageFilter {
+    /// Only of this tenant (always given by the gateway).
+    pub tenant: Option<quarry_types::Tenant>,
+    /// Only of this entity.
+    pub address: Option<Address>,
+    /// Only in this state.
+    pub state: Option<MessageStateKind>,
+}
+
+/// Restricts a list of entities.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EntityFilter {
+    /// Only of this tenant.
+    pub tenant: quarry_types::Tenant,
+    /// Only of this type.
+    pub entity_type: Option<quarry_types::EntityType>,
+}
+
+/// A stored entity, for people.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EntityRecord {
+    /// The entity.
+    pub address: Address,
+    /// Its slot.
+    pub slot: Slot,
+    /// The size of its state in bytes.
+    pub state_bytes: u64,
+    /// Store time of its last change.
+    pub updated_at: Timestamp,
+}
+
+/// A page of a list.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Page<T> {
+    /// The items.
+    pub items: Vec<T>,
+    /// Opaque; `None` at the end.
+    pub next: Option<String>,
+}
+
+/// The stored state of an entity.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoredState {
+    /// Encoded by its type.
+    pub state: Bytes,
+    /// The commit that wrote it.
+    pub sequence: Sequence,
+}
+
+/// Durable storage of messages, outcomes and entity states.
+///
+/// Commits of one shard become durable in the order in which [`Store::commit`] was *called* (the
+/// order in which the futures were first polled), with gapless sequences; what comes while a
+/// commit is in flight is flushed together with the next (group commit). If one of them fails with
+/// `Fenced`, `LeaseOver` or `Undecided`, so do all later ones of the shard until it is loaded anew.
+/// After `Rejected` or `Unavailable` of one commit, later ones of that shard that were handed over
+/// before its caller heard of it may still be committed.
+#[async_trait]
+pub trait Store: Send + Sync + 'static {
+    /// The cluster that this store belongs to; `None` before [`Store::adopt`].
+    async fn identity(&self) -> Result<Option<ClusterId>, StoreError>;
+
+    /// Makes the store that of `cluster` unless it is another's already; returns whose it is then.
+    async fn adopt(&self, cluster: ClusterId) -> Result<ClusterId, StoreError>;
+
+    /// Sets a shard's fence, in a transaction that is durable before this returns. Repeating it
+    /// from the same process changes nothing.
+    async fn load_shard(&self, request: FenceRequest) -> Result<LoadedShard, FenceError>;
+
+    /// Which of the `shards` still have the epoch given beside them; in one query.
+    async fn check_fences(&self, shards: Vec<(ShardId, Epoch)>) -> Result<Vec<bool>, StoreError>;
+
+    /// A page of the unfinished messages of `range` that are not quarantined, in order of position,
+    /// behind `after`. `low_water` is that of the loaded shard. Only after the fence (L4).
+    async fn open_messages(
+        &self,
+        range: SlotRange,
+        low_water: Sequence,
+        after: Option<OpenCursor>,
+        limit: u32,
+    ) -> Result<OpenPage, StoreError>;
+
+    /// The messages of these keys, in the order asked.
+    async fn find_keys(
+        &self,
+        queries: Vec<KeyQuery>,
+    ) -> Result<Vec<Option<MessageRecord>>, StoreError>;
+
+    /// The states of these entities, in the order asked.
+    async fn states(&self, addresses: Vec<Address>)
+    -> Result<Vec<Option<StoredState>>, StoreError>;
+
+    /// Writes `commit` while `lease` is held and the fence stands.
+    async fn commit(&self, commit: Commit, lease: &LeaseGuard) -> Result<Committed, CommitError>;
+
+    /// A message by its id.
+    async fn message(&self, message_id: MessageId) -> Result<Option<MessageRecord>, StoreError>;
+
+    /// Messages, newest first.
+    async fn messages(
+        &self,
+        filter: MessageFilter,
+        cursor: Option<String>,
+        limit: u32,
+    ) -> Result<Page<MessageRecord>, StoreError>;
+
+    /// Entities that have a stored state, in order of type and id.
+    async fn entities(
+        &self,
+        filter: EntityFilter,
+        cursor: Option<String>,
+        limit: u32,
+    ) -> Result<Page<EntityRecord>, StoreError>;
+
+    /// Whether the store takes writes now, asked of the database itself within `timeout`.
+    async fn check_writable(&self, timeout: Duration) -> Result<(), StoreError>;
+
+    /// How many transactions (synchronous commits) this adapter has made since its start.
+    fn commits(&self) -> u64;
+
+    /// What it is, for people: `sqlite` or `postgres`, with the place, without secrets.
+    fn describe(&self) -> String;
+}

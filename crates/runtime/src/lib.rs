@@ -1,0 +1,1 @@
+//! Quarry's runner: routes, admits, hosts entities, commits, hands off.

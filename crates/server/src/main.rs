@@ -1,0 +1,3 @@
+//! The binary `quarry`.
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! SQL adapters of Quarry's store: SQLite and PostgreSQL.

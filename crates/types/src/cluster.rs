@@ -1,0 +1,101 @@
+//! What a node knows of the cluster: the applied state of the coordinator, as values.
+
+use alloc::{
+    collections::{BTreeMap, BTreeSet},
+    string::String,
+    vec::Vec,
+};
+use serde::{Deserialize, Serialize};
+
+use crate::{BootId, Epoch, NodeId, ShardId, Slot, SlotRange};
+
+/// What a node does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Role {
+    /// Hosts entities.
+    Runner,
+    /// Is a voter of the coordinator.
+    Coordinator,
+    /// Answers HTTP.
+    Gateway,
+    /// Serves limits.
+    Limiter,
+}
+
+/// The state of a node in the cluster.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum NodeState {
+    /// Has a lease and takes shards.
+    Up,
+    /// Has a lease and gives its shards away.
+    Draining,
+    /// Said goodbye, or its lease ended.
+    Down,
+}
+
+/// One node as the coordinator knows it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NodeView {
+    /// The node.
+    pub id: NodeId,
+    /// Which of its process starts this is.
+    pub boot: BootId,
+    /// Its state.
+    pub state: NodeState,
+    /// What it does.
+    pub roles: BTreeSet<Role>,
+    /// Its share of the shards relative to others; 100 is usual, 0 takes none.
+    pub weight: u32,
+    /// Labels that entity types may be bound to.
+    pub groups: BTreeSet<String>,
+    /// `host:port` of its HTTP listener.
+    pub http: String,
+    /// `host:port` of its control plane.
+    pub control: String,
+    /// `host:port` of its message plane.
+    pub mesh: String,
+}
+
+/// One shard as the coordinator knows it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ShardView {
+    /// The shard.
+    pub id: ShardId,
+    /// Its slots.
+    pub range: SlotRange,
+    /// Who owns it, if anyone does.
+    pub owner: Option<NodeId>,
+    /// The epoch of the last grant; 0 before the first.
+    pub epoch: Epoch,
+    /// Who is to own it next: the owner finishes what runs and releases it.
+    pub moving_to: Option<NodeId>,
+}
+
+/// The applied state of the coordinator at one log index.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClusterView {
+    /// The Raft log index of the last applied entry; grows only.
+    pub applied: u64,
+    /// The coordinator's leader, as this node knows it.
+    pub leader: Option<NodeId>,
+    /// The nodes, by id.
+    pub nodes: BTreeMap<NodeId, NodeView>,
+    /// The shards in order of their ranges: together every slot, once (S1).
+    pub shards: Vec<ShardView>,
+}
+
+impl ClusterView {
+    /// The shard that holds `slot`; none before the first shards are made.
+    #[must_use]
+    pub fn shard_of(&self, slot: Slot) -> Option<&ShardView> {
+        let index = self.shards.partition_point(|shard| shard.range.last < slot);
+        self.shards.get(index).filter(|shard| shard.range.contains(slot))
+    }
+
+    /// The shards that `node` owns.
+    pub fn owned_by(&self, node: NodeId) -> impl Iterator<Item = &ShardView> {
+        self.shards.iter().filter(move |shard| shard.owner == Some(node))
+    }
+}

@@ -1,0 +1,96 @@
+//! A message on its way to an entity.
+
+use alloc::{string::String, sync::Arc};
+use bytes::Bytes;
+use core::fmt;
+use serde::{Deserialize, Serialize};
+
+use crate::{Address, Invalid, MessageId, Method};
+
+/// The caller's name for one intent: the same (entity, method, key) is handled once (G5).
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct IdempotencyKey(Arc<str>);
+
+impl IdempotencyKey {
+    /// Parses a key: 1 to 256 bytes of UTF-8 without control characters.
+    ///
+    /// # Errors
+    /// [`Invalid`] names the rule that `value` breaks.
+    pub fn new(value: &str) -> Result<Self, Invalid> {
+        if (1..=256).contains(&value.len()) && !value.chars().any(char::is_control) {
+            return Ok(Self(value.into()));
+        }
+        Err(Invalid {
+            what: "idempotency key",
+            value: value.chars().take(64).collect(),
+            rule: "1 to 256 bytes of UTF-8 without control characters",
+        })
+    }
+
+    /// The key as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for IdempotencyKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Who chose the idempotency key. A key that the gateway made cannot have been seen before, unless
+/// the envelope was sent more than once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum KeyOrigin {
+    /// The client gave it, perhaps on an earlier try too.
+    Client,
+    /// The gateway made it for this call.
+    Gateway,
+}
+
+/// What the caller waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ReplyMode {
+    /// The outcome.
+    Outcome,
+    /// Acceptance alone: the message is stored.
+    Accepted,
+}
+
+/// How a method is delivered; declared by the entity type.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Delivery {
+    /// Stored before it is acknowledged, handled to one outcome.
+    Durable,
+    /// At most once, without a write; reads the last committed state in the owner's memory.
+    VolatileLocal,
+    /// As `VolatileLocal`, and the owner's fence is checked before the answer leaves.
+    VolatileCurrent,
+}
+
+/// A message to an entity. The payload is the user's JSON, as bytes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Envelope {
+    /// The message's id, made by the first node that took it.
+    pub message_id: MessageId,
+    /// The entity it is for.
+    pub address: Address,
+    /// The method that it calls.
+    pub method: Method,
+    /// The method's argument: JSON, or empty for none.
+    pub payload: Bytes,
+    /// What dedupes it.
+    pub key: IdempotencyKey,
+    /// Who chose the key.
+    pub key_origin: KeyOrigin,
+    /// How often this envelope was sent before: above 0 it may have been handled already.
+    pub send_count: u32,
+    /// What the caller waits for.
+    pub reply: ReplyMode,
+    /// W3C `traceparent` of the caller, if it sent one.
+    pub trace_parent: Option<String>,
+}

@@ -1,0 +1,27 @@
+//! Ids, addresses, envelopes, epochs, outcomes and cluster values of Quarry.
+//!
+//! Values are parsed at the edge and trusted inside: a constructor refuses what is malformed, and
+//! nothing behind it checks again. The crate is `no_std + alloc` and does no I/O.
+#![no_std]
+
+extern crate alloc;
+
+mod address;
+mod cluster;
+mod envelope;
+mod id;
+mod message_id;
+mod outcome;
+mod slot;
+mod time;
+
+pub use address::{Address, EntityId, EntityType, Invalid, Method, Tenant};
+pub use cluster::{ClusterView, NodeState, NodeView, Role, ShardView};
+pub use envelope::{Delivery, Envelope, IdempotencyKey, KeyOrigin, ReplyMode};
+pub use id::{BootId, ClusterId, Epoch, NodeId, Sequence, ShardId};
+pub use message_id::MessageId;
+pub use outcome::{
+    Answer, CallError, Failure, Outcome, Refusal, RefusalCode, Unknown, UnknownCode,
+};
+pub use slot::{SLOT_COUNT, Slot, SlotRange};
+pub use time::{Monotonic, Timestamp};
