@@ -1,0 +1,3 @@
+//! The harness: starts real processes, drives them, and checks what they leave behind.
+
+pub mod tidy;

@@ -1,0 +1,91 @@
+//! Applies the repository's own rules to the repository.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use anyhow::{Context, Result, ensure};
+use quarry_tests::tidy::{self, Source, Violation};
+use serde_json::Value;
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+fn sources() -> Result<Vec<Source>> {
+    let sources = tidy::collect(&root())?;
+    let seen = |path: &str| sources.iter().any(|source| source.path == path);
+    ensure!(seen("tests/tests/tidy.rs") && seen("crates/types/src/lib.rs"), "the walk saw nothing");
+    Ok(sources)
+}
+
+fn source(path: &str) -> Result<Source> {
+    let text = fs::read_to_string(root().join(path)).with_context(|| path.to_owned())?;
+    Ok(Source::new(path, text))
+}
+
+fn metadata() -> Result<Value> {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let output = Command::new(cargo)
+        .args(["metadata", "--no-deps", "--offline", "--format-version", "1"])
+        .current_dir(root())
+        .output()?;
+    ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let metadata: Value = serde_json::from_slice(&output.stdout)?;
+    let packages = metadata.get("packages").and_then(Value::as_array).map_or(0, Vec::len);
+    ensure!(packages > 10, "cargo metadata names only {packages} packages");
+    Ok(metadata)
+}
+
+fn passes(violations: &[Violation]) -> Result<()> {
+    let lines: Vec<String> = violations.iter().map(Violation::to_string).collect();
+    ensure!(lines.is_empty(), "\n{}", lines.join("\n"));
+    Ok(())
+}
+
+#[test]
+fn files_are_short() -> Result<()> {
+    passes(&tidy::files_are_short(&sources()?))
+}
+
+#[test]
+fn functions_are_short() -> Result<()> {
+    passes(&tidy::functions_are_short(&sources()?))
+}
+
+#[test]
+fn roots_only_declare() -> Result<()> {
+    passes(&tidy::roots_only_declare(&sources()?))
+}
+
+#[test]
+fn nothing_is_left_over() -> Result<()> {
+    passes(&tidy::no_leftovers(&sources()?))
+}
+
+#[test]
+fn bincode_stays_in_the_codec() -> Result<()> {
+    passes(&tidy::bincode_stays_in_the_codec(&sources()?))?;
+    passes(&tidy::only_ports_depends_on_bincode(&metadata()?))
+}
+
+#[test]
+fn dependencies_follow_the_arrows() -> Result<()> {
+    passes(&tidy::dependencies_follow_the_arrows(&metadata()?))
+}
+
+#[test]
+fn top_level_names_are_known() -> Result<()> {
+    let mut names = Vec::new();
+    for entry in fs::read_dir(root())? {
+        names.push(entry?.file_name().to_string_lossy().into_owned());
+    }
+    passes(&tidy::top_level_names_are_known(names.iter().map(String::as_str)))
+}
+
+#[test]
+fn readme_commands_exist() -> Result<()> {
+    passes(&tidy::readme_commands_exist(&source("README.md")?, &source("Makefile")?))
+}
