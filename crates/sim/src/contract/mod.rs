@@ -1,0 +1,3 @@
+//! Contract suites: what every adapter of a port does, checked the same way over each of them.
+
+pub mod transport;
