@@ -2,7 +2,9 @@
 
 pub mod contract;
 pub mod host;
+pub mod store;
 pub mod transport;
 
 pub use host::host;
+pub use store::{Faults, LostCommit, MemoryDatabase, MemoryStore};
 pub use transport::{FaultPlan, MemoryTransport, Network, Traffic};

@@ -1,0 +1,228 @@
+//! The adapter of one process on a [`MemoryDatabase`].
+
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use quarry_ports::{
+    Clock, Commit, CommitError, Committed, EntityFilter, EntityRecord, FenceError, FenceRequest,
+    KeyQuery, LeaseGuard, LoadedShard, MessageFilter, MessageRecord, OpenCursor, OpenPage, Page,
+    Store, StoreError, StoredState,
+};
+use quarry_types::{Address, ClusterId, Epoch, MessageId, Sequence, ShardId, SlotRange};
+
+use super::{LostCommit, MemoryDatabase, list, tables::Tables};
+
+struct Held {
+    epoch: Epoch,
+    range: SlotRange,
+    sequence: Sequence,
+    /// What every commit is answered until the shard is loaded anew.
+    lost: Option<CommitError>,
+}
+
+/// A store in memory. A commit is applied when it is first polled, so the order of calls is the
+/// order of commits.
+pub struct MemoryStore {
+    database: Arc<MemoryDatabase>,
+    clock: Arc<dyn Clock>,
+    held: Mutex<BTreeMap<ShardId, Held>>,
+    commits: AtomicU64,
+}
+
+impl MemoryStore {
+    /// Opens `database` as one process does. Store time is `clock`'s wall time.
+    pub fn open(database: &Arc<MemoryDatabase>, clock: Arc<dyn Clock>) -> Arc<Self> {
+        Arc::new(Self {
+            database: Arc::clone(database),
+            clock,
+            held: Mutex::default(),
+            commits: AtomicU64::new(0),
+        })
+    }
+
+    fn held(&self) -> MutexGuard<'_, BTreeMap<ShardId, Held>> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn read(&self) -> Result<MutexGuard<'_, Tables>, StoreError> {
+        match self.database.faults().unavailable() {
+            Some(reason) => Err(StoreError::Unavailable { reason }),
+            None => Ok(self.database.tables()),
+        }
+    }
+
+    fn write(&self, commit: &Commit, lease: &LeaseGuard) -> Result<Committed, CommitError> {
+        let mut held = self.held();
+        let Some(shard) = held.get_mut(&commit.shard) else {
+            return Err(CommitError::Fenced { recorded: Epoch(0) });
+        };
+        if let Some(lost) = &shard.lost {
+            return Err(lost.clone());
+        }
+        if shard.epoch != commit.epoch {
+            return Err(CommitError::Fenced { recorded: shard.epoch });
+        }
+        let result = self.send(commit, lease, shard);
+        match &result {
+            Ok(done) => shard.sequence = done.sequence,
+            Err(CommitError::Rejected { .. } | CommitError::Unavailable { .. }) => {}
+            Err(error) => shard.lost = Some(error.clone()),
+        }
+        result
+    }
+
+    fn send(
+        &self,
+        commit: &Commit,
+        lease: &LeaseGuard,
+        shard: &Held,
+    ) -> Result<Committed, CommitError> {
+        if !lease.is_held() {
+            return Err(CommitError::LeaseOver); // L2
+        }
+        let faults = self.database.faults();
+        if let Some(reason) = faults.unavailable() {
+            return Err(CommitError::Unavailable { reason });
+        }
+        let lost = faults.next_lost();
+        let sequence = shard.sequence.next();
+        if lost != Some(LostCommit::NotWritten) {
+            self.database.tables().write(commit, shard.range, sequence)?;
+            self.commits.fetch_add(1, Ordering::Relaxed);
+        }
+        match lost {
+            Some(_) => Err(CommitError::Undecided { reason: "the answer was lost".to_owned() }),
+            None => Ok(Committed { sequence, first_ordinal: 0 }),
+        }
+    }
+}
+
+#[async_trait]
+impl Store for MemoryStore {
+    async fn identity(&self) -> Result<Option<ClusterId>, StoreError> {
+        Ok(self.read()?.cluster)
+    }
+
+    async fn adopt(&self, cluster: ClusterId) -> Result<ClusterId, StoreError> {
+        Ok(*self.read()?.cluster.get_or_insert(cluster))
+    }
+
+    async fn load_shard(&self, request: FenceRequest) -> Result<LoadedShard, FenceError> {
+        let mut held = self.held();
+        let loaded = self.read()?.load(request, self.clock.wall())?;
+        let shard = Held {
+            epoch: request.epoch,
+            range: request.range,
+            sequence: loaded.sequence,
+            lost: None,
+        };
+        held.insert(request.shard, shard);
+        Ok(loaded)
+    }
+
+    async fn check_fences(&self, shards: Vec<(ShardId, Epoch)>) -> Result<Vec<bool>, StoreError> {
+        let tables = self.read()?;
+        Ok(shards.into_iter().map(|(shard, epoch)| tables.epoch(shard) == epoch).collect())
+    }
+
+    async fn open_messages(
+        &self,
+        range: SlotRange,
+        low_water: Sequence,
+        after: Option<OpenCursor>,
+        limit: u32,
+    ) -> Result<OpenPage, StoreError> {
+        let found = self.read()?.unfinished(range, low_water);
+        let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+        let mut rest = found.into_iter().filter(|open| after.is_none_or(|at| open.position > at));
+        let messages: Vec<_> = rest.by_ref().take(limit).collect();
+        let next = rest.next().and_then(|_| messages.last().map(|open| open.position));
+        Ok(OpenPage { messages, next })
+    }
+
+    async fn find_keys(
+        &self,
+        queries: Vec<KeyQuery>,
+    ) -> Result<Vec<Option<MessageRecord>>, StoreError> {
+        let tables = self.read()?;
+        let keys = queries.into_iter().map(|query| (query.address, query.method, query.key));
+        Ok(keys.map(|key| tables.by_key(&key)).collect())
+    }
+
+    async fn states(
+        &self,
+        addresses: Vec<Address>,
+    ) -> Result<Vec<Option<StoredState>>, StoreError> {
+        let tables = self.read()?;
+        let stored = addresses.iter().map(|address| {
+            tables
+                .states
+                .get(address)
+                .map(|state| StoredState { state: state.bytes.clone(), sequence: state.sequence })
+        });
+        Ok(stored.collect())
+    }
+
+    async fn commit(&self, commit: Commit, lease: &LeaseGuard) -> Result<Committed, CommitError> {
+        let result = self.write(&commit, lease);
+        let time = self.database.faults().commit_time();
+        if time.is_zero() {
+            tokio::task::yield_now().await;
+        } else {
+            tokio::time::sleep(time).await;
+        }
+        result
+    }
+
+    async fn message(&self, message_id: MessageId) -> Result<Option<MessageRecord>, StoreError> {
+        Ok(self.read()?.record(message_id))
+    }
+
+    async fn messages(
+        &self,
+        filter: MessageFilter,
+        cursor: Option<String>,
+        limit: u32,
+    ) -> Result<Page<MessageRecord>, StoreError> {
+        let before = match cursor.map(|text| text.parse::<MessageId>()) {
+            None => None,
+            Some(Ok(id)) => Some(id),
+            Some(Err(error)) => {
+                return Err(StoreError::Corrupt { reason: format!("the cursor: {error}") });
+            }
+        };
+        Ok(list::messages(&*self.read()?, &filter, before, limit))
+    }
+
+    async fn entities(
+        &self,
+        filter: EntityFilter,
+        cursor: Option<String>,
+        limit: u32,
+    ) -> Result<Page<EntityRecord>, StoreError> {
+        let after = cursor.map(|text| match text.split_once('/') {
+            Some((entity_type, id)) => (entity_type.to_owned(), id.to_owned()),
+            None => (text, String::new()),
+        });
+        Ok(list::entities(&*self.read()?, &filter, after.as_ref(), limit))
+    }
+
+    async fn check_writable(&self, _timeout: Duration) -> Result<(), StoreError> {
+        self.read().map(drop)
+    }
+
+    fn commits(&self) -> u64 {
+        self.commits.load(Ordering::Relaxed)
+    }
+
+    fn describe(&self) -> String {
+        "memory".to_owned()
+    }
+}

@@ -1,0 +1,253 @@
+//! The tables of the in-memory store, and the one transaction that changes them.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use bytes::Bytes;
+use quarry_ports::{
+    Commit, CommitError, FenceError, FenceRequest, LoadedShard, MessageRecord, MessageRow,
+    MessageState, OpenMessage, OpenState, OutcomeRow, Position,
+};
+use quarry_types::{
+    Address, BootId, ClusterId, Epoch, IdempotencyKey, MessageId, Method, Sequence, ShardId,
+    SlotRange, Timestamp,
+};
+
+use super::Faults;
+
+/// What stands for the database server: rows that every store opened on it shares.
+#[derive(Debug, Default)]
+pub struct MemoryDatabase {
+    tables: Mutex<Tables>,
+    faults: Arc<Faults>,
+}
+
+impl MemoryDatabase {
+    /// An empty database.
+    pub fn new() -> Arc<Self> {
+        Arc::default()
+    }
+
+    /// The switches of its faults.
+    pub fn faults(&self) -> &Arc<Faults> {
+        &self.faults
+    }
+
+    pub(super) fn tables(&self) -> MutexGuard<'_, Tables> {
+        self.tables.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Fence {
+    epoch: Epoch,
+    boot: BootId,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Mark {
+    sequence: Sequence,
+    low_water: Sequence,
+    now: Timestamp,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct State {
+    pub(super) bytes: Bytes,
+    pub(super) sequence: Sequence,
+    pub(super) updated_at: Timestamp,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Tables {
+    pub(super) cluster: Option<ClusterId>,
+    fences: BTreeMap<ShardId, Fence>,
+    marks: BTreeMap<ShardId, Mark>,
+    pub(super) messages: BTreeMap<MessageId, (Position, MessageRow)>,
+    keys: BTreeMap<(Address, Method, IdempotencyKey), MessageId>,
+    open: BTreeMap<MessageId, OpenMessage>,
+    pub(super) outcomes: BTreeMap<MessageId, OutcomeRow>,
+    pub(super) states: BTreeMap<Address, State>,
+}
+
+impl Tables {
+    pub(super) fn epoch(&self, shard: ShardId) -> Epoch {
+        self.fences.get(&shard).map_or(Epoch(0), |fence| fence.epoch)
+    }
+
+    pub(super) fn load(
+        &mut self,
+        request: FenceRequest,
+        wall: Timestamp,
+    ) -> Result<LoadedShard, FenceError> {
+        if let Some(fence) = self.fences.get(&request.shard) {
+            let same = fence.epoch == request.epoch && fence.boot == request.boot;
+            if fence.epoch >= request.epoch && !same {
+                return Err(FenceError::Refused { recorded: fence.epoch });
+            }
+        }
+        self.fences.insert(request.shard, Fence { epoch: request.epoch, boot: request.boot });
+        let mark = self.marks.get(&request.shard).copied().unwrap_or_default();
+        Ok(LoadedShard {
+            sequence: mark.sequence,
+            low_water: mark.low_water,
+            now: wall.max(mark.now),
+        })
+    }
+
+    /// One transaction: all of `commit` as sequence `sequence`, or nothing.
+    pub(super) fn write(
+        &mut self,
+        commit: &Commit,
+        range: SlotRange,
+        sequence: Sequence,
+    ) -> Result<(), CommitError> {
+        let recorded = self.epoch(commit.shard);
+        let mark = self.marks.get(&commit.shard).copied().unwrap_or_default();
+        // L3.
+        if recorded != commit.epoch || mark.sequence.next() != sequence {
+            return Err(CommitError::Fenced { recorded });
+        }
+        self.check(commit, range).map_err(|reason| CommitError::Rejected { reason })?;
+        let mark = Mark {
+            sequence,
+            low_water: mark.low_water.max(commit.low_water),
+            now: mark.now.max(commit.now),
+        };
+        self.marks.insert(commit.shard, mark);
+        self.apply(commit, sequence);
+        Ok(())
+    }
+
+    fn check(&self, commit: &Commit, range: SlotRange) -> Result<(), String> {
+        let mut keys = Vec::new();
+        let mut ids = Vec::new();
+        for row in &commit.messages {
+            let id = row.message_id;
+            let key = (row.address.clone(), row.method.clone(), row.key.clone());
+            if !range.contains(row.address.slot()) || id.slot() != row.address.slot() {
+                return Err(format!("message {id} is not of the shard's slots"));
+            }
+            if self.messages.contains_key(&id) || ids.contains(&id) {
+                return Err(format!("message {id} is there already"));
+            }
+            if self.keys.contains_key(&key) || keys.contains(&key) {
+                return Err(format!("the key of message {id} is there already"));
+            }
+            keys.push(key);
+            ids.push(id);
+        }
+        let mut finished = Vec::new();
+        for row in &commit.outcomes {
+            let id = row.message_id;
+            if !ids.contains(&id) && !self.messages.contains_key(&id) {
+                return Err(format!("message {id} of an outcome is not there"));
+            }
+            if self.outcomes.contains_key(&id) || finished.contains(&id) {
+                return Err(format!("message {id} has an outcome already")); // D2
+            }
+            finished.push(id);
+        }
+        for row in &commit.open {
+            let id = row.message.message_id;
+            if row.position.is_none() && !ids.contains(&id) {
+                return Err(format!("open message {id} has no position"));
+            }
+            if !range.contains(row.message.address.slot()) {
+                return Err(format!("open message {id} is not of the shard's slots"));
+            }
+        }
+        match commit.states.iter().find(|row| !range.contains(row.address.slot())) {
+            Some(row) => Err(format!("state of {} is not of the shard's slots", row.address)),
+            None => Ok(()),
+        }
+    }
+
+    fn apply(&mut self, commit: &Commit, sequence: Sequence) {
+        for (ordinal, row) in (0_u32..).zip(&commit.messages) {
+            let position = Position { sequence, ordinal };
+            let key = (row.address.clone(), row.method.clone(), row.key.clone());
+            self.keys.insert(key, row.message_id);
+            self.messages.insert(row.message_id, (position, row.clone()));
+        }
+        for row in &commit.open {
+            let id = row.message.message_id;
+            let accepted = self.messages.get(&id).map(|(position, _)| *position);
+            let open = OpenMessage {
+                message: row.message.clone(),
+                position: row.position.or(accepted).unwrap_or_default(),
+                attempts: row.attempts,
+                due: row.due,
+                state: row.state,
+                errors: row.errors.clone(),
+            };
+            self.open.insert(id, open);
+        }
+        for row in &commit.outcomes {
+            self.open.remove(&row.message_id);
+            self.outcomes.insert(row.message_id, row.clone());
+        }
+        for row in &commit.states {
+            match &row.state {
+                Some(bytes) => {
+                    let state = State { bytes: bytes.clone(), sequence, updated_at: commit.now };
+                    self.states.insert(row.address.clone(), state);
+                }
+                None => drop(self.states.remove(&row.address)),
+            }
+        }
+    }
+
+    /// The unfinished messages of `range` that are not quarantined, in order of position.
+    pub(super) fn unfinished(&self, range: SlotRange, low_water: Sequence) -> Vec<OpenMessage> {
+        let waiting = self.open.values().filter(|open| open.state == OpenState::Waiting).cloned();
+        let fresh = self.messages.values().filter(|(position, row)| {
+            position.sequence > low_water
+                && !self.outcomes.contains_key(&row.message_id)
+                && !self.open.contains_key(&row.message_id)
+        });
+        let fresh = fresh.map(|(position, row)| OpenMessage {
+            message: row.clone(),
+            position: *position,
+            attempts: 0,
+            due: row.accepted_at,
+            state: OpenState::Waiting,
+            errors: Vec::new(),
+        });
+        let mut found: Vec<OpenMessage> = waiting
+            .chain(fresh)
+            .filter(|open| range.contains(open.message.address.slot()))
+            .collect();
+        found.sort_by_key(|open| (open.position, open.message.message_id));
+        found
+    }
+
+    pub(super) fn by_key(&self, key: &(Address, Method, IdempotencyKey)) -> Option<MessageRecord> {
+        self.keys.get(key).and_then(|id| self.record(*id))
+    }
+
+    pub(super) fn record(&self, id: MessageId) -> Option<MessageRecord> {
+        let (_, message) = self.messages.get(&id)?;
+        let state = match (self.outcomes.get(&id), self.open.get(&id)) {
+            (Some(row), _) => MessageState::Finished {
+                outcome: row.outcome.clone(),
+                attempts: row.attempts,
+                finished_at: row.finished_at,
+            },
+            (None, Some(open)) if open.state == OpenState::Quarantined => {
+                MessageState::Quarantined { attempts: open.attempts, errors: open.errors.clone() }
+            }
+            (None, Some(open)) => MessageState::Open {
+                attempts: open.attempts,
+                due: open.due,
+                errors: open.errors.clone(),
+            },
+            (None, None) => {
+                MessageState::Open { attempts: 0, due: message.accepted_at, errors: Vec::new() }
+            }
+        };
+        Some(MessageRecord { message: message.clone(), state })
+    }
+}
