@@ -1,3 +1,28 @@
 //! The harness: starts real processes, drives them, and checks what they leave behind.
+//!
+//! A test asks for a cluster and gets real `quarry serve` processes on loopback, over one SQLite
+//! file or a fresh PostgreSQL database:
+//!
+//! ```no_run
+//! use quarry_tests::{cluster, process::StoreKind};
+//!
+//! # async fn example() -> anyhow::Result<()> {
+//! cluster::run(3, StoreKind::Sqlite, async |cluster| {
+//!     cluster.kill(1).await?;
+//!     cluster.restart(1).await
+//! })
+//! .await
+//! # }
+//! ```
+//!
+//! The binary is the one at `QUARRY_BIN`, else the one of the build that made the test;
+//! `scripts/with-postgres.sh` sets `QUARRY_TEST_POSTGRES`.
 
+pub mod client;
+pub mod cluster;
+pub mod database;
+pub mod history;
+pub mod process;
 pub mod tidy;
+pub mod wait;
+pub mod workload;

@@ -1,0 +1,344 @@
+//! Nodes on loopback that share a store.
+
+use std::{
+    fmt::Write as _,
+    fs,
+    path::{Path, PathBuf},
+    process::ExitStatus,
+    time::Duration,
+};
+
+use anyhow::{Context, Result, anyhow, ensure};
+use rustix::process::Signal;
+use tempfile::TempDir;
+
+use crate::{
+    client::Client,
+    database::Database,
+    process::{Launch, PortBlock, Process, StoreKind},
+    wait::until,
+};
+
+/// How long a node may take from start to readiness.
+const READY_WITHIN: Duration = Duration::from_secs(30);
+/// How long a killed process may take to be gone.
+const GONE_WITHIN: Duration = Duration::from_secs(5);
+/// What both planes ask of a peer; the nodes of one test share it.
+const COOKIE: &str = "6a1f0c52b7e94d3884c2d5e6f7a8b9c0d1e2f30415263748596a7b8c9daebfc0";
+
+/// One node: how it starts, and its process while it runs.
+#[derive(Debug)]
+struct Node {
+    id: u16,
+    url: String,
+    launch: Launch,
+    process: Option<Process>,
+}
+
+/// Real nodes, numbered from 1, which end with this value.
+#[derive(Debug)]
+pub struct Cluster {
+    nodes: Vec<Node>,
+    client: Client,
+    database: Option<Database>,
+    directory: TempDir,
+    _ports: PortBlock,
+}
+
+/// Runs `test` on a ready cluster of `nodes`. If it fails, the error shows the end of every node's
+/// log; if it passes, no node may have panicked.
+pub async fn run(
+    nodes: u16,
+    store: StoreKind,
+    test: impl AsyncFnOnce(&mut Cluster) -> Result<()>,
+) -> Result<()> {
+    let mut cluster = Cluster::prepare(nodes, store).await?;
+    let result = match cluster.start_all().await {
+        Ok(()) => test(&mut cluster).await.and_then(|()| cluster.nobody_panicked()),
+        Err(error) => Err(error),
+    };
+    if let Err(error) = result {
+        return Err(anyhow!("{error:#}\n{}", cluster.tails()));
+    }
+    cluster.remove().await
+}
+
+impl Cluster {
+    /// A cluster of which no node runs yet.
+    pub async fn prepare(nodes: u16, store: StoreKind) -> Result<Self> {
+        let directory = tempfile::Builder::new().prefix("quarry-cluster.").tempdir()?;
+        let ports = PortBlock::claim()?;
+        let database = match store {
+            StoreKind::Sqlite => None,
+            StoreKind::Postgres => Some(Database::create().await?),
+        };
+        let store_url = database.as_ref().map_or_else(
+            || format!("sqlite://{}", directory.path().join("quarry.db").display()),
+            |database| database.url().to_owned(),
+        );
+        let mut voters = Vec::new();
+        for id in 1..=nodes {
+            voters.push(format!("{id}={}", Addresses::of(id, &ports)?.control));
+        }
+        let voters = voters.join(",");
+        let nodes = (1..=nodes)
+            .map(|id| {
+                let addresses = Addresses::of(id, &ports)?;
+                Node::new(id, &addresses, &voters, &store_url, directory.path())
+            })
+            .collect::<Result<_>>()?;
+        Ok(Self { nodes, client: Client::new()?, database, directory, _ports: ports })
+    }
+
+    /// Starts every node and waits until all are ready.
+    pub async fn start_all(&mut self) -> Result<()> {
+        for node in &mut self.nodes {
+            node.process = Some(Process::start(&node.launch)?);
+        }
+        for id in self.ids() {
+            self.ready(id, READY_WITHIN).await?;
+        }
+        Ok(())
+    }
+
+    /// The ids of the nodes.
+    pub fn ids(&self) -> Vec<u16> {
+        self.nodes.iter().map(|node| node.id).collect()
+    }
+
+    /// The base addresses of all nodes, in the order of their ids.
+    pub fn urls(&self) -> Vec<String> {
+        self.nodes.iter().map(|node| node.url.clone()).collect()
+    }
+
+    /// The client that the cluster itself uses.
+    pub fn client(&self) -> &Client {
+        &self.client
+    }
+
+    /// Where the nodes keep their data and logs.
+    pub fn directory(&self) -> &Path {
+        self.directory.path()
+    }
+
+    /// Sets an environment variable for later starts of node `id`.
+    pub fn set(&mut self, id: u16, name: &str, value: &str) -> Result<()> {
+        let environment = &mut self.node_mut(id)?.launch.environment;
+        environment.retain(|(known, _)| known != name);
+        environment.push((name.to_owned(), value.to_owned()));
+        Ok(())
+    }
+
+    /// Ends node `id` with SIGKILL and waits until it is gone.
+    pub async fn kill(&mut self, id: u16) -> Result<()> {
+        self.end_with(id, Signal::KILL, GONE_WITHIN).await.map(drop)
+    }
+
+    /// Asks node `id` to go (SIGTERM) and waits until it is gone.
+    pub async fn terminate(&mut self, id: u16, within: Duration) -> Result<ExitStatus> {
+        self.end_with(id, Signal::TERM, within).await
+    }
+
+    /// Stops node `id` as it stands (SIGSTOP).
+    pub fn freeze(&self, id: u16) -> Result<()> {
+        self.process(id)?.signal(Signal::STOP)
+    }
+
+    /// Lets a frozen node go on (SIGCONT).
+    pub fn thaw(&self, id: u16) -> Result<()> {
+        self.process(id)?.signal(Signal::CONT)
+    }
+
+    /// Starts node `id` again and waits until it is ready.
+    pub async fn restart(&mut self, id: u16) -> Result<()> {
+        self.start(id)?;
+        self.ready(id, READY_WITHIN).await
+    }
+
+    /// Starts node `id` without waiting for it.
+    pub fn start(&mut self, id: u16) -> Result<()> {
+        let node = self.node_mut(id)?;
+        ensure!(node.process.is_none(), "node {id} runs");
+        node.process = Some(Process::start(&node.launch)?);
+        Ok(())
+    }
+
+    /// Waits until node `id` says that it is ready; ends early if its process ends.
+    pub async fn ready(&mut self, id: u16, within: Duration) -> Result<()> {
+        let client = self.client.clone();
+        let node = self.node_mut(id)?;
+        let page = format!("{}/readyz", node.url);
+        let process = node.process.as_mut().with_context(|| format!("node {id} is down"))?;
+        until(&format!("node {id} is ready"), within, async || match process.ended() {
+            Ok(None) => client.status(&page).await?.is_success().then_some(Ok(())),
+            Ok(Some(status)) => Some(Err(anyhow!("node {id} ended: {status}"))),
+            Err(error) => Some(Err(error)),
+        })
+        .await?
+    }
+
+    /// Waits for the end of node `id`, which a crash point or a fault brings about.
+    pub async fn ended(&mut self, id: u16, within: Duration) -> Result<ExitStatus> {
+        let node = self.node_mut(id)?;
+        let process = node.process.as_mut().with_context(|| format!("node {id} is down"))?;
+        let status = process.end(within).await.with_context(|| format!("node {id}"))?;
+        node.process = None;
+        Ok(status)
+    }
+
+    /// How many violations of invariants the running nodes have counted.
+    pub async fn violations(&self) -> Result<f64> {
+        let mut sum = 0.0;
+        for node in self.nodes.iter().filter(|node| node.process.is_some()) {
+            let page = self.client.text(&format!("{}/metrics", node.url)).await?;
+            sum += sum_of(&page, "quarry_invariant_violations_total");
+        }
+        Ok(sum)
+    }
+
+    /// The end of every node's log.
+    pub fn tails(&self) -> String {
+        let mut text = String::new();
+        for node in &self.nodes {
+            let tail = tail_of(&node.launch.log);
+            let _ = write!(text, "--- node {} ({})\n{tail}\n", node.id, node.url);
+        }
+        text
+    }
+
+    fn nobody_panicked(&self) -> Result<()> {
+        for node in &self.nodes {
+            let log = fs::read(&node.launch.log).unwrap_or_default();
+            let panicked = String::from_utf8_lossy(&log).contains("panicked at");
+            ensure!(!panicked, "node {} panicked", node.id);
+        }
+        Ok(())
+    }
+
+    async fn remove(mut self) -> Result<()> {
+        self.nodes.clear();
+        match self.database.take() {
+            Some(database) => database.remove().await,
+            None => Ok(()),
+        }
+    }
+
+    async fn end_with(&mut self, id: u16, signal: Signal, within: Duration) -> Result<ExitStatus> {
+        self.process(id)?.signal(signal)?;
+        self.ended(id, within).await
+    }
+
+    fn process(&self, id: u16) -> Result<&Process> {
+        let node = self.nodes.iter().find(|node| node.id == id);
+        let node = node.with_context(|| format!("there is no node {id}"))?;
+        node.process.as_ref().with_context(|| format!("node {id} is down"))
+    }
+
+    fn node_mut(&mut self, id: u16) -> Result<&mut Node> {
+        let node = self.nodes.iter_mut().find(|node| node.id == id);
+        node.with_context(|| format!("there is no node {id}"))
+    }
+}
+
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            use std::io::Write as _;
+            let _ = writeln!(std::io::stderr(), "{}", self.tails());
+        }
+    }
+}
+
+/// Where the three listeners of a node are.
+struct Addresses {
+    http: String,
+    control: String,
+    mesh: String,
+}
+
+impl Addresses {
+    fn of(id: u16, ports: &PortBlock) -> Result<Self> {
+        let first = (id - 1) * 3;
+        Ok(Self {
+            http: ports.address(first)?,
+            control: ports.address(first + 1)?,
+            mesh: ports.address(first + 2)?,
+        })
+    }
+}
+
+impl Node {
+    fn new(
+        id: u16,
+        addresses: &Addresses,
+        voters: &str,
+        store_url: &str,
+        directory: &Path,
+    ) -> Result<Self> {
+        let home: PathBuf = directory.join(format!("node-{id}"));
+        fs::create_dir(&home)?;
+        let arguments = [
+            "serve",
+            "--node",
+            &id.to_string(),
+            "--voters",
+            voters,
+            "--http",
+            &addresses.http,
+            "--cluster",
+            &addresses.control,
+            "--mesh",
+            &addresses.mesh,
+            "--store",
+            store_url,
+            "--data",
+            &home.to_string_lossy(),
+        ];
+        let launch = Launch {
+            arguments: arguments.into_iter().map(str::to_owned).collect(),
+            environment: vec![("QUARRY_CLUSTER__COOKIE".to_owned(), COOKIE.to_owned())],
+            log: directory.join(format!("node-{id}.log")),
+        };
+        Ok(Self { id, url: format!("http://{}", addresses.http), launch, process: None })
+    }
+}
+
+fn tail_of(log: &Path) -> String {
+    const LINES: usize = 40;
+    let text = fs::read(log).unwrap_or_default();
+    let text = String::from_utf8_lossy(&text);
+    let lines: Vec<&str> = text.lines().collect();
+    lines.get(lines.len().saturating_sub(LINES)..).unwrap_or_default().join("\n")
+}
+
+/// The sum over all series of `family` in a page of metrics.
+fn sum_of(page: &str, family: &str) -> f64 {
+    let values = page.lines().filter_map(|line| {
+        let rest = line.strip_prefix(family)?;
+        rest.starts_with(['{', ' ']).then(|| rest.rsplit(' ').next()?.parse::<f64>().ok())?
+    });
+    values.sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_series_of_a_family_are_summed() {
+        let page =
+            "# HELP a_total A.\na_total{id=\"S1\"} 2\na_total{id=\"L3\"} 1\na_total_more 9\n";
+        assert!((sum_of(page, "a_total") - 3.0).abs() < f64::EPSILON);
+        assert!((sum_of(page, "b_total")).abs() < f64::EPSILON);
+    }
+
+    #[test]
+    fn a_tail_is_the_end_of_the_log() -> Result<()> {
+        let log = tempfile::NamedTempFile::new()?;
+        let text: Vec<String> = (0..100).map(|line| line.to_string()).collect();
+        fs::write(log.path(), text.join("\n"))?;
+        let tail = tail_of(log.path());
+        assert!(tail.starts_with("60\n") && tail.ends_with("\n99"));
+        Ok(())
+    }
+}

@@ -1,0 +1,96 @@
+//! A fresh PostgreSQL database per test.
+
+use std::{env, str::FromStr};
+
+use anyhow::{Context, Result};
+use quarry_ports::Host;
+use sqlx::{
+    AssertSqlSafe, ConnectOptions, Connection, Executor,
+    postgres::{PgConnectOptions, PgConnection},
+};
+
+/// The URL of a server whose role may create databases.
+const SERVER: &str = "QUARRY_TEST_POSTGRES";
+/// The same server over loopback TCP.
+const SERVER_TCP: &str = "QUARRY_TEST_POSTGRES_TCP";
+
+/// A database of one test. It goes with the server, or earlier by [`Database::remove`].
+#[derive(Debug)]
+pub struct Database {
+    name: String,
+    url: String,
+}
+
+impl Database {
+    /// Creates one on the server of the test run.
+    pub async fn create() -> Result<Self> {
+        Self::create_at(SERVER).await
+    }
+
+    /// Creates one, with a URL that goes over TCP, so that a proxy can stand in between.
+    pub async fn create_over_tcp() -> Result<Self> {
+        Self::create_at(SERVER_TCP).await
+    }
+
+    async fn create_at(variable: &str) -> Result<Self> {
+        let server = server_url(variable)?;
+        let name = format!("quarry_{:016x}", Host::system().random.next_u64());
+        connect(&server)
+            .await?
+            .execute(AssertSqlSafe(format!("create database {name}")))
+            .await
+            .with_context(|| format!("create database {name}"))?;
+        let url = with_database(&server, &name);
+        Ok(Self { name, url })
+    }
+
+    /// The URL for `--store`.
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// Drops the database and ends the sessions that are still in it.
+    pub async fn remove(self) -> Result<()> {
+        let statement = format!("drop database if exists {} with (force)", self.name);
+        connect(&server_url(SERVER)?).await?.execute(AssertSqlSafe(statement)).await?;
+        Ok(())
+    }
+}
+
+fn server_url(variable: &str) -> Result<String> {
+    env::var(variable).with_context(|| {
+        format!("{variable} is not set; run the test below scripts/with-postgres.sh")
+    })
+}
+
+async fn connect(url: &str) -> Result<PgConnection> {
+    let options = PgConnectOptions::from_str(url)?.disable_statement_logging();
+    PgConnection::connect_with(&options).await.context("connect to the test server")
+}
+
+/// `url` with `name` in place of its database.
+fn with_database(url: &str, name: &str) -> String {
+    let (before, query) =
+        url.split_once('?').map_or((url, None), |(url, query)| (url, Some(query)));
+    let authority = before.rfind('/').filter(|at| !before[..*at].ends_with('/'));
+    let server = authority.map_or(before, |at| &before[..at]);
+    let query = query.map(|query| format!("?{query}")).unwrap_or_default();
+    format!("{server}/{name}{query}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_database_of_a_url_is_replaced() {
+        for (url, expected) in [
+            ("postgres://a@127.0.0.1:5432/old", "postgres://a@127.0.0.1:5432/new"),
+            ("postgres://a@%2Ftmp%2Fx:5432/old", "postgres://a@%2Ftmp%2Fx:5432/new"),
+            ("postgres://127.0.0.1", "postgres://127.0.0.1/new"),
+            ("postgres://h/old?sslmode=disable", "postgres://h/new?sslmode=disable"),
+        ] {
+            assert_eq!(with_database(url, "new"), expected);
+        }
+    }
+}
