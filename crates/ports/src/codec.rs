@@ -47,6 +47,8 @@ pub mod schema {
     pub const ERRORS: Schema = Schema { id: 7, version: 1 };
     /// A Raft vote or progress mark.
     pub const RAFT_META: Schema = Schema { id: 8, version: 1 };
+    /// A message of the greeting with which two nodes of the mesh prove who they are.
+    pub const MESH_HELLO: Schema = Schema { id: 9, version: 1 };
 }
 
 /// Why bytes were not encoded or decoded.

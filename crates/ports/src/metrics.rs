@@ -58,7 +58,7 @@ catalogue! {
     commits: IntCounter = "quarry_commits_total", "Transactions of the store that are durable.";
     commit_seconds: Histogram = "quarry_commit_seconds", "Time of one transaction of the store.";
     commit_messages: IntCounter = "quarry_committed_messages_total", "Messages accepted by durable transactions.";
-    commit_refused: IntCounterVec = "quarry_commits_refused_total", "Commits refused, by reason: fence, lease_over, rejected, unavailable, undecided.", ["reason"];
+    commit_refused: IntCounterVec = "quarry_commits_refused_total", "Commits refused, by reason (fence, lease over, rejected, unavailable, undecided).", ["reason"];
     dedupe_hits: IntCounter = "quarry_dedupe_hits_total", "Messages answered from the stored outcome or attached to a running one.";
     retries: IntCounter = "quarry_retries_total", "Attempts that failed and will be tried again.";
     quarantined: IntCounter = "quarry_quarantined_total", "Messages set aside after their last attempt.";

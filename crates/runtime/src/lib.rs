@@ -1,1 +1,27 @@
-//! Quarry's runner: routes, admits, hosts entities, commits, hands off.
+//! Quarry's runner: routes messages to their owners, admits them, hosts entities as actors, commits
+//! what they did, and hands shards off.
+//!
+//! A [`Node`] is the handle of one process. Its runner follows the coordinator's view and keeps one
+//! task per owned shard; the task is the shell of `quarry_core::delivery::Shard`: it receives,
+//! steps, commits, performs, answers. Entities are ractor actors that the shard's task starts and
+//! stops; each gets one message at a time.
+
+mod actor;
+mod context;
+mod convert;
+mod entity;
+mod inbox;
+mod instance;
+mod method;
+mod node;
+mod registry;
+mod route;
+mod runner;
+mod shard;
+mod wire;
+
+pub use context::Context;
+pub use entity::{Entity, HandlerError, NoQuery, ReadMode};
+pub use node::{Node, NodeConfig, OwnedShard, Ports};
+pub use quarry_core::delivery::{Limits, TypeLimits};
+pub use registry::{MethodSpec, Registry, RegistryBuilder, TypeSpec};

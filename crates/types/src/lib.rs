@@ -7,6 +7,7 @@
 extern crate alloc;
 
 mod address;
+pub mod api;
 mod cluster;
 mod envelope;
 mod id;

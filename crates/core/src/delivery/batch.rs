@@ -1,0 +1,123 @@
+//! What goes into one commit.
+
+use alloc::{string::String, sync::Arc, vec::Vec};
+
+use bytes::Bytes;
+use quarry_types::{Address, Envelope, MessageId, Outcome, Sequence, Timestamp};
+
+/// All that one commit of the shard writes, together or not at all (G2).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Batch {
+    /// Names the commit in [`super::Shard::committed`].
+    pub ticket: u64,
+    /// Every message of a commit up to this one is finished or has an open row.
+    pub low_water: Sequence,
+    /// Messages to accept, in order.
+    pub accepts: Vec<Accept>,
+    /// Outcomes.
+    pub finishes: Vec<Finish>,
+    /// New states, one per entity.
+    pub states: Vec<(Address, Bytes)>,
+    /// Open rows to write.
+    pub open: Vec<OpenRecord>,
+}
+
+/// A message to accept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Accept {
+    /// The message.
+    pub envelope: Arc<Envelope>,
+    /// Store time of its admission.
+    pub accepted_at: Timestamp,
+}
+
+/// A message to finish.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Finish {
+    /// The message.
+    pub message_id: MessageId,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// Attempts made.
+    pub attempts: u32,
+}
+
+/// What an open message waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OpenRecordState {
+    /// Its turn or the end of a back-off.
+    Waiting,
+    /// An operator.
+    Quarantined,
+}
+
+/// An open row to write.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OpenRecord {
+    /// The message.
+    pub envelope: Arc<Envelope>,
+    /// Store time of its admission.
+    pub accepted_at: Timestamp,
+    /// Where its row stands; `None` where this commit accepts it.
+    pub position: Option<(Sequence, u32)>,
+    /// Attempts begun so far.
+    pub attempts: u32,
+    /// Not to be run before this store time.
+    pub due: Timestamp,
+    /// What it waits for.
+    pub state: OpenRecordState,
+    /// The errors of its attempts.
+    pub errors: Vec<String>,
+}
+
+/// Why a commit failed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CommitFailure {
+    /// The shard is lost to another owner, or the lease is over: surely nothing was written.
+    ShardLost,
+    /// The shard is given up without knowing whether the commit is there.
+    Undecided,
+    /// The store was away: surely nothing was written.
+    Unavailable(String),
+    /// Something in the commit breaks a rule of the store: surely nothing was written.
+    Rejected(String),
+}
+
+/// What one message adds to a commit.
+pub(super) struct Unit {
+    pub(super) message_id: MessageId,
+    pub(super) address: Address,
+    pub(super) is_accept: bool,
+    pub(super) change: Change,
+}
+
+pub(super) enum Change {
+    /// The row alone.
+    Accept,
+    /// The number of the attempt that is about to begin.
+    Attempt,
+    /// A failed attempt; tried again at the time.
+    Retry { due: Timestamp },
+    /// Set aside.
+    Quarantine,
+    /// Finished.
+    Finish { outcome: Outcome, state: Option<Bytes> },
+}
+
+impl Unit {
+    pub(super) fn bytes(&self, payload: usize) -> usize {
+        let accepted = if self.is_accept { payload } else { 0 };
+        let changed = match &self.change {
+            Change::Finish { outcome, state } => {
+                let reply = match outcome {
+                    Outcome::Success(reply) => reply.len(),
+                    Outcome::Failure(failure) => failure.message.len(),
+                };
+                reply + state.as_ref().map_or(0, Bytes::len)
+            }
+            Change::Attempt | Change::Retry { .. } | Change::Quarantine => payload,
+            Change::Accept => 0,
+        };
+        accepted + changed
+    }
+}

@@ -1,0 +1,87 @@
+//! One entity with something to do, or with a live actor.
+
+use alloc::{collections::VecDeque, sync::Arc, vec::Vec};
+
+use quarry_types::{Answer, CallError, Envelope, MessageId, Timestamp};
+
+use super::RunId;
+
+/// Whether the entity has a live actor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Activation {
+    /// None.
+    Inactive,
+    /// Its state is being loaded.
+    Loading,
+    /// It has one.
+    Active,
+}
+
+pub(super) struct Read<W> {
+    pub(super) envelope: Arc<Envelope>,
+    pub(super) waiter: W,
+    pub(super) is_current: bool,
+}
+
+/// The answer of a read, held until the message `after` is durable.
+pub(super) struct HeldRead<W> {
+    pub(super) read: Read<W>,
+    pub(super) result: Result<Answer, CallError>,
+    pub(super) after: MessageId,
+}
+
+pub(super) enum Running<W> {
+    Command { run: RunId, message_id: MessageId, since: Timestamp },
+    Read { run: RunId, read: Read<W>, since: Timestamp },
+}
+
+impl<W> Running<W> {
+    pub(super) const fn run(&self) -> RunId {
+        match self {
+            Self::Command { run, .. } | Self::Read { run, .. } => *run,
+        }
+    }
+
+    pub(super) const fn since(&self) -> Timestamp {
+        match self {
+            Self::Command { since, .. } | Self::Read { since, .. } => *since,
+        }
+    }
+}
+
+pub(super) struct Entity<W> {
+    pub(super) activation: Activation,
+    /// Unfinished messages that were not handled yet, in admitted order; the running one is first.
+    pub(super) queue: VecDeque<MessageId>,
+    pub(super) reads: VecDeque<Read<W>>,
+    pub(super) running: Option<Running<W>>,
+    /// Handled messages whose commit is not durable, in order.
+    pub(super) ahead: Vec<MessageId>,
+    /// Answers of reads that saw states which are not durable yet.
+    pub(super) held: Vec<HeldRead<W>>,
+    pub(super) used_at: Timestamp,
+    /// Alternates between reads and commands, so that neither starves.
+    pub(super) was_read: bool,
+}
+
+impl<W> Entity<W> {
+    pub(super) const fn new(now: Timestamp) -> Self {
+        Self {
+            activation: Activation::Inactive,
+            queue: VecDeque::new(),
+            reads: VecDeque::new(),
+            running: None,
+            ahead: Vec::new(),
+            held: Vec::new(),
+            used_at: now,
+            was_read: false,
+        }
+    }
+
+    pub(super) fn is_idle(&self) -> bool {
+        self.queue.is_empty()
+            && self.reads.is_empty()
+            && self.running.is_none()
+            && self.ahead.is_empty()
+    }
+}

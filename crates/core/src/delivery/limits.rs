@@ -1,0 +1,84 @@
+//! Bounds of delivery, and the back-off.
+
+use alloc::collections::BTreeMap;
+use core::time::Duration;
+
+use quarry_types::EntityType;
+
+/// Bounds of one entity type.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TypeLimits {
+    /// Messages waiting for one entity; one more is refused.
+    pub mailbox: usize,
+    /// Attempts until a message is quarantined (D4).
+    pub attempts: u32,
+    /// An entity idle for this long is passivated.
+    pub idle_after: Duration,
+}
+
+impl Default for TypeLimits {
+    fn default() -> Self {
+        Self { mailbox: 1_000, attempts: 10, idle_after: Duration::from_secs(60) }
+    }
+}
+
+/// Bounds of one shard.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Unfinished messages of the shard; one more is refused.
+    pub pending: usize,
+    /// Handled messages of one entity that wait for their commit; the next handler waits.
+    pub ahead: usize,
+    /// Messages in one commit.
+    pub batch_messages: usize,
+    /// Bytes of payloads and states in one commit, beyond its first message.
+    pub batch_bytes: usize,
+    /// A handler that runs for longer than this gets its message's row committed meanwhile.
+    pub accept_after: Duration,
+    /// Error texts kept per message, oldest dropped first.
+    pub errors: usize,
+    /// Bounds of types that differ from the default.
+    pub types: BTreeMap<EntityType, TypeLimits>,
+    /// Bounds of all other types.
+    pub default_type: TypeLimits,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            pending: 10_000,
+            ahead: 64,
+            batch_messages: 512,
+            batch_bytes: 4 * 1024 * 1024,
+            accept_after: Duration::from_millis(5),
+            errors: 10,
+            types: BTreeMap::new(),
+            default_type: TypeLimits::default(),
+        }
+    }
+}
+
+impl Limits {
+    /// The bounds of `entity_type`.
+    #[must_use]
+    pub fn of(&self, entity_type: &EntityType) -> &TypeLimits {
+        self.types.get(entity_type).unwrap_or(&self.default_type)
+    }
+}
+
+/// How long to wait after the `attempt`-th attempt failed: 100 ms doubling up to 12.8 s, so that
+/// ten attempts are over within 40 s.
+pub(super) fn back_off(attempt: u32) -> Duration {
+    Duration::from_millis(100 << attempt.saturating_sub(1).min(7))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ten_attempts_are_over_within_forty_seconds() {
+        let total: Duration = (1..10).map(back_off).sum();
+        assert_eq!(total, Duration::from_millis(38_300));
+    }
+}

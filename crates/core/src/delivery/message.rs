@@ -1,0 +1,129 @@
+//! One unfinished message.
+
+use alloc::{string::String, sync::Arc, vec::Vec};
+
+use bytes::Bytes;
+use quarry_types::{Envelope, MessageId, Outcome, ReplyMode, Sequence, Timestamp};
+
+/// What the store knows of a key that was asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Found {
+    /// The id under which the key is stored.
+    pub message_id: MessageId,
+    /// The payload that it was first used with.
+    pub payload: Bytes,
+    /// How far it came.
+    pub state: FoundState,
+}
+
+/// How far a stored message came.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum FoundState {
+    /// Finished with this outcome.
+    Finished(Outcome),
+    /// Accepted, not finished, not quarantined.
+    Open,
+    /// Set aside for an operator.
+    Quarantined,
+}
+
+/// An unfinished message as a takeover found it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Recovered {
+    /// The message.
+    pub envelope: Arc<Envelope>,
+    /// Store time of its acceptance.
+    pub accepted_at: Timestamp,
+    /// The commit that accepted it, and its place in it.
+    pub position: (Sequence, u32),
+    /// Attempts begun so far.
+    pub attempts: u32,
+    /// Not to be run before this store time.
+    pub due: Timestamp,
+    /// The errors of its attempts.
+    pub errors: Vec<String>,
+}
+
+/// Whether the message's row stands (D1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Acceptance {
+    /// No row, and none on its way.
+    None,
+    /// A unit that writes it waits for a commit or is in one.
+    Pending,
+    /// It stands there.
+    Stored((Sequence, u32)),
+}
+
+/// What the message waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Phase {
+    /// Whether its key is stored.
+    Checking,
+    /// The commit of its attempt number.
+    Recording,
+    /// Its turn.
+    Queued,
+    /// The end of a back-off.
+    BackingOff(Timestamp),
+    /// Its handler.
+    Running,
+    /// The commit of its outcome (or of its quarantine).
+    Settling,
+}
+
+pub(super) struct Message<W> {
+    pub(super) envelope: Arc<Envelope>,
+    pub(super) accepted_at: Timestamp,
+    /// Its place in the order of admission on this owner.
+    pub(super) admitted: u64,
+    pub(super) phase: Phase,
+    pub(super) acceptance: Acceptance,
+    /// The row shall be written before the outcome is there.
+    pub(super) wants_acceptance: bool,
+    /// Attempts begun so far, the next one included once it is recorded.
+    pub(super) attempts: u32,
+    /// The next attempt's number is already in `attempts`.
+    pub(super) is_attempt_recorded: bool,
+    /// It may have been run before by someone else: the next attempt's number is committed first.
+    pub(super) needs_recording: bool,
+    pub(super) errors: Vec<String>,
+    pub(super) waiting: Vec<Waiting<W>>,
+}
+
+pub(super) struct Waiting<W> {
+    pub(super) waiter: W,
+    pub(super) mode: ReplyMode,
+    /// The caller came after the first one.
+    pub(super) is_replay: bool,
+}
+
+impl<W> Message<W> {
+    pub(super) fn new(
+        envelope: Arc<Envelope>,
+        now: Timestamp,
+        admitted: u64,
+        phase: Phase,
+    ) -> Self {
+        Self {
+            envelope,
+            accepted_at: now,
+            admitted,
+            phase,
+            acceptance: Acceptance::None,
+            wants_acceptance: false,
+            attempts: 0,
+            is_attempt_recorded: false,
+            needs_recording: false,
+            errors: Vec::new(),
+            waiting: Vec::new(),
+        }
+    }
+
+    pub(super) fn push_error(&mut self, error: String, most: usize) {
+        if self.errors.len() >= most {
+            self.errors.remove(0);
+        }
+        self.errors.push(error);
+    }
+}

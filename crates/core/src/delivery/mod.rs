@@ -1,0 +1,31 @@
+//! The life of a message in its shard, as one machine per owned shard.
+//!
+//! The machine admits, dedupes, orders, runs, commits, answers, retries and quarantines. It is told
+//! what happened ([`Shard::admit`], [`Shard::looked_up`], [`Shard::activated`], [`Shard::ran`],
+//! [`Shard::committed`], …) and pushes [`Effect`]s for its shell to perform. `W` is the shell's way
+//! back to a caller; the machine only moves it around.
+//!
+//! Rules that shape it:
+//! * One commit of a shard is in flight at a time; what is ready meanwhile goes together in the
+//!   next. So a failed commit has nothing behind it in the store.
+//! * Handlers may run ahead of their entity's commits, bounded; no answer leaves before the commit
+//!   of every state that its handler could see.
+//! * An entity's messages run in admitted order, a failed one's retries included (D3).
+
+mod admit;
+mod batch;
+mod entity;
+mod limits;
+mod message;
+mod recover;
+mod run;
+mod settle;
+mod shard;
+#[cfg(test)]
+mod tests;
+
+pub use batch::{Accept, Batch, CommitFailure, Finish, OpenRecord, OpenRecordState};
+pub use limits::{Limits, TypeLimits};
+pub use message::{Found, FoundState, Recovered};
+pub use run::{ActivationFailure, Ran, RunId, RunKind, Work};
+pub use shard::{Check, Effect, KeyQuestion, Shard};

@@ -1,0 +1,70 @@
+//! Takeover: what the owner before left open.
+
+use alloc::{string::ToString, vec::Vec};
+
+use quarry_types::Timestamp;
+
+use super::{
+    Effect, Recovered, Shard,
+    batch::{Change, Unit},
+    entity::Entity,
+    message::{Acceptance, Message, Phase},
+};
+
+impl<W> Shard<W> {
+    /// Takes a page of what was open at the takeover, in order of position and before anything is
+    /// admitted. Each runs only after the number of its next attempt is committed, one commit per
+    /// page, so that a message that ends its process is counted; one that is out of attempts is
+    /// quarantined (D4). One whose back-off has not ended waits for its end first.
+    pub fn recover(&mut self, now: Timestamp, page: Vec<Recovered>, out: &mut Vec<Effect<W>>) {
+        for recovered in page {
+            self.recover_one(now, recovered);
+        }
+        self.flush(out);
+    }
+
+    fn recover_one(&mut self, now: Timestamp, recovered: Recovered) {
+        let envelope = recovered.envelope;
+        let (message_id, address) = (envelope.message_id, envelope.address.clone());
+        if self.messages.contains_key(&message_id) {
+            return;
+        }
+        let key = (address.clone(), envelope.method.clone(), envelope.key.clone());
+        self.admissions += 1;
+        let mut message =
+            Message::new(envelope, recovered.accepted_at, self.admissions, Phase::Recording);
+        message.acceptance = Acceptance::Stored(recovered.position);
+        message.attempts = recovered.attempts;
+        message.errors = recovered.errors;
+        let is_out_of_attempts =
+            recovered.attempts >= self.limits.of(&address.entity_type).attempts;
+        message.needs_recording = true;
+        let is_backing_off = recovered.due > now;
+        if is_backing_off && !is_out_of_attempts {
+            message.phase = Phase::BackingOff(recovered.due);
+            self.due.insert((recovered.due, message_id));
+        }
+        self.unfinished.insert((recovered.position, message_id));
+        self.keys.insert(key, message_id);
+        let entity = self.entities.entry(address.clone()).or_insert_with(|| Entity::new(now));
+        let change = if is_out_of_attempts {
+            message.phase = Phase::Settling;
+            message.push_error(
+                "the last attempt ended with its process".to_string(),
+                self.limits.errors,
+            );
+            Some(Change::Quarantine)
+        } else {
+            entity.queue.push_back(message_id);
+            (!is_backing_off).then_some(Change::Attempt)
+        };
+        if let Some(change) = change {
+            if matches!(change, Change::Attempt) {
+                message.attempts += 1;
+                message.is_attempt_recorded = true;
+            }
+            self.pending.push_back(Unit { message_id, address, is_accept: false, change });
+        }
+        self.messages.insert(message_id, message);
+    }
+}

@@ -1,0 +1,352 @@
+//! Running: activation, turns, and what a handler came to.
+
+use alloc::{string::String, sync::Arc, vec::Vec};
+
+use bytes::Bytes;
+use quarry_types::{
+    Address, Answer, CallError, Envelope, Failure, MessageId, Outcome, RefusalCode, Timestamp,
+};
+
+use super::{
+    Effect, Shard,
+    batch::{Change, Unit},
+    entity::{Activation, HeldRead, Read, Running},
+    limits::back_off,
+    message::{Acceptance, Phase},
+    shard::{Check, Gate, answer, refused},
+};
+
+/// Names one run of a handler; results of a run that was given up are passed over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct RunId(pub u64);
+
+/// Whether a run may change state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RunKind {
+    /// A durable message: may change state.
+    Command,
+    /// A volatile message: must not.
+    Read,
+}
+
+/// One run of a handler.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Work {
+    /// Names the run in [`Shard::ran`].
+    pub run: RunId,
+    /// Whether it may change state.
+    pub kind: RunKind,
+    /// The message.
+    pub envelope: Arc<Envelope>,
+    /// Which attempt it is, from 1.
+    pub attempt: u32,
+}
+
+/// What a run came to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Ran {
+    /// The reply, and the state where it changed.
+    Done {
+        /// The handler's reply.
+        reply: Bytes,
+        /// The new state; `None` where it is as it was.
+        state: Option<Bytes>,
+    },
+    /// The handler declared a failure that is an outcome; the state is as it was.
+    Failed(Failure),
+    /// The attempt failed; another may succeed. With `is_broken` the actor is gone.
+    Retry {
+        /// What went wrong.
+        error: String,
+        /// Whether the actor cannot be used any more (it panicked).
+        is_broken: bool,
+    },
+}
+
+/// Why an entity has no actor.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ActivationFailure {
+    /// The store did not give the state; counts as no attempt.
+    Unavailable(String),
+    /// The state cannot be read by the type; counts as an attempt.
+    Broken(String),
+}
+
+impl<W> Shard<W> {
+    /// Gives the entity its next turn, if it can take one.
+    pub(super) fn schedule(&mut self, address: &Address, now: Timestamp, out: &mut Vec<Effect<W>>) {
+        let Some(entity) = self.entities.get(address) else { return };
+        if entity.running.is_some() || self.gate == Gate::Ended {
+            return;
+        }
+        let command = entity.queue.front().copied().filter(|id| {
+            entity.ahead.len() < self.limits.ahead
+                && self.messages.get(id).is_some_and(|m| m.phase == Phase::Queued)
+        });
+        let reads_first = !entity.reads.is_empty() && (command.is_none() || !entity.was_read);
+        if command.is_none() && !reads_first {
+            return;
+        }
+        let activation = entity.activation;
+        let Some(entity) = self.entities.get_mut(address) else { return };
+        match activation {
+            Activation::Loading => {}
+            Activation::Inactive => {
+                entity.activation = Activation::Loading;
+                out.push(Effect::Activate(address.clone()));
+            }
+            Activation::Active => {
+                self.runs += 1;
+                let run = RunId(self.runs);
+                entity.used_at = now;
+                entity.was_read = reads_first;
+                if reads_first {
+                    self.run_read(address, run, now, out);
+                } else if let Some(message_id) = command {
+                    self.run_command(address, run, message_id, now, out);
+                }
+            }
+        }
+    }
+
+    fn run_read(
+        &mut self,
+        address: &Address,
+        run: RunId,
+        now: Timestamp,
+        out: &mut Vec<Effect<W>>,
+    ) {
+        let Some(entity) = self.entities.get_mut(address) else { return };
+        let Some(read) = entity.reads.pop_front() else { return };
+        let envelope = Arc::clone(&read.envelope);
+        entity.running = Some(Running::Read { run, read, since: now });
+        out.push(Effect::Run(
+            address.clone(),
+            Work { run, kind: RunKind::Read, envelope, attempt: 1 },
+        ));
+    }
+
+    fn run_command(
+        &mut self,
+        address: &Address,
+        run: RunId,
+        message_id: MessageId,
+        now: Timestamp,
+        out: &mut Vec<Effect<W>>,
+    ) {
+        let Some(message) = self.messages.get_mut(&message_id) else { return };
+        if !message.is_attempt_recorded {
+            message.attempts += 1;
+        }
+        message.is_attempt_recorded = false;
+        message.phase = Phase::Running;
+        if message.acceptance == Acceptance::None {
+            self.accept_due.insert((now.after(self.limits.accept_after), message_id));
+        }
+        let envelope = Arc::clone(&message.envelope);
+        let attempt = message.attempts;
+        if let Some(entity) = self.entities.get_mut(address) {
+            entity.running = Some(Running::Command { run, message_id, since: now });
+        }
+        out.push(Effect::Run(
+            address.clone(),
+            Work { run, kind: RunKind::Command, envelope, attempt },
+        ));
+    }
+
+    /// The actor is up, or could not be.
+    pub fn activated(
+        &mut self,
+        now: Timestamp,
+        address: &Address,
+        result: Result<(), ActivationFailure>,
+        out: &mut Vec<Effect<W>>,
+    ) {
+        let Some(entity) = self.entities.get_mut(address) else { return };
+        if entity.activation != Activation::Loading {
+            return;
+        }
+        entity.used_at = now;
+        match result {
+            Ok(()) => entity.activation = Activation::Active,
+            Err(ActivationFailure::Broken(error)) => {
+                entity.activation = Activation::Inactive;
+                let first = entity.queue.front().copied().filter(|id| {
+                    self.messages.get(id).is_some_and(|message| message.phase == Phase::Queued)
+                });
+                self.refuse_reads(
+                    address,
+                    &refused(RefusalCode::HandlerFailed, error.clone(), None),
+                    out,
+                );
+                if let Some(first) = first {
+                    self.attempt_failed(now, first, error, false);
+                }
+            }
+            Err(ActivationFailure::Unavailable(error)) => {
+                entity.activation = Activation::Inactive;
+                self.store_is_away(now, address, error, out);
+            }
+        }
+        self.schedule(address, now, out);
+        self.flush(out);
+        self.finish_closing(out);
+    }
+
+    /// A handler ended. Results of runs that were given up are passed over.
+    pub fn ran(
+        &mut self,
+        now: Timestamp,
+        address: &Address,
+        run: RunId,
+        result: Ran,
+        out: &mut Vec<Effect<W>>,
+    ) {
+        let Some(entity) = self.entities.get_mut(address) else { return };
+        if entity.running.as_ref().map(Running::run) != Some(run) {
+            return;
+        }
+        entity.used_at = now;
+        if matches!(result, Ran::Retry { is_broken: true, .. }) {
+            entity.activation = Activation::Inactive;
+            out.push(Effect::Passivate(address.clone()));
+        }
+        match entity.running.take() {
+            Some(Running::Read { read, .. }) => self.read_ran(address, read, result, out),
+            Some(Running::Command { message_id, since, .. }) => {
+                self.accept_due.remove(&(since.after(self.limits.accept_after), message_id));
+                self.command_ran(now, address, message_id, result);
+            }
+            None => {}
+        }
+        self.schedule(address, now, out);
+        self.flush(out);
+        self.finish_closing(out);
+    }
+
+    fn read_ran(
+        &mut self,
+        address: &Address,
+        read: Read<W>,
+        result: Ran,
+        out: &mut Vec<Effect<W>>,
+    ) {
+        let message_id = read.envelope.message_id;
+        let outcome = match result {
+            Ran::Done { reply, .. } => Ok(Outcome::Success(reply)),
+            Ran::Failed(failure) => Ok(Outcome::Failure(failure)),
+            Ran::Retry { error, .. } => Err(refused(RefusalCode::HandlerFailed, error, None)),
+        };
+        let result =
+            outcome.map(|outcome| Answer::Handled { message_id, outcome, replayed: false });
+        let entity = self.entities.get_mut(address);
+        match entity.and_then(|entity| entity.ahead.last().copied().zip(Some(entity))) {
+            Some((after, entity)) => entity.held.push(HeldRead { read, result, after }),
+            None => {
+                let check = Check::of_read(read.is_current);
+                out.push(Effect::Answer { waiter: read.waiter, result, check });
+            }
+        }
+    }
+
+    fn command_ran(
+        &mut self,
+        now: Timestamp,
+        address: &Address,
+        message_id: MessageId,
+        result: Ran,
+    ) {
+        let (outcome, state) = match result {
+            Ran::Done { reply, state } => (Outcome::Success(reply), state),
+            Ran::Failed(failure) => (Outcome::Failure(failure), None),
+            Ran::Retry { error, .. } => {
+                self.attempt_failed(now, message_id, error, true);
+                return;
+            }
+        };
+        let Some(message) = self.messages.get_mut(&message_id) else { return };
+        message.phase = Phase::Settling;
+        let is_accept = message.acceptance == Acceptance::None;
+        if is_accept {
+            message.acceptance = Acceptance::Pending;
+        }
+        if let Some(entity) = self.entities.get_mut(address) {
+            entity.queue.pop_front();
+            entity.ahead.push(message_id);
+        }
+        let change = Change::Finish { outcome, state };
+        self.pending.push_back(Unit { message_id, address: address.clone(), is_accept, change });
+    }
+
+    /// One attempt failed: wait and try again, or quarantine (D4). The entity's later messages wait
+    /// behind a back-off (D3), not behind a quarantine.
+    pub(super) fn attempt_failed(
+        &mut self,
+        now: Timestamp,
+        message_id: MessageId,
+        error: String,
+        is_counted: bool,
+    ) {
+        let Some(message) = self.messages.get_mut(&message_id) else { return };
+        let address = message.envelope.address.clone();
+        let most = self.limits.of(&address.entity_type).attempts;
+        message.push_error(error, self.limits.errors);
+        if !is_counted && !message.is_attempt_recorded {
+            message.attempts += 1;
+        }
+        message.is_attempt_recorded = false;
+        let is_accept = message.acceptance == Acceptance::None;
+        if is_accept {
+            message.acceptance = Acceptance::Pending;
+        }
+        let change = if message.attempts >= most {
+            message.phase = Phase::Settling;
+            if let Some(entity) = self.entities.get_mut(&address) {
+                entity.queue.retain(|id| *id != message_id);
+            }
+            Change::Quarantine
+        } else {
+            let due = now.after(back_off(message.attempts));
+            message.phase = Phase::BackingOff(due);
+            self.due.insert((due, message_id));
+            Change::Retry { due }
+        };
+        self.pending.push_back(Unit { message_id, address, is_accept, change });
+    }
+
+    /// The store is away: what has no row is refused, what has one waits a moment.
+    pub(super) fn store_is_away(
+        &mut self,
+        now: Timestamp,
+        address: &Address,
+        error: String,
+        out: &mut Vec<Effect<W>>,
+    ) {
+        let error = refused(RefusalCode::StoreUnavailable, error, Some(500));
+        self.refuse_reads(address, &error, out);
+        let queue = self.entities.get(address).map(|e| e.queue.clone()).unwrap_or_default();
+        for message_id in queue {
+            let Some(message) = self.messages.get_mut(&message_id) else { continue };
+            match message.acceptance {
+                Acceptance::None => self.refuse(message_id, &error, out),
+                Acceptance::Pending => {}
+                Acceptance::Stored(_)
+                    if matches!(message.phase, Phase::Queued | Phase::Recording) =>
+                {
+                    let due = now.after(back_off(1));
+                    message.phase = Phase::BackingOff(due);
+                    self.due.insert((due, message_id));
+                }
+                Acceptance::Stored(_) => {}
+            }
+        }
+    }
+
+    fn refuse_reads(&mut self, address: &Address, error: &CallError, out: &mut Vec<Effect<W>>) {
+        if let Some(entity) = self.entities.get_mut(address) {
+            for read in core::mem::take(&mut entity.reads) {
+                out.push(answer(read.waiter, Err(error.clone())));
+            }
+        }
+    }
+}

@@ -1,0 +1,378 @@
+//! The machine's state, its effects, and what does not belong to one step of a message's life.
+
+use alloc::{
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    string::{String, ToString},
+    vec::Vec,
+};
+
+use quarry_types::{
+    Address, Answer, CallError, Epoch, IdempotencyKey, MessageId, Method, Refusal, RefusalCode,
+    Sequence, Timestamp, Unknown, UnknownCode,
+};
+
+use super::{
+    Batch, Limits, Work,
+    batch::Unit,
+    entity::Entity,
+    message::{Acceptance, Message, Phase},
+};
+
+/// What the machine asks its shell to do, in order.
+#[derive(Debug, PartialEq)]
+pub enum Effect<W> {
+    /// Ask the store for a key; answer with [`Shard::looked_up`].
+    Lookup(KeyQuestion),
+    /// Load the entity's state and start its actor; answer with [`Shard::activated`].
+    Activate(Address),
+    /// Hand the work to the entity's actor; answer with [`Shard::ran`].
+    Run(Address, Work),
+    /// Commit; answer with [`Shard::committed`] or [`Shard::commit_failed`].
+    Commit(Batch),
+    /// Tell a caller. Everything that the answer rests on is durable.
+    Answer {
+        /// The caller.
+        waiter: W,
+        /// What to tell it.
+        result: Result<Answer, CallError>,
+        /// What is to be checked first.
+        check: Check,
+    },
+    /// Drop the entity's actor.
+    Passivate(Address),
+    /// The shard is closed: nothing runs, nothing is in flight, nothing will come.
+    Closed,
+    /// The shard is lost: drop all actors; every caller has been told.
+    Lost,
+}
+
+/// What an answer's truth still hangs on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Check {
+    /// Nothing.
+    Nothing,
+    /// The lease: a local read.
+    Lease,
+    /// The fence: a current read.
+    Fence,
+}
+
+impl Check {
+    pub(super) const fn of_read(is_current: bool) -> Self {
+        if is_current { Self::Fence } else { Self::Lease }
+    }
+}
+
+/// A key to ask the store for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeyQuestion {
+    /// The message that asks.
+    pub message_id: MessageId,
+    /// The entity.
+    pub address: Address,
+    /// The method.
+    pub method: Method,
+    /// The key.
+    pub key: IdempotencyKey,
+}
+
+/// Whether the shard admits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Gate {
+    Open,
+    Closing,
+    Ended,
+}
+
+/// The delivery machine of one owned shard. See the module's description.
+pub struct Shard<W> {
+    pub(super) limits: Limits,
+    pub(super) epoch: Epoch,
+    pub(super) gate: Gate,
+    pub(super) entities: BTreeMap<Address, Entity<W>>,
+    pub(super) messages: BTreeMap<MessageId, Message<W>>,
+    pub(super) keys: BTreeMap<(Address, Method, IdempotencyKey), MessageId>,
+    /// Ends of back-offs.
+    pub(super) due: BTreeSet<(Timestamp, MessageId)>,
+    /// When running messages without a row get one.
+    pub(super) accept_due: BTreeSet<(Timestamp, MessageId)>,
+    pub(super) pending: VecDeque<Unit>,
+    pub(super) in_flight: Option<(u64, Vec<Unit>)>,
+    pub(super) tickets: u64,
+    pub(super) runs: u64,
+    pub(super) admissions: u64,
+    pub(super) committed: Sequence,
+    /// When the shard came from an owner before.
+    pub(super) taken_over: Option<Timestamp>,
+    /// Rows that the low-water mark may not pass.
+    pub(super) unfinished: BTreeSet<((Sequence, u32), MessageId)>,
+    /// After a rejected commit: commits of one message each until this many are through.
+    pub(super) alone: usize,
+}
+
+impl<W> Shard<W> {
+    /// A shard whose fence stands, at its last commit, loaded at `now`. What the owner before left
+    /// open comes by [`Shard::recover`].
+    #[must_use]
+    pub fn new(limits: Limits, epoch: Epoch, committed: Sequence, now: Timestamp) -> Self {
+        Self {
+            limits,
+            epoch,
+            gate: Gate::Open,
+            entities: BTreeMap::new(),
+            messages: BTreeMap::new(),
+            keys: BTreeMap::new(),
+            due: BTreeSet::new(),
+            accept_due: BTreeSet::new(),
+            pending: VecDeque::new(),
+            in_flight: None,
+            tickets: 0,
+            runs: 0,
+            admissions: 0,
+            committed,
+            taken_over: (committed > Sequence(0)).then_some(now),
+            unfinished: BTreeSet::new(),
+            alone: 0,
+        }
+    }
+
+    /// Unfinished messages.
+    #[must_use]
+    pub fn pending_messages(&self) -> usize {
+        self.messages.len()
+    }
+
+    /// Entities with something to do or a live actor.
+    #[must_use]
+    pub fn resident_entities(&self) -> usize {
+        self.entities.len()
+    }
+
+    /// When [`Shard::tick`] has something to do next, if nothing else happens.
+    #[must_use]
+    pub fn next_wake(&self) -> Option<Timestamp> {
+        let back_off = self.due.first().map(|(at, _)| *at);
+        let accept = self.accept_due.first().map(|(at, _)| *at);
+        back_off.into_iter().chain(accept).min()
+    }
+
+    /// Since when the longest handler runs.
+    #[must_use]
+    pub fn longest_run_since(&self) -> Option<Timestamp> {
+        self.entities
+            .values()
+            .filter_map(|e| e.running.as_ref().map(super::entity::Running::since))
+            .min()
+    }
+
+    /// Time has come to `now`: back-offs end, slow handlers' messages get their rows.
+    pub fn tick(&mut self, now: Timestamp, out: &mut Vec<Effect<W>>) {
+        while let Some((_, message_id)) = self.due.first().filter(|(at, _)| *at <= now).copied() {
+            self.due.pop_first();
+            if let Some(message) = self.messages.get_mut(&message_id) {
+                message.phase = Phase::Queued;
+                let address = message.envelope.address.clone();
+                if message.needs_recording {
+                    self.record_attempt(message_id);
+                    self.accept_wanted(&address);
+                }
+                self.schedule(&address, now, out);
+            }
+        }
+        while let Some((_, message_id)) =
+            self.accept_due.first().filter(|(at, _)| *at <= now).copied()
+        {
+            self.accept_due.pop_first();
+            if let Some(message) = self.messages.get_mut(&message_id) {
+                message.wants_acceptance = true;
+                let address = message.envelope.address.clone();
+                self.accept_wanted(&address);
+            }
+        }
+        self.flush(out);
+    }
+
+    /// Drops the actors of entities that were idle for their type's time.
+    pub fn passivate_idle(&mut self, now: Timestamp, out: &mut Vec<Effect<W>>) {
+        let limits = &self.limits;
+        self.entities.retain(|address, entity| {
+            let idle_after = limits.of(&address.entity_type).idle_after;
+            let stays = !entity.is_idle() || now < entity.used_at.after(idle_after);
+            if !stays {
+                out.push(Effect::Passivate(address.clone()));
+            }
+            stays
+        });
+    }
+
+    /// Stops admitting. What runs is finished and committed, then comes [`Effect::Closed`]. What has
+    /// not begun is refused where it has no row, and left to the next owner where it has one.
+    pub fn close(&mut self, out: &mut Vec<Effect<W>>) {
+        if self.gate != Gate::Open {
+            return;
+        }
+        self.gate = Gate::Closing;
+        self.due.clear();
+        let addresses: Vec<Address> = self.entities.keys().cloned().collect();
+        for address in addresses {
+            self.turn_away(&address, out);
+        }
+        self.flush(out);
+        self.finish_closing(out);
+    }
+
+    fn turn_away(&mut self, address: &Address, out: &mut Vec<Effect<W>>) {
+        let Some(entity) = self.entities.get_mut(address) else { return };
+        for read in core::mem::take(&mut entity.reads) {
+            out.push(answer(read.waiter, Err(draining())));
+        }
+        let running = entity.running.as_ref().and_then(|running| match running {
+            super::entity::Running::Command { message_id, .. } => Some(*message_id),
+            super::entity::Running::Read { .. } => None,
+        });
+        let left: Vec<MessageId> =
+            entity.queue.iter().copied().filter(|id| Some(*id) != running).collect();
+        entity.queue.retain(|id| Some(*id) == running);
+        for message_id in left {
+            let is_stored =
+                self.messages.get(&message_id).is_some_and(|m| m.acceptance != Acceptance::None);
+            if is_stored {
+                // Its row stands or is on its way: it is the next owner's. Acceptance is still told.
+                self.release_waiters(message_id, out);
+            } else {
+                self.refuse(message_id, &draining(), out);
+            }
+        }
+    }
+
+    /// Callers that wait for the outcome are sent on; those that wait for acceptance stay.
+    fn release_waiters(&mut self, message_id: MessageId, out: &mut Vec<Effect<W>>) {
+        let Some(message) = self.messages.get_mut(&message_id) else { return };
+        let (stay, leave): (Vec<_>, Vec<_>) =
+            core::mem::take(&mut message.waiting).into_iter().partition(|w| {
+                w.mode == quarry_types::ReplyMode::Accepted
+                    && message.acceptance == Acceptance::Pending
+            });
+        message.waiting = stay;
+        for waiting in leave {
+            out.push(answer(waiting.waiter, Err(owner_lost(message_id))));
+        }
+    }
+
+    pub(super) fn finish_closing(&mut self, out: &mut Vec<Effect<W>>) {
+        let is_busy = self.in_flight.is_some()
+            || !self.pending.is_empty()
+            || self.entities.values().any(|entity| entity.running.is_some());
+        if self.gate == Gate::Closing && !is_busy {
+            self.give_up(out);
+            out.pop();
+            out.push(Effect::Closed);
+        }
+    }
+
+    /// The shard is lost, now: every caller is told, nothing more will be committed.
+    pub fn give_up(&mut self, out: &mut Vec<Effect<W>>) {
+        if self.gate == Gate::Ended {
+            return;
+        }
+        self.gate = Gate::Ended;
+        let in_flight: BTreeSet<MessageId> = self
+            .in_flight
+            .take()
+            .into_iter()
+            .flat_map(|(_, units)| units)
+            .map(|unit| unit.message_id)
+            .collect();
+        for (message_id, message) in core::mem::take(&mut self.messages) {
+            let is_stored = matches!(message.acceptance, Acceptance::Stored(_));
+            let may_be_done = is_stored || in_flight.contains(&message_id);
+            for waiting in message.waiting {
+                let error = if may_be_done { owner_lost(message_id) } else { self.not_owner() };
+                out.push(answer(waiting.waiter, Err(error)));
+            }
+        }
+        let reads = core::mem::take(&mut self.entities).into_values().flat_map(|entity| {
+            let running = entity.running.and_then(|running| match running {
+                super::entity::Running::Read { read, .. } => Some(read),
+                super::entity::Running::Command { .. } => None,
+            });
+            let held = entity.held.into_iter().map(|held| held.read);
+            entity.reads.into_iter().chain(running).chain(held)
+        });
+        for read in reads {
+            out.push(answer(read.waiter, Err(not_owner(self.epoch))));
+        }
+        self.keys.clear();
+        self.due.clear();
+        self.accept_due.clear();
+        self.pending.clear();
+        out.push(Effect::Lost);
+    }
+
+    pub(super) fn not_owner(&self) -> CallError {
+        not_owner(self.epoch)
+    }
+
+    /// Removes a message that was never stored and tells its callers.
+    pub(super) fn refuse(
+        &mut self,
+        message_id: MessageId,
+        error: &CallError,
+        out: &mut Vec<Effect<W>>,
+    ) {
+        for waiting in self.forget(message_id).map(|message| message.waiting).unwrap_or_default() {
+            out.push(answer(waiting.waiter, Err(error.clone())));
+        }
+    }
+
+    /// Removes a message from everything but the batch that may hold it.
+    pub(super) fn forget(&mut self, message_id: MessageId) -> Option<Message<W>> {
+        let message = self.messages.remove(&message_id)?;
+        let envelope = &message.envelope;
+        self.keys.remove(&(
+            envelope.address.clone(),
+            envelope.method.clone(),
+            envelope.key.clone(),
+        ));
+        if message.phase != Phase::Settling
+            && let Some(entity) = self.entities.get_mut(&envelope.address)
+        {
+            entity.queue.retain(|id| *id != message_id);
+        }
+        if let Acceptance::Stored(position) = message.acceptance {
+            self.unfinished.remove(&(position, message_id));
+        }
+        if let Phase::BackingOff(at) = message.phase {
+            self.due.remove(&(at, message_id));
+        }
+        Some(message)
+    }
+}
+
+pub(super) fn answer<W>(waiter: W, result: Result<Answer, CallError>) -> Effect<W> {
+    Effect::Answer { waiter, result, check: Check::Nothing }
+}
+
+pub(super) fn refused(
+    code: RefusalCode,
+    message: impl Into<String>,
+    retry_after_ms: Option<u32>,
+) -> CallError {
+    CallError::Refused(Refusal { code, message: message.into(), retry_after_ms })
+}
+
+pub(super) fn draining() -> CallError {
+    refused(RefusalCode::Draining, "the shard is moving to another node", Some(50))
+}
+
+pub(super) fn not_owner(epoch: Epoch) -> CallError {
+    refused(RefusalCode::NotOwner(epoch), "the shard has moved to another node", Some(50))
+}
+
+pub(super) fn owner_lost(message_id: MessageId) -> CallError {
+    CallError::Unknown(Unknown {
+        code: UnknownCode::OwnerLost,
+        message: "the owner lost the shard while it had the message".to_string(),
+        message_id: Some(message_id),
+    })
+}

@@ -1,0 +1,61 @@
+//! A live entity as a ractor actor.
+
+use quarry_core::delivery::{Ran, RunId, RunKind};
+use quarry_types::Address;
+use ractor::{Actor, ActorProcessingErr, ActorRef};
+use tokio::sync::mpsc;
+
+use crate::{Context, instance::Instance};
+
+/// One run to make.
+pub(crate) struct Run {
+    pub(crate) run: RunId,
+    pub(crate) kind: RunKind,
+    pub(crate) context: Context,
+}
+
+impl ractor::Message for Run {}
+
+/// What an actor tells its shard's task.
+pub(crate) struct RunEnd {
+    pub(crate) address: Address,
+    pub(crate) run: RunId,
+    pub(crate) ran: Ran,
+}
+
+pub(crate) struct EntityActor;
+
+/// What an actor starts with. The way back is unbounded by type; it holds at most one result per
+/// live actor, because an actor gets its next run only after the shard's task took the last one.
+pub(crate) struct Hosted {
+    pub(crate) address: Address,
+    pub(crate) instance: Box<dyn Instance>,
+    pub(crate) ends: mpsc::UnboundedSender<RunEnd>,
+}
+
+impl Actor for EntityActor {
+    type Msg = Run;
+    type State = Hosted;
+    type Arguments = Hosted;
+
+    async fn pre_start(
+        &self,
+        _: ActorRef<Run>,
+        hosted: Hosted,
+    ) -> Result<Hosted, ActorProcessingErr> {
+        Ok(hosted)
+    }
+
+    async fn handle(
+        &self,
+        _: ActorRef<Run>,
+        message: Run,
+        hosted: &mut Hosted,
+    ) -> Result<(), ActorProcessingErr> {
+        let ran = hosted.instance.run(message.kind, &message.context).await;
+        let end = RunEnd { address: hosted.address.clone(), run: message.run, ran };
+        // Where the shard's task is gone, so is the shard: nobody waits for this result.
+        let _ = hosted.ends.send(end);
+        Ok(())
+    }
+}

@@ -1,0 +1,105 @@
+//! Between the core's words and the store's.
+
+use std::sync::Arc;
+
+use quarry_core::delivery::{
+    Accept, Batch, CommitFailure, Found, FoundState, OpenRecord, OpenRecordState, Recovered,
+};
+use quarry_ports::{
+    Commit, CommitError, MessageRecord, MessageRow, MessageState, OpenMessage, OpenRow, OpenState,
+    OutcomeRow, Position, StateRow,
+};
+use quarry_types::{Envelope, Epoch, KeyOrigin, ReplyMode, ShardId, Timestamp};
+
+pub(crate) fn commit(shard: ShardId, epoch: Epoch, now: Timestamp, batch: Batch) -> Commit {
+    let outcomes = batch.finishes.into_iter().map(|finish| OutcomeRow {
+        message_id: finish.message_id,
+        outcome: finish.outcome,
+        attempts: finish.attempts,
+        finished_at: now,
+    });
+    let states =
+        batch.states.into_iter().map(|(address, state)| StateRow { address, state: Some(state) });
+    Commit {
+        shard,
+        epoch,
+        low_water: batch.low_water,
+        now,
+        messages: batch.accepts.iter().map(accepted_row).collect(),
+        outcomes: outcomes.collect(),
+        states: states.collect(),
+        open: batch.open.into_iter().map(open_row).collect(),
+    }
+}
+
+fn accepted_row(accept: &Accept) -> MessageRow {
+    message_row(&accept.envelope, accept.accepted_at)
+}
+
+fn message_row(envelope: &Envelope, accepted_at: Timestamp) -> MessageRow {
+    MessageRow {
+        message_id: envelope.message_id,
+        address: envelope.address.clone(),
+        method: envelope.method.clone(),
+        key: envelope.key.clone(),
+        payload: envelope.payload.clone(),
+        accepted_at,
+    }
+}
+
+fn open_row(record: OpenRecord) -> OpenRow {
+    OpenRow {
+        message: message_row(&record.envelope, record.accepted_at),
+        position: record.position.map(|(sequence, ordinal)| Position { sequence, ordinal }),
+        attempts: record.attempts,
+        due: record.due,
+        state: match record.state {
+            OpenRecordState::Waiting => OpenState::Waiting,
+            OpenRecordState::Quarantined => OpenState::Quarantined,
+        },
+        errors: record.errors,
+    }
+}
+
+pub(crate) fn recovered(open: OpenMessage) -> Recovered {
+    let message = open.message;
+    Recovered {
+        envelope: Arc::new(Envelope {
+            message_id: message.message_id,
+            address: message.address,
+            method: message.method,
+            payload: message.payload,
+            key: message.key,
+            key_origin: KeyOrigin::Client,
+            send_count: 0,
+            reply: ReplyMode::Outcome,
+            trace_parent: None,
+        }),
+        accepted_at: message.accepted_at,
+        position: (open.position.sequence, open.position.ordinal),
+        attempts: open.attempts,
+        due: open.due,
+        errors: open.errors,
+    }
+}
+
+pub(crate) fn found(record: MessageRecord) -> Found {
+    Found {
+        message_id: record.message.message_id,
+        payload: record.message.payload,
+        state: match record.state {
+            MessageState::Open { .. } => FoundState::Open,
+            MessageState::Quarantined { .. } => FoundState::Quarantined,
+            MessageState::Finished { outcome, .. } => FoundState::Finished(outcome),
+        },
+    }
+}
+
+pub(crate) fn failure(error: CommitError) -> CommitFailure {
+    match error {
+        CommitError::Fenced { .. } | CommitError::LeaseOver => CommitFailure::ShardLost,
+        CommitError::Rejected { reason } => CommitFailure::Rejected(reason),
+        CommitError::Unavailable { reason } => CommitFailure::Unavailable(reason),
+        CommitError::Undecided { .. } => CommitFailure::Undecided,
+    }
+}

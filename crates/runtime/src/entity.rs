@@ -1,0 +1,85 @@
+//! What an author of an entity type writes.
+
+use std::future::Future;
+
+use quarry_types::Failure;
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+
+use crate::Context;
+
+/// How reads of a type see its state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReadMode {
+    /// The last committed state in the owner's memory. May be stale after a freeze of the owner.
+    Local,
+    /// As `Local`, and the owner's fence is checked before the answer leaves.
+    Current,
+}
+
+/// The query type of entities that have none.
+#[derive(Clone, Copy, Debug, Deserialize)]
+pub enum NoQuery {}
+
+/// A type of entity. One value of it serves all entities of the type on a node and holds what they
+/// share; what belongs to one entity is its `State`.
+///
+/// Methods are the variants of `Command` (durable: may change state) and of `Query` (volatile: must
+/// not); their names are as serde sees them.
+pub trait Entity: Send + Sync + 'static {
+    /// The type's name in addresses.
+    const TYPE: &'static str;
+    /// How its queries read.
+    const READ: ReadMode = ReadMode::Local;
+    /// What is kept of one entity, stored as JSON.
+    type State: Default + Serialize + DeserializeOwned + Send + Sync + 'static;
+    /// Methods that may change the state.
+    type Command: DeserializeOwned + Send + 'static;
+    /// Methods that only read it.
+    type Query: DeserializeOwned + Send + 'static;
+
+    /// Handles a durable message. It may run more than once, but its state, reply and outcome are
+    /// committed together, once. After an error the state is as it was.
+    fn handle(
+        &self,
+        state: &mut Self::State,
+        command: Self::Command,
+        context: &Context,
+    ) -> impl Future<Output = Result<impl Serialize + Send, HandlerError>> + Send;
+
+    /// Answers a volatile message.
+    fn read(
+        &self,
+        state: &Self::State,
+        query: Self::Query,
+        context: &Context,
+    ) -> impl Future<Output = Result<impl Serialize + Send, HandlerError>> + Send;
+}
+
+/// Why a handler did not succeed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum HandlerError {
+    /// An outcome: stored and told to the caller; not tried again.
+    Final(Failure),
+    /// Tried again after a back-off, up to the type's limit of attempts, then quarantined.
+    Retry(String),
+}
+
+impl HandlerError {
+    /// A failure that is an outcome; `code` is for programs, `message` for people.
+    pub fn fail(code: impl Into<String>, message: impl Into<String>) -> Self {
+        Self::Final(Failure { code: code.into(), message: message.into() })
+    }
+}
+
+/// Any error is tried again; its chain of causes is kept.
+impl<E: std::error::Error> From<E> for HandlerError {
+    fn from(error: E) -> Self {
+        let mut text = error.to_string();
+        let mut source = error.source();
+        while let Some(cause) = source {
+            text = format!("{text}: {cause}");
+            source = cause.source();
+        }
+        Self::Retry(text)
+    }
+}

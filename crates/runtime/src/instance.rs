@@ -1,0 +1,132 @@
+//! One live entity, with its type erased.
+
+use std::{panic::AssertUnwindSafe, pin::Pin, sync::Arc};
+
+use bytes::Bytes;
+use futures_util::FutureExt;
+use quarry_core::delivery::{Ran, RunKind};
+use serde::Serialize;
+
+use crate::{Context, Entity, HandlerError, method};
+
+/// A live entity: its state in memory and the type that handles its messages.
+pub(crate) trait Instance: Send {
+    /// Runs one handler. The state changes only where it comes to [`Ran::Done`].
+    fn run<'a>(
+        &'a mut self,
+        kind: RunKind,
+        context: &'a Context,
+    ) -> Pin<Box<dyn Future<Output = Ran> + Send + 'a>>;
+}
+
+pub(crate) struct Live<E: Entity> {
+    entity: Arc<E>,
+    state: E::State,
+    /// The state as it was last encoded.
+    encoded: Bytes,
+}
+
+impl<E: Entity> Live<E> {
+    /// Makes the entity live from its stored state, or from none.
+    pub(crate) fn new(entity: Arc<E>, stored: Option<Bytes>) -> Result<Self, String> {
+        let Some(encoded) = stored else {
+            return Ok(Self { entity, state: E::State::default(), encoded: Bytes::new() });
+        };
+        let state = decode_state::<E>(&encoded)?;
+        Ok(Self { entity, state, encoded })
+    }
+
+    async fn command(&mut self, context: &Context) -> Ran {
+        let envelope = &context.envelope;
+        let command = match method::decode(envelope.method.as_str(), &envelope.payload) {
+            Ok(command) => command,
+            Err(error) => return failed(HandlerError::fail("invalid_payload", error)),
+        };
+        let handled = AssertUnwindSafe(async {
+            let reply = self.entity.handle(&mut self.state, command, context).await?;
+            encode(&reply)
+        });
+        let result = match handled.catch_unwind().await {
+            Ok(result) => result.and_then(|reply| Ok((reply, encode(&self.state)?))),
+            Err(panic) => return broken(&*panic),
+        };
+        match result {
+            Ok((reply, state)) if state == self.encoded => Ran::Done { reply, state: None },
+            Ok((reply, state)) => {
+                self.encoded = state.clone();
+                Ran::Done { reply, state: Some(state) }
+            }
+            Err(error) => match self.restore() {
+                Ok(()) => failed(error),
+                Err(error) => Ran::Retry { error, is_broken: true },
+            },
+        }
+    }
+
+    async fn query(&mut self, context: &Context) -> Ran {
+        let envelope = &context.envelope;
+        let query = match method::decode(envelope.method.as_str(), &envelope.payload) {
+            Ok(query) => query,
+            Err(error) => return failed(HandlerError::fail("invalid_payload", error)),
+        };
+        let read = AssertUnwindSafe(self.entity.read(&self.state, query, context));
+        match read.catch_unwind().await {
+            Ok(Ok(reply)) => match encode(&reply) {
+                Ok(reply) => Ran::Done { reply, state: None },
+                Err(error) => failed(error),
+            },
+            Ok(Err(error)) => failed(error),
+            Err(panic) => broken(&*panic),
+        }
+    }
+
+    /// A handler that failed may have changed the state in memory: take the last good one again.
+    fn restore(&mut self) -> Result<(), String> {
+        self.state = if self.encoded.is_empty() {
+            E::State::default()
+        } else {
+            decode_state::<E>(&self.encoded)?
+        };
+        Ok(())
+    }
+}
+
+impl<E: Entity> Instance for Live<E> {
+    fn run<'a>(
+        &'a mut self,
+        kind: RunKind,
+        context: &'a Context,
+    ) -> Pin<Box<dyn Future<Output = Ran> + Send + 'a>> {
+        match kind {
+            RunKind::Command => Box::pin(self.command(context)),
+            RunKind::Read => Box::pin(self.query(context)),
+        }
+    }
+}
+
+fn decode_state<E: Entity>(encoded: &[u8]) -> Result<E::State, String> {
+    serde_json::from_slice(encoded)
+        .map_err(|error| format!("the stored state of a {} cannot be read: {error}", E::TYPE))
+}
+
+fn encode<T: Serialize>(value: &T) -> Result<Bytes, HandlerError> {
+    serde_json::to_vec(value).map(Bytes::from).map_err(|error| {
+        HandlerError::fail("not_json", format!("cannot be written as JSON: {error}"))
+    })
+}
+
+fn failed(error: HandlerError) -> Ran {
+    match error {
+        HandlerError::Final(failure) => Ran::Failed(failure),
+        HandlerError::Retry(error) => Ran::Retry { error, is_broken: false },
+    }
+}
+
+fn broken(panic: &(dyn std::any::Any + Send)) -> Ran {
+    let text = panic
+        .downcast_ref::<&str>()
+        .map(|text| (*text).to_owned())
+        .or_else(|| panic.downcast_ref::<String>().cloned())
+        .unwrap_or_else(|| "of unknown cause".to_owned());
+    Ran::Retry { error: format!("the handler panicked: {text}"), is_broken: true }
+}

@@ -1,0 +1,198 @@
+//! A method's name and JSON argument as a variant of an enum.
+
+use serde::{
+    Deserialize, Deserializer,
+    de::{self, DeserializeSeed, EnumAccess, VariantAccess, Visitor, value::StrDeserializer},
+    forward_to_deserialize_any,
+};
+
+/// Decodes `method` with `payload` (JSON; empty for no argument) as a variant of `T`.
+///
+/// # Errors
+/// A text that names the path of what does not fit, and why.
+pub(crate) fn decode<'a, T: Deserialize<'a>>(
+    method: &'a str,
+    payload: &'a [u8],
+) -> Result<T, String> {
+    T::deserialize(Call { method, payload }).map_err(|error| error.0)
+}
+
+/// The names of the variants of `T`; empty where it is not an enum.
+pub(crate) fn variants<'de, T: Deserialize<'de>>() -> &'static [&'static str] {
+    let mut names: &'static [&'static str] = &[];
+    // The deserializer always ends in an error once it has seen the names.
+    drop(T::deserialize(Names(&mut names)));
+    names
+}
+
+#[derive(Debug)]
+struct Fault(String);
+
+impl std::fmt::Display for Fault {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Fault {}
+
+impl de::Error for Fault {
+    fn custom<M: std::fmt::Display>(message: M) -> Self {
+        Self(message.to_string())
+    }
+}
+
+struct Names<'a>(&'a mut &'static [&'static str]);
+
+impl<'de> Deserializer<'de> for Names<'_> {
+    type Error = Fault;
+
+    fn deserialize_enum<V: Visitor<'de>>(
+        self,
+        _name: &'static str,
+        variants: &'static [&'static str],
+        _visitor: V,
+    ) -> Result<V::Value, Fault> {
+        *self.0 = variants;
+        Err(Fault(String::new()))
+    }
+
+    fn deserialize_any<V: Visitor<'de>>(self, _visitor: V) -> Result<V::Value, Fault> {
+        Err(Fault("not an enum".to_owned()))
+    }
+
+    forward_to_deserialize_any! {
+        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf option
+        unit unit_struct newtype_struct seq tuple tuple_struct map struct identifier ignored_any
+    }
+}
+
+struct Call<'a> {
+    method: &'a str,
+    payload: &'a [u8],
+}
+
+impl<'de> Deserializer<'de> for Call<'de> {
+    type Error = Fault;
+
+    fn deserialize_enum<V: Visitor<'de>>(
+        self,
+        _name: &'static str,
+        _variants: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, Fault> {
+        visitor.visit_enum(self)
+    }
+
+    fn deserialize_any<V: Visitor<'de>>(self, _visitor: V) -> Result<V::Value, Fault> {
+        Err(Fault("commands and queries must be enums".to_owned()))
+    }
+
+    forward_to_deserialize_any! {
+        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf option
+        unit unit_struct newtype_struct seq tuple tuple_struct map struct identifier ignored_any
+    }
+}
+
+impl<'de> EnumAccess<'de> for Call<'de> {
+    type Error = Fault;
+    type Variant = Self;
+
+    fn variant_seed<V: DeserializeSeed<'de>>(self, seed: V) -> Result<(V::Value, Self), Fault> {
+        Ok((seed.deserialize(StrDeserializer::<Fault>::new(self.method))?, self))
+    }
+}
+
+impl<'de> Call<'de> {
+    fn argument<T>(
+        self,
+        read: impl FnOnce(
+            serde_path_to_error::Deserializer<
+                '_,
+                '_,
+                &mut serde_json::Deserializer<serde_json::de::SliceRead<'de>>,
+            >,
+        ) -> Result<T, serde_json::Error>,
+    ) -> Result<T, Fault> {
+        let text: &'de [u8] = if self.payload.is_empty() { b"null" } else { self.payload };
+        let mut json = serde_json::Deserializer::from_slice(text);
+        let mut track = serde_path_to_error::Track::new();
+        let value = read(serde_path_to_error::Deserializer::new(&mut json, &mut track));
+        let value = value.map_err(|error| {
+            let path = track.path().to_string();
+            if path == "." { Fault(error.to_string()) } else { Fault(format!("{path}: {error}")) }
+        })?;
+        json.end().map_err(|error| Fault(error.to_string()))?;
+        Ok(value)
+    }
+}
+
+impl<'de> VariantAccess<'de> for Call<'de> {
+    type Error = Fault;
+
+    fn unit_variant(self) -> Result<(), Fault> {
+        if self.payload.is_empty() || self.payload == b"null" {
+            return Ok(());
+        }
+        Err(Fault(format!("method {} takes no argument: send an empty body", self.method)))
+    }
+
+    fn newtype_variant_seed<T: DeserializeSeed<'de>>(self, seed: T) -> Result<T::Value, Fault> {
+        self.argument(|json| seed.deserialize(json))
+    }
+
+    fn tuple_variant<V: Visitor<'de>>(self, len: usize, visitor: V) -> Result<V::Value, Fault> {
+        self.argument(|json| json.deserialize_tuple(len, visitor))
+    }
+
+    fn struct_variant<V: Visitor<'de>>(
+        self,
+        fields: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, Fault> {
+        self.argument(|json| json.deserialize_struct("", fields, visitor))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, PartialEq, Deserialize)]
+    #[serde(rename_all = "snake_case")]
+    enum Command {
+        Add(i64),
+        Clear,
+        MoveTo { x: u8, name: String },
+        Both(u8, u8),
+    }
+
+    #[test]
+    fn a_method_and_its_argument_become_a_variant() {
+        assert_eq!(decode("add", b"5"), Ok(Command::Add(5)));
+        assert_eq!(decode("clear", b""), Ok(Command::Clear));
+        assert_eq!(decode("clear", b"null"), Ok(Command::Clear));
+        assert_eq!(decode("both", b"[1,2]"), Ok(Command::Both(1, 2)));
+        let moved = Command::MoveTo { x: 1, name: "n".to_owned() };
+        assert_eq!(decode("move_to", br#"{"x":1,"name":"n"}"#), Ok(moved));
+    }
+
+    #[test]
+    fn what_does_not_fit_is_named() {
+        let wrong =
+            |method, payload: &'static [u8]| decode::<Command>(method, payload).unwrap_err();
+        assert!(wrong("nope", b"").contains("unknown variant `nope`"));
+        assert!(wrong("clear", b"1").contains("takes no argument"));
+        assert!(wrong("move_to", br#"{"x":300,"name":"n"}"#).starts_with("x: "));
+        assert!(wrong("move_to", br#"{"x":1}"#).contains("missing field `name`"));
+        assert!(wrong("add", b"5 6").contains("trailing characters"));
+        assert!(wrong("add", b"").contains("null"));
+    }
+
+    #[test]
+    fn the_methods_of_a_type_are_the_names_of_its_variants() {
+        assert_eq!(variants::<Command>(), ["add", "clear", "move_to", "both"]);
+        assert!(variants::<crate::NoQuery>().is_empty());
+        assert!(variants::<u8>().is_empty());
+    }
+}

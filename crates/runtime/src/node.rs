@@ -1,0 +1,280 @@
+//! The handle of one process of the cluster.
+
+use std::{sync::Arc, time::Duration};
+
+use quarry_core::delivery::Limits;
+use quarry_ports::{
+    Administration, Coordinator, Host, MessageRecord, MessageState, Metrics, Peer, RequestHandler,
+    Store, StoreError, Transport,
+};
+use quarry_types::{
+    Address, Answer, BootId, CallError, ClusterView, Envelope, Epoch, IdempotencyKey, MessageId,
+    NodeId, NodeState, Refusal, RefusalCode, ShardId,
+};
+use tokio::sync::{Notify, Semaphore, watch};
+
+use crate::{
+    Registry,
+    runner::{Runner, Served},
+    shard::Shared,
+};
+
+/// What a node stands on.
+#[derive(Clone)]
+pub struct Ports {
+    /// Durable storage.
+    pub store: Arc<dyn Store>,
+    /// The message plane.
+    pub transport: Arc<dyn Transport>,
+    /// The coordinator.
+    pub coordinator: Arc<dyn Coordinator>,
+    /// Clock, randomness, tasks.
+    pub host: Host,
+    /// The metric families.
+    pub metrics: Metrics,
+}
+
+/// How a node behaves.
+#[derive(Clone, Debug)]
+pub struct NodeConfig {
+    /// The node's id.
+    pub node: NodeId,
+    /// Random per process start.
+    pub boot: BootId,
+    /// How long a handler may go on when its shard is to move.
+    pub drain_time: Duration,
+    /// Calls that this node routes at a time; more are refused as `overloaded`.
+    pub calls: usize,
+    /// Bounds of delivery.
+    pub limits: Limits,
+}
+
+impl NodeConfig {
+    /// The defaults for a node.
+    pub fn new(node: NodeId, boot: BootId) -> Self {
+        Self {
+            node,
+            boot,
+            drain_time: Duration::from_secs(10),
+            calls: 10_000,
+            limits: Limits::default(),
+        }
+    }
+}
+
+/// A shard that this node owns or loads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OwnedShard {
+    /// The shard.
+    pub shard: ShardId,
+    /// The epoch of the grant.
+    pub epoch: Epoch,
+}
+
+/// The handle of one process of the cluster. Cheap to clone; the node lives on when it is dropped.
+#[derive(Clone)]
+pub struct Node(Arc<Inner>);
+
+pub(crate) struct Inner {
+    pub(crate) config: NodeConfig,
+    pub(crate) registry: Registry,
+    pub(crate) ports: Ports,
+    pub(crate) served: Served,
+    calls: Semaphore,
+    stopping: watch::Sender<bool>,
+    idle: Arc<Notify>,
+}
+
+impl Node {
+    /// Starts the runner: from now on it takes the shards that the coordinator grants.
+    pub fn start(config: NodeConfig, registry: Registry, ports: Ports) -> Self {
+        let served = Served::default();
+        let idle = Arc::new(Notify::new());
+        let (stopping, stop) = watch::channel(false);
+        let shared = Shared {
+            node: config.node,
+            boot: config.boot,
+            registry: registry.clone(),
+            store: Arc::clone(&ports.store),
+            lease: ports.coordinator.lease(),
+            host: ports.host.clone(),
+            metrics: ports.metrics.clone(),
+            limits: config.limits.clone(),
+            drain_time: config.drain_time,
+        };
+        let coordinator = Arc::clone(&ports.coordinator);
+        let runner = Runner::new(shared, coordinator, served.clone(), stop, Arc::clone(&idle));
+        ports.host.spawn("runner", runner.run());
+        let calls = Semaphore::new(config.calls);
+        let inner = Arc::new(Inner { config, registry, ports, served, calls, stopping, idle });
+        inner.ports.transport.serve(Arc::clone(&inner) as Arc<dyn RequestHandler>);
+        let follower = Arc::clone(&inner);
+        inner.ports.host.spawn("peers", async move { follower.follow_peers().await });
+        Self(inner)
+    }
+
+    /// Routes a message to its owner, wherever that is, and waits for what it is to be answered;
+    /// looks again when the owner changes, until `timeout`.
+    ///
+    /// # Errors
+    /// [`CallError::Refused`] where it was surely not done, [`CallError::Unknown`] where it may have
+    /// been: then call again with the same key.
+    pub async fn call(&self, envelope: Envelope, timeout: Duration) -> Result<Answer, CallError> {
+        let inner = &self.0;
+        let delivery = inner
+            .registry
+            .check(&envelope.address.entity_type, &envelope.method, &envelope.payload)
+            .map_err(CallError::Refused)?;
+        let Ok(_permit) = inner.calls.try_acquire() else {
+            return Err(CallError::Refused(Refusal {
+                code: RefusalCode::Overloaded,
+                message: format!("this node already routes {} calls", inner.config.calls),
+                retry_after_ms: Some(1_000),
+            }));
+        };
+        let entity_type = envelope.address.entity_type.clone();
+        let result = inner.route(envelope, delivery, timeout).await;
+        let outcome = match &result {
+            Ok(_) => "done",
+            Err(CallError::Refused(_)) => "refused",
+            Err(CallError::Unknown(_)) => "unknown",
+        };
+        inner.ports.metrics.messages.with_label_values(&[entity_type.as_str(), outcome]).inc();
+        result
+    }
+
+    /// Waits until the message is finished or set aside, at most for `timeout`; the record as the
+    /// store has it then. None where there is no such message.
+    ///
+    /// # Errors
+    /// [`StoreError`] where the store does not answer.
+    pub async fn await_message(
+        &self,
+        message_id: MessageId,
+        timeout: Duration,
+    ) -> Result<Option<MessageRecord>, StoreError> {
+        let inner = &self.0;
+        let deadline = inner.ports.host.now().after(timeout);
+        loop {
+            let record = inner.ports.store.message(message_id).await?;
+            let is_open = record
+                .as_ref()
+                .is_some_and(|record| matches!(record.state, MessageState::Open { .. }));
+            let left = deadline.since(inner.ports.host.now());
+            if !is_open || left.is_zero() {
+                return Ok(record);
+            }
+            let asked = inner.ports.host.now();
+            inner.await_at_owner(message_id, left).await;
+            // The owner answers when there is something new; where it could not be asked, wait a bit.
+            if inner.ports.host.now().since(asked) < Duration::from_millis(20) {
+                tokio::time::sleep(Duration::from_millis(20).min(left)).await;
+            }
+        }
+    }
+
+    /// A new id for a message to `address`.
+    pub fn new_message_id(&self, address: &Address) -> MessageId {
+        let host = &self.0.ports.host;
+        MessageId::new(host.clock.wall(), address.slot(), host.random.next_u64())
+    }
+
+    /// A new random key for a message whose client gave none.
+    pub fn new_key(&self) -> IdempotencyKey {
+        let random = &self.0.ports.host.random;
+        let text = format!("q-{:016x}{:016x}", random.next_u64(), random.next_u64());
+        #[expect(clippy::expect_used, reason = "the text obeys the rule for keys by its form")]
+        IdempotencyKey::new(&text).expect("hexadecimal digits make a key")
+    }
+
+    /// The entity types of this node.
+    pub fn registry(&self) -> &Registry {
+        &self.0.registry
+    }
+
+    /// What the node stands on.
+    pub fn ports(&self) -> &Ports {
+        &self.0.ports
+    }
+
+    /// The node's id.
+    pub fn id(&self) -> NodeId {
+        self.0.config.node
+    }
+
+    /// The cluster as this node knows it.
+    pub fn view(&self) -> Arc<ClusterView> {
+        Arc::clone(&self.0.ports.coordinator.view().borrow())
+    }
+
+    /// Whether this node gives its shards away.
+    pub fn is_draining(&self) -> bool {
+        let is_told = self.view().nodes.get(&self.0.config.node).is_some_and(|node| {
+            node.state == NodeState::Draining && node.boot == self.0.config.boot
+        });
+        is_told || *self.0.stopping.borrow()
+    }
+
+    /// The shards that this node owns or loads.
+    pub fn owned_shards(&self) -> Vec<OwnedShard> {
+        self.0.served.all().into_iter().map(|(shard, epoch)| OwnedShard { shard, epoch }).collect()
+    }
+
+    /// Hands every shard off, within the drain time, and says goodbye. For the end of the process:
+    /// nothing that was acknowledged is lost. Calls that come in meanwhile are still routed.
+    pub async fn drain(&self) {
+        let inner = &self.0;
+        let deadline = inner.ports.host.now().after(inner.config.drain_time);
+        let drain = Administration::Drain(inner.config.node);
+        let told =
+            tokio::time::timeout(Duration::from_secs(2), inner.ports.coordinator.administer(drain))
+                .await;
+        let others = self.view().nodes.values().any(|node| {
+            node.id != inner.config.node && node.state == NodeState::Up && node.weight > 0
+        });
+        if matches!(told, Ok(Ok(_))) && others {
+            self.wait_until_idle(deadline).await;
+        }
+        // What nobody took is closed here, so that its last commits are through.
+        inner.stopping.send_replace(true);
+        let grace = inner.ports.host.now().after(Duration::from_secs(2));
+        self.wait_until_idle(deadline.max(grace)).await;
+        if !matches!(
+            tokio::time::timeout(Duration::from_secs(2), inner.ports.coordinator.goodbye()).await,
+            Ok(Ok(()))
+        ) {
+            tracing::info!("goodbye was not heard; the lease ends by time");
+        }
+    }
+
+    async fn wait_until_idle(&self, deadline: quarry_types::Monotonic) {
+        while !self.0.served.all().is_empty() && self.0.ports.host.now() < deadline {
+            // The runner notifies when its last shard is closed; looking again costs nothing.
+            let _ = tokio::time::timeout(Duration::from_millis(20), self.0.idle.notified()).await;
+        }
+    }
+}
+
+impl Inner {
+    /// Keeps the transport's peers as the coordinator's view has them.
+    async fn follow_peers(&self) {
+        let mut view = self.ports.coordinator.view();
+        let mut known = Vec::new();
+        loop {
+            let peers: Vec<Peer> = view
+                .borrow_and_update()
+                .nodes
+                .values()
+                .filter(|node| node.id != self.config.node && node.state != NodeState::Down)
+                .map(|node| Peer { node: node.id, mesh: node.mesh.clone() })
+                .collect();
+            if peers != known {
+                self.ports.transport.set_peers(peers.clone());
+                known = peers;
+            }
+            if view.changed().await.is_err() {
+                return;
+            }
+        }
+    }
+}

@@ -1,0 +1,148 @@
+//! The entity types that a node hosts.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use bytes::Bytes;
+use quarry_types::{Delivery, EntityType, Method, Refusal, RefusalCode};
+
+use crate::{
+    Entity, ReadMode,
+    instance::{Instance, Live},
+    method,
+};
+
+/// A method of an entity type.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MethodSpec {
+    /// Its name.
+    pub name: &'static str,
+    /// How it is delivered.
+    pub delivery: Delivery,
+}
+
+/// An entity type.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TypeSpec {
+    /// Its name.
+    pub name: &'static str,
+    /// Its methods.
+    pub methods: Vec<MethodSpec>,
+}
+
+/// The entity types of a node; the same on every node of a cluster. Cheap to clone.
+#[derive(Clone)]
+pub struct Registry(Arc<BTreeMap<String, Registered>>);
+
+/// Collects entity types.
+#[derive(Default)]
+pub struct RegistryBuilder(BTreeMap<String, Registered>);
+
+type Activate = dyn Fn(Option<Bytes>) -> Result<Box<dyn Instance>, String> + Send + Sync;
+
+#[derive(Clone)]
+struct Registered {
+    spec: TypeSpec,
+    activate: Arc<Activate>,
+    check: fn(&MethodSpec, &[u8]) -> Result<(), String>,
+}
+
+impl Registry {
+    /// Starts to collect types.
+    pub fn builder() -> RegistryBuilder {
+        RegistryBuilder::default()
+    }
+
+    /// All types, by name.
+    pub fn types(&self) -> Vec<TypeSpec> {
+        self.0.values().map(|registered| registered.spec.clone()).collect()
+    }
+
+    /// The type of this name.
+    pub fn get(&self, entity_type: &EntityType) -> Option<TypeSpec> {
+        self.0.get(entity_type.as_str()).map(|registered| registered.spec.clone())
+    }
+
+    /// How a message would be delivered.
+    ///
+    /// # Errors
+    /// A [`Refusal`] that lists what exists, or says where the payload does not fit.
+    pub fn check(
+        &self,
+        entity_type: &EntityType,
+        method: &Method,
+        payload: &[u8],
+    ) -> Result<Delivery, Refusal> {
+        let registered = self.registered(entity_type)?;
+        let methods = &registered.spec.methods;
+        let Some(spec) = methods.iter().find(|spec| spec.name == method.as_str()) else {
+            let known: Vec<&str> = methods.iter().map(|spec| spec.name).collect();
+            let text = format!(
+                "entity type {entity_type} has no method {method}; it has {}",
+                known.join(", ")
+            );
+            return Err(refusal(RefusalCode::UnknownMethod, text));
+        };
+        (registered.check)(spec, payload)
+            .map_err(|error| refusal(RefusalCode::InvalidPayload, format!("{method}: {error}")))?;
+        Ok(spec.delivery)
+    }
+
+    pub(crate) fn activate(
+        &self,
+        entity_type: &EntityType,
+        stored: Option<Bytes>,
+    ) -> Result<Box<dyn Instance>, String> {
+        let registered = self.registered(entity_type).map_err(|refusal| refusal.message)?;
+        (registered.activate)(stored)
+    }
+
+    fn registered(&self, entity_type: &EntityType) -> Result<&Registered, Refusal> {
+        self.0.get(entity_type.as_str()).ok_or_else(|| {
+            let known: Vec<&str> = self.0.keys().map(String::as_str).collect();
+            let text =
+                format!("there is no entity type {entity_type}; there are {}", known.join(", "));
+            refusal(RefusalCode::UnknownType, text)
+        })
+    }
+}
+
+impl RegistryBuilder {
+    /// Adds a type; of two with one name the later counts.
+    #[must_use]
+    pub fn with<E: Entity>(mut self, entity: E) -> Self {
+        let entity = Arc::new(entity);
+        let read = match E::READ {
+            ReadMode::Local => Delivery::VolatileLocal,
+            ReadMode::Current => Delivery::VolatileCurrent,
+        };
+        let commands =
+            method::variants::<E::Command>().iter().map(|name| (*name, Delivery::Durable));
+        let queries = method::variants::<E::Query>().iter().map(|name| (*name, read));
+        let methods = commands.chain(queries).map(|(name, delivery)| MethodSpec { name, delivery });
+        let registered = Registered {
+            spec: TypeSpec { name: E::TYPE, methods: methods.collect() },
+            activate: Arc::new(move |stored| Ok(Box::new(Live::new(Arc::clone(&entity), stored)?))),
+            check: check::<E>,
+        };
+        self.0.insert(E::TYPE.to_owned(), registered);
+        self
+    }
+
+    /// The collected types.
+    pub fn build(self) -> Registry {
+        Registry(Arc::new(self.0))
+    }
+}
+
+fn check<E: Entity>(spec: &MethodSpec, payload: &[u8]) -> Result<(), String> {
+    match spec.delivery {
+        Delivery::Durable => method::decode::<E::Command>(spec.name, payload).map(drop),
+        Delivery::VolatileLocal | Delivery::VolatileCurrent => {
+            method::decode::<E::Query>(spec.name, payload).map(drop)
+        }
+    }
+}
+
+fn refusal(code: RefusalCode, message: String) -> Refusal {
+    Refusal { code, message, retry_after_ms: None }
+}

@@ -1,0 +1,181 @@
+//! What the shard's task asks of the store, and what comes back.
+
+use std::{pin::Pin, sync::Arc};
+
+use quarry_core::delivery::{ActivationFailure, Batch, KeyQuestion, Recovered};
+use quarry_ports::{
+    CommitError, Committed, KeyQuery, MessageRecord, StoreError, StoredState, crash,
+};
+use quarry_types::{Address, Answer, CallError, MessageId, RefusalCode};
+use ractor::{Actor, ActorRef};
+
+use super::task::{Serving, not_owner, refused};
+use crate::{
+    actor::{EntityActor, Hosted, Run},
+    convert,
+    inbox::Waiter,
+};
+
+/// A question under way.
+pub(super) type Io = Pin<Box<dyn Future<Output = Done> + Send>>;
+
+/// An answer of a read that hangs on the fence.
+pub(super) struct Claim {
+    pub(super) waiter: Waiter,
+    pub(super) result: Result<Answer, CallError>,
+}
+
+/// What a question came to.
+pub(super) enum Done {
+    Keys(Vec<MessageId>, Result<Vec<Option<MessageRecord>>, StoreError>),
+    Activated(Vec<(Address, Result<ActorRef<Run>, ActivationFailure>)>),
+    Committed(u64, Result<Committed, CommitError>),
+    FenceChecked(Vec<Claim>, Result<bool, StoreError>),
+}
+
+impl Serving {
+    /// Takes a page of what was open; used before anything is admitted.
+    pub(super) fn recover(&mut self, page: Vec<Recovered>) {
+        let now = self.now();
+        self.machine.recover(now, page, &mut self.out);
+        self.perform();
+    }
+
+    pub(super) fn ask_keys(&mut self, questions: Vec<KeyQuestion>) {
+        if questions.is_empty() {
+            return;
+        }
+        let store = Arc::clone(&self.shared.store);
+        let ids = questions.iter().map(|question| question.message_id).collect();
+        let queries = questions
+            .into_iter()
+            .map(|KeyQuestion { address, method, key, .. }| KeyQuery { address, method, key })
+            .collect();
+        self.io.push(Box::pin(async move { Done::Keys(ids, store.find_keys(queries).await) }));
+    }
+
+    pub(super) fn activate(&mut self, addresses: Vec<Address>) {
+        if addresses.is_empty() {
+            return;
+        }
+        let store = Arc::clone(&self.shared.store);
+        let registry = self.shared.registry.clone();
+        let ends = self.ends.clone();
+        self.shared.metrics.activations.inc_by(u64::try_from(addresses.len()).unwrap_or(0));
+        self.io.push(Box::pin(async move {
+            let stored = store.states(addresses.clone()).await;
+            let stored: Vec<Result<Option<StoredState>, ActivationFailure>> = match stored {
+                Ok(states) => states.into_iter().map(Ok).collect(),
+                Err(StoreError::Unavailable { reason }) => {
+                    vec![Err(ActivationFailure::Unavailable(reason)); addresses.len()]
+                }
+                Err(StoreError::Corrupt { reason }) => {
+                    vec![Err(ActivationFailure::Broken(reason)); addresses.len()]
+                }
+            };
+            let mut activated = Vec::with_capacity(addresses.len());
+            for (address, stored) in addresses.into_iter().zip(stored) {
+                let actor = match stored {
+                    Ok(stored) => {
+                        let instance =
+                            registry.activate(&address.entity_type, stored.map(|s| s.state));
+                        start(address.clone(), instance, ends.clone()).await
+                    }
+                    Err(failure) => Err(failure),
+                };
+                activated.push((address, actor));
+            }
+            Done::Activated(activated)
+        }));
+    }
+
+    pub(super) fn commit(&mut self, batch: Batch) {
+        let ticket = batch.ticket;
+        let commit = convert::commit(self.shard, self.epoch, self.now(), batch);
+        let store = Arc::clone(&self.shared.store);
+        let lease = self.shared.lease.clone();
+        self.io.push(Box::pin(async move {
+            Done::Committed(ticket, store.commit(commit, &lease).await)
+        }));
+    }
+
+    pub(super) fn check_fence(&mut self, claims: Vec<Claim>) {
+        if claims.is_empty() {
+            return;
+        }
+        let store = Arc::clone(&self.shared.store);
+        let question = vec![(self.shard, self.epoch)];
+        self.io.push(Box::pin(async move {
+            let stands =
+                store.check_fences(question).await.map(|fences| fences.first() == Some(&true));
+            Done::FenceChecked(claims, stands)
+        }));
+    }
+
+    pub(super) fn done(&mut self, done: Done) {
+        let now = self.now();
+        match done {
+            Done::Keys(ids, Ok(records)) => {
+                for (message_id, record) in ids.into_iter().zip(records) {
+                    let found = record.map(convert::found);
+                    self.machine.looked_up(now, message_id, Ok(found), &mut self.out);
+                }
+            }
+            Done::Keys(ids, Err(error)) => {
+                let error = refused(RefusalCode::StoreUnavailable, &error.to_string());
+                for message_id in ids {
+                    self.machine.looked_up(now, message_id, Err(error.clone()), &mut self.out);
+                }
+            }
+            Done::Activated(activated) => {
+                for (address, result) in activated {
+                    let result = result.map(|actor| {
+                        if let Some(old) = self.actors.insert(address.clone(), actor) {
+                            old.kill();
+                        }
+                    });
+                    self.machine.activated(now, &address, result, &mut self.out);
+                }
+            }
+            Done::Committed(ticket, Ok(committed)) => {
+                crash::point("committed");
+                let Committed { sequence, first_ordinal } = committed;
+                self.machine.committed(now, ticket, sequence, first_ordinal, &mut self.out);
+            }
+            Done::Committed(ticket, Err(error)) => {
+                tracing::warn!(shard = %self.shard, epoch = %self.epoch, %error, "a commit failed");
+                self.machine.commit_failed(now, ticket, convert::failure(error), &mut self.out);
+            }
+            Done::FenceChecked(claims, stands) => self.settle_claims(claims, stands),
+        }
+        self.count();
+    }
+
+    fn settle_claims(&mut self, claims: Vec<Claim>, stands: Result<bool, StoreError>) {
+        let is_lost = stands == Ok(false);
+        for claim in claims {
+            claim.waiter.answer(match &stands {
+                Ok(true) => claim.result,
+                Ok(false) => Err(not_owner(self.epoch)),
+                Err(error) => Err(refused(RefusalCode::StoreUnavailable, &error.to_string())),
+            });
+        }
+        if is_lost {
+            self.give_up();
+        }
+    }
+}
+
+async fn start(
+    address: Address,
+    instance: Result<Box<dyn crate::instance::Instance>, String>,
+    ends: tokio::sync::mpsc::UnboundedSender<crate::actor::RunEnd>,
+) -> Result<ActorRef<Run>, ActivationFailure> {
+    let instance = instance.map_err(ActivationFailure::Broken)?;
+    let hosted = Hosted { address, instance, ends };
+    match Actor::spawn(None, EntityActor, hosted).await {
+        // The task ends by itself when the actor is stopped.
+        Ok((actor, _task)) => Ok(actor),
+        Err(error) => Err(ActivationFailure::Broken(error.to_string())),
+    }
+}

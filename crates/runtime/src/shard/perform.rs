@@ -1,0 +1,89 @@
+//! Performs what the machine decided.
+
+use quarry_core::delivery::{Check, Effect, Ran, Work};
+use quarry_ports::crash;
+use quarry_types::{Address, Answer, CallError, RefusalCode};
+
+use super::{
+    End,
+    io::Claim,
+    task::{Serving, refused},
+};
+use crate::{Context, actor::Run, inbox::Waiter};
+
+impl Serving {
+    /// Performs all effects, in order; questions of one kind go to the store together.
+    pub(super) fn perform(&mut self) {
+        let (mut questions, mut activations, mut claims) = (Vec::new(), Vec::new(), Vec::new());
+        while !self.out.is_empty() {
+            for effect in std::mem::take(&mut self.out) {
+                match effect {
+                    Effect::Lookup(question) => questions.push(question),
+                    Effect::Activate(address) => activations.push(address),
+                    Effect::Run(address, work) => self.run(&address, work),
+                    Effect::Commit(batch) => self.commit(batch),
+                    Effect::Answer { waiter, result, check: Check::Nothing } => {
+                        self.tell(waiter, result)
+                    }
+                    Effect::Answer { waiter, result, check: Check::Lease } => {
+                        self.tell_local(waiter, result)
+                    }
+                    Effect::Answer { waiter, result, check: Check::Fence } => {
+                        claims.push(Claim { waiter, result });
+                    }
+                    Effect::Passivate(address) => self.passivate(&address),
+                    Effect::Closed => self.end = Some(End::Closed),
+                    Effect::Lost => self.end = self.end.or(Some(End::Lost)),
+                }
+            }
+        }
+        self.ask_keys(questions);
+        self.activate(activations);
+        self.check_fence(claims);
+    }
+
+    fn run(&mut self, address: &Address, work: Work) {
+        let context = Context {
+            envelope: work.envelope,
+            attempt: work.attempt,
+            epoch: self.epoch,
+            owner: self.shared.node,
+            now: self.now(),
+        };
+        let run = Run { run: work.run, kind: work.kind, context };
+        let sent = self.actors.get(address).is_some_and(|actor| actor.send_message(run).is_ok());
+        if !sent {
+            let now = self.now();
+            let gone =
+                Ran::Retry { error: "the entity's actor is gone".to_owned(), is_broken: true };
+            self.machine.ran(now, address, work.run, gone, &mut self.out);
+        }
+    }
+
+    fn passivate(&mut self, address: &Address) {
+        if let Some(actor) = self.actors.remove(address) {
+            // A handler that still runs was given up by the machine: it must not run on.
+            actor.kill();
+            self.shared.metrics.passivations.inc();
+        }
+    }
+
+    fn tell_local(&self, waiter: Waiter, result: Result<Answer, CallError>) {
+        if self.shared.lease.is_held() {
+            self.tell(waiter, result);
+        } else {
+            waiter.answer(Err(refused(RefusalCode::LeaseOver, "the lease of this node is over")));
+        }
+    }
+
+    fn tell(&self, waiter: Waiter, result: Result<Answer, CallError>) {
+        if matches!(
+            result,
+            Ok(Answer::Handled { replayed: true, .. } | Answer::Accepted { replayed: true, .. })
+        ) {
+            self.shared.metrics.dedupe_hits.inc();
+        }
+        waiter.answer(result);
+        crash::point("replied");
+    }
+}

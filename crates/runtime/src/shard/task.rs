@@ -1,0 +1,307 @@
+//! The loop: receive, step, perform.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use futures_util::{StreamExt, stream::FuturesUnordered};
+use quarry_core::delivery::{Effect, Limits, Shard};
+use quarry_ports::{Host, LeaseGuard, LoadedShard, Metrics, Store, crash};
+use quarry_types::{
+    Address, BootId, CallError, Epoch, Monotonic, NodeId, Refusal, RefusalCode, ShardId, SlotRange,
+    Timestamp,
+};
+use ractor::ActorRef;
+use tokio::sync::{mpsc, watch};
+
+use super::io::Io;
+use crate::{
+    Registry,
+    actor::{Run, RunEnd},
+    inbox::Ask,
+    wire::Response,
+};
+
+/// How many requests are taken in one turn.
+const TURN: usize = 256;
+/// How often idle entities are looked for.
+const SWEEP: Duration = Duration::from_secs(5);
+/// A handler that has run for this long is long: the shard goes on admitting while it is asked to
+/// move, until the drain time is over.
+const LONG_RUN: Duration = Duration::from_millis(100);
+
+/// What the runner asks of the task.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Control {
+    /// Serve.
+    Serve,
+    /// Finish what runs and close, so that the next owner can take over.
+    Close,
+    /// Stop now: the lease or the grant is gone.
+    Abandon,
+}
+
+/// How the task ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum End {
+    /// Closed: nothing is left in flight.
+    Closed,
+    /// Lost: nothing more will be committed under this epoch by this process.
+    Lost,
+    /// The store recorded a newer epoch than the grant's.
+    Refused(Epoch),
+}
+
+/// What all shards of a node share.
+#[derive(Clone)]
+pub(crate) struct Shared {
+    pub(crate) node: NodeId,
+    pub(crate) boot: BootId,
+    pub(crate) registry: Registry,
+    pub(crate) store: std::sync::Arc<dyn Store>,
+    pub(crate) lease: LeaseGuard,
+    pub(crate) host: Host,
+    pub(crate) metrics: Metrics,
+    pub(crate) limits: Limits,
+    pub(crate) drain_time: Duration,
+}
+
+pub(crate) struct ShardTask {
+    pub(crate) shared: Shared,
+    pub(crate) shard: ShardId,
+    pub(crate) range: SlotRange,
+    pub(crate) epoch: Epoch,
+    pub(crate) inbox: mpsc::Receiver<Ask>,
+    pub(crate) control: watch::Receiver<Control>,
+}
+
+/// The task while it serves.
+pub(super) struct Serving {
+    pub(super) shared: Shared,
+    pub(super) shard: ShardId,
+    pub(super) epoch: Epoch,
+    pub(super) machine: Shard<crate::inbox::Waiter>,
+    pub(super) actors: BTreeMap<Address, ActorRef<Run>>,
+    pub(super) io: FuturesUnordered<Io>,
+    pub(super) ends: mpsc::UnboundedSender<RunEnd>,
+    pub(super) clock: StoreClock,
+    pub(super) out: Vec<Effect<crate::inbox::Waiter>>,
+    pub(super) end: Option<End>,
+    counted: (usize, usize),
+}
+
+/// Store time: the database's clock at the takeover, then this host's monotonic clock.
+#[derive(Clone, Copy)]
+pub(super) struct StoreClock {
+    pub(super) base: Timestamp,
+    pub(super) at: Monotonic,
+}
+
+impl StoreClock {
+    pub(super) fn now(self, host: &Host) -> Timestamp {
+        self.base.after(host.now().since(self.at))
+    }
+}
+
+impl ShardTask {
+    /// Takes the shard over and serves it until it is closed, lost or refused.
+    pub(crate) async fn run(mut self) -> End {
+        let loaded = match self.load().await {
+            Ok(loaded) => loaded,
+            Err(end) => return self.end(end).await,
+        };
+        crash::point("fence-loaded");
+        let (ends, mut ended) = mpsc::unbounded_channel();
+        let mut serving = self.serving(loaded, ends);
+        if let Err(end) = self.recover(&mut serving, loaded).await {
+            serving.stop();
+            return self.end(end).await;
+        }
+        self.shared.metrics.active_shards.inc();
+        let end = self.serve(&mut serving, &mut ended).await;
+        self.shared.metrics.active_shards.dec();
+        serving.stop();
+        self.end(end).await
+    }
+
+    fn serving(&self, loaded: LoadedShard, ends: mpsc::UnboundedSender<RunEnd>) -> Serving {
+        let clock = StoreClock { base: loaded.now, at: self.shared.host.now() };
+        Serving {
+            shared: self.shared.clone(),
+            shard: self.shard,
+            epoch: self.epoch,
+            machine: Shard::new(
+                self.shared.limits.clone(),
+                self.epoch,
+                loaded.sequence,
+                loaded.now,
+            ),
+            actors: BTreeMap::new(),
+            io: FuturesUnordered::new(),
+            ends,
+            clock,
+            out: Vec::new(),
+            end: None,
+            counted: (0, 0),
+        }
+    }
+
+    async fn serve(
+        &mut self,
+        serving: &mut Serving,
+        ended: &mut mpsc::UnboundedReceiver<RunEnd>,
+    ) -> End {
+        let mut asks = Vec::with_capacity(TURN);
+        let mut sweep = tokio::time::interval(SWEEP);
+        let mut close_by: Option<Monotonic> = None;
+        loop {
+            serving.perform();
+            if let Some(end) = serving.end {
+                return end;
+            }
+            let wake = serving.next_wake(close_by.is_some());
+            tokio::select! {
+                biased;
+                changed = self.control.changed() => {
+                    let control = if changed.is_ok() { *self.control.borrow() } else { Control::Abandon };
+                    match control {
+                        Control::Serve => {}
+                        Control::Close => {
+                            close_by = Some(self.shared.host.now().after(self.shared.drain_time));
+                            serving.close_when_quiet(close_by);
+                        }
+                        Control::Abandon => serving.give_up(),
+                    }
+                }
+                Some(end) = ended.recv() => {
+                    serving.ran(end);
+                    while let Ok(end) = ended.try_recv() {
+                        serving.ran(end);
+                    }
+                }
+                Some(done) = serving.io.next(), if !serving.io.is_empty() => serving.done(done),
+                taken = self.inbox.recv_many(&mut asks, TURN) => {
+                    if taken == 0 {
+                        serving.give_up();
+                    }
+                    for ask in asks.drain(..) {
+                        serving.ask(ask);
+                    }
+                }
+                () = tokio::time::sleep(wake) => {
+                    serving.tick();
+                    serving.close_when_quiet(close_by);
+                }
+                _ = sweep.tick() => serving.sweep(),
+            }
+        }
+    }
+
+    /// Tells everyone who still waits in the inbox that the shard is not here any more.
+    async fn end(&mut self, end: End) -> End {
+        self.inbox.close();
+        while let Some(ask) = self.inbox.recv().await {
+            match ask {
+                Ask::Call { waiter, .. } => waiter.answer(Err(not_owner(self.epoch))),
+                Ask::Await { waiter, .. } => waiter.tell(Response::NotHere),
+            }
+        }
+        crash::point("shard-closed");
+        end
+    }
+}
+
+impl Serving {
+    pub(super) fn now(&self) -> Timestamp {
+        self.clock.now(&self.shared.host)
+    }
+
+    fn next_wake(&self, is_closing: bool) -> Duration {
+        if is_closing {
+            return Duration::from_millis(10);
+        }
+        let now = self.now();
+        let Some(at) = self.machine.next_wake() else { return Duration::from_secs(3_600) };
+        Duration::from_millis(u64::try_from(at.0.saturating_sub(now.0)).unwrap_or(0))
+    }
+
+    fn ask(&mut self, ask: Ask) {
+        let now = self.now();
+        match ask {
+            Ask::Call { waiter, .. } if !self.shared.lease.is_held() => {
+                waiter
+                    .answer(Err(refused(RefusalCode::LeaseOver, "the lease of this node is over")));
+            }
+            Ask::Call { envelope, delivery, waiter } => {
+                self.machine.admit(now, envelope, delivery, waiter, &mut self.out);
+                crash::point("admitted");
+            }
+            Ask::Await { message_id, waiter } => {
+                if let Err(waiter) = self.machine.await_outcome(message_id, waiter) {
+                    waiter.tell(Response::NotHere);
+                }
+            }
+        }
+    }
+
+    fn ran(&mut self, end: RunEnd) {
+        crash::point("handled");
+        let now = self.now();
+        self.machine.ran(now, &end.address, end.run, end.ran, &mut self.out);
+    }
+
+    fn tick(&mut self) {
+        let now = self.now();
+        self.machine.tick(now, &mut self.out);
+    }
+
+    fn sweep(&mut self) {
+        let now = self.now();
+        self.machine.passivate_idle(now, &mut self.out);
+        self.count();
+    }
+
+    /// Closes once no handler runs long, or by `close_by` at the latest: then what runs is cancelled.
+    fn close_when_quiet(&mut self, close_by: Option<Monotonic>) {
+        let Some(close_by) = close_by else { return };
+        if self.shared.host.now() >= close_by {
+            return self.give_up();
+        }
+        let long_since =
+            self.now().0.saturating_sub(i64::try_from(LONG_RUN.as_millis()).unwrap_or(0));
+        if self.machine.longest_run_since().is_none_or(|since| since.0 > long_since) {
+            self.machine.close(&mut self.out);
+        }
+    }
+
+    pub(super) fn give_up(&mut self) {
+        self.machine.give_up(&mut self.out);
+    }
+
+    /// Brings this shard's part of the node's gauges up to date.
+    pub(super) fn count(&mut self) {
+        let now = (self.machine.pending_messages(), self.actors.len());
+        let difference = |new: usize, old: usize| {
+            i64::try_from(new).unwrap_or(0).saturating_sub(i64::try_from(old).unwrap_or(0))
+        };
+        self.shared.metrics.pending_messages.add(difference(now.0, self.counted.0));
+        self.shared.metrics.residents.add(difference(now.1, self.counted.1));
+        self.counted = now;
+    }
+
+    /// Ends all actors, also those in a handler, and takes this shard out of the gauges.
+    fn stop(&mut self) {
+        self.give_up();
+        self.perform();
+        for (_, actor) in std::mem::take(&mut self.actors) {
+            actor.kill();
+        }
+        self.count();
+    }
+}
+
+pub(super) fn refused(code: RefusalCode, message: &str) -> CallError {
+    CallError::Refused(Refusal { code, message: message.to_owned(), retry_after_ms: Some(100) })
+}
+
+pub(super) fn not_owner(epoch: Epoch) -> CallError {
+    refused(RefusalCode::NotOwner(epoch), "the shard has moved to another node")
+}

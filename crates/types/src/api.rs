@@ -1,0 +1,372 @@
+//! The documents of the HTTP interface, shared by the gateway that writes and the client that
+//! reads them. Names in JSON are in `camelCase`, but for the members of [`Problem`] that stand so
+//! in the interface's description. `J` is how a user's JSON is held.
+
+use alloc::{string::String, vec::Vec};
+use serde::{Deserialize, Serialize};
+
+use crate::{Delivery, NodeState, Role};
+
+/// Which of the three answers a call got (G6), where it was not *done*.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ProblemOutcome {
+    /// Surely not done.
+    Refused,
+    /// Done: the outcome is a failure, and stays so.
+    Failed,
+    /// May have been done; a retry with the same key is safe.
+    Unknown,
+}
+
+/// An error as `application/problem+json` (RFC 9457).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Problem {
+    /// A URN that names the kind of problem: `urn:quarry:problem:` and the code.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// The kind of problem, for people.
+    pub title: String,
+    /// The HTTP status.
+    pub status: u16,
+    /// This problem, for people: who, what, where, what to do.
+    pub detail: String,
+    /// The path that was asked for.
+    pub instance: String,
+    /// Stable, for programs.
+    pub code: String,
+    /// The W3C trace id of the request: 32 hexadecimal digits.
+    pub trace_id: String,
+    /// Whether the same request may succeed later without a change.
+    pub retryable: bool,
+    /// What is known of the call's effect.
+    pub outcome: ProblemOutcome,
+    /// The header, parameter or member of the body that is at fault.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub field: Option<String>,
+    /// Where malformed JSON breaks: the line, from 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub line: Option<u32>,
+    /// Where malformed JSON breaks: the column, from 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub column: Option<u32>,
+    /// What exists, where something was asked for that does not.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub available: Vec<String>,
+    /// When a retry may succeed, in milliseconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry_after_ms: Option<u32>,
+    /// The message's id, where it is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message_id: Option<String>,
+}
+
+/// The answer 202: the message is stored and will be handled.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Accepted {
+    /// The id to ask for at `/v1/messages/{id}`.
+    pub message_id: String,
+    /// Whether the message stood before this request.
+    pub replayed: bool,
+}
+
+/// What a stored message waits for or ended as.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MessageStatus {
+    /// Accepted and not finished.
+    Open,
+    /// Set aside for an operator.
+    Quarantined,
+    /// Finished.
+    Finished,
+}
+
+/// How a finished message ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "status")]
+pub enum MessageOutcome<J> {
+    /// The handler replied.
+    Success {
+        /// Its reply; `null` for none.
+        reply: J,
+    },
+    /// The handler declared a final failure, or an operator dropped the message.
+    Failure {
+        /// Stable, for programs.
+        code: String,
+        /// For people.
+        message: String,
+    },
+}
+
+/// A stored message.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Message<J> {
+    /// Its id.
+    pub message_id: String,
+    /// The type of its entity.
+    #[serde(rename = "type")]
+    pub entity_type: String,
+    /// The id of its entity.
+    pub id: String,
+    /// The method that it calls.
+    pub method: String,
+    /// Its idempotency key.
+    pub key: String,
+    /// What it waits for or ended as.
+    pub state: MessageStatus,
+    /// Attempts begun so far.
+    pub attempts: u32,
+    /// When it was accepted (RFC 3339, UTC).
+    pub accepted_at: String,
+    /// Before when an open one is not tried again (RFC 3339, UTC).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub due: Option<String>,
+    /// When it ended (RFC 3339, UTC).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub finished_at: Option<String>,
+    /// The errors of its attempts, oldest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub errors: Vec<String>,
+    /// How it ended.
+    #[serde(default = "none", skip_serializing_if = "Option::is_none")]
+    pub outcome: Option<MessageOutcome<J>>,
+    /// Its argument; shown for a single message, not in lists.
+    #[serde(default = "none", skip_serializing_if = "Option::is_none")]
+    pub payload: Option<J>,
+}
+
+fn none<T>() -> Option<T> {
+    None
+}
+
+/// A page of a list.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Page<T> {
+    /// The items.
+    pub items: Vec<T>,
+    /// Pass it as `cursor` to get the next page; absent at the end.
+    #[serde(default = "none", skip_serializing_if = "Option::is_none")]
+    pub next: Option<String>,
+}
+
+/// An entity in a list.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct EntitySummary {
+    /// Its type.
+    #[serde(rename = "type")]
+    pub entity_type: String,
+    /// Its id.
+    pub id: String,
+    /// The slot that it lives in.
+    pub slot: u16,
+    /// The size of its stored state.
+    pub state_bytes: u64,
+    /// When its state changed last (RFC 3339, UTC).
+    pub updated_at: String,
+}
+
+/// One entity, looked at closely.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Entity {
+    /// Where it lives.
+    #[serde(flatten)]
+    pub placement: Placement,
+    /// The size of its stored state; absent where none is stored.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub state_bytes: Option<u64>,
+    /// The commit of its shard that wrote the state.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sequence: Option<u64>,
+    /// The first messages that wait for it, at most 100.
+    pub open: Vec<String>,
+    /// Messages set aside for an operator, at most 100.
+    pub quarantined: Vec<String>,
+    /// The newest error of the messages above.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_error: Option<String>,
+}
+
+/// Where an entity lives, and why.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Placement {
+    /// The entity's type.
+    #[serde(rename = "type")]
+    pub entity_type: String,
+    /// The entity's id.
+    pub id: String,
+    /// Its tenant.
+    pub tenant: String,
+    /// Its slot.
+    pub slot: u16,
+    /// The shard that holds the slot; absent before the first shards are made.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shard: Option<Shard>,
+    /// `host:port` of the owner's HTTP listener.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub owner_http: Option<String>,
+    /// The log index of the coordinator that this is read from.
+    pub applied: u64,
+    /// Why it lives there, for people.
+    pub reason: String,
+}
+
+/// A shard.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Shard {
+    /// Its id.
+    pub id: u32,
+    /// Its first slot.
+    pub first: u16,
+    /// Its last slot.
+    pub last: u16,
+    /// The node that owns it.
+    pub owner: Option<u64>,
+    /// The epoch of the last grant; 0 before the first.
+    pub epoch: u64,
+    /// The node that is to own it next.
+    pub moving_to: Option<u64>,
+}
+
+/// All shards.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Shards {
+    /// The log index of the coordinator that this is read from.
+    pub applied: u64,
+    /// The shards in order of their slots.
+    pub shards: Vec<Shard>,
+}
+
+/// A node.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Node {
+    /// Its id.
+    pub id: u64,
+    /// Its state.
+    pub state: NodeState,
+    /// What it does.
+    pub roles: Vec<Role>,
+    /// Its share of the shards relative to others.
+    pub weight: u32,
+    /// Labels that entity types may be bound to.
+    pub groups: Vec<String>,
+    /// `host:port` of its HTTP listener.
+    pub http: String,
+    /// `host:port` of its control plane.
+    pub control: String,
+    /// `host:port` of its message plane.
+    pub mesh: String,
+    /// How many shards it owns.
+    pub shards: u32,
+}
+
+/// How many shards are in which state.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ShardCount {
+    /// All of them.
+    pub total: u32,
+    /// Those that a node owns.
+    pub owned: u32,
+    /// Those that nobody owns.
+    pub unowned: u32,
+    /// Those on their way to another node.
+    pub moving: u32,
+}
+
+/// The cluster as the answering node knows it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Cluster {
+    /// The node that answers.
+    pub node: u64,
+    /// The log index of the coordinator that this is read from.
+    pub applied: u64,
+    /// The coordinator's leader, where one is known.
+    pub leader: Option<u64>,
+    /// The Raft term.
+    pub term: u64,
+    /// The coordinator's voters.
+    pub voters: Vec<u64>,
+    /// Whether the answering node heard of a working leader lately.
+    pub has_quorum: bool,
+    /// How many shards are in which state.
+    pub shards: ShardCount,
+    /// The nodes, by id.
+    pub nodes: Vec<Node>,
+}
+
+/// A change of the cluster that is applied.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Change {
+    /// The node that was changed.
+    pub node: u64,
+    /// The log index of the coordinator at which the change stands.
+    pub applied: u64,
+}
+
+/// A method of an entity type.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MethodEntry {
+    /// Its name.
+    pub name: String,
+    /// How it is delivered.
+    pub delivery: Delivery,
+}
+
+/// An entity type.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TypeEntry {
+    /// Its name.
+    pub name: String,
+    /// Its methods.
+    pub methods: Vec<MethodEntry>,
+}
+
+/// The entity types that exist.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Types {
+    /// By name.
+    pub types: Vec<TypeEntry>,
+}
+
+/// How a node is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum HealthStatus {
+    /// All is well.
+    Healthy,
+    /// It works, and something that it leans on does not.
+    Degraded,
+    /// It cannot do its work.
+    Unhealthy,
+}
+
+/// One thing that was looked at.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Check {
+    /// Its name: `store`, `coordinator`, `lease`, `shards` or `draining`.
+    pub name: String,
+    /// How it is.
+    pub status: HealthStatus,
+    /// What was seen.
+    pub detail: String,
+}
+
+/// The answer of `/readyz` and `/healthz`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Health {
+    /// The worst of the checks.
+    pub status: HealthStatus,
+    /// How many shards this node owns and serves.
+    pub shards: u32,
+    /// What was looked at.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub checks: Vec<Check>,
+}
