@@ -1,0 +1,254 @@
+//! Applying log entries.
+
+use alloc::{
+    collections::{BTreeMap, BTreeSet},
+    vec::Vec,
+};
+use quarry_types::{
+    BootId, ClusterId, Epoch, NodeId, NodeState, NodeView, ShardId, ShardView, Slot, SlotRange,
+};
+
+use super::{
+    Changes, Command, Ignored, LeaseEnd, Member, Refused, Response, State, ownership::Entry,
+};
+
+/// The most shards a cluster can have: one per slot.
+const MAX_SHARDS: u32 = 65_536;
+/// How many ended processes of a node are remembered.
+const MAX_RETIRED: usize = 8;
+/// Stores keep epochs in signed 64-bit columns; half of that leaves room to grow for ever.
+const MAX_RECORDED: Epoch = Epoch(1 << 62);
+
+impl State {
+    /// Applies the entry at log index `index`. Indexes only grow.
+    pub fn apply(&mut self, index: u64, command: Command) -> Response {
+        let mut entry = Entry::new(self, index);
+        let response = match command {
+            Command::Initialize { cluster, shards, max_moves } => {
+                self.initialize(&mut entry, cluster, shards, max_moves)
+            }
+            Command::Join { node } => self.join(&mut entry, node),
+            Command::EndLease { node, boot, cause } => {
+                self.end_lease(&mut entry, node, boot, cause)
+            }
+            Command::Drain { node } => self.drain(&mut entry, node),
+            Command::Undrain { node } => self.undrain(&mut entry, node),
+            Command::Release { node, boot, shards } => {
+                self.release(&mut entry, node, boot, &shards)
+            }
+            Command::RaiseBase { refused } => self.raise_base(index, &refused),
+            Command::Rebalance => self.rebalance(&mut entry),
+        };
+        debug_assert!(self.violations().is_empty(), "broken: {:?}", self.violations());
+        response
+    }
+
+    fn initialize(
+        &mut self,
+        entry: &mut Entry,
+        cluster: ClusterId,
+        shards: u32,
+        max_moves: u32,
+    ) -> Response {
+        match self.cluster {
+            Some(present) if present == cluster => return Response::Ignored(Ignored::AlreadySo),
+            Some(present) => return Response::Refused(Refused::OtherCluster { present }),
+            None => {}
+        }
+        if !shards.is_power_of_two() || shards > MAX_SHARDS {
+            return Response::Refused(Refused::InvalidShards { shards });
+        }
+        if max_moves == 0 {
+            return Response::Refused(Refused::NoMoves);
+        }
+        self.cluster = Some(cluster);
+        self.max_moves = max_moves;
+        self.shards = equal_shards(shards);
+        self.settle(entry);
+        Response::Applied(entry.changes)
+    }
+
+    fn join(&mut self, entry: &mut Entry, member: Member) -> Response {
+        let (node, boot) = (member.id, member.boot);
+        if self.retired.get(&node).is_some_and(|ended| ended.contains(&boot)) {
+            return Response::Refused(Refused::BootEnded { node, boot });
+        }
+        let present = self.nodes.get(&node);
+        let is_draining =
+            present.is_some_and(|known| known.boot == boot && known.state == NodeState::Draining);
+        let joined = member.seen_as(if is_draining { NodeState::Draining } else { NodeState::Up });
+        if present == Some(&joined) {
+            return Response::Ignored(Ignored::AlreadySo);
+        }
+        let replaced = present.map(|known| known.boot).filter(|old| *old != boot);
+        self.nodes.insert(node, joined);
+        if let Some(old) = replaced {
+            self.retire(node, old);
+            let heir = self.takes_shards(node).then_some(node);
+            self.vacate(entry, &self.owned_by(node), heir);
+        }
+        self.settle(entry);
+        Response::Applied(entry.changes)
+    }
+
+    fn end_lease(
+        &mut self,
+        entry: &mut Entry,
+        node: NodeId,
+        boot: BootId,
+        cause: LeaseEnd,
+    ) -> Response {
+        let Some(known) = self.nodes.get_mut(&node) else {
+            return Response::Refused(Refused::UnknownNode { node });
+        };
+        if known.boot != boot {
+            return Response::Ignored(Ignored::StaleBoot { node, boot });
+        }
+        let was_down = known.state == NodeState::Down;
+        known.state = NodeState::Down;
+        match cause {
+            LeaseEnd::Expired if was_down => return Response::Ignored(Ignored::AlreadySo),
+            LeaseEnd::Expired => {}
+            LeaseEnd::Goodbye | LeaseEnd::NewIncarnation => {
+                if !self.retire(node, boot) && was_down {
+                    return Response::Ignored(Ignored::AlreadySo);
+                }
+            }
+        }
+        self.vacate(entry, &self.owned_by(node), None);
+        self.settle(entry);
+        Response::Applied(entry.changes)
+    }
+
+    fn drain(&mut self, entry: &mut Entry, node: NodeId) -> Response {
+        let Some(known) = self.nodes.get_mut(&node) else {
+            return Response::Refused(Refused::UnknownNode { node });
+        };
+        match known.state {
+            NodeState::Draining => Response::Ignored(Ignored::AlreadySo),
+            NodeState::Down => Response::Refused(Refused::NodeDown { node }),
+            NodeState::Up => {
+                known.state = NodeState::Draining;
+                self.settle(entry);
+                Response::Applied(entry.changes)
+            }
+        }
+    }
+
+    fn undrain(&mut self, entry: &mut Entry, node: NodeId) -> Response {
+        let Some(known) = self.nodes.get_mut(&node) else {
+            return Response::Refused(Refused::UnknownNode { node });
+        };
+        match known.state {
+            NodeState::Up => Response::Ignored(Ignored::AlreadySo),
+            NodeState::Down => Response::Refused(Refused::NodeDown { node }),
+            NodeState::Draining => {
+                known.state = NodeState::Up;
+                for shard in self.shards.values_mut().filter(|shard| shard.owner == Some(node)) {
+                    shard.moving_to = None;
+                }
+                self.settle(entry);
+                Response::Applied(entry.changes)
+            }
+        }
+    }
+
+    fn release(
+        &mut self,
+        entry: &mut Entry,
+        node: NodeId,
+        boot: BootId,
+        released: &[(ShardId, Epoch)],
+    ) -> Response {
+        let Some(known) = self.nodes.get(&node) else {
+            return Response::Refused(Refused::UnknownNode { node });
+        };
+        if known.boot != boot {
+            return Response::Ignored(Ignored::StaleBoot { node, boot });
+        }
+        // Chosen before anything is granted, and each once: see `grant`.
+        let closed: BTreeSet<ShardId> = released
+            .iter()
+            .filter(|(id, epoch)| {
+                let shard = self.shards.get(id);
+                shard.is_some_and(|shard| shard.owner == Some(node) && shard.epoch == *epoch)
+            })
+            .map(|(id, _)| *id)
+            .collect();
+        if closed.is_empty() {
+            return Response::Ignored(Ignored::NotOwner { node });
+        }
+        let closed: Vec<ShardId> = closed.into_iter().collect();
+        self.vacate(entry, &closed, None);
+        self.settle(entry);
+        Response::Applied(entry.changes)
+    }
+
+    fn raise_base(&mut self, index: u64, refused: &[(ShardId, Epoch)]) -> Response {
+        let mut owners = BTreeMap::new();
+        let mut above = Epoch(0);
+        for (id, recorded) in refused {
+            if *recorded > MAX_RECORDED {
+                return Response::Refused(Refused::EpochOutOfBounds { epoch: *recorded });
+            }
+            if let Some(shard) = self.shards.get(id).filter(|shard| shard.epoch < *recorded) {
+                owners.insert(*id, shard.owner);
+                above = above.max(*recorded);
+            }
+        }
+        if owners.is_empty() {
+            return Response::Ignored(Ignored::AlreadySo);
+        }
+        self.base = self.base.max(above.0.saturating_add(1).saturating_sub(index));
+        let mut entry = Entry::new(self, index);
+        for (id, owner) in owners {
+            if let Some(owner) = owner {
+                self.grant(&mut entry, id, owner);
+            }
+        }
+        Response::Applied(entry.changes)
+    }
+
+    fn rebalance(&mut self, entry: &mut Entry) -> Response {
+        let plan = self.next_round();
+        self.carry_out(entry, &plan);
+        if entry.changes == (Changes { waiting: entry.changes.waiting, ..Changes::default() }) {
+            return Response::Ignored(Ignored::NothingToMove);
+        }
+        Response::Applied(entry.changes)
+    }
+
+    /// Whether the process was not among those that ended yet.
+    fn retire(&mut self, node: NodeId, boot: BootId) -> bool {
+        let ended = self.retired.entry(node).or_default();
+        if ended.contains(&boot) {
+            return false;
+        }
+        ended.push(boot);
+        if ended.len() > MAX_RETIRED {
+            ended.remove(0);
+        }
+        true
+    }
+}
+
+impl Member {
+    fn seen_as(self, state: NodeState) -> NodeView {
+        let Self { id, boot, roles, weight, groups, http, control, mesh } = self;
+        NodeView { id, boot, state, roles, weight, groups, http, control, mesh }
+    }
+}
+
+/// All slots in `count` equal ranges. `count` is a power of two, at most one per slot.
+fn equal_shards(count: u32) -> BTreeMap<ShardId, ShardView> {
+    let width = MAX_SHARDS / count;
+    let slot = |number: u32| Slot(u16::try_from(number).unwrap_or(u16::MAX));
+    (0..count)
+        .map(|number| {
+            let id = ShardId(number);
+            let range =
+                SlotRange { first: slot(number * width), last: slot(number * width + (width - 1)) };
+            (id, ShardView { id, range, owner: None, epoch: Epoch(0), moving_to: None })
+        })
+        .collect()
+}

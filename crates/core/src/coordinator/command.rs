@@ -1,0 +1,98 @@
+//! What can be asked of the coordinator: the content of log entries.
+
+use alloc::{collections::BTreeSet, string::String, vec::Vec};
+use quarry_types::{BootId, ClusterId, Epoch, NodeId, Role, ShardId};
+use serde::{Deserialize, Serialize};
+
+/// A log entry. All of them may be repeated: a second one changes nothing, or no more than the
+/// first would have.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Command {
+    /// Makes the cluster and its shards. Nodes may join before or after.
+    Initialize {
+        /// The cluster's id, drawn at random by whoever asks first.
+        cluster: ClusterId,
+        /// How many shards: a power of two, at most 65,536.
+        shards: u32,
+        /// How many shards may be moving for balance at a time; at least 1.
+        max_moves: u32,
+    },
+    /// A process of a node comes in, or changes what it says of itself. A new boot id of a known
+    /// node replaces the process before it, whose shards are granted anew, to the same node where
+    /// it takes shards. Whoever proposes it vouches that the older process is gone (the new one
+    /// holds the lock of the node's data directory). A drain ends with the process it was for.
+    Join {
+        /// Who comes in.
+        node: Member,
+    },
+    /// Ends the lease of a process; its shards are granted to others in the same entry.
+    EndLease {
+        /// The node.
+        node: NodeId,
+        /// Its process; where it is not the present one, nothing happens.
+        boot: BootId,
+        /// Why.
+        cause: LeaseEnd,
+    },
+    /// Moves all shards away from the node.
+    Drain {
+        /// The node.
+        node: NodeId,
+    },
+    /// Ends a drain: the shards that have not left yet stay.
+    Undrain {
+        /// The node.
+        node: NodeId,
+    },
+    /// The owner has closed these shards and commits nothing more in them under these epochs.
+    Release {
+        /// The owner.
+        node: NodeId,
+        /// Its process.
+        boot: BootId,
+        /// What it closed; pairs that it does not own are passed over.
+        shards: Vec<(ShardId, Epoch)>,
+    },
+    /// The store refused to load these shards, because it had recorded these epochs: where one is
+    /// above the shard's grant, the coordinator's data was lost. The base is raised above it, and
+    /// the shard is granted anew to its owner.
+    RaiseBase {
+        /// The shards, with the epochs that the store recorded.
+        refused: Vec<(ShardId, Epoch)>,
+    },
+    /// Marks the next round of moves for balance.
+    Rebalance,
+}
+
+/// Why a lease ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum LeaseEnd {
+    /// It was not renewed in time. The same process may join again.
+    Expired,
+    /// The process said that it is done. It cannot join again.
+    Goodbye,
+    /// A newer process of the node holds the data directory. The old one cannot join again. A
+    /// [`Command::Join`] of the newer one does the same, and keeps the shards at home.
+    NewIncarnation,
+}
+
+/// What a process says of itself when it joins.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Member {
+    /// The node.
+    pub id: NodeId,
+    /// This process.
+    pub boot: BootId,
+    /// What it does. Only a [`Role::Runner`] takes shards.
+    pub roles: BTreeSet<Role>,
+    /// Its share of the shards relative to others; 100 is usual, 0 takes none.
+    pub weight: u32,
+    /// Labels that entity types may be bound to.
+    pub groups: BTreeSet<String>,
+    /// `host:port` of its HTTP listener.
+    pub http: String,
+    /// `host:port` of its control plane.
+    pub control: String,
+    /// `host:port` of its message plane.
+    pub mesh: String,
+}

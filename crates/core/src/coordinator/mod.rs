@@ -1,0 +1,19 @@
+//! The coordinator's replicated state machine: who is in the cluster, and who owns what.
+//!
+//! A voter applies each committed log entry with [`State::apply`]; the same entries give the same
+//! state on every voter. Time never enters: leases are counted by [`crate::lease`] on the leader,
+//! and only their ends are entries.
+//!
+//! Ownership changes in two ways. A shard whose owner is gone is granted to another runner in the
+//! same entry. A shard whose owner lives is marked with `moving_to`; the owner finishes what runs,
+//! closes the shard and says so with [`Command::Release`], and only then it is granted.
+
+mod apply;
+mod command;
+mod ownership;
+mod response;
+mod state;
+
+pub use command::{Command, LeaseEnd, Member};
+pub use response::{Changes, Ignored, Refused, Response};
+pub use state::State;

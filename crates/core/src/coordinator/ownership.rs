@@ -1,0 +1,117 @@
+//! How ownership changes: grants, moves and what follows from a node's coming or going.
+
+use alloc::{collections::BTreeMap, vec::Vec};
+use quarry_types::{Epoch, NodeId, NodeState, ShardId, ShardView};
+
+use super::{Changes, State};
+use crate::placement::{self, Input, Limits, Plan, Runner, Shard};
+
+/// One log entry while it is applied.
+#[derive(Debug)]
+pub(super) struct Entry {
+    index: u64,
+    /// The epoch of all its grants: base plus index, and above all earlier ones (L1).
+    epoch: Epoch,
+    pub(super) changes: Changes,
+}
+
+impl Entry {
+    pub(super) fn new(state: &State, index: u64) -> Self {
+        let epoch = state.base.saturating_add(index).max(state.highest.0.saturating_add(1));
+        Self { index, epoch: Epoch(epoch), changes: Changes::default() }
+    }
+}
+
+impl State {
+    /// Grants a shard. No shard is granted twice in one entry: its epoch would be the same.
+    pub(super) fn grant(&mut self, entry: &mut Entry, shard: ShardId, owner: NodeId) {
+        let Some(shard) = self.shards.get_mut(&shard) else { return };
+        debug_assert!(entry.epoch > shard.epoch, "L1: {shard:?} granted again at {}", entry.epoch);
+        shard.owner = Some(owner);
+        shard.epoch = entry.epoch;
+        shard.moving_to = shard.moving_to.filter(|to| *to != owner);
+        self.base = self.base.max(entry.epoch.0.saturating_sub(entry.index));
+        self.highest = self.highest.max(entry.epoch);
+        entry.changes.granted += 1;
+    }
+
+    /// Takes these shards from whoever owned them, who commits nothing more in them: they go where
+    /// they were going, else to `heir`, else they wait for [`State::settle`].
+    pub(super) fn vacate(&mut self, entry: &mut Entry, shards: &[ShardId], heir: Option<NodeId>) {
+        for id in shards {
+            let Some(shard) = self.shards.get_mut(id) else { continue };
+            shard.owner = None;
+            let target = shard.moving_to.take();
+            if let Some(next) = target.filter(|to| self.takes_shards(*to)).or(heir) {
+                self.grant(entry, *id, next);
+            }
+        }
+    }
+
+    /// The shards that `node` owns.
+    pub(super) fn owned_by(&self, node: NodeId) -> Vec<ShardId> {
+        self.shards
+            .values()
+            .filter(|shard| shard.owner == Some(node))
+            .map(|shard| shard.id)
+            .collect()
+    }
+
+    /// Repairs what a change of nodes or owners left open, and nothing else (S2): moves to nodes
+    /// that take no shards any more are forgotten; shards without an owner are granted; shards
+    /// whose owner takes none any more are marked to move.
+    pub(super) fn settle(&mut self, entry: &mut Entry) {
+        let runners = self.runners();
+        for shard in self.shards.values_mut() {
+            shard.moving_to = shard.moving_to.filter(|to| runners.contains_key(to));
+        }
+        let input = Input { runners, shards: self.homes() };
+        let plan = placement::plan(&input, Limits { max_moves: 0 });
+        self.carry_out(entry, &plan);
+    }
+
+    /// What the next round of moves would be: as many as are allowed at a time, less those under
+    /// way. Moves away from draining nodes do not count.
+    pub(super) fn next_round(&self) -> Plan {
+        let under_way = self.shards.values().filter(|shard| self.moves_for_balance(shard)).count();
+        let under_way = u32::try_from(under_way).unwrap_or(u32::MAX);
+        let limits = Limits { max_moves: self.max_moves.saturating_sub(under_way) };
+        placement::plan(&Input { runners: self.runners(), shards: self.homes() }, limits)
+    }
+
+    pub(super) fn carry_out(&mut self, entry: &mut Entry, plan: &Plan) {
+        for change in &plan.moves {
+            let Some(shard) = self.shards.get_mut(&change.shard) else { continue };
+            if shard.owner.is_some() {
+                shard.moving_to = Some(change.to);
+                entry.changes.moving += 1;
+            } else {
+                self.grant(entry, change.shard, change.to);
+            }
+        }
+        entry.changes.waiting += u32::try_from(plan.unplaced.len()).unwrap_or(u32::MAX);
+    }
+
+    fn moves_for_balance(&self, shard: &ShardView) -> bool {
+        let owner = shard.owner.and_then(|owner| self.nodes.get(&owner));
+        shard.moving_to.is_some() && owner.is_some_and(|node| node.state == NodeState::Up)
+    }
+
+    fn runners(&self) -> BTreeMap<NodeId, Runner> {
+        self.nodes
+            .values()
+            .filter(|node| self.takes_shards(node.id))
+            .map(|node| (node.id, Runner { weight: node.weight, groups: node.groups.clone() }))
+            .collect()
+    }
+
+    fn homes(&self) -> BTreeMap<ShardId, Shard> {
+        self.shards
+            .values()
+            .map(|shard| {
+                let home = shard.moving_to.or(shard.owner);
+                (shard.id, Shard { home, is_moving: shard.moving_to.is_some(), group: None })
+            })
+            .collect()
+    }
+}

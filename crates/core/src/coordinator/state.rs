@@ -1,0 +1,145 @@
+//! The replicated state, and what can be read from it.
+
+use alloc::{
+    collections::{BTreeMap, BTreeSet},
+    vec::Vec,
+};
+use quarry_types::{
+    BootId, ClusterId, ClusterView, Epoch, NodeId, NodeState, NodeView, Role, ShardId, ShardView,
+    Slot, SlotRange,
+};
+use serde::{Deserialize, Serialize};
+
+use super::{Command, LeaseEnd};
+use crate::{invariant::InvariantId, placement::Move};
+
+/// The coordinator's state after some log entry. The same entries give the same state everywhere.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct State {
+    pub(super) cluster: Option<ClusterId>,
+    pub(super) max_moves: u32,
+    /// Added to the log index of a grant to make its epoch.
+    pub(super) base: u64,
+    /// The highest epoch ever granted.
+    pub(super) highest: Epoch,
+    pub(super) nodes: BTreeMap<NodeId, NodeView>,
+    /// Processes that can never join again, newest last: a late copy of their join is refused.
+    pub(super) retired: BTreeMap<NodeId, Vec<BootId>>,
+    pub(super) shards: BTreeMap<ShardId, ShardView>,
+}
+
+impl State {
+    /// The cluster's id; none before [`Command::Initialize`].
+    #[must_use]
+    pub const fn cluster(&self) -> Option<ClusterId> {
+        self.cluster
+    }
+
+    /// Every node that ever joined.
+    #[must_use]
+    pub const fn nodes(&self) -> &BTreeMap<NodeId, NodeView> {
+        &self.nodes
+    }
+
+    /// Every shard.
+    #[must_use]
+    pub const fn shards(&self) -> &BTreeMap<ShardId, ShardView> {
+        &self.shards
+    }
+
+    /// The processes that have a lease: all that joined and are not down.
+    pub fn leased(&self) -> impl Iterator<Item = (NodeId, BootId)> + '_ {
+        self.nodes
+            .values()
+            .filter(|node| node.state != NodeState::Down)
+            .map(|node| (node.id, node.boot))
+    }
+
+    /// The highest epoch ever granted.
+    #[must_use]
+    pub const fn highest_epoch(&self) -> Epoch {
+        self.highest
+    }
+
+    /// What the state looks like to the nodes. `applied` is the index of the last applied entry,
+    /// `leader` the present leader, where one is known.
+    #[must_use]
+    pub fn view(&self, applied: u64, leader: Option<NodeId>) -> ClusterView {
+        let mut shards: Vec<ShardView> = self.shards.values().cloned().collect();
+        shards.sort_unstable_by_key(|shard| shard.range.first);
+        ClusterView { applied, leader, nodes: self.nodes.clone(), shards }
+    }
+
+    /// Whether [`Command::Rebalance`] would do something now.
+    #[must_use]
+    pub fn needs_rebalance(&self) -> bool {
+        !self.next_round().moves.is_empty()
+    }
+
+    /// What would change hands if the lease of `node` ended now.
+    #[must_use]
+    pub fn plan_if_lost(&self, node: NodeId) -> Vec<Move> {
+        let Some(boot) = self.nodes.get(&node).map(|known| known.boot) else { return Vec::new() };
+        let mut after = self.clone();
+        let index = self.highest.0.saturating_add(1);
+        let _ = after.apply(index, Command::EndLease { node, boot, cause: LeaseEnd::Expired });
+        self.shards
+            .values()
+            .zip(after.shards.values())
+            .filter(|(before, after)| before.owner != after.owner)
+            .filter_map(|(before, after)| {
+                Some(Move { shard: before.id, from: before.owner, to: after.owner? })
+            })
+            .collect()
+    }
+
+    /// The invariants that this state breaks; none, unless the program is wrong.
+    #[must_use]
+    pub fn violations(&self) -> Vec<InvariantId> {
+        let mut broken = BTreeSet::new();
+        if !self.shards.is_empty() && !self.covers_every_slot_once() {
+            broken.insert(InvariantId::S1);
+        }
+        for shard in self.shards.values() {
+            if !self.is_owned_soundly(shard) {
+                broken.insert(InvariantId::S1);
+            }
+            if shard.epoch > self.highest || (shard.owner.is_some() && shard.epoch == Epoch(0)) {
+                broken.insert(InvariantId::L1);
+            }
+        }
+        broken.into_iter().collect()
+    }
+
+    fn covers_every_slot_once(&self) -> bool {
+        let mut ranges: Vec<SlotRange> = self.shards.values().map(|shard| shard.range).collect();
+        ranges.sort_unstable();
+        let mut next = Some(Slot(0));
+        for range in ranges {
+            if next != Some(range.first) || range.last < range.first {
+                return false;
+            }
+            next = range.last.0.checked_add(1).map(Slot);
+        }
+        next.is_none()
+    }
+
+    /// The owner has a lease, and only an owned shard moves, to someone else who can take it.
+    fn is_owned_soundly(&self, shard: &ShardView) -> bool {
+        let is_leased =
+            |id: NodeId| self.nodes.get(&id).is_some_and(|node| node.state != NodeState::Down);
+        match (shard.owner, shard.moving_to) {
+            (None, None) => true,
+            (None, Some(_)) => false,
+            (Some(owner), None) => is_leased(owner),
+            (Some(owner), Some(to)) => is_leased(owner) && owner != to && self.takes_shards(to),
+        }
+    }
+
+    /// Whether the node may be given shards now.
+    pub(super) fn takes_shards(&self, node: NodeId) -> bool {
+        self.nodes.get(&node).is_some_and(|node| {
+            node.state == NodeState::Up && node.weight > 0 && node.roles.contains(&Role::Runner)
+        })
+    }
+}

@@ -1,0 +1,173 @@
+//! The leader's side of all leases.
+
+use alloc::{collections::BTreeMap, vec::Vec};
+use quarry_types::{BootId, Monotonic, NodeId};
+
+use super::LeaseTimes;
+
+/// A heartbeat that reached the leader and may be acknowledged. The shell keeps it until a quorum
+/// round is over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Received {
+    node: NodeId,
+    boot: BootId,
+    at: Monotonic,
+}
+
+/// Why a heartbeat is not acknowledged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NotAcknowledged {
+    /// No such process has a lease: it must join (again).
+    #[error("process {boot:?} of node {node} has no lease")]
+    NoLease {
+        /// The node.
+        node: NodeId,
+        /// The process.
+        boot: BootId,
+    },
+    /// Its lease is over, and its end is on the way through the log.
+    #[error("the lease of node {node} is ending")]
+    Ending {
+        /// The node.
+        node: NodeId,
+    },
+    /// This leader has not applied the first entry of its own term yet.
+    #[error("the leader has not applied an entry of its own term yet")]
+    NotApplied,
+    /// The quorum round began before the heartbeat was received: it does not show that this was
+    /// the leader then.
+    #[error("the quorum round began before the heartbeat was received")]
+    RoundTooOld,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Lease {
+    boot: BootId,
+    expires: Monotonic,
+    /// Its end was asked for. From then on nothing extends it: the entry may be committed already.
+    is_ending: bool,
+}
+
+/// All leases, as one leader counts them during one term. A new one is made at each election.
+#[derive(Clone, Debug)]
+pub struct LeaderLeases {
+    times: LeaseTimes,
+    has_applied_own_term: bool,
+    leases: BTreeMap<NodeId, Lease>,
+}
+
+impl LeaderLeases {
+    /// At an election: everyone who has a lease in the applied state gets a full one from `now`,
+    /// because an earlier leader may have acknowledged heartbeats until this moment.
+    #[must_use]
+    pub fn elected(
+        times: LeaseTimes,
+        now: Monotonic,
+        leased: impl IntoIterator<Item = (NodeId, BootId)>,
+    ) -> Self {
+        let mut all = Self { times, has_applied_own_term: false, leases: BTreeMap::new() };
+        for (node, boot) in leased {
+            all.joined(node, boot, now);
+        }
+        all
+    }
+
+    /// The leader applied the first entry of its own term, and with it all that earlier leaders
+    /// committed: from now on it may acknowledge and end leases.
+    pub const fn applied_own_term(&mut self) {
+        self.has_applied_own_term = true;
+    }
+
+    /// A process joined, in an entry that changed the state: it has a full lease from `now`. A
+    /// lease that the same process has already stays as it is, so that one that is ending ends.
+    pub fn joined(&mut self, node: NodeId, boot: BootId, now: Monotonic) {
+        let lease = Lease { boot, expires: now.after(self.times.leader_span()), is_ending: false };
+        let present = self.leases.entry(node).or_insert(lease);
+        if present.boot != boot {
+            *present = lease;
+        }
+    }
+
+    /// The end of a lease was applied.
+    pub fn ended(&mut self, node: NodeId, boot: BootId) {
+        if self.leases.get(&node).is_some_and(|lease| lease.boot == boot) {
+            self.leases.remove(&node);
+        }
+    }
+
+    /// A process said goodbye: its lease is over before its time. To be called before the end is
+    /// proposed; [`LeaderLeases::expired`] names it until the end is applied.
+    pub fn end_early(&mut self, node: NodeId, boot: BootId) {
+        if let Some(lease) = self.leases.get_mut(&node).filter(|lease| lease.boot == boot) {
+            lease.is_ending = true;
+        }
+    }
+
+    /// A heartbeat came in; `at` is read when it did. It extends nothing until it is acknowledged.
+    ///
+    /// # Errors
+    /// [`NotAcknowledged`] where it cannot be.
+    pub fn heartbeat(
+        &self,
+        node: NodeId,
+        boot: BootId,
+        at: Monotonic,
+    ) -> Result<Received, NotAcknowledged> {
+        match self.leases.get(&node).filter(|lease| lease.boot == boot) {
+            None => Err(NotAcknowledged::NoLease { node, boot }),
+            Some(lease) if lease.is_ending => Err(NotAcknowledged::Ending { node }),
+            Some(_) => Ok(Received { node, boot, at }),
+        }
+    }
+
+    /// A quorum round is over that began at `round_began`, read before its first request left. To
+    /// be called before the answer is sent; returns when the lease now ends.
+    ///
+    /// # Errors
+    /// [`NotAcknowledged`]: the runner must not be told that its lease goes on.
+    pub fn acknowledge(
+        &mut self,
+        received: Received,
+        round_began: Monotonic,
+    ) -> Result<Monotonic, NotAcknowledged> {
+        let Received { node, boot, at } = received;
+        if !self.has_applied_own_term {
+            return Err(NotAcknowledged::NotApplied);
+        }
+        if round_began < at {
+            return Err(NotAcknowledged::RoundTooOld);
+        }
+        // The process may have been replaced, and its lease may have ended, during the round.
+        let Some(lease) = self.leases.get_mut(&node).filter(|lease| lease.boot == boot) else {
+            return Err(NotAcknowledged::NoLease { node, boot });
+        };
+        if lease.is_ending {
+            return Err(NotAcknowledged::Ending { node });
+        }
+        lease.expires = lease.expires.max(at.after(self.times.leader_span()));
+        Ok(lease.expires)
+    }
+
+    /// The processes whose lease is over. From now on it stays over: they are named again until
+    /// [`LeaderLeases::ended`] or a newer process takes their place, so a proposal that got lost
+    /// is made again.
+    pub fn expired(&mut self, now: Monotonic) -> Vec<(NodeId, BootId)> {
+        if !self.has_applied_own_term {
+            return Vec::new();
+        }
+        let mut over = Vec::new();
+        for (node, lease) in &mut self.leases {
+            lease.is_ending |= lease.expires <= now;
+            if lease.is_ending {
+                over.push((*node, lease.boot));
+            }
+        }
+        over
+    }
+
+    /// When the next lease ends unless it is renewed; those that are ending are not counted.
+    #[must_use]
+    pub fn next_deadline(&self) -> Option<Monotonic> {
+        self.leases.values().filter(|lease| !lease.is_ending).map(|lease| lease.expires).min()
+    }
+}

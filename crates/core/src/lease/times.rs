@@ -1,0 +1,86 @@
+//! How long leases last.
+
+use core::time::Duration;
+
+/// The times of all leases of a cluster.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LeaseTimes {
+    heartbeat: Duration,
+    ttl: Duration,
+}
+
+/// Why two times do not make a lease.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidTimes {
+    /// The heartbeat is out of bounds.
+    #[error("heartbeat of {heartbeat:?}: must be between 10ms and 10s")]
+    Heartbeat {
+        /// What was given.
+        heartbeat: Duration,
+    },
+    /// The time to live is out of bounds for this heartbeat.
+    #[error("time to live of {ttl:?}: must be between 4 heartbeats of {heartbeat:?} and 5min")]
+    Ttl {
+        /// What was given.
+        ttl: Duration,
+        /// The heartbeat.
+        heartbeat: Duration,
+    },
+}
+
+impl LeaseTimes {
+    /// The shortest heartbeat: below it, scheduling noise would end leases.
+    pub const MIN_HEARTBEAT: Duration = Duration::from_millis(10);
+    /// The longest heartbeat.
+    pub const MAX_HEARTBEAT: Duration = Duration::from_secs(10);
+    /// The longest time to live.
+    pub const MAX_TTL: Duration = Duration::from_mins(5);
+    /// How many heartbeats fit into the time to live at least: with four, two may be lost in a row
+    /// before the runner stops.
+    pub const MIN_HEARTBEATS: u32 = 4;
+
+    /// Checks both together.
+    ///
+    /// # Errors
+    /// [`InvalidTimes`] names the one that is out of bounds.
+    pub fn new(heartbeat: Duration, ttl: Duration) -> Result<Self, InvalidTimes> {
+        if !(Self::MIN_HEARTBEAT..=Self::MAX_HEARTBEAT).contains(&heartbeat) {
+            return Err(InvalidTimes::Heartbeat { heartbeat });
+        }
+        if ttl > Self::MAX_TTL || ttl < heartbeat.saturating_mul(Self::MIN_HEARTBEATS) {
+            return Err(InvalidTimes::Ttl { ttl, heartbeat });
+        }
+        Ok(Self { heartbeat, ttl })
+    }
+
+    /// How often a runner sends a heartbeat.
+    #[must_use]
+    pub const fn heartbeat(self) -> Duration {
+        self.heartbeat
+    }
+
+    /// The nominal time to live.
+    #[must_use]
+    pub const fn ttl(self) -> Duration {
+        self.ttl
+    }
+
+    /// How long a runner goes on after it sent its last acknowledged heartbeat: 85 %.
+    #[must_use]
+    pub fn runner_span(self) -> Duration {
+        self.ttl.saturating_mul(85) / 100
+    }
+
+    /// How long a leader waits after it received the last heartbeat that it acknowledged: 115 %.
+    #[must_use]
+    pub fn leader_span(self) -> Duration {
+        self.ttl.saturating_mul(115) / 100
+    }
+}
+
+/// Every 500 ms, for 3 s.
+impl Default for LeaseTimes {
+    fn default() -> Self {
+        Self { heartbeat: Duration::from_millis(500), ttl: Duration::from_secs(3) }
+    }
+}

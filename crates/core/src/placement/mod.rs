@@ -1,0 +1,14 @@
+//! Which runner is to own which shard.
+//!
+//! [`plan`] is a pure function of recorded ownership, live runners, weights, groups and load. It
+//! moves no shard whose owner stays within its share (S2), so what is balanced stays as it is.
+//! Every node of the coordinator computes it for itself while it applies the log, so it uses whole
+//! numbers only: floating point may differ between processors and libraries.
+
+mod apportion;
+mod plan;
+mod pool;
+mod score;
+
+pub use plan::{Input, Limits, Move, Plan, Runner, Shard, plan};
+pub use score::{Cost, cost, preference};
