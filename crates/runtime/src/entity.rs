@@ -2,6 +2,7 @@
 
 use std::future::Future;
 
+use bytes::Bytes;
 use quarry_types::Failure;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
@@ -44,7 +45,7 @@ pub trait Entity: Send + Sync + 'static {
         state: &mut Self::State,
         command: Self::Command,
         context: &Context,
-    ) -> impl Future<Output = Result<impl Serialize + Send, HandlerError>> + Send;
+    ) -> impl Future<Output = Result<Reply, HandlerError>> + Send;
 
     /// Answers a volatile message.
     fn read(
@@ -52,7 +53,23 @@ pub trait Entity: Send + Sync + 'static {
         state: &Self::State,
         query: Self::Query,
         context: &Context,
-    ) -> impl Future<Output = Result<impl Serialize + Send, HandlerError>> + Send;
+    ) -> impl Future<Output = Result<Reply, HandlerError>> + Send;
+}
+
+/// What a handler answers: JSON.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reply(pub(crate) Bytes);
+
+impl Reply {
+    /// The answer `value`.
+    ///
+    /// # Errors
+    /// A final failure where `value` cannot be written as JSON (a map with keys that are no texts).
+    pub fn of<T: Serialize + ?Sized>(value: &T) -> Result<Self, HandlerError> {
+        serde_json::to_vec(value).map(|json| Self(json.into())).map_err(|error| {
+            HandlerError::fail("not_json", format!("cannot be written as JSON: {error}"))
+        })
+    }
 }
 
 /// Why a handler did not succeed.

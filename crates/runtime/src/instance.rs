@@ -5,9 +5,8 @@ use std::{panic::AssertUnwindSafe, pin::Pin, sync::Arc};
 use bytes::Bytes;
 use futures_util::FutureExt;
 use quarry_core::delivery::{Ran, RunKind};
-use serde::Serialize;
 
-use crate::{Context, Entity, HandlerError, method};
+use crate::{Context, Entity, HandlerError, Reply, method};
 
 /// A live entity: its state in memory and the type that handles its messages.
 pub(crate) trait Instance: Send {
@@ -42,12 +41,9 @@ impl<E: Entity> Live<E> {
             Ok(command) => command,
             Err(error) => return failed(HandlerError::fail("invalid_payload", error)),
         };
-        let handled = AssertUnwindSafe(async {
-            let reply = self.entity.handle(&mut self.state, command, context).await?;
-            encode(&reply)
-        });
+        let handled = AssertUnwindSafe(self.entity.handle(&mut self.state, command, context));
         let result = match handled.catch_unwind().await {
-            Ok(result) => result.and_then(|reply| Ok((reply, encode(&self.state)?))),
+            Ok(result) => result.and_then(|reply| Ok((reply.0, Reply::of(&self.state)?.0))),
             Err(panic) => return broken(&*panic),
         };
         match result {
@@ -71,10 +67,7 @@ impl<E: Entity> Live<E> {
         };
         let read = AssertUnwindSafe(self.entity.read(&self.state, query, context));
         match read.catch_unwind().await {
-            Ok(Ok(reply)) => match encode(&reply) {
-                Ok(reply) => Ran::Done { reply, state: None },
-                Err(error) => failed(error),
-            },
+            Ok(Ok(reply)) => Ran::Done { reply: reply.0, state: None },
             Ok(Err(error)) => failed(error),
             Err(panic) => broken(&*panic),
         }
@@ -107,12 +100,6 @@ impl<E: Entity> Instance for Live<E> {
 fn decode_state<E: Entity>(encoded: &[u8]) -> Result<E::State, String> {
     serde_json::from_slice(encoded)
         .map_err(|error| format!("the stored state of a {} cannot be read: {error}", E::TYPE))
-}
-
-fn encode<T: Serialize>(value: &T) -> Result<Bytes, HandlerError> {
-    serde_json::to_vec(value).map(Bytes::from).map_err(|error| {
-        HandlerError::fail("not_json", format!("cannot be written as JSON: {error}"))
-    })
 }
 
 fn failed(error: HandlerError) -> Ran {

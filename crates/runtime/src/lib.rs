@@ -21,7 +21,7 @@ mod shard;
 mod wire;
 
 pub use context::Context;
-pub use entity::{Entity, HandlerError, NoQuery, ReadMode};
+pub use entity::{Entity, HandlerError, NoQuery, ReadMode, Reply};
 pub use node::{Node, NodeConfig, OwnedShard, Ports};
 pub use quarry_core::delivery::{Limits, TypeLimits};
 pub use registry::{MethodSpec, Registry, RegistryBuilder, TypeSpec};

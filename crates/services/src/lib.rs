@@ -1,1 +1,7 @@
-//! Quarry's built-in entities.
+//! Quarry's built-in entities: two for learning and testing.
+
+mod counter;
+mod register;
+
+pub use counter::Counter;
+pub use register::Register;

@@ -1,0 +1,4 @@
+//! Design notes: why the parts are as they are.
+
+#[doc = include_str!("delivery.md")]
+pub mod delivery {}
