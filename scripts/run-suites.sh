@@ -32,6 +32,8 @@ run_tests() {
   local threads=()
   if [ "$1" = --one-at-a-time ]; then
     threads=(--test-threads 1)
+    # What they measure is to be seen.
+    if $nextest; then threads=(--no-capture); else threads+=(--nocapture); fi
     shift
   fi
   [ "$#" -gt 0 ] || { echo "run-suites: no test files in this suite" >&2; return 1; }

@@ -21,6 +21,7 @@
 pub mod client;
 pub mod cluster;
 pub mod database;
+pub mod failover;
 pub mod history;
 pub mod process;
 pub mod tidy;

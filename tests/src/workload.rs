@@ -72,6 +72,11 @@ impl Registers {
         self.done.load(Ordering::Relaxed)
     }
 
+    /// A value that nobody has appended yet.
+    pub fn next_value(&self, client: u32) -> String {
+        format!("c{client}-p{}", self.recorder.stamp())
+    }
+
     /// Appends once, under one key, at each address in turn from `first` on, until it is answered
     /// with success; records it. `None` if it was not answered in time.
     pub async fn append(
