@@ -3,7 +3,11 @@
 # PATH has them. Ends with 1 if there is none.
 set -euo pipefail
 
-newest=$(find /usr/lib/postgresql -mindepth 1 -maxdepth 1 -printf '%f\n' 2>/dev/null | sort -rn | head -n 1)
+newest=
+for directory in /usr/lib/postgresql/*/; do
+  version=$(basename "$directory")
+  [[ $version =~ ^[0-9]+$ ]] && [ "$version" -gt "${newest:-0}" ] && newest=$version
+done
 candidates=()
 [ -n "$newest" ] && candidates+=("/usr/lib/postgresql/$newest/bin")
 on_path=$(command -v initdb || true)
