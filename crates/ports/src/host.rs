@@ -28,6 +28,11 @@ impl Task {
         self.0.abort();
     }
 
+    /// A handle that can end the task and outlives this one.
+    pub fn abort_handle(&self) -> tokio::task::AbortHandle {
+        self.0.abort_handle()
+    }
+
     /// Whether the task has ended.
     pub fn is_finished(&self) -> bool {
         self.0.is_finished()

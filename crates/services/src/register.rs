@@ -38,7 +38,7 @@ pub struct Appended {
 
 /// The answer of `read`.
 #[derive(Debug, Serialize)]
-pub struct Values<'a> {
+struct Values<'a> {
     values: &'a [Appended],
     count: usize,
 }

@@ -1,0 +1,245 @@
+//! The in-memory coordinator: the real replicated state and lease rules, without Raft beneath.
+//!
+//! All nodes of a test share one [`Coordination`]. Each gets a [`MemoryCoordinator`] that joins,
+//! sends heartbeats and follows the applied state. A node can be cut off from it, and a process can
+//! be ended, so that leases end by time.
+
+use std::{
+    fmt,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use quarry_core::{
+    coordinator::{Command, LeaseEnd, Member, State},
+    lease::{LeaderLeases, LeaseTimes, RunnerLease},
+};
+use quarry_ports::{
+    Administration, Coordinator, CoordinatorError, CoordinatorStatus, Host, LeaseGuard, Task,
+};
+use quarry_types::{BootId, ClusterId, ClusterView, Epoch, NodeId, ShardId};
+use tokio::sync::watch;
+
+/// How often the leader looks for ended leases and imbalance.
+const LOOK: Duration = Duration::from_millis(20);
+
+/// The coordinator that the nodes of a test share. Clones are the same one.
+#[derive(Clone)]
+pub struct Coordination(Arc<Shared>);
+
+struct Shared {
+    host: Host,
+    times: LeaseTimes,
+    log: Mutex<Log>,
+    views: Mutex<Views>,
+}
+
+/// The applied view and who follows it. Each follower has a channel of its own, because tokio wakes
+/// the receivers of one channel in random order, and a simulation must repeat.
+#[derive(Default)]
+struct Views {
+    current: Arc<ClusterView>,
+    followers: Vec<watch::Sender<Arc<ClusterView>>>,
+}
+
+struct Log {
+    index: u64,
+    state: State,
+    leases: LeaderLeases,
+}
+
+impl Coordination {
+    /// A cluster of `shards` shards without nodes. Call it on a runtime.
+    pub fn new(host: Host, times: LeaseTimes, shards: u32) -> Self {
+        let mut leases = LeaderLeases::elected(times, host.now(), []);
+        leases.applied_own_term();
+        let log = Mutex::new(Log { index: 0, state: State::default(), leases });
+        let shared = Shared { host, times, log, views: Mutex::default() };
+        let all = Self(Arc::new(shared));
+        all.apply(Command::Initialize { cluster: ClusterId(1), shards, max_moves: 64 });
+        let leader = all.clone();
+        all.0.host.spawn("memory-leader", async move { leader.lead().await });
+        all
+    }
+
+    /// Lets a process join, and keeps its lease alive until [`MemoryCoordinator::cut`] or
+    /// [`MemoryCoordinator::end`].
+    pub fn join(&self, member: Member) -> Arc<MemoryCoordinator> {
+        let (cut, is_cut) = watch::channel(false);
+        let lease = LeaseGuard::new(Arc::clone(&self.0.host.clock));
+        let (node, boot) = (member.id, member.boot);
+        let beating = self.clone().beat(member, lease.clone(), is_cut);
+        let task = self.0.host.spawn("memory-heartbeats", beating);
+        Arc::new(MemoryCoordinator { all: self.clone(), node, boot, lease, cut, task })
+    }
+
+    /// The applied state.
+    pub fn view(&self) -> Arc<ClusterView> {
+        Arc::clone(&self.views().current)
+    }
+
+    /// The invariants that the applied state breaks.
+    pub fn violations(&self) -> usize {
+        self.log().state.violations().len()
+    }
+
+    fn views(&self) -> MutexGuard<'_, Views> {
+        self.0.views.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn log(&self) -> MutexGuard<'_, Log> {
+        self.0.log.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn apply(&self, command: Command) -> u64 {
+        let mut log = self.log();
+        log.index += 1;
+        let index = log.index;
+        let now = self.0.host.now();
+        match &command {
+            Command::Join { node } => log.leases.joined(node.id, node.boot, now),
+            Command::EndLease { node, boot, .. } => log.leases.ended(*node, *boot),
+            _ => {}
+        }
+        log.state.apply(index, command);
+        let view = log.state.view(index, Some(NodeId(0)));
+        drop(log);
+        let view = Arc::new(view);
+        let mut views = self.views();
+        views.current = Arc::clone(&view);
+        views.followers.retain(|follower| follower.send(Arc::clone(&view)).is_ok());
+        index
+    }
+
+    async fn lead(self) {
+        loop {
+            tokio::time::sleep(LOOK).await;
+            let over = self.log().leases.expired(self.0.host.now());
+            for (node, boot) in over {
+                self.apply(Command::EndLease { node, boot, cause: LeaseEnd::Expired });
+            }
+            let is_unbalanced = self.log().state.needs_rebalance();
+            if is_unbalanced {
+                self.apply(Command::Rebalance);
+            }
+        }
+    }
+
+    async fn beat(self, member: Member, guard: LeaseGuard, is_cut: watch::Receiver<bool>) {
+        let mut runner = RunnerLease::new(self.0.times);
+        loop {
+            if !*is_cut.borrow() {
+                let now = self.0.host.now();
+                let id = runner.sent(now);
+                let received = self.log().leases.heartbeat(member.id, member.boot, now);
+                match received {
+                    Ok(received) => {
+                        let acknowledged = self.log().leases.acknowledge(received, now);
+                        if let Some(deadline) =
+                            acknowledged.ok().and_then(|_| runner.acknowledged(id))
+                        {
+                            guard.renew(deadline);
+                        }
+                    }
+                    Err(_) => {
+                        self.apply(Command::Join { node: member.clone() });
+                        continue;
+                    }
+                }
+            }
+            tokio::time::sleep(self.0.times.heartbeat()).await;
+        }
+    }
+}
+
+/// One process's way to a [`Coordination`].
+pub struct MemoryCoordinator {
+    all: Coordination,
+    node: NodeId,
+    boot: BootId,
+    lease: LeaseGuard,
+    cut: watch::Sender<bool>,
+    task: Task,
+}
+
+impl MemoryCoordinator {
+    /// From now on nothing from this process reaches the coordinator, or everything does again.
+    pub fn cut(&self, is_cut: bool) {
+        self.cut.send_replace(is_cut);
+    }
+
+    /// The process ends without a word.
+    pub fn end(&self) {
+        self.task.abort();
+        self.lease.end();
+        self.cut.send_replace(true);
+    }
+
+    fn reach(&self) -> Result<(), CoordinatorError> {
+        if *self.cut.borrow() {
+            return Err(CoordinatorError::Unavailable { reason: "cut off".to_owned() });
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for MemoryCoordinator {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MemoryCoordinator").field("node", &self.node).finish_non_exhaustive()
+    }
+}
+
+#[async_trait]
+impl Coordinator for MemoryCoordinator {
+    fn view(&self) -> watch::Receiver<Arc<ClusterView>> {
+        let mut views = self.all.views();
+        let (sender, receiver) = watch::channel(Arc::clone(&views.current));
+        views.followers.retain(|follower| !follower.is_closed());
+        views.followers.push(sender);
+        receiver
+    }
+
+    fn lease(&self) -> LeaseGuard {
+        self.lease.clone()
+    }
+
+    async fn release(&self, shards: Vec<(ShardId, Epoch)>) -> Result<(), CoordinatorError> {
+        self.reach()?;
+        self.all.apply(Command::Release { node: self.node, boot: self.boot, shards });
+        Ok(())
+    }
+
+    async fn fence_refused(&self, shard: ShardId, recorded: Epoch) -> Result<(), CoordinatorError> {
+        self.reach()?;
+        self.all.apply(Command::RaiseBase { refused: vec![(shard, recorded)] });
+        Ok(())
+    }
+
+    async fn administer(&self, what: Administration) -> Result<u64, CoordinatorError> {
+        self.reach()?;
+        Ok(self.all.apply(match what {
+            Administration::Drain(node) => Command::Drain { node },
+            Administration::Undrain(node) => Command::Undrain { node },
+        }))
+    }
+
+    async fn goodbye(&self) -> Result<(), CoordinatorError> {
+        self.reach()?;
+        self.task.abort();
+        self.lease.end();
+        let (node, boot) = (self.node, self.boot);
+        self.all.apply(Command::EndLease { node, boot, cause: LeaseEnd::Goodbye });
+        Ok(())
+    }
+
+    fn status(&self) -> CoordinatorStatus {
+        CoordinatorStatus {
+            leader: Some(NodeId(0)),
+            term: 1,
+            applied: self.all.view().applied,
+            voters: vec![NodeId(0)],
+            has_quorum: !*self.cut.borrow(),
+        }
+    }
+}
