@@ -1,1 +1,35 @@
 //! Quarry's coordinator: openraft with a durable log, and the control plane.
+//!
+//! A few nodes are voters of one Raft group; every node is a runner that joins, keeps a lease by
+//! heartbeats to the leader, and follows the applied state. The decisions are those of
+//! `quarry_core`: [`State`](quarry_core::coordinator::State) is the replicated state machine,
+//! [`lease`](quarry_core::lease) counts leases. This crate makes them durable and carries them
+//! between nodes.
+//!
+//! * `storage`: log, vote and snapshot in `coordinator.db`, one group-commit writer.
+//! * `control`: remote procedures over tonic, guarded by the cookie.
+//! * `leader`, `duty`: what a voter does while it leads: acknowledge heartbeats after a quorum round
+//!   that began later, end leases, balance shards.
+//! * `keeper`, `follow`: what every node does: join, renew, follow the views.
+//!
+//! All of it runs on threads of its own, so that payload cannot delay it.
+
+mod ask;
+mod config;
+mod consensus;
+mod control;
+mod directory;
+mod duty;
+mod follow;
+mod group;
+mod keeper;
+mod leader;
+mod start;
+mod storage;
+mod view;
+
+pub use config::{Config, Recovery, Times};
+pub use consensus::Consensus;
+pub use control::Cookie;
+pub use start::{StartError, start};
+pub use storage::StorageError;

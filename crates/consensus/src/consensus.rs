@@ -1,0 +1,242 @@
+//! The coordinator as this node has it.
+
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use openraft::async_runtime::watch::WatchReceiver;
+use quarry_core::coordinator::{Command, LeaseEnd, Response};
+use quarry_ports::{
+    Administration, Coordinator, CoordinatorError, CoordinatorStatus, Host, LeaseGuard, Task,
+};
+use quarry_types::{ClusterId, ClusterView, Epoch, Monotonic, NodeId, ShardId};
+use tokio::{
+    runtime::{Handle, Runtime},
+    sync::watch,
+};
+
+use crate::{
+    ask::Asker, config::Config, directory::Directory, keeper::Standing, leader::Lead, view::Views,
+};
+
+/// How long a request of the runner or of an operator is tried.
+const REQUEST_LIMIT: Duration = Duration::from_secs(5);
+/// How long a leader waits until another one leads.
+const TRANSFER_LIMIT: Duration = Duration::from_secs(1);
+
+/// The coordinator as this node has it. Dropping it ends all of its work at once, as a crash would;
+/// [`Consensus::shutdown`] ends it in order.
+pub struct Consensus {
+    pub(crate) config: Config,
+    pub(crate) host: Host,
+    pub(crate) views: Arc<Views>,
+    pub(crate) guard: LeaseGuard,
+    pub(crate) asker: Arc<Asker>,
+    pub(crate) lead: Option<Arc<Lead>>,
+    pub(crate) standing: watch::Receiver<Standing>,
+    pub(crate) heard: watch::Receiver<Option<Monotonic>>,
+    pub(crate) failure: watch::Receiver<Option<String>>,
+    pub(crate) stop_serving: watch::Sender<bool>,
+    pub(crate) keeper: Arc<Mutex<Option<Task>>>,
+    pub(crate) runtime: Threads,
+    /// Held for the life of the process.
+    pub(crate) _directory: Directory,
+}
+
+/// The threads of Raft and heartbeats, apart from those that carry payload.
+pub(crate) struct Threads(Option<Runtime>);
+
+impl Threads {
+    pub(crate) const fn new(runtime: Runtime) -> Self {
+        Self(Some(runtime))
+    }
+}
+
+impl Drop for Threads {
+    fn drop(&mut self) {
+        // A runtime must not be dropped with a wait inside of another.
+        if let Some(runtime) = self.0.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+impl Consensus {
+    /// The cluster's id, once the first leader made it.
+    pub fn cluster_id(&self) -> Option<ClusterId> {
+        self.views.cluster_id()
+    }
+
+    /// Waits until the cluster's id is known here.
+    pub async fn wait_for_cluster_id(&self) -> ClusterId {
+        let mut changes = self.views.subscribe();
+        loop {
+            if let Some(cluster) = self.views.cluster_id() {
+                return cluster;
+            }
+            if changes.changed().await.is_err() {
+                std::future::pending::<()>().await;
+            }
+        }
+    }
+
+    /// Waits until this node can take no further part and says why: its log failed, or this process
+    /// may not join again. The process has to be started anew.
+    pub async fn failed(&self) -> String {
+        let (mut failure, mut standing) = (self.failure.clone(), self.standing.clone());
+        loop {
+            if let Some(reason) = failure.borrow_and_update().clone() {
+                return reason;
+            }
+            if let Standing::Ended { reason } = standing.borrow_and_update().clone() {
+                return reason;
+            }
+            tokio::select! {
+                changed = failure.changed() => if changed.is_err() {
+                    return "the coordinator's threads have ended".to_owned();
+                },
+                changed = standing.changed() => if changed.is_err() {
+                    std::future::pending::<()>().await;
+                },
+            }
+        }
+    }
+
+    /// Ends the lease's renewal, hands the lead over where this node leads, and stops. The lease is
+    /// not given back: [`Coordinator::goodbye`] does that, before this.
+    pub async fn shutdown(&self) {
+        stop_renewing(&self.keeper, &self.guard).await;
+        let (lead, stop) = (self.lead.clone(), self.stop_serving.clone());
+        self.inside(async move {
+            if let Some(lead) = lead {
+                hand_over(&lead).await;
+                drop(lead.raft().shutdown().await);
+            }
+            stop.send_replace(true);
+        })
+        .await;
+    }
+
+    fn handle(&self) -> Option<Handle> {
+        self.runtime.0.as_ref().map(|runtime| runtime.handle().clone())
+    }
+
+    /// Runs `work` on the coordinator's own threads; nothing where they are gone.
+    async fn inside<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = T> + Send + 'static,
+    ) -> Option<T> {
+        self.handle()?.spawn(work).await.ok()
+    }
+
+    async fn propose(&self, command: Command) -> Result<u64, CoordinatorError> {
+        let asker = Arc::clone(&self.asker);
+        let answer = self.inside(async move { asker.propose(&command, REQUEST_LIMIT).await }).await;
+        let gone = || CoordinatorError::Unavailable {
+            reason: "the coordinator of this node has stopped".to_owned(),
+        };
+        match answer.ok_or_else(gone)?? {
+            (index, Response::Applied(_) | Response::Ignored(_)) => Ok(index),
+            (_, Response::Refused(reason)) => {
+                Err(CoordinatorError::Refused { reason: reason.to_string() })
+            }
+        }
+    }
+}
+
+/// Ends the lease here for good: returns when nothing can renew it any more.
+pub(crate) async fn stop_renewing(keeper: &Mutex<Option<Task>>, guard: &LeaseGuard) {
+    let keeper = keeper.lock().unwrap_or_else(PoisonError::into_inner).take();
+    guard.end();
+    if let Some(keeper) = keeper {
+        keeper.abort();
+        keeper.ended().await;
+        // It may have renewed once more before it ended.
+        guard.end();
+    }
+}
+
+/// Lets another voter lead, and waits until one does, where this one leads.
+async fn hand_over(lead: &Lead) {
+    let mut metrics = lead.raft().metrics();
+    if !metrics.borrow_watched().state.is_leader() {
+        return;
+    }
+    let Some(successor) = lead.successor() else { return };
+    if lead.raft().trigger().transfer_leader(successor.0).await.is_err() {
+        return;
+    }
+    let handed = async {
+        while metrics.borrow_watched().current_leader != Some(successor.0) {
+            if WatchReceiver::changed(&mut metrics).await.is_err() {
+                return;
+            }
+        }
+    };
+    if tokio::time::timeout(TRANSFER_LIMIT, handed).await.is_err() {
+        tracing::warn!(%successor, "the lead was not taken over in time");
+    }
+}
+
+#[async_trait]
+impl Coordinator for Consensus {
+    fn view(&self) -> watch::Receiver<Arc<ClusterView>> {
+        self.views.subscribe()
+    }
+
+    fn lease(&self) -> LeaseGuard {
+        self.guard.clone()
+    }
+
+    async fn release(&self, shards: Vec<(ShardId, Epoch)>) -> Result<(), CoordinatorError> {
+        let (node, boot) = (self.config.node, self.config.boot);
+        self.propose(Command::Release { node, boot, shards }).await.map(|_| ())
+    }
+
+    async fn fence_refused(&self, shard: ShardId, recorded: Epoch) -> Result<(), CoordinatorError> {
+        self.propose(Command::RaiseBase { refused: vec![(shard, recorded)] }).await.map(|_| ())
+    }
+
+    async fn administer(&self, what: Administration) -> Result<u64, CoordinatorError> {
+        self.propose(match what {
+            Administration::Drain(node) => Command::Drain { node },
+            Administration::Undrain(node) => Command::Undrain { node },
+        })
+        .await
+    }
+
+    async fn goodbye(&self) -> Result<(), CoordinatorError> {
+        // Ended here first: nothing is committed any more when others get the shards (L2).
+        stop_renewing(&self.keeper, &self.guard).await;
+        let (node, boot) = (self.config.node, self.config.boot);
+        self.propose(Command::EndLease { node, boot, cause: LeaseEnd::Goodbye }).await.map(|_| ())
+    }
+
+    fn status(&self) -> CoordinatorStatus {
+        let view = self.views.newest();
+        let raft = self.lead.as_ref().map(|lead| lead.raft().metrics().borrow_watched().clone());
+        let voters = raft
+            .as_ref()
+            .map(|raft| raft.membership_config.voter_ids().map(NodeId).collect::<Vec<_>>())
+            .filter(|voters| !voters.is_empty())
+            .unwrap_or_else(|| self.config.voters.keys().copied().collect());
+        let heard = *self.heard.borrow();
+        let has_quorum =
+            heard.is_some_and(|sent| self.host.now().since(sent) < self.config.times.lease_ttl);
+        CoordinatorStatus {
+            leader: self.views.leader(),
+            term: raft.map_or(0, |raft| raft.current_term),
+            applied: view.applied,
+            voters,
+            has_quorum,
+        }
+    }
+}
+
+impl std::fmt::Debug for Consensus {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Consensus").field("node", &self.config.node).finish_non_exhaustive()
+    }
+}

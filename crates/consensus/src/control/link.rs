@@ -1,0 +1,182 @@
+//! Connections to other nodes' control planes. Everything that dials does so here.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use quarry_ports::codec::{self, schema};
+use quarry_types::NodeId;
+use serde::{Serialize, de::DeserializeOwned};
+use tonic::{
+    Code, Request, Status, Streaming,
+    client::Grpc,
+    codegen::http::uri::PathAndQuery,
+    metadata::{BinaryMetadataValue, MetadataMap},
+    transport::{Channel, Endpoint},
+};
+
+use super::{
+    cookie::Cookie,
+    frame::{FrameCodec, MAX_MESSAGE},
+    message::Method,
+};
+
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(1);
+const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(2);
+
+pub(super) const COOKIE: &str = "quarry-cookie-bin";
+pub(super) const CLUSTER: &str = "quarry-cluster-bin";
+pub(super) const TARGET: &str = "quarry-target-bin";
+
+/// What a connection is for; each purpose has its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Purpose {
+    Heartbeats,
+    Log,
+    Snapshots,
+    Requests,
+}
+
+/// Why a call got no answer.
+#[derive(Clone, Debug, thiserror::Error)]
+pub(crate) enum CallError {
+    /// The peer could not be reached, or is not who was meant.
+    #[error("{0}")]
+    Unreachable(String),
+    /// The peer did not answer in time.
+    #[error("no answer within {0:?}")]
+    TimedOut(Duration),
+    /// What was sent or answered makes no sense to the other side.
+    #[error("{0}")]
+    Malformed(String),
+}
+
+/// The connections of this node, made when first used and again after they break.
+#[derive(Debug)]
+pub(crate) struct Links {
+    cookie: Cookie,
+    cluster: String,
+    voters: BTreeMap<NodeId, String>,
+    channels: Mutex<BTreeMap<(NodeId, Purpose), Channel>>,
+}
+
+impl Links {
+    pub(crate) fn new(cookie: Cookie, cluster: String, voters: BTreeMap<NodeId, String>) -> Self {
+        Self { cookie, cluster, voters, channels: Mutex::default() }
+    }
+
+    /// The voters, with the addresses of their control planes.
+    pub(crate) const fn voters(&self) -> &BTreeMap<NodeId, String> {
+        &self.voters
+    }
+
+    /// Calls `method` of voter `to` and waits for the answer, at most `timeout`.
+    pub(crate) async fn call<Q, A>(
+        &self,
+        to: NodeId,
+        purpose: Purpose,
+        method: Method,
+        request: &Q,
+        timeout: Duration,
+    ) -> Result<A, CallError>
+    where
+        Q: Serialize + Sync,
+        A: DeserializeOwned,
+    {
+        let (mut grpc, mut request) = self.request(to, purpose, request)?;
+        request.set_timeout(timeout);
+        let answer = tokio::time::timeout(timeout, async {
+            grpc.ready().await.map_err(|error| unreachable(&error))?;
+            let path = PathAndQuery::from_static(method.path());
+            grpc.unary(request, path, FrameCodec).await.map_err(|status| failed(&status, timeout))
+        })
+        .await
+        .map_err(|_| CallError::TimedOut(timeout))??;
+        decode(&answer.into_inner())
+    }
+
+    /// Follows the views of voter `to`; it has to accept within `timeout`.
+    pub(crate) async fn follow<Q: Serialize + Sync>(
+        &self,
+        to: NodeId,
+        request: &Q,
+        timeout: Duration,
+    ) -> Result<Streaming<Bytes>, CallError> {
+        let (mut grpc, request) = self.request(to, Purpose::Requests, request)?;
+        let answer = tokio::time::timeout(timeout, async {
+            grpc.ready().await.map_err(|error| unreachable(&error))?;
+            let path = PathAndQuery::from_static(Method::Follow.path());
+            grpc.server_streaming(request, path, FrameCodec)
+                .await
+                .map_err(|status| failed(&status, timeout))
+        })
+        .await
+        .map_err(|_| CallError::TimedOut(timeout))??;
+        Ok(answer.into_inner())
+    }
+
+    fn request<Q: Serialize>(
+        &self,
+        to: NodeId,
+        purpose: Purpose,
+        request: &Q,
+    ) -> Result<(Grpc<Channel>, Request<Bytes>), CallError> {
+        let frame = codec::encode(schema::CONTROL, request)
+            .map_err(|error| CallError::Malformed(error.to_string()))?;
+        let mut request = Request::new(frame);
+        self.sign(to, request.metadata_mut());
+        let grpc = Grpc::new(self.channel(to, purpose)?)
+            .max_decoding_message_size(MAX_MESSAGE)
+            .max_encoding_message_size(MAX_MESSAGE);
+        Ok((grpc, request))
+    }
+
+    fn sign(&self, to: NodeId, metadata: &mut MetadataMap) {
+        metadata.insert_bin(COOKIE, BinaryMetadataValue::from_bytes(self.cookie.bytes()));
+        metadata.insert_bin(CLUSTER, BinaryMetadataValue::from_bytes(self.cluster.as_bytes()));
+        metadata.insert_bin(TARGET, BinaryMetadataValue::from_bytes(&to.0.to_be_bytes()));
+    }
+
+    /// The one place where connections are set up.
+    fn channel(&self, to: NodeId, purpose: Purpose) -> Result<Channel, CallError> {
+        let address = self.voters.get(&to).ok_or_else(|| {
+            CallError::Unreachable(format!("node {to} is not a voter of the configuration"))
+        })?;
+        let mut channels = self.channels.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(channel) = channels.get(&(to, purpose)) {
+            return Ok(channel.clone());
+        }
+        let channel = Endpoint::from_shared(format!("http://{address}"))
+            .map_err(|error| CallError::Unreachable(format!("{address}: {error}")))?
+            .connect_timeout(CONNECT_TIMEOUT)
+            .tcp_nodelay(true)
+            .http2_keep_alive_interval(KEEPALIVE_INTERVAL)
+            .keep_alive_timeout(KEEPALIVE_TIMEOUT)
+            .keep_alive_while_idle(true)
+            .connect_lazy();
+        channels.insert((to, purpose), channel.clone());
+        Ok(channel)
+    }
+}
+
+pub(crate) fn decode<A: DeserializeOwned>(frame: &Bytes) -> Result<A, CallError> {
+    codec::decode(schema::CONTROL, frame).map_err(|error| CallError::Malformed(error.to_string()))
+}
+
+fn unreachable(error: &tonic::transport::Error) -> CallError {
+    CallError::Unreachable(error.to_string())
+}
+
+fn failed(status: &Status, timeout: Duration) -> CallError {
+    match status.code() {
+        Code::DeadlineExceeded | Code::Cancelled => CallError::TimedOut(timeout),
+        Code::InvalidArgument | Code::OutOfRange | Code::ResourceExhausted => {
+            CallError::Malformed(status.message().to_owned())
+        }
+        code => CallError::Unreachable(format!("{code}: {}", status.message())),
+    }
+}

@@ -1,0 +1,124 @@
+//! What is said on the control plane.
+
+use quarry_core::coordinator::{Command, Response};
+use quarry_types::{BootId, ClusterId, ClusterView, NodeId};
+use serde::{Deserialize, Serialize};
+
+/// The remote procedures.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Method {
+    Append,
+    Vote,
+    PreVote,
+    Snapshot,
+    TransferLeader,
+    Heartbeat,
+    Propose,
+    Follow,
+    Standing,
+}
+
+impl Method {
+    const ALL: [Self; 9] = [
+        Self::Append,
+        Self::Vote,
+        Self::PreVote,
+        Self::Snapshot,
+        Self::TransferLeader,
+        Self::Heartbeat,
+        Self::Propose,
+        Self::Follow,
+        Self::Standing,
+    ];
+
+    pub(super) const fn path(self) -> &'static str {
+        match self {
+            Self::Append => "/quarry.control.v1.Control/Append",
+            Self::Vote => "/quarry.control.v1.Control/Vote",
+            Self::PreVote => "/quarry.control.v1.Control/PreVote",
+            Self::Snapshot => "/quarry.control.v1.Control/Snapshot",
+            Self::TransferLeader => "/quarry.control.v1.Control/TransferLeader",
+            Self::Heartbeat => "/quarry.control.v1.Control/Heartbeat",
+            Self::Propose => "/quarry.control.v1.Control/Propose",
+            Self::Follow => "/quarry.control.v1.Control/Follow",
+            Self::Standing => "/quarry.control.v1.Control/Standing",
+        }
+    }
+
+    pub(super) fn of_path(path: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|method| method.path() == path)
+    }
+}
+
+/// A runner asks for its lease to be renewed.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub(crate) struct HeartbeatRequest {
+    pub(crate) node: NodeId,
+    pub(crate) boot: BootId,
+}
+
+/// What the leader says to it.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) enum HeartbeatAnswer {
+    /// Renewed, counted from when the heartbeat was sent; the lease covers what the runner owns
+    /// at this index.
+    Renewed { applied: u64 },
+    /// The process has no lease: it is not known, its lease ended, or another took its place. It
+    /// has to join again.
+    NotKnown,
+    /// Its lease ran out, and the end of it is on the way through the log.
+    Ending,
+    /// The node asked does not lead.
+    NotLeader { leader: Option<NodeId> },
+    /// The node asked leads, but heard of no quorum since.
+    NoQuorum { reason: String },
+}
+
+/// Asks the leader to take a command into the log.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct ProposeRequest {
+    pub(crate) command: Command,
+}
+
+/// What became of it.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) enum ProposeAnswer {
+    /// It was applied at this index.
+    Applied { index: u64, response: Response },
+    /// The node asked does not lead; surely not done.
+    NotLeader { leader: Option<NodeId> },
+    /// It may have been done.
+    Unknown { reason: String },
+}
+
+/// Asks a voter for its view and for every change of it.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub(crate) struct FollowRequest {
+    pub(crate) node: NodeId,
+}
+
+/// One item of the stream of views.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) enum FollowItem {
+    /// The newest view; those between it and the one before are passed over.
+    View { cluster: Option<ClusterId>, view: ClusterView },
+    /// Nothing changed for a while.
+    Still,
+}
+
+/// A voter whose directory is empty asks whether that is right.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub(crate) struct StandingRequest {
+    pub(crate) node: NodeId,
+}
+
+/// What the leader knows of it, confirmed by a quorum.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub(crate) enum StandingAnswer {
+    /// The node never joined: its directory is empty because it never had anything.
+    NeverSeen,
+    /// The node was here before: its directory was lost.
+    SeenBefore,
+    /// The node asked cannot tell.
+    CannotTell { leader: Option<NodeId> },
+}

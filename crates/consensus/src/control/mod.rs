@@ -1,0 +1,23 @@
+//! The control plane: Raft, lease heartbeats, proposals and views over tonic.
+//!
+//! Each remote procedure carries one codec frame each way. The cookie, the cluster's name and the
+//! node that is meant travel as metadata and are checked before the body is read. Heartbeats, the
+//! log, snapshots and everything else have connections of their own, so that none delays another.
+
+mod cookie;
+mod frame;
+mod link;
+mod message;
+mod network;
+mod plane;
+mod server;
+
+pub use cookie::Cookie;
+pub(crate) use link::{CallError, Links, Purpose, decode};
+pub(crate) use message::{
+    FollowItem, FollowRequest, HeartbeatAnswer, HeartbeatRequest, Method, ProposeAnswer,
+    ProposeRequest, StandingAnswer, StandingRequest,
+};
+pub(crate) use network::Network;
+pub(crate) use plane::Plane;
+pub(crate) use server::serve;

@@ -1,0 +1,136 @@
+//! What this node answers on the control plane.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use openraft::{
+    errors::{Fatal, RaftError},
+    raft::{
+        AppendEntriesRequest, SnapshotResponse, TransferLeaderRequest, TransferLeaderResponse,
+        VoteRequest,
+    },
+};
+use quarry_ports::codec::{self, schema};
+use quarry_types::{ClusterView, NodeId};
+use serde::{Serialize, de::DeserializeOwned};
+use tokio::sync::watch;
+use tonic::{Status, metadata::MetadataMap};
+
+use super::{
+    cookie::Cookie,
+    link::{CLUSTER, COOKIE, TARGET},
+    message::{HeartbeatRequest, Method, ProposeRequest, StandingRequest},
+    network::SnapshotRequest,
+};
+use crate::{
+    group::{Group, Snapshot},
+    leader::Lead,
+    view::Views,
+};
+
+/// What this node answers on the control plane.
+pub(crate) struct Plane {
+    node: NodeId,
+    cluster: String,
+    cookie: Cookie,
+    views: Arc<Views>,
+    lead: Option<Arc<Lead>>,
+}
+
+impl Plane {
+    /// The plane of a node; `lead` is what a voter has.
+    pub(crate) const fn new(
+        node: NodeId,
+        cluster: String,
+        cookie: Cookie,
+        views: Arc<Views>,
+        lead: Option<Arc<Lead>>,
+    ) -> Self {
+        Self { node, cluster, cookie, views, lead }
+    }
+
+    /// Whether the caller may speak, and means this node of this cluster.
+    pub(super) fn check(&self, metadata: &MetadataMap) -> Result<(), Status> {
+        let field = |name: &str| metadata.get_bin(name).and_then(|value| value.to_bytes().ok());
+        if !field(COOKIE).is_some_and(|cookie| self.cookie.matches(&cookie)) {
+            return Err(Status::unauthenticated("the cookie is not the one of this cluster"));
+        }
+        if field(CLUSTER).as_deref() != Some(self.cluster.as_bytes()) {
+            return Err(Status::failed_precondition("this node is of another cluster"));
+        }
+        if field(TARGET).as_deref() != Some(&self.node.0.to_be_bytes()[..]) {
+            let text = format!("this is node {}, and another was meant", self.node);
+            return Err(Status::failed_precondition(text));
+        }
+        Ok(())
+    }
+
+    /// Follows this node's views; the name of their cluster comes with each.
+    pub(super) fn follow(&self) -> (watch::Receiver<Arc<ClusterView>>, Arc<Views>) {
+        (self.views.subscribe(), Arc::clone(&self.views))
+    }
+
+    /// Answers one call.
+    pub(super) async fn answer(&self, method: Method, frame: Bytes) -> Result<Bytes, Status> {
+        let lead = self.lead.as_ref().ok_or_else(|| {
+            Status::failed_precondition(format!("node {} is not a voter", self.node))
+        })?;
+        let raft = lead.raft();
+        match method {
+            Method::Append => {
+                let request: AppendEntriesRequest<Group> = read(&frame)?;
+                write(&raft.append_entries(request).await.map_err(|e| broken(&e))?)
+            }
+            Method::Vote => {
+                let request: VoteRequest<Group> = read(&frame)?;
+                write(&raft.vote(request).await.map_err(|error| broken(&error))?)
+            }
+            Method::PreVote => {
+                let request: VoteRequest<Group> = read(&frame)?;
+                write(&raft.pre_vote(request).await.map_err(|error| broken(&error))?)
+            }
+            Method::Snapshot => {
+                let SnapshotRequest { vote, meta, frame } = read(&frame)?;
+                let snapshot = Snapshot { meta, snapshot: frame };
+                let answer: SnapshotResponse<Group> =
+                    raft.install_full_snapshot(vote, snapshot).await.map_err(|e| fatal(&e))?;
+                write(&answer)
+            }
+            Method::TransferLeader => {
+                let request: TransferLeaderRequest<Group> = read(&frame)?;
+                let answer: TransferLeaderResponse<Group> =
+                    raft.handle_transfer_leader(request).await.map_err(|error| fatal(&error))?;
+                write(&answer)
+            }
+            Method::Heartbeat => {
+                let request: HeartbeatRequest = read(&frame)?;
+                write(&lead.heartbeat(request).await)
+            }
+            Method::Propose => {
+                let request: ProposeRequest = read(&frame)?;
+                write(&lead.propose(request.command).await)
+            }
+            Method::Standing => {
+                let request: StandingRequest = read(&frame)?;
+                write(&lead.standing(request.node).await)
+            }
+            Method::Follow => Err(Status::unimplemented("views are followed as a stream")),
+        }
+    }
+}
+
+fn read<T: DeserializeOwned>(frame: &Bytes) -> Result<T, Status> {
+    codec::decode(schema::CONTROL, frame).map_err(|e| Status::invalid_argument(e.to_string()))
+}
+
+pub(super) fn write<T: Serialize>(value: &T) -> Result<Bytes, Status> {
+    codec::encode(schema::CONTROL, value).map_err(|e| Status::out_of_range(e.to_string()))
+}
+
+fn broken(error: &RaftError<Group>) -> Status {
+    Status::unavailable(error.to_string())
+}
+
+fn fatal(error: &Fatal<Group>) -> Status {
+    Status::unavailable(error.to_string())
+}

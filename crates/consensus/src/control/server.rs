@@ -1,0 +1,153 @@
+//! Serves the control plane.
+
+use std::{
+    convert::Infallible,
+    future::Future,
+    io,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use tokio::{net::TcpListener, sync::mpsc};
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{
+    Request, Response, Status,
+    body::Body,
+    codegen::{BoxFuture, Service, StdError, http},
+    metadata::MetadataMap,
+    server::{Grpc, NamedService, ServerStreamingService, UnaryService},
+    transport::{Server, server::TcpIncoming},
+};
+
+use quarry_ports::Host;
+
+use super::{
+    frame::{FrameCodec, MAX_MESSAGE},
+    message::{FollowItem, Method},
+    plane::{Plane, write},
+};
+
+/// A follower hears something at least this often, so that it notices a peer that froze.
+const STILL_INTERVAL: Duration = Duration::from_secs(1);
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(2);
+const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(4);
+const MAX_STREAMS: u32 = 1_024;
+
+/// Serves `plane` on `listener` until `stop` resolves.
+pub(crate) async fn serve(
+    listener: TcpListener,
+    plane: Arc<Plane>,
+    host: Host,
+    stop: impl Future<Output = ()>,
+) -> io::Result<()> {
+    let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
+    Server::builder()
+        .max_concurrent_streams(MAX_STREAMS)
+        .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))
+        .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
+        .add_service(Control { plane, host })
+        .serve_with_incoming_shutdown(incoming, stop)
+        .await
+        .map_err(io::Error::other)
+}
+
+#[derive(Clone)]
+struct Control {
+    plane: Arc<Plane>,
+    host: Host,
+}
+
+impl NamedService for Control {
+    const NAME: &'static str = "quarry.control.v1.Control";
+}
+
+impl<B> Service<http::Request<B>> for Control
+where
+    B: tonic::codegen::Body + Send + 'static,
+    B::Data: Send,
+    B::Error: Into<StdError> + Send + 'static,
+{
+    type Response = http::Response<Body>;
+    type Error = Infallible;
+    type Future = BoxFuture<Self::Response, Self::Error>;
+
+    fn poll_ready(&mut self, _cx: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: http::Request<B>) -> Self::Future {
+        let control = self.clone();
+        Box::pin(async move {
+            let method = Method::of_path(request.uri().path())
+                .ok_or_else(|| Status::unimplemented("no such procedure"))
+                .and_then(|method| {
+                    let metadata = MetadataMap::from_headers(request.headers().clone());
+                    control.plane.check(&metadata).map(|()| method)
+                });
+            let mut grpc = Grpc::new(FrameCodec)
+                .max_decoding_message_size(MAX_MESSAGE)
+                .max_encoding_message_size(MAX_MESSAGE);
+            Ok(match method {
+                Ok(Method::Follow) => grpc.server_streaming(Follow(control), request).await,
+                Ok(method) => grpc.unary(Unary { control, method }, request).await,
+                Err(status) => status.into_http(),
+            })
+        })
+    }
+}
+
+struct Unary {
+    control: Control,
+    method: Method,
+}
+
+impl UnaryService<Bytes> for Unary {
+    type Response = Bytes;
+    type Future = Pin<Box<dyn Future<Output = Result<Response<Bytes>, Status>> + Send>>;
+
+    fn call(&mut self, request: Request<Bytes>) -> Self::Future {
+        let (plane, method) = (Arc::clone(&self.control.plane), self.method);
+        Box::pin(async move { plane.answer(method, request.into_inner()).await.map(Response::new) })
+    }
+}
+
+struct Follow(Control);
+
+impl ServerStreamingService<Bytes> for Follow {
+    type Response = Bytes;
+    type ResponseStream = ReceiverStream<Result<Bytes, Status>>;
+    type Future =
+        Pin<Box<dyn Future<Output = Result<Response<Self::ResponseStream>, Status>> + Send>>;
+
+    fn call(&mut self, _request: Request<Bytes>) -> Self::Future {
+        // One item waits at most: a slow follower skips views instead of queueing them.
+        let (items, stream) = mpsc::channel(1);
+        let plane = Arc::clone(&self.0.plane);
+        drop(self.0.host.spawn("coordinator views", async move { tell(&plane, &items).await }));
+        Box::pin(async move { Ok(Response::new(ReceiverStream::new(stream))) })
+    }
+}
+
+/// Sends each newest view until the follower is gone.
+async fn tell(plane: &Plane, items: &mpsc::Sender<Result<Bytes, Status>>) {
+    let (mut changes, views) = plane.follow();
+    changes.mark_changed();
+    loop {
+        let item = tokio::select! {
+            news = changes.changed() => {
+                if news.is_err() { return }
+                let view = changes.borrow_and_update().as_ref().clone();
+                FollowItem::View { cluster: views.cluster_id(), view }
+            }
+            () = tokio::time::sleep(STILL_INTERVAL) => FollowItem::Still,
+            () = items.closed() => return,
+        };
+        let last = items.send(write(&item)).await.is_err();
+        if last {
+            return;
+        }
+    }
+}

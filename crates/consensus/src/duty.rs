@@ -1,0 +1,227 @@
+//! What a leader does of its own accord: make the cluster, end leases, balance, compact.
+
+use std::{sync::Arc, time::Duration};
+
+use openraft::async_runtime::watch::WatchReceiver;
+use quarry_core::coordinator::{Command, LeaseEnd, Response};
+use quarry_ports::{Host, Metrics};
+use quarry_types::{BootId, ClusterId, ClusterView, Monotonic, NodeId, NodeState};
+
+use crate::{
+    config::Times,
+    group::LeaderId,
+    leader::{Lead, Round},
+    storage::Log,
+    view::Views,
+};
+
+/// How often a voter looks whether its log wants compaction.
+const COMPACTION_INTERVAL: Duration = Duration::from_secs(5);
+/// How long a leader waits before it asks for a quorum again that did not answer.
+const ROUND_PAUSE: Duration = Duration::from_millis(50);
+
+/// What the first leader makes the cluster of.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Foundation {
+    pub(crate) cluster: ClusterId,
+    pub(crate) shards: u32,
+    pub(crate) max_moves: u32,
+}
+
+/// The duties of a voter while it leads.
+pub(crate) struct Duty {
+    pub(crate) lead: Arc<Lead>,
+    pub(crate) views: Arc<Views>,
+    pub(crate) host: Host,
+    pub(crate) times: Times,
+    pub(crate) node: NodeId,
+    pub(crate) foundation: Foundation,
+}
+
+impl Duty {
+    /// Works while this node leads, for as long as the node runs.
+    pub(crate) async fn run(self) {
+        let mut metrics = self.lead.raft().metrics();
+        loop {
+            let leads = metrics.borrow_watched().state.is_leader();
+            if leads {
+                match self.lead.round().await {
+                    Round::Confirmed { leadership, .. } => self.reign(leadership).await,
+                    Round::NotLeader { .. } | Round::NoQuorum { .. } => {
+                        tokio::time::sleep(ROUND_PAUSE).await;
+                    }
+                }
+            } else if WatchReceiver::changed(&mut metrics).await.is_err() {
+                return;
+            }
+        }
+    }
+
+    fn leads(&self) -> bool {
+        self.lead.raft().metrics().borrow_watched().state.is_leader()
+    }
+
+    /// Works until another leadership begins.
+    async fn reign(&self, leadership: LeaderId) {
+        tracing::info!(node = %self.node, term = leadership.term, "leading the coordinator");
+        if self.views.cluster_id().is_none() {
+            let Foundation { cluster, shards, max_moves } = self.foundation;
+            let command = Command::Initialize { cluster, shards, max_moves };
+            match self.lead.propose_as(leadership, command).await {
+                Some(Response::Refused(reason)) => {
+                    tracing::error!(%reason, "the cluster cannot be made");
+                }
+                Some(_) => tracing::info!(%cluster, shards, "made the cluster"),
+                None => return,
+            }
+        }
+        let mut changes = self.views.subscribe();
+        changes.mark_changed();
+        let mut balance = Balance::new(self.host.now());
+        while self.leads() {
+            let Some(next) = self.end_leases(leadership).await else { return };
+            let view = changes.borrow_and_update().clone();
+            balance.see(&view, self.host.now());
+            if balance.due(self.host.now()) {
+                balance.next = self.host.now().after(self.times.rebalance);
+                self.rebalance(leadership).await;
+            }
+            self.hand_over(&view).await;
+            let wake = next.map_or(balance.next, |next| next.min(balance.next));
+            tokio::select! {
+                () = self.host.sleep_until(wake) => {}
+                news = changes.changed() => if news.is_err() { return },
+            }
+        }
+    }
+
+    /// Ends the leases that ran out, and says when the next one would; nothing where a later
+    /// leadership has begun. One proposal per process at a time, and its fate is awaited: a late
+    /// copy could end the lease of a process that has joined again.
+    async fn end_leases(&self, leadership: LeaderId) -> Option<Option<Monotonic>> {
+        let now = self.host.now();
+        let (_, ended) = self.lead.with_leases(leadership, |leases| leases.expired(now))?;
+        for (node, boot) in ended {
+            self.end_lease(leadership, node, boot).await?;
+        }
+        self.lead.with_leases(leadership, |leases| leases.next_deadline()).map(|(_, next)| next)
+    }
+
+    async fn end_lease(&self, leadership: LeaderId, node: NodeId, boot: BootId) -> Option<()> {
+        let command = Command::EndLease { node, boot, cause: LeaseEnd::Expired };
+        let response = self.lead.propose_as(leadership, command).await?;
+        self.lead.lease_ended(leadership, node, boot);
+        match response {
+            Response::Applied(changes) => {
+                tracing::warn!(%node, granted = changes.granted, "a lease ran out");
+            }
+            Response::Ignored(reason) => tracing::debug!(%node, %reason, "no lease to end"),
+            Response::Refused(reason) => tracing::error!(%node, %reason, "a lease cannot be ended"),
+        }
+        Some(())
+    }
+
+    async fn rebalance(&self, leadership: LeaderId) {
+        let needed = self
+            .lead
+            .raft()
+            .with_state_machine(|machine| {
+                let needed = machine.state().needs_rebalance();
+                Box::pin(async move { needed })
+            })
+            .await;
+        if needed.unwrap_or(false)
+            && let Some(Response::Applied(changes)) =
+                self.lead.propose_as(leadership, Command::Rebalance).await
+        {
+            tracing::info!(moving = changes.moving, granted = changes.granted, "balancing shards");
+        }
+    }
+
+    /// A leader that is being drained lets another voter lead, where one is up.
+    async fn hand_over(&self, view: &ClusterView) {
+        let draining =
+            view.nodes.get(&self.node).is_some_and(|node| node.state == NodeState::Draining);
+        if draining && let Some(successor) = self.lead.successor() {
+            tracing::info!(%successor, "handing the lead over, since this node is drained");
+            drop(self.lead.raft().trigger().transfer_leader(successor.0).await);
+        }
+    }
+}
+
+/// When to look for shards to move: at once when nodes come, go or are drained, else now and then.
+struct Balance {
+    nodes: Vec<(NodeId, NodeState, u32)>,
+    draining: bool,
+    next: Monotonic,
+}
+
+impl Balance {
+    const fn new(now: Monotonic) -> Self {
+        Self { nodes: Vec::new(), draining: false, next: now }
+    }
+
+    fn see(&mut self, view: &ClusterView, now: Monotonic) {
+        let nodes: Vec<_> =
+            view.nodes.values().map(|node| (node.id, node.state, node.weight)).collect();
+        self.draining = nodes.iter().any(|(id, state, _)| {
+            *state == NodeState::Draining && view.owned_by(*id).next().is_some()
+        });
+        if nodes != self.nodes || self.draining {
+            self.next = now;
+        }
+        self.nodes = nodes;
+    }
+
+    fn due(&self, now: Monotonic) -> bool {
+        self.next <= now
+    }
+}
+
+/// Keeps the log of a voter small: takes a snapshot when what is behind the last one is large, or
+/// old and not nothing. openraft then drops what the snapshot covers.
+pub(crate) async fn compact(lead: Arc<Lead>, log: Log, host: Host, times: Times) {
+    let mut since: Option<(Option<u64>, Monotonic)> = None;
+    loop {
+        tokio::time::sleep(COMPACTION_INTERVAL).await;
+        let covered =
+            lead.raft().metrics().borrow_watched().snapshot.map(|snapshot| snapshot.index);
+        let (entries, bytes) = log.behind(covered);
+        if entries == 0 {
+            since = None;
+            continue;
+        }
+        let now = host.now();
+        let start = match since {
+            Some((index, start)) if index == covered => start,
+            _ => now,
+        };
+        since = Some((covered, start));
+        if bytes > times.log_bytes || now.since(start) > times.log_age {
+            tracing::debug!(entries, bytes, "compacting the coordinator's log");
+            if lead.raft().trigger().snapshot().await.is_err() {
+                return;
+            }
+        }
+    }
+}
+
+/// Tells metrics and views what openraft says of itself, until it stops.
+pub(crate) async fn watch(lead: Arc<Lead>, views: Arc<Views>, metrics: Metrics) -> String {
+    let mut raft = lead.raft().metrics();
+    loop {
+        let now = raft.borrow_watched().clone();
+        if views.lead_by(now.current_leader.map(NodeId)) {
+            metrics.raft_leader_changes.inc();
+        }
+        metrics.raft_term.set(i64::try_from(now.current_term).unwrap_or(i64::MAX));
+        let applied = now.last_applied.map_or(0, |applied| applied.index);
+        metrics.raft_applied.set(i64::try_from(applied).unwrap_or(i64::MAX));
+        if let Err(fatal) = now.running_state {
+            return fatal.to_string();
+        }
+        if WatchReceiver::changed(&mut raft).await.is_err() {
+            return "the Raft core is gone".to_owned();
+        }
+    }
+}

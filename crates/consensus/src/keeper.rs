@@ -1,0 +1,192 @@
+//! The runner's side: joins, and keeps the lease by heartbeats.
+
+use std::{sync::Arc, time::Duration};
+
+use quarry_core::{
+    coordinator::{Command, Member, Refused, Response},
+    lease::{LeaseTimes, RunnerLease},
+};
+use quarry_ports::{Host, LeaseGuard, Metrics};
+use quarry_types::Monotonic;
+use tokio::sync::watch;
+
+use crate::{
+    ask::Asker,
+    control::{HeartbeatAnswer, HeartbeatRequest},
+    view::Views,
+};
+
+/// How long one proposal of a join is tried before that is said.
+const JOIN_LIMIT: Duration = Duration::from_secs(10);
+/// How long a runner waits after a heartbeat that was not answered well.
+const RETRY_PAUSE: Duration = Duration::from_millis(50);
+
+/// What the keeper told of itself.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Standing {
+    /// It joins, or waits for a leader to join with.
+    #[default]
+    Joining,
+    /// It joined at this index.
+    Joined { index: u64 },
+    /// This process can never join again.
+    Ended { reason: String },
+}
+
+/// Keeps this process in the cluster.
+pub(crate) struct Keeper {
+    pub(crate) member: Member,
+    pub(crate) leases: LeaseTimes,
+    pub(crate) asker: Arc<Asker>,
+    pub(crate) views: Arc<Views>,
+    pub(crate) host: Host,
+    pub(crate) metrics: Metrics,
+    pub(crate) guard: LeaseGuard,
+    pub(crate) standing: watch::Sender<Standing>,
+    /// When the last acknowledged heartbeat was sent.
+    pub(crate) heard: watch::Sender<Option<Monotonic>>,
+}
+
+impl Keeper {
+    /// Joins, and joins again whenever the lease was lost, until this process may not.
+    pub(crate) async fn run(self) {
+        loop {
+            self.standing.send_replace(Standing::Joining);
+            match self.join().await {
+                Ok(index) => {
+                    self.standing.send_replace(Standing::Joined { index });
+                    self.renew_from(index).await;
+                }
+                Err(reason) => {
+                    tracing::error!(node = %self.member.id, %reason, "this process cannot join");
+                    self.standing.send_replace(Standing::Ended { reason });
+                    self.guard.end();
+                    return;
+                }
+            }
+            // What this process owned may be another's by now.
+            self.guard.end();
+        }
+    }
+
+    async fn join(&self) -> Result<u64, String> {
+        let command = Command::Join { node: self.member.clone() };
+        loop {
+            match self.asker.propose(&command, JOIN_LIMIT).await {
+                Ok((_, Response::Refused(reason @ Refused::BootEnded { .. }))) => {
+                    return Err(reason.to_string());
+                }
+                Ok((_, Response::Refused(reason))) => {
+                    tracing::warn!(%reason, "the join was refused, trying again");
+                    tokio::time::sleep(JOIN_LIMIT).await;
+                }
+                Ok((index, Response::Applied(_) | Response::Ignored(_))) => {
+                    tracing::info!(node = %self.member.id, index, "joined the cluster");
+                    return Ok(index);
+                }
+                Err(error) => tracing::warn!(%error, "not joined yet"),
+            }
+        }
+    }
+
+    /// Renews the lease until the leader does not know it any more. The lease is held only while
+    /// the view has reached `joined`, the index of the join.
+    async fn renew_from(&self, joined: u64) {
+        let mut lease = RunnerLease::new(self.leases);
+        let mut changes = self.views.subscribe();
+        let mut next = self.host.now();
+        loop {
+            let current = changes.borrow_and_update().applied >= joined;
+            if current && let Some(deadline) = lease.deadline() {
+                self.guard.renew(deadline);
+            }
+            self.show();
+            tokio::select! {
+                () = self.host.sleep_until(next) => {}
+                news = changes.changed(), if !current => {
+                    if news.is_err() { return }
+                    continue;
+                }
+            }
+            let sent = self.host.now();
+            let id = lease.sent(sent);
+            let outcome = self.heartbeat().await;
+            self.metrics.heartbeats.with_label_values(&[outcome.label()]).inc();
+            next = match outcome {
+                Outcome::Renewed => {
+                    lease.acknowledged(id);
+                    self.heard.send_replace(Some(sent));
+                    sent.after(self.leases.heartbeat())
+                }
+                Outcome::NotKnown => return,
+                Outcome::Ending => {
+                    self.guard.end();
+                    lease = RunnerLease::new(self.leases);
+                    self.host.now().after(RETRY_PAUSE)
+                }
+                Outcome::NotLeader | Outcome::NoQuorum | Outcome::Failed => {
+                    self.host.now().after(RETRY_PAUSE)
+                }
+            };
+        }
+    }
+
+    async fn heartbeat(&self) -> Outcome {
+        let request = HeartbeatRequest { node: self.member.id, boot: self.member.boot };
+        let timeout = self.leases.heartbeat().saturating_mul(2);
+        match self.asker.heartbeat(request, timeout).await {
+            Ok(HeartbeatAnswer::Renewed { applied }) => {
+                tracing::trace!(applied, "the lease is renewed");
+                Outcome::Renewed
+            }
+            Ok(HeartbeatAnswer::NotKnown) => {
+                tracing::warn!(node = %self.member.id, "the leader knows no lease of this process");
+                Outcome::NotKnown
+            }
+            Ok(HeartbeatAnswer::Ending) => {
+                tracing::warn!(node = %self.member.id, "the lease of this process ran out");
+                Outcome::Ending
+            }
+            Ok(HeartbeatAnswer::NotLeader { leader }) => {
+                tracing::debug!(?leader, "a heartbeat went to a node that does not lead");
+                Outcome::NotLeader
+            }
+            Ok(HeartbeatAnswer::NoQuorum { reason }) => {
+                tracing::warn!(%reason, "the leader hears of no quorum");
+                Outcome::NoQuorum
+            }
+            Err(error) => {
+                tracing::warn!(%error, "a heartbeat was not answered");
+                Outcome::Failed
+            }
+        }
+    }
+
+    fn show(&self) {
+        let left = self.guard.deadline().since(self.host.now()).as_millis();
+        self.metrics.lease_seconds.set(i64::try_from(left).unwrap_or(i64::MAX));
+    }
+}
+
+#[derive(Clone, Copy)]
+enum Outcome {
+    Renewed,
+    NotKnown,
+    Ending,
+    NotLeader,
+    NoQuorum,
+    Failed,
+}
+
+impl Outcome {
+    const fn label(self) -> &'static str {
+        match self {
+            Self::Renewed => "renewed",
+            Self::NotKnown => "not_known",
+            Self::Ending => "ending",
+            Self::NotLeader => "not_leader",
+            Self::NoQuorum => "no_quorum",
+            Self::Failed => "failed",
+        }
+    }
+}

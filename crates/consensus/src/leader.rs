@@ -1,0 +1,249 @@
+//! The leader's side: heartbeats, proposals, quorum rounds.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use openraft::{
+    Raft, ReadPolicy,
+    async_runtime::watch::WatchReceiver,
+    errors::{ClientWriteError, LinearizableReadError, RaftError},
+    impls::ProgressResponder,
+};
+use quarry_core::{
+    coordinator::{Command, LeaseEnd, Response},
+    lease::{LeaderLeases, LeaseTimes, NotAcknowledged},
+};
+use quarry_ports::Host;
+use quarry_types::{BootId, ClusterView, Monotonic, NodeId, NodeState};
+use tokio::sync::{mpsc, oneshot};
+
+use crate::{
+    control::{HeartbeatAnswer, HeartbeatRequest, ProposeAnswer, StandingAnswer},
+    group::{Group, LeaderId, Proposal},
+    storage::Machine,
+    view::Views,
+};
+
+/// How many heartbeats wait for a quorum round at most.
+const ROUND_QUEUE: usize = 4_096;
+
+/// What a quorum round found out.
+#[derive(Clone, Debug)]
+pub(crate) enum Round {
+    /// A quorum confirmed this leadership after the round began, and what was committed before is
+    /// applied, the first entry of the leadership included.
+    Confirmed { leadership: LeaderId, began: Monotonic },
+    /// This node does not lead.
+    NotLeader { leader: Option<NodeId> },
+    /// No quorum answered in time.
+    NoQuorum { reason: String },
+}
+
+type Ask = oneshot::Sender<Round>;
+
+/// A voter's part in leading the cluster. Every voter has one; it works while the voter leads.
+pub(crate) struct Lead {
+    raft: Raft<Group, Machine>,
+    views: Arc<Views>,
+    host: Host,
+    times: LeaseTimes,
+    reign: Mutex<Option<Reign>>,
+    asks: mpsc::Sender<Ask>,
+}
+
+/// The leases of one leadership. A later leadership, of this node too, counts anew.
+struct Reign {
+    leadership: LeaderId,
+    /// The index of the view that `leases` knows.
+    synced: Option<u64>,
+    leases: LeaderLeases,
+}
+
+impl Reign {
+    /// Takes over who has a lease in `view`.
+    fn learn(&mut self, view: &ClusterView, now: Monotonic) {
+        if self.synced == Some(view.applied) {
+            return;
+        }
+        for node in view.nodes.values() {
+            match node.state {
+                NodeState::Up | NodeState::Draining => self.leases.joined(node.id, node.boot, now),
+                NodeState::Down => self.leases.ended(node.id, node.boot),
+            }
+        }
+        self.synced = Some(view.applied);
+    }
+}
+
+impl Lead {
+    /// The leader's side of `raft`; starts the task that makes the quorum rounds.
+    pub(crate) fn start(
+        raft: Raft<Group, Machine>,
+        views: Arc<Views>,
+        host: Host,
+        times: LeaseTimes,
+    ) -> Arc<Self> {
+        let (asks, queue) = mpsc::channel(ROUND_QUEUE);
+        drop(host.spawn("coordinator rounds", rounds(raft.clone(), host.clone(), queue)));
+        Arc::new(Self { raft, views, host, times, reign: Mutex::default(), asks })
+    }
+
+    pub(crate) const fn raft(&self) -> &Raft<Group, Machine> {
+        &self.raft
+    }
+
+    fn reign(&self) -> MutexGuard<'_, Option<Reign>> {
+        self.reign.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A quorum round that begins after this call; calls made meanwhile share the next one.
+    pub(crate) async fn round(&self) -> Round {
+        let stopped = || Round::NoQuorum { reason: "this node is stopping".to_owned() };
+        let (ask, told) = oneshot::channel();
+        if self.asks.send(ask).await.is_err() {
+            return stopped();
+        }
+        told.await.unwrap_or_else(|_| stopped())
+    }
+
+    /// Answers a heartbeat: renews the lease if the process has one, counted from now (L2).
+    pub(crate) async fn heartbeat(&self, request: HeartbeatRequest) -> HeartbeatAnswer {
+        let HeartbeatRequest { node, boot } = request;
+        let received = self.host.now();
+        let (leadership, began) = match self.round().await {
+            Round::Confirmed { leadership, began } => (leadership, began),
+            Round::NotLeader { leader } => return HeartbeatAnswer::NotLeader { leader },
+            Round::NoQuorum { reason } => return HeartbeatAnswer::NoQuorum { reason },
+        };
+        let acknowledged = self.with_leases(leadership, |leases| {
+            leases
+                .heartbeat(node, boot, received)
+                .and_then(|heartbeat| leases.acknowledge(heartbeat, began))
+        });
+        match acknowledged {
+            Some((applied, Ok(_))) => HeartbeatAnswer::Renewed { applied },
+            Some((_, Err(NotAcknowledged::NoLease { .. }))) => HeartbeatAnswer::NotKnown,
+            Some((_, Err(NotAcknowledged::Ending { .. }))) => HeartbeatAnswer::Ending,
+            Some((_, Err(reason))) => HeartbeatAnswer::NoQuorum { reason: reason.to_string() },
+            None => HeartbeatAnswer::NotLeader { leader: self.views.leader() },
+        }
+    }
+
+    /// Runs `act` on the leases of `leadership`, brought up to the newest view, and says that view's
+    /// index; nothing where a later leadership has begun. The leadership must be confirmed: its
+    /// first entry is applied, so an end of a lease that an earlier leader proposed is in the view
+    /// or will never be.
+    pub(crate) fn with_leases<T>(
+        &self,
+        leadership: LeaderId,
+        act: impl FnOnce(&mut LeaderLeases) -> T,
+    ) -> Option<(u64, T)> {
+        let now = self.host.now();
+        let mut reign = self.reign();
+        // Read under the lock, so that the index of what `leases` knows only grows.
+        let view = self.views.newest();
+        if reign.as_ref().is_none_or(|reign| reign.leadership < leadership) {
+            let mut leases = LeaderLeases::elected(self.times, now, []);
+            leases.applied_own_term();
+            *reign = Some(Reign { leadership, synced: None, leases });
+        }
+        let reign = reign.as_mut().filter(|reign| reign.leadership == leadership)?;
+        reign.learn(&view, now);
+        Some((view.applied, act(&mut reign.leases)))
+    }
+
+    /// The end of a lease that this node proposed is applied.
+    pub(crate) fn lease_ended(&self, leadership: LeaderId, node: NodeId, boot: BootId) {
+        let mut reign = self.reign();
+        if let Some(reign) = reign.as_mut().filter(|reign| reign.leadership == leadership) {
+            reign.leases.ended(node, boot);
+            // The process may have joined again since: look at the view once more.
+            reign.synced = None;
+        }
+    }
+
+    /// Takes `command` into the log if this node leads, and waits until it is applied.
+    pub(crate) async fn propose(&self, command: Command) -> ProposeAnswer {
+        if let Command::EndLease { node, boot, cause: LeaseEnd::Goodbye } = &command
+            && let Some(reign) = self.reign().as_mut()
+        {
+            reign.leases.end_early(*node, *boot);
+        }
+        match self.raft.client_write(Proposal(command)).await {
+            Ok(written) => applied(written.log_id.index, written.data),
+            Err(RaftError::APIError(ClientWriteError::ForwardToLeader(forward))) => {
+                ProposeAnswer::NotLeader { leader: forward.leader_id.map(NodeId) }
+            }
+            Err(error) => ProposeAnswer::Unknown { reason: error.to_string() },
+        }
+    }
+
+    /// Takes `command` into the log only under `leadership`, and waits, without a limit, until its
+    /// fate is known: applied, or not under this leadership.
+    pub(crate) async fn propose_as(
+        &self,
+        leadership: LeaderId,
+        command: Command,
+    ) -> Option<Response> {
+        let (responder, fate) = ProgressResponder::complete_only();
+        let write = self.raft.write(Proposal(command)).with_leader(leadership).responder(responder);
+        write.await.ok()?;
+        fate.await.ok()?.ok()?.data
+    }
+
+    /// What the cluster knows of `node`, confirmed by a quorum.
+    pub(crate) async fn standing(&self, node: NodeId) -> StandingAnswer {
+        match self.round().await {
+            Round::Confirmed { .. } if self.views.newest().nodes.contains_key(&node) => {
+                StandingAnswer::SeenBefore
+            }
+            Round::Confirmed { .. } => StandingAnswer::NeverSeen,
+            Round::NotLeader { leader } => StandingAnswer::CannotTell { leader },
+            Round::NoQuorum { .. } => StandingAnswer::CannotTell { leader: None },
+        }
+    }
+
+    /// The voter that should lead instead of this one: up, and with the most of the log.
+    pub(crate) fn successor(&self) -> Option<NodeId> {
+        let metrics = self.raft.metrics().borrow_watched().clone();
+        let view = self.views.newest();
+        let voters: Vec<u64> = metrics.membership_config.voter_ids().collect();
+        metrics
+            .replication?
+            .into_iter()
+            .filter(|(id, _)| *id != metrics.id && voters.contains(id))
+            .filter(|(id, _)| {
+                view.nodes.get(&NodeId(*id)).is_some_and(|node| node.state == NodeState::Up)
+            })
+            .max_by_key(|(_, matched)| matched.map(|matched| matched.index))
+            .map(|(id, _)| NodeId(id))
+    }
+}
+
+fn applied(index: u64, response: Option<Response>) -> ProposeAnswer {
+    match response {
+        Some(response) => ProposeAnswer::Applied { index, response },
+        None => ProposeAnswer::Unknown { reason: "the entry held no command".to_owned() },
+    }
+}
+
+/// Makes quorum rounds, one at a time, each for all that asked before it began.
+async fn rounds(raft: Raft<Group, Machine>, host: Host, mut queue: mpsc::Receiver<Ask>) {
+    let mut asks = Vec::new();
+    while queue.recv_many(&mut asks, ROUND_QUEUE).await > 0 {
+        let found = round(&raft, host.now()).await;
+        for ask in asks.drain(..) {
+            // Who asked may be gone.
+            drop(ask.send(found.clone()));
+        }
+    }
+}
+
+async fn round(raft: &Raft<Group, Machine>, began: Monotonic) -> Round {
+    match raft.ensure_linearizable(ReadPolicy::ReadIndex).await {
+        Ok(read) => Round::Confirmed { leadership: *read.committed_leader_id(), began },
+        Err(RaftError::APIError(LinearizableReadError::ForwardToLeader(forward))) => {
+            Round::NotLeader { leader: forward.leader_id.map(NodeId) }
+        }
+        Err(error) => Round::NoQuorum { reason: error.to_string() },
+    }
+}

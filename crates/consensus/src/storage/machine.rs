@@ -1,0 +1,188 @@
+//! The state machine: `quarry_core::coordinator::State`, its snapshot, and what is told of it.
+
+use std::{
+    io,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use bytes::Bytes;
+use futures_util::{Stream, TryStreamExt};
+use openraft::{
+    EntryPayload, OptionalSend, RaftSnapshotBuilder,
+    storage::{EntryResponder, RaftStateMachine},
+};
+use quarry_core::coordinator::State;
+use quarry_ports::{
+    codec::{self, schema},
+    crash,
+};
+use serde::{Deserialize, Serialize};
+use tokio::sync::{mpsc, oneshot};
+
+use super::{log::stopped, writer::Write};
+use crate::{
+    group::{Group, LogId, Snapshot, SnapshotMeta, StoredMembership},
+    view::Views,
+};
+
+/// A snapshot as it is stored and sent: what it covers, and the state.
+#[derive(Clone, Serialize, Deserialize)]
+pub(super) struct Picture {
+    pub(super) meta: SnapshotMeta,
+    pub(super) state: State,
+}
+
+/// The state machine. It lives in memory; after a start openraft installs the stored snapshot and
+/// applies the committed entries behind it again.
+pub(crate) struct Machine {
+    state: State,
+    applied: Option<LogId>,
+    membership: StoredMembership,
+    shelf: Shelf,
+    views: Arc<Views>,
+}
+
+/// Keeps the newest snapshot, in memory and in the file. Machine and photographer share it.
+#[derive(Clone)]
+struct Shelf {
+    newest: Arc<Mutex<Option<Snapshot>>>,
+    writes: mpsc::Sender<Write>,
+}
+
+impl Shelf {
+    fn newest(&self) -> Option<Snapshot> {
+        self.newest.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Stores `snapshot` unless a newer one is kept already; returns when it is durable.
+    async fn keep(&self, snapshot: Snapshot) -> io::Result<()> {
+        let (done, durable) = oneshot::channel();
+        let upto = snapshot.meta.last_log_id.map_or(0, |last| last.index);
+        let write = Write::Snapshot { upto, frame: snapshot.snapshot.clone(), done };
+        self.writes.send(write).await.map_err(|_| stopped())?;
+        durable.await.map_err(|_| stopped())??;
+        let mut newest = self.newest.lock().unwrap_or_else(PoisonError::into_inner);
+        if newest.as_ref().is_none_or(|kept| kept.meta.last_log_id <= snapshot.meta.last_log_id) {
+            *newest = Some(snapshot);
+        }
+        Ok(())
+    }
+}
+
+/// Makes a snapshot of the state as it was when it was asked for.
+pub(crate) struct Photographer {
+    picture: Picture,
+    shelf: Shelf,
+}
+
+impl RaftSnapshotBuilder<Group> for Photographer {
+    type SnapshotData = Bytes;
+
+    async fn build_snapshot(&mut self) -> Result<Snapshot, io::Error> {
+        let frame =
+            codec::encode(schema::RAFT_SNAPSHOT, &self.picture).map_err(io::Error::other)?;
+        let snapshot = Snapshot { meta: self.picture.meta.clone(), snapshot: frame };
+        self.shelf.keep(snapshot.clone()).await?;
+        Ok(snapshot)
+    }
+}
+
+/// Reads a stored or received snapshot.
+pub(super) fn read(frame: &Bytes) -> io::Result<Picture> {
+    codec::decode(schema::RAFT_SNAPSHOT, frame).map_err(io::Error::other)
+}
+
+impl Machine {
+    pub(super) fn new(
+        snapshot: Option<Snapshot>,
+        writes: mpsc::Sender<Write>,
+        views: Arc<Views>,
+    ) -> Self {
+        Self {
+            state: State::default(),
+            applied: None,
+            membership: StoredMembership::default(),
+            shelf: Shelf { newest: Arc::new(Mutex::new(snapshot)), writes },
+            views,
+        }
+    }
+
+    /// The applied state.
+    pub(crate) const fn state(&self) -> &State {
+        &self.state
+    }
+
+    fn publish(&self) {
+        self.views.publish(self.applied.map_or(0, |applied| applied.index), &self.state);
+    }
+}
+
+impl RaftStateMachine<Group> for Machine {
+    type SnapshotData = Bytes;
+    type SnapshotBuilder = Photographer;
+
+    async fn applied_state(&mut self) -> Result<(Option<LogId>, StoredMembership), io::Error> {
+        Ok((self.applied, self.membership.clone()))
+    }
+
+    async fn apply<S>(&mut self, mut entries: S) -> Result<(), io::Error>
+    where
+        S: Stream<Item = Result<EntryResponder<Group>, io::Error>> + Unpin + OptionalSend,
+    {
+        let mut answers = Vec::new();
+        while let Some((entry, responder)) = entries.try_next().await? {
+            let answer = match entry.payload {
+                EntryPayload::Blank => None,
+                EntryPayload::Normal(proposal) => {
+                    Some(self.state.apply(entry.log_id.index, proposal.0))
+                }
+                EntryPayload::Membership(membership) => {
+                    self.membership = StoredMembership::new(Some(entry.log_id), membership);
+                    None
+                }
+            };
+            self.applied = Some(entry.log_id);
+            crash::point("raft-applied");
+            if let Some(responder) = responder {
+                answers.push((responder, answer));
+            }
+        }
+        // Published first: who hears that its command is applied finds it in the view.
+        self.publish();
+        for (responder, answer) in answers {
+            responder.send(answer);
+        }
+        Ok(())
+    }
+
+    async fn get_snapshot_builder(&mut self) -> Photographer {
+        let meta =
+            SnapshotMeta { last_log_id: self.applied, last_membership: self.membership.clone() };
+        let picture = Picture { meta, state: self.state.clone() };
+        Photographer { picture, shelf: self.shelf.clone() }
+    }
+
+    async fn install_snapshot(
+        &mut self,
+        meta: &SnapshotMeta,
+        snapshot: Bytes,
+    ) -> Result<(), io::Error> {
+        let picture = read(&snapshot)?;
+        if picture.meta != *meta {
+            return Err(io::Error::other("the snapshot is not the one that its sender named"));
+        }
+        let stored = self.shelf.newest().is_some_and(|stored| stored.meta == *meta);
+        if !stored {
+            self.shelf.keep(Snapshot { meta: meta.clone(), snapshot }).await?;
+        }
+        self.state = picture.state;
+        self.applied = meta.last_log_id;
+        self.membership = meta.last_membership.clone();
+        self.publish();
+        Ok(())
+    }
+
+    async fn get_current_snapshot(&mut self) -> Result<Option<Snapshot>, io::Error> {
+        Ok(self.shelf.newest())
+    }
+}

@@ -1,0 +1,19 @@
+//! What a voter keeps in `coordinator.db`: the log, the vote, the committed index, one snapshot.
+//!
+//! The whole retained log lives in memory as well; compaction keeps it small. One task writes the
+//! file: it takes all that is queued, commits once with `synchronous = full`, and then tells those
+//! who wait. The order of the queue is the order of the calls, votes included, so what a callback
+//! acknowledges is durable together with everything before it.
+
+mod file;
+mod log;
+mod machine;
+mod writer;
+
+#[cfg(test)]
+mod tests;
+
+pub use file::StorageError;
+pub(crate) use file::open;
+pub(crate) use log::Log;
+pub(crate) use machine::Machine;

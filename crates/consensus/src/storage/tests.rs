@@ -1,0 +1,128 @@
+use std::sync::Arc;
+
+use openraft::{
+    RaftLogReader, RaftSnapshotBuilder,
+    entry::RaftEntry,
+    storage::{RaftLogStorage, RaftLogStorageExt, RaftStateMachine},
+    testing::log::{StoreBuilder, Suite},
+};
+use quarry_core::coordinator::Command;
+use quarry_ports::Host;
+use quarry_types::{ClusterId, NodeId};
+use tempfile::TempDir;
+
+use super::{Log, Machine, open};
+use crate::{
+    group::{Entry, Group, LeaderId, LogId, Proposal, Vote},
+    view::Views,
+};
+
+async fn opened(place: &TempDir) -> (Log, Machine) {
+    let path = place.path().join("coordinator.db");
+    open(&path, &Host::system(), Arc::new(Views::new())).await.unwrap()
+}
+
+struct Builder;
+
+impl StoreBuilder<Group, Log, Machine, TempDir> for Builder {
+    async fn build(&self) -> Result<(TempDir, Log, Machine), openraft::StorageError<Group>> {
+        let place = tempfile::tempdir().unwrap();
+        let (log, machine) = opened(&place).await;
+        Ok((place, log, machine))
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_store_passes_the_suite_of_openraft() {
+    Suite::<Group, Log, Machine, Builder, TempDir>::test_all(Builder).await.unwrap();
+}
+
+fn id(term: u64, index: u64) -> LogId {
+    LogId::new(LeaderId { term, node_id: 1 }, index)
+}
+
+fn entry(term: u64, index: u64) -> Entry {
+    let command = Command::Drain { node: NodeId(index) };
+    Entry::new_normal(id(term, index), Proposal(command))
+}
+
+/// A runtime that ends as a killed process does: nothing is closed, nobody is told.
+fn in_a_process_that_is_killed<T>(work: impl Future<Output = T>) -> T {
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    let made = runtime.block_on(work);
+    runtime.shutdown_background();
+    made
+}
+
+#[test]
+fn what_was_acknowledged_is_there_after_a_kill() {
+    let place = tempfile::tempdir().unwrap();
+    let vote = Vote::new_committed(3, 1);
+    in_a_process_that_is_killed(async {
+        let (mut log, machine) = opened(&place).await;
+        log.save_vote(&vote).await.unwrap();
+        log.save_committed(Some(id(1, 6))).await.unwrap();
+        log.blocking_append((1..=9).map(|index| entry(1, index))).await.unwrap();
+        log.truncate_after(Some(id(1, 7))).await.unwrap();
+        log.purge(id(1, 2)).await.unwrap();
+        log.blocking_append([entry(3, 8)]).await.unwrap();
+        std::mem::forget((log, machine));
+    });
+    in_a_process_that_is_killed(async {
+        let (mut log, _) = opened(&place).await;
+        assert_eq!(log.read_vote().await.unwrap(), Some(vote));
+        assert_eq!(log.read_committed().await.unwrap(), Some(id(1, 6)));
+        let state = log.get_log_state().await.unwrap();
+        assert_eq!((state.last_purged_log_id, state.last_log_id), (Some(id(1, 2)), Some(id(3, 8))));
+        let mut expected: Vec<Entry> = (3..=7).map(|index| entry(1, index)).collect();
+        expected.push(entry(3, 8));
+        assert_eq!(log.try_get_log_entries(..).await.unwrap(), expected);
+    });
+}
+
+#[test]
+fn a_snapshot_outlives_a_kill_and_an_older_one_never_replaces_it() {
+    let place = tempfile::tempdir().unwrap();
+    let command = Command::Initialize { cluster: ClusterId(7), shards: 4, max_moves: 1 };
+    let state = in_a_process_that_is_killed(async {
+        let (_log, mut machine) = opened(&place).await;
+        let mut early = machine.get_snapshot_builder().await;
+        let entry = Entry::new_normal(id(1, 4), Proposal(command));
+        let entries = futures_util::stream::iter([Ok((entry, None))]);
+        machine.apply(entries).await.unwrap();
+        machine.get_snapshot_builder().await.build_snapshot().await.unwrap();
+        early.build_snapshot().await.unwrap();
+        machine.state().clone()
+    });
+    in_a_process_that_is_killed(async {
+        let (_log, mut machine) = opened(&place).await;
+        let snapshot = machine.get_current_snapshot().await.unwrap().unwrap();
+        assert_eq!(snapshot.meta.last_log_id, Some(id(1, 4)));
+        machine.install_snapshot(&snapshot.meta, snapshot.snapshot.clone()).await.unwrap();
+        assert_eq!(machine.state(), &state);
+        assert_eq!(machine.applied_state().await.unwrap().0, Some(id(1, 4)));
+    });
+}
+
+#[test]
+fn a_damaged_record_is_named_and_nothing_is_opened() {
+    let place = tempfile::tempdir().unwrap();
+    in_a_process_that_is_killed(async {
+        let (mut log, _machine) = opened(&place).await;
+        log.blocking_append([entry(1, 1)]).await.unwrap();
+    });
+    in_a_process_that_is_killed(async {
+        use sqlx::{Connection, SqliteConnection, sqlite::SqliteConnectOptions};
+        let path = place.path().join("coordinator.db");
+        let options = SqliteConnectOptions::new().filename(&path);
+        let mut connection = SqliteConnection::connect_with(&options).await.unwrap();
+        sqlx::query("update log set frame = zeroblob(length(frame))")
+            .execute(&mut connection)
+            .await
+            .unwrap();
+        connection.close().await.unwrap();
+        let error = open(&path, &Host::system(), Arc::new(Views::new())).await.err().unwrap();
+        assert!(error.to_string().contains("log entry 1"), "{error}");
+    });
+}

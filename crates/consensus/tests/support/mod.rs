@@ -1,0 +1,119 @@
+//! Clusters of coordinators in one process, on ports of their own.
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test's surroundings")]
+#![allow(dead_code, reason = "each test file uses a part of it")]
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::TcpListener,
+    path::PathBuf,
+    sync::Arc,
+    time::Duration,
+};
+
+use quarry_consensus::{Config, Consensus, Cookie, Recovery, StartError, Times, start};
+use quarry_ports::{Coordinator, Host, Metrics};
+use quarry_types::{BootId, ClusterView, NodeId, Role};
+use tempfile::TempDir;
+
+/// How long anything may take before a test fails.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Nodes that may run, each with a directory and an address.
+pub(crate) struct Cluster {
+    place: TempDir,
+    voters: BTreeMap<NodeId, String>,
+    pub(crate) times: Times,
+    pub(crate) shards: u32,
+}
+
+/// An address on which nothing listens now.
+pub(crate) fn address() -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    format!("127.0.0.1:{}", listener.local_addr().unwrap().port())
+}
+
+impl Cluster {
+    pub(crate) fn of(voters: u64) -> Self {
+        let voters = (1..=voters).map(|node| (NodeId(node), address())).collect();
+        Self { place: tempfile::tempdir().unwrap(), voters, times: Times::default(), shards: 16 }
+    }
+
+    pub(crate) fn directory(&self, node: u64) -> PathBuf {
+        self.place.path().join(node.to_string())
+    }
+
+    pub(crate) fn config(&self, node: u64) -> Config {
+        let control = self.voters.get(&NodeId(node)).cloned().unwrap_or_else(address);
+        Config {
+            node: NodeId(node),
+            boot: BootId(Host::system().random.next_u64()),
+            voters: self.voters.clone(),
+            listen: control.clone(),
+            advertise: control,
+            data_dir: self.directory(node),
+            cookie: Cookie::new(&[9; 32]).expect("long enough"),
+            cluster_name: "test".to_owned(),
+            times: self.times,
+            roles: BTreeSet::from([Role::Runner]),
+            weight: 100,
+            groups: BTreeSet::new(),
+            http: format!("127.0.0.1:{}", 17_400 + node),
+            mesh: format!("127.0.0.1:{}", 17_500 + node),
+            shards: self.shards,
+            max_moves: 8,
+            existing_identity: None,
+            recovery: Recovery::Refuse,
+        }
+    }
+
+    pub(crate) async fn start(&self, node: u64) -> Arc<Consensus> {
+        begin(self.config(node)).await.expect("the node starts")
+    }
+
+    pub(crate) async fn start_all(&self) -> Vec<Arc<Consensus>> {
+        let mut nodes = Vec::new();
+        for node in self.voters.keys() {
+            nodes.push(self.start(node.0).await);
+        }
+        nodes
+    }
+}
+
+pub(crate) async fn begin(config: Config) -> Result<Arc<Consensus>, StartError> {
+    start(config, Host::system(), Metrics::new().expect("metrics")).await
+}
+
+/// Waits until the view of `node` is as asked.
+pub(crate) async fn view_where(
+    node: &Consensus,
+    what: &str,
+    holds: impl Fn(&ClusterView) -> bool,
+) -> Arc<ClusterView> {
+    let mut views = node.view();
+    let found = tokio::time::timeout(PATIENCE, views.wait_for(|view| holds(view))).await;
+    match found {
+        Ok(Ok(view)) => Arc::clone(&view),
+        _ => panic!("not within {PATIENCE:?}: {what}; the view is {:#?}", node.view().borrow()),
+    }
+}
+
+/// Waits until `holds` does. For what cannot be waited for otherwise: it looks every 5 ms.
+pub(crate) async fn until(what: &str, holds: impl Fn() -> bool) {
+    let looking = async {
+        let mut ticks = tokio::time::interval(Duration::from_millis(5));
+        while !holds() {
+            ticks.tick().await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, looking).await.unwrap_or_else(|_| panic!("not so: {what}"));
+}
+
+/// Waits until the node holds its lease and every shard has an owner.
+pub(crate) async fn serving(node: &Consensus) -> Arc<ClusterView> {
+    let lease = node.lease();
+    until("the lease is held", || lease.is_held()).await;
+    view_where(node, "every shard has an owner", |view| {
+        !view.shards.is_empty() && view.shards.iter().all(|shard| shard.owner.is_some())
+    })
+    .await
+}
