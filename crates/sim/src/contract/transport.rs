@@ -15,9 +15,11 @@ use futures_util::future::join_all;
 use quarry_ports::{Reply, RequestHandler, Transport, TransportError};
 use quarry_types::NodeId;
 
-const ECHO: u8 = 0;
+/// The first byte of a request that the [`Responder`] answers with the request itself.
+pub const ECHO: u8 = 0;
 const DROP: u8 = 1;
-const HOLD: u8 = 2;
+/// The first byte of a request that the [`Responder`] keeps until it is told to release all.
+pub const HOLD: u8 = 2;
 const RELEASE: u8 = 3;
 const WHO: u8 = 4;
 const RECORD: u8 = 5;

@@ -1,0 +1,99 @@
+//! Two sides of a greeting over a pipe.
+
+use super::*;
+
+fn identity(node: u64, cluster: &str, cookie: &str) -> Identity {
+    Identity {
+        cluster: cluster.to_owned(),
+        node: NodeId(node),
+        boot: BootId(node + 100),
+        cookie: Cookie::new(&cookie.repeat(32)).unwrap(),
+    }
+}
+
+async fn greet(
+    client: Identity,
+    server: Identity,
+    meant: u64,
+) -> (Result<Greeted, GreetingError>, Result<Greeted, GreetingError>) {
+    let (mut near, mut far) = tokio::io::duplex(4_096);
+    let host = Host::system();
+    tokio::join!(
+        as_client(&mut near, &client, NodeId(meant), &host),
+        as_server(&mut far, &server, &host)
+    )
+}
+
+#[tokio::test]
+async fn both_sides_learn_who_the_other_is() {
+    let (client, server) = greet(identity(1, "c", "k"), identity(2, "c", "k"), 2).await;
+    let (client, server) = (client.unwrap(), server.unwrap());
+    assert_eq!((client.node, client.boot), (NodeId(2), BootId(102)));
+    assert_eq!((server.node, server.boot), (NodeId(1), BootId(101)));
+    assert_eq!(client.link, server.link);
+    let (again, _) = greet(identity(1, "c", "k"), identity(2, "c", "k"), 2).await;
+    assert_ne!(again.unwrap().link, client.link);
+}
+
+fn refused(result: &Result<Greeted, GreetingError>, by_peer: bool, expected: Refusal) -> bool {
+    match result {
+        Err(GreetingError::Refused(refusal)) => !by_peer && *refusal == expected,
+        Err(GreetingError::ByPeer(refusal)) => by_peer && *refusal == expected,
+        _ => false,
+    }
+}
+
+#[tokio::test]
+async fn another_cookie_cluster_or_node_is_refused_and_told_so() {
+    let us = || identity(1, "c", "k");
+    // The client checks the server's proof first.
+    let (client, server) = greet(us(), identity(2, "c", "x"), 2).await;
+    assert!(refused(&client, false, Refusal::Cookie), "{client:?}");
+    assert!(refused(&server, true, Refusal::Cookie), "{server:?}");
+    let (client, server) = greet(us(), identity(2, "d", "k"), 2).await;
+    assert!(refused(&client, true, Refusal::Cluster), "{client:?}");
+    assert!(refused(&server, false, Refusal::Cluster), "{server:?}");
+    let (client, _) = greet(us(), identity(3, "c", "k"), 2).await;
+    assert!(refused(&client, false, Refusal::Node), "{client:?}");
+    let (_, server) = greet(us(), identity(1, "c", "k"), 1).await;
+    assert!(refused(&server, false, Refusal::Node), "{server:?}");
+}
+
+#[tokio::test]
+async fn a_client_that_skips_its_proof_is_refused() {
+    let (mut near, mut far) = tokio::io::duplex(4_096);
+    let (host, client) = (Host::system(), identity(1, "c", "x"));
+    let forged = async {
+        write(&mut near, &hello(&client, &host)).await.unwrap();
+        let _: (Hello, Proof) = answer(&mut near).await.unwrap();
+        write(&mut near, &Answer::Go([7_u8; 32])).await.unwrap();
+        answer::<_, ()>(&mut near).await
+    };
+    let server = identity(2, "c", "k");
+    let (client, server) = tokio::join!(forged, as_server(&mut far, &server, &host));
+    assert!(matches!(client, Err(GreetingError::ByPeer(Refusal::Cookie))), "{client:?}");
+    assert!(refused(&server, false, Refusal::Cookie), "{server:?}");
+}
+
+async fn sent(bytes: &[u8]) -> Result<Greeted, GreetingError> {
+    let (mut near, mut far) = tokio::io::duplex(4_096);
+    near.write_all(bytes).await.unwrap();
+    as_server(&mut far, &identity(2, "c", "k"), &Host::system()).await
+}
+
+#[tokio::test]
+async fn garbage_and_lengths_over_the_limit_are_refused_unread() {
+    assert!(refused(&sent(b"GET / HTTP/1.1\r\n").await, false, Refusal::Garbage));
+    assert!(refused(&sent(b"QMSH\xff\xff").await, false, Refusal::Oversized));
+    assert!(refused(&sent(b"QMSH\x00\x03abc").await, false, Refusal::Garbage));
+}
+
+#[tokio::test]
+async fn another_version_of_the_protocol_is_refused() {
+    let (mut near, mut far) = tokio::io::duplex(4_096);
+    let (host, us) = (Host::system(), identity(1, "c", "k"));
+    let theirs = Hello { protocol: PROTOCOL + 1, ..hello(&us, &host) };
+    write(&mut near, &theirs).await.unwrap();
+    let server = as_server(&mut far, &identity(2, "c", "k"), &host).await;
+    assert!(refused(&server, false, Refusal::Version), "{server:?}");
+}

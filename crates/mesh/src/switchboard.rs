@@ -1,0 +1,179 @@
+//! The links of a node by peer and by number, and what arrives over them.
+
+use std::{
+    collections::HashMap,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::{
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use bytes::Bytes;
+use prometheus::IntCounter;
+use quarry_ports::{Metrics, RequestHandler};
+use quarry_types::NodeId;
+
+use crate::{
+    frame::{Batch, Chunk, Frame},
+    inbound::Kind,
+    link::Link,
+    refusal::{Refusal, Refusals},
+};
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The links of a node.
+pub(crate) struct Switchboard {
+    handler: OnceLock<Arc<dyn RequestHandler>>,
+    links: Mutex<Links>,
+    correlations: AtomicU64,
+    metrics: Metrics,
+    refusals: Arc<Refusals>,
+}
+
+#[derive(Default)]
+struct Links {
+    /// Links over which frames may come.
+    by_number: HashMap<u64, Arc<Link>>,
+    /// Links that are ready to be asked over.
+    by_peer: HashMap<NodeId, Arc<Link>>,
+}
+
+impl Switchboard {
+    pub(crate) fn new(metrics: Metrics, refusals: Arc<Refusals>) -> Self {
+        Self {
+            handler: OnceLock::new(),
+            links: Mutex::default(),
+            correlations: AtomicU64::new(1),
+            metrics,
+            refusals,
+        }
+    }
+
+    /// Names who takes requests; the first one stays.
+    pub(crate) fn serve(&self, handler: Arc<dyn RequestHandler>) {
+        if self.handler.set(handler).is_err() {
+            tracing::error!("the mesh was given a second handler, which gets nothing");
+        }
+    }
+
+    pub(crate) fn refuse(&self, peer: &str, refusal: Refusal) {
+        self.refusals.record(peer, refusal);
+    }
+
+    pub(crate) fn next_correlation(&self) -> u64 {
+        self.correlations.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// Lets frames come over `link`.
+    pub(crate) fn announce(&self, link: &Arc<Link>) {
+        lock(&self.links).by_number.insert(link.number, link.clone());
+    }
+
+    /// Lets `link` be asked over.
+    pub(crate) fn ready(&self, link: &Arc<Link>) {
+        lock(&self.links).by_peer.insert(link.peer, link.clone());
+        // Whoever ended it meanwhile may have looked before.
+        if link.end.is_cancelled() {
+            self.fail(link);
+        }
+    }
+
+    /// Lets nobody ask over an ended link any more and fails all that waits for it.
+    pub(crate) fn fail(&self, link: &Arc<Link>) {
+        {
+            let mut links = lock(&self.links);
+            if links.by_peer.get(&link.peer).is_some_and(|known| known.number == link.number) {
+                links.by_peer.remove(&link.peer);
+            }
+        }
+        link.close();
+    }
+
+    /// Forgets a link of which the substrate has let go.
+    pub(crate) fn forget(&self, link: &Arc<Link>) {
+        self.fail(link);
+        lock(&self.links).by_number.remove(&link.number);
+        link.gone.cancel();
+    }
+
+    /// Counts a link that was made anew.
+    pub(crate) fn reconnected(&self) {
+        self.metrics.mesh_reconnects.inc();
+    }
+
+    /// The link to be asked over.
+    pub(crate) fn link(&self, peer: NodeId) -> Option<Arc<Link>> {
+        lock(&self.links).by_peer.get(&peer).cloned()
+    }
+
+    /// All links, also those that are not ready.
+    pub(crate) fn links(&self) -> Vec<Arc<Link>> {
+        lock(&self.links).by_number.values().cloned().collect()
+    }
+
+    /// The counter of frames of a kind.
+    pub(crate) fn frames(&self, direction: &str, kind: &str) -> IntCounter {
+        self.metrics.mesh_frames.with_label_values(&[direction, kind])
+    }
+
+    /// Takes what a peer cast.
+    pub(crate) fn receive(&self, batch: Batch) {
+        let link = lock(&self.links).by_number.get(&batch.link).cloned();
+        let Some(link) = link else {
+            return self.refuse("unknown", Refusal::Stale);
+        };
+        let (mut bytes, mut frames) = (0_u64, 0_u32);
+        for frame in batch.frames {
+            self.frames("received", frame.kind()).inc();
+            if let Frame::Request(chunk) | Frame::Reply(chunk) = &frame {
+                bytes = bytes.saturating_add(chunk.cost().into());
+                frames = frames.saturating_add(1);
+            }
+            if let Err(refusal) = self.take(&link, frame) {
+                self.refuse(&link.peer.to_string(), refusal);
+                return link.end.cancel();
+            }
+        }
+        link.consumed(bytes, frames);
+    }
+
+    fn take(&self, link: &Arc<Link>, frame: Frame) -> Result<(), Refusal> {
+        let whole = |kind, chunk: Chunk| {
+            let correlation = chunk.correlation;
+            let body = lock(&link.inbound).take(kind, chunk)?;
+            Ok(body.map(|body| (correlation, body)))
+        };
+        match frame {
+            Frame::Request(chunk) => {
+                if let Some((correlation, body)) = whole(Kind::Request, chunk)? {
+                    self.request(link, correlation, body);
+                }
+            }
+            Frame::Reply(chunk) => {
+                if let Some((correlation, body)) = whole(Kind::Reply, chunk)? {
+                    link.answered(correlation, Some(body));
+                }
+            }
+            Frame::Nack { correlation } => link.answered(correlation, None),
+            Frame::Cancel { correlation } => lock(&link.inbound).cancel(correlation),
+            Frame::Credit { bytes, frames } => link.credited(bytes, frames),
+        }
+        Ok(())
+    }
+
+    fn request(&self, link: &Arc<Link>, correlation: u64, body: Bytes) {
+        let Some(reply) = link.reply(correlation) else {
+            return self.refuse(&link.peer.to_string(), Refusal::Overload);
+        };
+        // Where there is no handler yet, the dropped reply tells the peer.
+        let Some(handler) = self.handler.get() else { return };
+        let returned = catch_unwind(AssertUnwindSafe(|| handler.handle(link.peer, body, reply)));
+        if returned.is_err() {
+            tracing::error!(peer = link.peer.0, "the handler of requests panicked");
+        }
+    }
+}

@@ -1,0 +1,89 @@
+//! What does not belong to the cluster stays out, and is counted.
+
+use std::time::Duration;
+
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+};
+
+use crate::cluster::{PATIENCE, Process, Spec, introduce};
+
+async fn pair(stranger: Spec) -> Vec<Process> {
+    let mut nodes = vec![Spec::new(1).start().await, stranger.start().await];
+    introduce(&mut nodes).await;
+    nodes
+}
+
+async fn refused(node: &mut Process, reason: &str, least: u64) {
+    let name = format!("quarry_mesh_refused_total{{{reason}}}");
+    let many = |metrics: &str| crate::cluster::value(metrics, &name) >= least;
+    node.until("metrics", many).await;
+}
+
+#[tokio::test]
+async fn a_node_with_another_cookie_is_refused_at_both_ends() {
+    let cookie = "another-cookie-of-at-least-thirty-two-bytes";
+    let mut nodes = pair(Spec { cookie, ..Spec::new(2) }).await;
+    for node in &mut nodes {
+        refused(node, "cookie", 2).await;
+        assert_eq!(node.tell("linked").await, "[]");
+    }
+    assert!(nodes[0].tell("ask 2 500").await.starts_with("not sent"));
+}
+
+#[tokio::test]
+async fn a_node_of_another_cluster_is_refused_at_both_ends() {
+    let mut nodes = pair(Spec { cluster: "another", ..Spec::new(2) }).await;
+    for node in &mut nodes {
+        refused(node, "cluster", 2).await;
+        assert_eq!(node.tell("linked").await, "[]");
+    }
+}
+
+#[tokio::test]
+async fn a_node_that_is_not_the_one_meant_is_refused() {
+    let mut nodes = [Spec::new(1).start().await, Spec::new(2).start().await];
+    let wrong = format!("peers 3={}", nodes[1].address);
+    assert_eq!(nodes[0].tell(&wrong).await, "ok");
+    refused(&mut nodes[0], "node", 1).await;
+    refused(&mut nodes[1], "node", 1).await;
+    assert_eq!(nodes[0].tell("linked").await, "[]");
+}
+
+/// Whether the node closes the connection after `bytes`, long before anyone loses patience.
+async fn closed_after(address: &str, bytes: &[u8]) -> bool {
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    stream.write_all(bytes).await.unwrap();
+    let mut rest = Vec::new();
+    tokio::time::timeout(PATIENCE / 2, stream.read_to_end(&mut rest)).await.is_ok()
+}
+
+#[tokio::test]
+async fn garbage_oversize_and_silence_are_refused_and_harm_nobody() {
+    let mut nodes = crate::cluster::cluster(2).await;
+    nodes[0].reaches(2).await;
+    let address = nodes[1].address.clone();
+    assert!(closed_after(&address, b"GET / HTTP/1.1\r\nHost: mesh\r\n\r\n").await);
+    refused(&mut nodes[1], "garbage", 1).await;
+    assert!(closed_after(&address, b"QMSH\xff\xff").await);
+    refused(&mut nodes[1], "oversized", 1).await;
+    assert!(closed_after(&address, b"QM").await, "the greeting has a deadline");
+    refused(&mut nodes[1], "deadline", 1).await;
+    nodes[0].reaches(2).await;
+}
+
+#[tokio::test]
+async fn only_so_many_silent_connections_are_held() {
+    let mut node = Spec::new(1).start().await;
+    let mut silent = Vec::new();
+    for _ in 0..80 {
+        silent.push(TcpStream::connect(&node.address).await.unwrap());
+    }
+    refused(&mut node, "busy", 16).await;
+    refused(&mut node, "deadline", 64).await;
+    // Their places are free again.
+    let mut late = TcpStream::connect(&node.address).await.unwrap();
+    let answered = tokio::time::timeout(Duration::from_millis(200), late.read_u8()).await;
+    assert!(answered.is_err(), "it is greeted, not turned away: {answered:?}");
+}
