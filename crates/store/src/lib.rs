@@ -1,1 +1,24 @@
 //! SQL adapters of Quarry's store: SQLite and PostgreSQL.
+//!
+//! One adapter, [`open`]ed by URL, over two databases:
+//!
+//! * `queue` and `committer`: commits wait in a lane; whatever waits together is flushed together
+//!   (group commit). A shard belongs to exactly one lane, which numbers its commits.
+//! * `group`: what a group of commits writes, row by row, as a value; no SQL.
+//! * `database`: what the two databases do differently; `sqlite` and `postgres` implement it.
+//! * `read`: queries that both databases understand.
+//! * `schema`: the embedded migrations.
+
+mod adapter;
+mod committer;
+mod database;
+mod group;
+mod head;
+mod open;
+mod queue;
+mod read;
+mod record;
+mod schema;
+mod sqlite;
+
+pub use open::{OpenError, Options, open};

@@ -1,0 +1,159 @@
+//! Checks of what a takeover reads.
+
+use std::time::Duration;
+
+use quarry_ports::{Commit, MessageState, OpenRow, OpenState, Position};
+use quarry_types::{Sequence, ShardId};
+
+use super::{Broken, OpenStore, Owner, address_in, message, range_of, same, success};
+
+fn open_row(message: &quarry_ports::MessageRow, state: OpenState) -> OpenRow {
+    OpenRow {
+        message: message.clone(),
+        position: None,
+        attempts: 2,
+        due: message.accepted_at.after(Duration::from_secs(9)),
+        state,
+        errors: vec!["first\u{0}".to_owned(), "second".to_owned()],
+    }
+}
+
+/// Rows and open rows are one list by position, read in pages.
+pub async fn unfinished_messages_are_read_in_order_and_in_pages(
+    database: &dyn OpenStore,
+) -> Result<(), Broken> {
+    let owner = Owner::start(database, 2, 1).await?;
+    let mut wanted = Vec::new();
+    for number in 0..7 {
+        let address = owner.address(&format!("e{}", number % 3))?;
+        let (row, done) =
+            (message(&address, &format!("k{number}"))?, message(&address, &format!("d{number}"))?);
+        let open =
+            if number % 2 == 0 { vec![open_row(&row, OpenState::Waiting)] } else { Vec::new() };
+        let outcomes = vec![success(&done)];
+        let messages = vec![done, row.clone()];
+        owner.write(Commit { messages, outcomes, open, ..owner.commit() }).await?;
+        wanted.push(row.message_id);
+    }
+    for limit in [1, 2, 3, 7, 100] {
+        let (mut seen, mut after, mut pages) = (Vec::new(), None, 0);
+        loop {
+            let range = range_of(owner.shard);
+            let page = owner.store.open_messages(range, Sequence(0), after, limit).await?;
+            seen.extend(page.messages.iter().map(|open| open.message.message_id));
+            pages += 1;
+            after = page.next;
+            if after.is_none() {
+                break;
+            }
+        }
+        same("messages", seen, wanted.clone())?;
+        same("pages", pages, 7_u32.div_ceil(limit))?;
+    }
+    Ok(())
+}
+
+/// Below the mark only open rows are read.
+pub async fn the_mark_hides_what_is_below_it(database: &dyn OpenStore) -> Result<(), Broken> {
+    let owner = Owner::start(database, 2, 1).await?;
+    let address = owner.address("a")?;
+    let rows = ["a", "b", "c"].map(|key| message(&address, key));
+    let rows = rows.into_iter().collect::<Result<Vec<_>, _>>()?;
+    for row in &rows {
+        owner.write(owner.accept(row)).await?;
+    }
+    let first = rows.first().ok_or_else(|| Broken::new("no row"))?;
+    let position = Some(Position { sequence: Sequence(1), ordinal: 0 });
+    let open = vec![OpenRow { position, ..open_row(first, OpenState::Waiting) }];
+    owner.write(Commit { open, ..owner.commit() }).await?;
+    let keys = |open: Vec<quarry_ports::OpenMessage>| -> Vec<String> {
+        open.iter().map(|open| open.message.key.to_string()).collect()
+    };
+    same(
+        "from the start",
+        keys(owner.unfinished(0).await?),
+        vec!["a".into(), "b".into(), "c".into()],
+    )?;
+    same("above 2", keys(owner.unfinished(2).await?), vec!["a".into(), "c".into()])?;
+    same("above 9", keys(owner.unfinished(9).await?), vec!["a".into()])
+}
+
+/// A takeover of one shard reads nothing of another.
+pub async fn another_range_is_not_read(database: &dyn OpenStore) -> Result<(), Broken> {
+    let owner = Owner::start(database, 2, 1).await?;
+    let other = Owner::load(owner.store.clone(), 3, 1, 1).await?;
+    let row = message(&address_in(ShardId(2), "a")?, "k")?;
+    let parked = message(&address_in(ShardId(2), "b")?, "k")?;
+    let open = vec![open_row(&parked, OpenState::Waiting)];
+    let messages = vec![row, parked];
+    owner.write(Commit { messages, open, ..owner.commit() }).await?;
+    same("own", owner.unfinished(0).await?.len(), 2)?;
+    same("other", other.unfinished(0).await?.len(), 0)
+}
+
+/// Position, attempts, due time and errors survive.
+pub async fn an_open_row_says_what_a_new_owner_must_know(
+    database: &dyn OpenStore,
+) -> Result<(), Broken> {
+    let owner = Owner::start(database, 2, 1).await?;
+    let address = owner.address("a")?;
+    let (first, row) = (message(&address, "first")?, message(&address, "k")?);
+    let open = vec![open_row(&row, OpenState::Waiting)];
+    let messages = vec![first.clone(), row.clone()];
+    owner.write(Commit { messages, open, ..owner.commit() }).await?;
+    let found = owner.unfinished(1).await?;
+    let [found] = found.as_slice() else { return Err(Broken::new(format!("{found:?}"))) };
+    let wanted = open_row(&row, OpenState::Waiting);
+    same("message", &found.message, &row)?;
+    same("position", found.position, Position { sequence: Sequence(1), ordinal: 1 })?;
+    same(
+        "attempts",
+        (found.attempts, found.due, found.state),
+        (2, wanted.due, OpenState::Waiting),
+    )?;
+    same("errors", &found.errors, &wanted.errors)?;
+    let plain = owner.unfinished(0).await?;
+    let plain = plain.first().ok_or_else(|| Broken::new("the first message is not read"))?;
+    same("plain row", (plain.attempts, plain.due), (0, first.accepted_at))
+}
+
+/// An open row is written whole each time, the last one counts, the outcome removes it.
+pub async fn an_open_row_is_overwritten_and_removed_by_the_outcome(
+    database: &dyn OpenStore,
+) -> Result<(), Broken> {
+    let owner = Owner::start(database, 2, 1).await?;
+    let row = message(&owner.address("a")?, "k")?;
+    let open = vec![open_row(&row, OpenState::Waiting)];
+    owner.write(Commit { open, ..owner.accept(&row) }).await?;
+    let position = Some(Position { sequence: Sequence(1), ordinal: 0 });
+    let again =
+        OpenRow { position, attempts: 3, errors: Vec::new(), ..open_row(&row, OpenState::Waiting) };
+    owner.write(Commit { open: vec![again], ..owner.commit() }).await?;
+    let found = owner.unfinished(2).await?;
+    let seen: Vec<_> = found.iter().map(|open| (open.attempts, open.errors.len())).collect();
+    same("overwritten", seen, vec![(3, 0)])?;
+    let outcomes = vec![success(&row)];
+    owner.write(Commit { outcomes, ..owner.commit() }).await?;
+    same("removed", owner.unfinished(0).await?.len(), 0)?;
+    let record = owner.store.message(row.message_id).await?.map(|record| record.state);
+    let finished = matches!(record, Some(MessageState::Finished { .. }));
+    super::holds("finished", finished)
+}
+
+/// D4: it stands visibly and no takeover runs it.
+pub async fn a_quarantined_message_is_shown_and_not_run(
+    database: &dyn OpenStore,
+) -> Result<(), Broken> {
+    let owner = Owner::start(database, 2, 1).await?;
+    let row = message(&owner.address("a")?, "k")?;
+    let open = vec![open_row(&row, OpenState::Quarantined)];
+    owner.write(Commit { open, ..owner.accept(&row) }).await?;
+    same("not run", owner.unfinished(0).await?.len(), 0)?;
+    let record = owner.store.message(row.message_id).await?.map(|record| record.state);
+    let errors = open_row(&row, OpenState::Quarantined).errors;
+    same("shown", record, Some(MessageState::Quarantined { attempts: 2, errors }))?;
+    let position = Some(Position { sequence: Sequence(1), ordinal: 0 });
+    let redriven = OpenRow { position, ..open_row(&row, OpenState::Waiting) };
+    owner.write(Commit { open: vec![redriven], ..owner.commit() }).await?;
+    same("redriven", owner.unfinished(0).await?.len(), 1)
+}

@@ -1,0 +1,189 @@
+//! The adapter: lanes over a database, and its reads.
+
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use quarry_ports::{
+    Commit, CommitError, Committed, EntityFilter, EntityRecord, FenceError, FenceRequest, Host,
+    KeyQuery, LeaseGuard, LoadedShard, MessageFilter, MessageRecord, Metrics, OpenCursor, OpenPage,
+    Page, Store, StoreError, StoredState, crash::point,
+};
+use quarry_types::{Address, ClusterId, Epoch, MessageId, Sequence, ShardId, SlotRange};
+use tokio::sync::oneshot;
+
+use crate::{
+    committer::{Committer, Job, Request},
+    database::Database,
+    queue::Queue,
+    read,
+};
+
+/// A [`Store`] over one of the databases.
+pub(crate) struct SqlStore<D> {
+    database: Arc<D>,
+    lanes: Vec<Arc<Queue<Job>>>,
+    host: Host,
+    commits: Arc<AtomicU64>,
+}
+
+impl<D: Database> SqlStore<D> {
+    /// Starts the lanes. They end when the adapter is dropped.
+    pub(crate) fn start(database: D, queued: usize, host: Host, metrics: &Metrics) -> Self {
+        let database = Arc::new(database);
+        let commits = Arc::new(AtomicU64::new(0));
+        let mut lanes = Vec::new();
+        for lane in 0..database.lanes() {
+            let queue = Arc::new(Queue::new(queued));
+            let committer = Committer {
+                lane,
+                database: Arc::clone(&database),
+                queue: Arc::clone(&queue),
+                host: host.clone(),
+                metrics: metrics.clone(),
+                commits: Arc::clone(&commits),
+                heads: BTreeMap::new(),
+                loads: 0,
+            };
+            host.spawn("store-committer", committer.run());
+            lanes.push(queue);
+        }
+        Self { database, lanes, host, commits }
+    }
+
+    /// A shard is always on the same lane.
+    fn lane(&self, shard: ShardId) -> Option<&Arc<Queue<Job>>> {
+        let shard = usize::try_from(shard.0).unwrap_or(0);
+        self.lanes.get(shard.checked_rem(self.lanes.len())?)
+    }
+
+    async fn tell(&self, shard: ShardId, job: Job, heard: oneshot::Receiver<()>) -> Option<()> {
+        self.lane(shard)?.push_control(job);
+        heard.await.ok()
+    }
+}
+
+impl<D> Drop for SqlStore<D> {
+    fn drop(&mut self) {
+        for lane in &self.lanes {
+            lane.close();
+        }
+    }
+}
+
+fn stopped() -> StoreError {
+    StoreError::Unavailable { reason: "the store is closed".to_owned() }
+}
+
+#[async_trait]
+impl<D: Database> Store for SqlStore<D> {
+    async fn identity(&self) -> Result<Option<ClusterId>, StoreError> {
+        read::identity(&*self.database).await
+    }
+
+    async fn adopt(&self, cluster: ClusterId) -> Result<ClusterId, StoreError> {
+        self.database.adopt(cluster).await?;
+        let owner = read::identity(&*self.database).await?;
+        owner.ok_or_else(|| StoreError::Corrupt { reason: "cluster_identity is empty".to_owned() })
+    }
+
+    async fn load_shard(&self, request: FenceRequest) -> Result<LoadedShard, FenceError> {
+        // Nothing of the shard is under way from here on, so that what is read stays true.
+        let (begun, heard) = oneshot::channel();
+        let job = Job::BeginLoad { shard: request.shard, begun };
+        self.tell(request.shard, job, heard).await.ok_or_else(stopped)?;
+        let loaded = self.database.load(request).await?;
+        self.commits.fetch_add(1, Ordering::Relaxed);
+        point("fence-loaded");
+        let (done, heard) = oneshot::channel();
+        let job = Job::Loaded { request, loaded, done };
+        self.tell(request.shard, job, heard).await.ok_or_else(stopped)?;
+        Ok(loaded)
+    }
+
+    async fn check_fences(&self, shards: Vec<(ShardId, Epoch)>) -> Result<Vec<bool>, StoreError> {
+        read::check_fences(&*self.database, &shards).await
+    }
+
+    async fn open_messages(
+        &self,
+        range: SlotRange,
+        low_water: Sequence,
+        after: Option<OpenCursor>,
+        limit: u32,
+    ) -> Result<OpenPage, StoreError> {
+        read::open_messages(&*self.database, range, low_water, after, limit).await
+    }
+
+    async fn find_keys(
+        &self,
+        queries: Vec<KeyQuery>,
+    ) -> Result<Vec<Option<MessageRecord>>, StoreError> {
+        read::find_keys(&*self.database, &queries).await
+    }
+
+    async fn states(
+        &self,
+        addresses: Vec<Address>,
+    ) -> Result<Vec<Option<StoredState>>, StoreError> {
+        read::states(&*self.database, &addresses).await
+    }
+
+    async fn commit(&self, commit: Commit, lease: &LeaseGuard) -> Result<Committed, CommitError> {
+        let (answer, answered) = oneshot::channel();
+        let shard = commit.shard;
+        let request = Request { commit, lease: lease.clone(), answer };
+        let queued = self.lane(shard).is_some_and(|lane| lane.push(Job::Commit(request)));
+        if !queued {
+            let reason = "the queue of commits is full".to_owned();
+            return Err(CommitError::Unavailable { reason });
+        }
+        answered.await.unwrap_or_else(|_| {
+            Err(CommitError::Undecided { reason: "the committer ended".to_owned() })
+        })
+    }
+
+    async fn message(&self, message_id: MessageId) -> Result<Option<MessageRecord>, StoreError> {
+        read::message(&*self.database, message_id).await
+    }
+
+    async fn messages(
+        &self,
+        filter: MessageFilter,
+        cursor: Option<String>,
+        limit: u32,
+    ) -> Result<Page<MessageRecord>, StoreError> {
+        read::messages(&*self.database, &filter, cursor, limit).await
+    }
+
+    async fn entities(
+        &self,
+        filter: EntityFilter,
+        cursor: Option<String>,
+        limit: u32,
+    ) -> Result<Page<EntityRecord>, StoreError> {
+        read::entities(&*self.database, &filter, cursor, limit).await
+    }
+
+    async fn check_writable(&self, timeout: Duration) -> Result<(), StoreError> {
+        let probe = self.database.probe(self.host.clock.wall());
+        tokio::time::timeout(timeout, probe).await.unwrap_or_else(|_| {
+            let reason = format!("no answer to a write within {timeout:?}");
+            Err(StoreError::Unavailable { reason })
+        })
+    }
+
+    fn commits(&self) -> u64 {
+        self.commits.load(Ordering::Relaxed)
+    }
+
+    fn describe(&self) -> String {
+        self.database.describe()
+    }
+}

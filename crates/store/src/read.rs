@@ -1,0 +1,316 @@
+//! Reads that both databases understand. Every statement is put together from constants; values
+//! are bound.
+
+use std::collections::BTreeMap;
+
+use quarry_ports::{
+    EntityFilter, EntityRecord, KeyQuery, MessageFilter, MessageRecord, MessageStateKind,
+    OpenCursor, OpenPage, Page, StoreError, StoredState,
+};
+use quarry_types::{Address, ClusterId, Epoch, MessageId, Sequence, ShardId, SlotRange};
+use uuid::Uuid;
+
+use crate::{
+    database::{Database, Value, bits, counter, stored},
+    record::{EntityColumns, OpenColumns, RecordColumns},
+};
+
+const RECORD_COLUMNS: &str = "select m.message_id, m.tenant, m.entity_type, m.entity_id, m.method, m.key, \
+    m.payload, m.accepted_at, o.kind, o.body, o.attempts as outcome_attempts, o.finished_at, \
+    p.state as open_state, p.attempts as open_attempts, p.due, p.errors from ";
+const RECORD_JOINS: &str = "message m left join outcome o on o.message_id = m.message_id \
+    left join open_message p on p.message_id = m.message_id where ";
+
+const OPEN_MESSAGES: &str = "select * from (\
+    select p.message_id, p.tenant, p.entity_type, p.entity_id, p.method, p.key, p.payload, \
+    p.accepted_at, p.sequence, p.ordinal, p.attempts, p.due, p.state, p.errors \
+    from open_message p \
+    where p.shard in (select f.shard from shard_fence f where f.first_slot <= $2 and f.last_slot >= $1) \
+    and p.slot between $1 and $2 and p.state = 0 and (p.sequence, p.ordinal) > ($4, $5) \
+    union all \
+    select m.message_id, m.tenant, m.entity_type, m.entity_id, m.method, m.key, m.payload, \
+    m.accepted_at, m.sequence, m.ordinal, 0, m.accepted_at, 0, null \
+    from message m \
+    where m.shard in (select f.shard from shard_fence f where f.first_slot <= $2 and f.last_slot >= $1) \
+    and m.slot between $1 and $2 and m.sequence > $3 and (m.sequence, m.ordinal) > ($4, $5) \
+    and not exists (select 1 from outcome o where o.message_id = m.message_id) \
+    and not exists (select 1 from open_message q where q.message_id = m.message_id)\
+    ) u order by sequence, ordinal, message_id limit $6";
+
+/// How many rows one statement asks for by key; smaller rests go one by one.
+const LOOKUP_SIZES: [usize; 3] = [64, 8, 1];
+
+fn text(value: &str) -> Value {
+    Value::Text(value.to_owned())
+}
+
+fn id(message_id: MessageId) -> Value {
+    Value::Id(Uuid::from_bytes(message_id.to_bytes()))
+}
+
+pub(crate) async fn identity<D: Database>(database: &D) -> Result<Option<ClusterId>, StoreError> {
+    let sql = "select cluster from cluster_identity".to_owned();
+    let rows: Vec<(i64,)> = database.fetch(sql, Vec::new()).await?;
+    Ok(rows.first().map(|(cluster,)| ClusterId(bits(*cluster))))
+}
+
+pub(crate) async fn check_fences<D: Database>(
+    database: &D,
+    shards: &[(ShardId, Epoch)],
+) -> Result<Vec<bool>, StoreError> {
+    let ids = || shards.iter().map(|(shard, _)| shard.0);
+    let (Some(first), Some(last)) = (ids().min(), ids().max()) else { return Ok(Vec::new()) };
+    let sql = "select shard, epoch from shard_fence where shard between $1 and $2".to_owned();
+    let values = vec![Value::Int(i64::from(first)), Value::Int(i64::from(last))];
+    let rows: Vec<(i64, i64)> = database.fetch(sql, values).await?;
+    let recorded: BTreeMap<i64, i64> = rows.into_iter().collect();
+    let stands = |(shard, epoch): &(ShardId, Epoch)| {
+        recorded.get(&i64::from(shard.0)).is_some_and(|recorded| *recorded == stored(epoch.0))
+    };
+    Ok(shards.iter().map(stands).collect())
+}
+
+pub(crate) async fn open_messages<D: Database>(
+    database: &D,
+    range: SlotRange,
+    low_water: Sequence,
+    after: Option<OpenCursor>,
+    limit: u32,
+) -> Result<OpenPage, StoreError> {
+    let (sequence, ordinal) = after
+        .map_or((-1, -1), |position| (stored(position.sequence.0), i64::from(position.ordinal)));
+    let values = vec![
+        Value::Int(i64::from(range.first.0)),
+        Value::Int(i64::from(range.last.0)),
+        Value::Int(stored(low_water.0)),
+        Value::Int(sequence),
+        Value::Int(ordinal),
+        Value::Int(i64::from(limit).saturating_add(1)),
+    ];
+    let rows: Vec<OpenColumns> = database.fetch(OPEN_MESSAGES.to_owned(), values).await?;
+    let (rows, more) = cut(rows, limit);
+    let messages: Vec<_> = rows.into_iter().map(OpenColumns::parse).collect::<Result<_, _>>()?;
+    let next = messages.last().map(|open| open.position).filter(|_| more);
+    Ok(OpenPage { messages, next })
+}
+
+/// A cross join keeps the asked rows outside, so that each is one look into the index.
+///
+/// `(values …)` of `count` rows with a leading number each and then `columns` texts.
+fn values_of(count: usize, columns: usize, integers: usize) -> String {
+    let mut sql = String::from("(values ");
+    let mut bound = 0;
+    for row in 0..count {
+        sql.push_str(if row == 0 { "(" } else { ", (" });
+        sql.push_str(&row.to_string());
+        for column in 0..columns {
+            bound += 1;
+            let kind = if column < integers { "bigint" } else { "text" };
+            sql.push_str(&format!(", cast(${bound} as {kind})"));
+        }
+        sql.push(')');
+    }
+    sql.push(')');
+    sql
+}
+
+/// Splits `items` into runs whose lengths are of [`LOOKUP_SIZES`], so that few statements are
+/// prepared.
+fn runs<T>(mut items: &[T]) -> Vec<&[T]> {
+    let mut runs = Vec::new();
+    for size in LOOKUP_SIZES {
+        while let Some((run, rest)) = items.split_at_checked(size) {
+            runs.push(run);
+            items = rest;
+        }
+    }
+    runs
+}
+
+pub(crate) async fn find_keys<D: Database>(
+    database: &D,
+    queries: &[KeyQuery],
+) -> Result<Vec<Option<MessageRecord>>, StoreError> {
+    let mut found = BTreeMap::new();
+    for run in runs(queries) {
+        let asked = values_of(run.len(), 6, 1);
+        let sql = format!(
+            "with asked (place, slot, tenant, entity_type, entity_id, method, key) as {asked} \
+             {RECORD_COLUMNS} asked a cross join {RECORD_JOINS} a.slot = m.slot \
+             and a.tenant = m.tenant and a.entity_type = m.entity_type \
+             and a.entity_id = m.entity_id and a.method = m.method and a.key = m.key"
+        );
+        let mut values = Vec::with_capacity(run.len().saturating_mul(6));
+        for query in run {
+            let address = &query.address;
+            values.push(Value::Int(i64::from(address.slot().0)));
+            values.push(text(address.tenant.as_str()));
+            values.push(text(address.entity_type.as_str()));
+            values.push(text(address.id.as_str()));
+            values.push(text(query.method.as_str()));
+            values.push(text(query.key.as_str()));
+        }
+        let rows: Vec<RecordColumns> = database.fetch(sql, values).await?;
+        for row in rows {
+            let record = row.parse()?;
+            let row = &record.message;
+            found.insert((row.address.clone(), row.method.clone(), row.key.clone()), record);
+        }
+    }
+    let key = |query: &KeyQuery| (query.address.clone(), query.method.clone(), query.key.clone());
+    Ok(queries.iter().map(|query| found.get(&key(query)).cloned()).collect())
+}
+
+pub(crate) async fn states<D: Database>(
+    database: &D,
+    addresses: &[Address],
+) -> Result<Vec<Option<StoredState>>, StoreError> {
+    let mut found = Vec::with_capacity(addresses.len());
+    for run in runs(addresses) {
+        let asked = values_of(run.len(), 3, 0);
+        let sql = format!(
+            "with asked (place, tenant, entity_type, entity_id) as {asked} \
+             select cast(a.place as bigint) as place, s.state, s.sequence from asked a \
+             cross join entity_state s where s.tenant = a.tenant and s.entity_type = a.entity_type \
+             and s.entity_id = a.entity_id"
+        );
+        let mut values = Vec::with_capacity(run.len().saturating_mul(3));
+        for address in run {
+            values.push(text(address.tenant.as_str()));
+            values.push(text(address.entity_type.as_str()));
+            values.push(text(address.id.as_str()));
+        }
+        let rows: Vec<(i64, Vec<u8>, i64)> = database.fetch(sql, values).await?;
+        let mut places: BTreeMap<i64, StoredState> = BTreeMap::new();
+        for (place, state, sequence) in rows {
+            let sequence = Sequence(counter(sequence));
+            places.insert(place, StoredState { state: state.into(), sequence });
+        }
+        found.extend((0_i64..).zip(run).map(|(place, _)| places.remove(&place)));
+    }
+    Ok(found)
+}
+
+pub(crate) async fn message<D: Database>(
+    database: &D,
+    message_id: MessageId,
+) -> Result<Option<MessageRecord>, StoreError> {
+    let sql = format!("{RECORD_COLUMNS} {RECORD_JOINS} m.message_id = $1");
+    let rows: Vec<RecordColumns> = database.fetch(sql, vec![id(message_id)]).await?;
+    rows.into_iter().next().map(RecordColumns::parse).transpose()
+}
+
+/// The conditions of a list with what they bind.
+#[derive(Default)]
+struct Conditions {
+    sql: String,
+    values: Vec<Value>,
+}
+
+impl Conditions {
+    /// Adds a condition; each `?` in it stands for the next of `values`.
+    fn and(&mut self, condition: &str, values: impl IntoIterator<Item = Value>) {
+        if !self.sql.is_empty() {
+            self.sql.push_str(" and ");
+        }
+        let mut values = values.into_iter();
+        for character in condition.chars() {
+            match (character == '?').then(|| values.next()).flatten() {
+                Some(value) => {
+                    self.values.push(value);
+                    self.sql.push_str(&format!("${}", self.values.len()));
+                }
+                None => self.sql.push(character),
+            }
+        }
+    }
+
+    fn limit(&mut self, order: &str, limit: u32) {
+        self.values.push(Value::Int(i64::from(limit).saturating_add(1)));
+        self.sql.push_str(&format!(" order by {order} limit ${}", self.values.len()));
+    }
+}
+
+pub(crate) async fn messages<D: Database>(
+    database: &D,
+    filter: &MessageFilter,
+    cursor: Option<String>,
+    limit: u32,
+) -> Result<Page<MessageRecord>, StoreError> {
+    let mut conditions = Conditions::default();
+    conditions.and(
+        match filter.state {
+            None => "true",
+            Some(MessageStateKind::Finished) => "o.message_id is not null",
+            Some(MessageStateKind::Quarantined) => "o.message_id is null and p.state = 1",
+            Some(MessageStateKind::Open) => {
+                "o.message_id is null and (p.state is null or p.state = 0)"
+            }
+        },
+        [],
+    );
+    if let Some(tenant) = &filter.tenant {
+        conditions.and("m.tenant = ?", [text(tenant.as_str())]);
+    }
+    if let Some(address) = &filter.address {
+        conditions.and(
+            "m.slot = ? and m.tenant = ? and m.entity_type = ? and m.entity_id = ?",
+            [
+                Value::Int(i64::from(address.slot().0)),
+                text(address.tenant.as_str()),
+                text(address.entity_type.as_str()),
+                text(address.id.as_str()),
+            ],
+        );
+    }
+    if let Some(cursor) = cursor {
+        let before: MessageId = cursor.parse().map_err(|error| StoreError::Corrupt {
+            reason: format!("the cursor is not one of this list: {error}"),
+        })?;
+        conditions.and("m.message_id < ?", [id(before)]);
+    }
+    conditions.limit("m.message_id desc", limit);
+    let sql = format!("{RECORD_COLUMNS} {RECORD_JOINS} {}", conditions.sql);
+    let rows: Vec<RecordColumns> = database.fetch(sql, conditions.values).await?;
+    let (rows, more) = cut(rows, limit);
+    let next = rows.last().map(|row| row.message_id().to_string()).filter(|_| more);
+    let items = rows.into_iter().map(RecordColumns::parse).collect::<Result<_, _>>()?;
+    Ok(Page { items, next })
+}
+
+pub(crate) async fn entities<D: Database>(
+    database: &D,
+    filter: &EntityFilter,
+    cursor: Option<String>,
+    limit: u32,
+) -> Result<Page<EntityRecord>, StoreError> {
+    let mut conditions = Conditions::default();
+    conditions.and("tenant = ?", [text(filter.tenant.as_str())]);
+    if let Some(entity_type) = &filter.entity_type {
+        conditions.and("entity_type = ?", [text(entity_type.as_str())]);
+    }
+    if let Some(cursor) = cursor {
+        let (entity_type, entity_id) = cursor.split_once('/').unwrap_or((&cursor, ""));
+        conditions.and("(entity_type, entity_id) > (?, ?)", [text(entity_type), text(entity_id)]);
+    }
+    conditions.limit("entity_type, entity_id", limit);
+    let sql = format!(
+        "select tenant, entity_type, entity_id, cast(length(state) as bigint) as state_bytes, \
+         updated_at from entity_state where {}",
+        conditions.sql
+    );
+    let rows: Vec<EntityColumns> = database.fetch(sql, conditions.values).await?;
+    let (rows, more) = cut(rows, limit);
+    let items: Vec<EntityRecord> =
+        rows.into_iter().map(EntityColumns::parse).collect::<Result<_, _>>()?;
+    let next = items.last().map(|record| record.address.to_string()).filter(|_| more);
+    Ok(Page { items, next })
+}
+
+/// The first `limit` of rows of which one more was asked for, and whether there are more.
+fn cut<T>(mut rows: Vec<T>, limit: u32) -> (Vec<T>, bool) {
+    let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+    let more = rows.len() > limit;
+    rows.truncate(limit);
+    (rows, more)
+}

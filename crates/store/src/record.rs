@@ -1,0 +1,201 @@
+//! Rows as the databases give them, and the values that they become.
+
+use bytes::Bytes;
+use quarry_ports::{
+    EntityRecord, MessageRecord, MessageRow, MessageState, OpenMessage, OpenState, Position,
+    StoreError, codec,
+};
+use quarry_types::{
+    Address, EntityId, EntityType, Failure, IdempotencyKey, MessageId, Method, Outcome, Sequence,
+    Tenant, Timestamp,
+};
+use uuid::Uuid;
+
+use crate::database::counter;
+
+fn corrupt(what: &str, error: impl std::fmt::Display) -> StoreError {
+    StoreError::Corrupt { reason: format!("{what}: {error}") }
+}
+
+/// The columns of a message, as every query names them.
+#[derive(Debug, sqlx::FromRow)]
+pub(crate) struct MessageColumns {
+    message_id: Uuid,
+    tenant: String,
+    entity_type: String,
+    entity_id: String,
+    method: String,
+    key: String,
+    payload: Vec<u8>,
+    accepted_at: i64,
+}
+
+impl MessageColumns {
+    fn parse(self) -> Result<MessageRow, StoreError> {
+        let name = |error| corrupt("message", error);
+        Ok(MessageRow {
+            message_id: MessageId::from_bytes(self.message_id.into_bytes()),
+            address: address(&self.tenant, &self.entity_type, &self.entity_id)?,
+            method: Method::new(&self.method).map_err(name)?,
+            key: IdempotencyKey::new(&self.key).map_err(name)?,
+            payload: Bytes::from(self.payload),
+            accepted_at: Timestamp(self.accepted_at),
+        })
+    }
+}
+
+fn address(tenant: &str, entity_type: &str, id: &str) -> Result<Address, StoreError> {
+    let name = |error| corrupt("address", error);
+    Ok(Address {
+        tenant: Tenant::new(tenant).map_err(name)?,
+        entity_type: EntityType::new(entity_type).map_err(name)?,
+        id: EntityId::new(id).map_err(name)?,
+    })
+}
+
+/// A message with its outcome and its open row, where they stand.
+#[derive(Debug, sqlx::FromRow)]
+pub(crate) struct RecordColumns {
+    #[sqlx(flatten)]
+    message: MessageColumns,
+    kind: Option<i64>,
+    body: Option<Vec<u8>>,
+    outcome_attempts: Option<i64>,
+    finished_at: Option<i64>,
+    open_state: Option<i64>,
+    open_attempts: Option<i64>,
+    due: Option<i64>,
+    errors: Option<Vec<u8>>,
+}
+
+impl RecordColumns {
+    pub(crate) fn message_id(&self) -> MessageId {
+        MessageId::from_bytes(self.message.message_id.into_bytes())
+    }
+
+    pub(crate) fn parse(self) -> Result<MessageRecord, StoreError> {
+        let message = self.message.parse()?;
+        let open_attempts = attempts(self.open_attempts);
+        let state = match (self.kind, self.open_state.map(open_state).transpose()?) {
+            (Some(kind), _) => MessageState::Finished {
+                outcome: outcome(kind, self.body.unwrap_or_default())?,
+                attempts: attempts(self.outcome_attempts),
+                finished_at: Timestamp(self.finished_at.unwrap_or_default()),
+            },
+            (None, Some(OpenState::Quarantined)) => {
+                MessageState::Quarantined { attempts: open_attempts, errors: errors(self.errors)? }
+            }
+            (None, _) => MessageState::Open {
+                attempts: open_attempts,
+                due: self.due.map_or(message.accepted_at, Timestamp),
+                errors: errors(self.errors)?,
+            },
+        };
+        Ok(MessageRecord { message, state })
+    }
+}
+
+/// An unfinished message with its position.
+#[derive(Debug, sqlx::FromRow)]
+pub(crate) struct OpenColumns {
+    #[sqlx(flatten)]
+    message: MessageColumns,
+    sequence: i64,
+    ordinal: i64,
+    attempts: i64,
+    due: i64,
+    state: i64,
+    errors: Option<Vec<u8>>,
+}
+
+impl OpenColumns {
+    pub(crate) fn parse(self) -> Result<OpenMessage, StoreError> {
+        Ok(OpenMessage {
+            message: self.message.parse()?,
+            position: Position {
+                sequence: Sequence(counter(self.sequence)),
+                ordinal: u32::try_from(self.ordinal).unwrap_or(u32::MAX),
+            },
+            attempts: attempts(Some(self.attempts)),
+            due: Timestamp(self.due),
+            state: open_state(self.state)?,
+            errors: errors(self.errors)?,
+        })
+    }
+}
+
+/// An entity, for people.
+#[derive(Debug, sqlx::FromRow)]
+pub(crate) struct EntityColumns {
+    tenant: String,
+    entity_type: String,
+    entity_id: String,
+    state_bytes: i64,
+    updated_at: i64,
+}
+
+impl EntityColumns {
+    pub(crate) fn parse(self) -> Result<EntityRecord, StoreError> {
+        let address = address(&self.tenant, &self.entity_type, &self.entity_id)?;
+        Ok(EntityRecord {
+            slot: address.slot(),
+            address,
+            state_bytes: counter(self.state_bytes),
+            updated_at: Timestamp(self.updated_at),
+        })
+    }
+}
+
+fn attempts(stored: Option<i64>) -> u32 {
+    stored.map_or(0, |stored| u32::try_from(stored).unwrap_or(u32::MAX))
+}
+
+/// What `open_message.state` holds.
+pub(crate) const fn stored_open_state(state: OpenState) -> i64 {
+    match state {
+        OpenState::Waiting => 0,
+        OpenState::Quarantined => 1,
+    }
+}
+
+fn open_state(stored: i64) -> Result<OpenState, StoreError> {
+    match stored {
+        0 => Ok(OpenState::Waiting),
+        1 => Ok(OpenState::Quarantined),
+        other => Err(corrupt("open_message", format!("state {other} is not known"))),
+    }
+}
+
+/// What `open_message.errors` holds.
+pub(crate) fn stored_errors(errors: &[String]) -> Result<Vec<u8>, codec::CodecError> {
+    codec::encode(codec::schema::ERRORS, &errors).map(Vec::from)
+}
+
+fn errors(stored: Option<Vec<u8>>) -> Result<Vec<String>, StoreError> {
+    match stored {
+        None => Ok(Vec::new()),
+        Some(bytes) => codec::decode(codec::schema::ERRORS, &bytes)
+            .map_err(|error| corrupt("the errors of an open message", error)),
+    }
+}
+
+/// What `outcome.kind` and `outcome.body` hold. A failure is JSON, which any text fits in.
+pub(crate) fn stored_outcome(outcome: &Outcome) -> (i64, Vec<u8>) {
+    match outcome {
+        Outcome::Success(body) => (0, body.to_vec()),
+        Outcome::Failure(failure) => {
+            let body = serde_json::json!({ "code": failure.code, "message": failure.message });
+            (1, body.to_string().into_bytes())
+        }
+    }
+}
+
+fn outcome(kind: i64, body: Vec<u8>) -> Result<Outcome, StoreError> {
+    match kind {
+        0 => Ok(Outcome::Success(Bytes::from(body))),
+        1 => serde_json::from_slice::<Failure>(&body)
+            .map(Outcome::Failure)
+            .map_err(|error| corrupt("a stored failure", error)),
+        other => Err(corrupt("outcome", format!("kind {other} is not known"))),
+    }
+}

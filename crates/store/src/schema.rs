@@ -1,0 +1,70 @@
+//! The embedded migrations: one list per database, with equal versions.
+
+/// One step of the schema.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Migration {
+    /// From 1, without a gap.
+    pub(crate) version: i64,
+    pub(crate) name: &'static str,
+    pub(crate) sql: &'static str,
+}
+
+/// What SQLite files go through.
+pub(crate) const SQLITE: &[Migration] = &[Migration {
+    version: 1,
+    name: "messages",
+    sql: include_str!("../migrations/sqlite/0001_messages.sql"),
+}];
+
+/// What PostgreSQL databases go through.
+pub(crate) const POSTGRES: &[Migration] = &[Migration {
+    version: 1,
+    name: "messages",
+    sql: include_str!("../migrations/postgres/0001_messages.sql"),
+}];
+
+/// Holds which migrations were applied.
+pub(crate) const CREATE_VERSIONS: &str = "create table if not exists schema_version \
+    (version bigint not null primary key, name text not null, applied_at bigint not null)";
+pub(crate) const NEWEST_VERSION: &str = "select max(version) from schema_version";
+pub(crate) const RECORD_VERSION: &str =
+    "insert into schema_version (version, name, applied_at) values ($1, $2, $3)";
+
+/// The migrations that a database at `version` still needs; `Err` holds the newest version that this
+/// program knows where the database is newer.
+pub(crate) fn pending(
+    migrations: &'static [Migration],
+    version: Option<i64>,
+) -> Result<&'static [Migration], i64> {
+    let newest = migrations.last().map_or(0, |migration| migration.version);
+    let version = version.unwrap_or(0);
+    if version > newest {
+        return Err(newest);
+    }
+    let applied = migrations.partition_point(|migration| migration.version <= version);
+    Ok(migrations.get(applied..).unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_databases_have_equal_versions_without_a_gap() {
+        let versions = |list: &[Migration]| -> Vec<(i64, &str)> {
+            list.iter().map(|migration| (migration.version, migration.name)).collect()
+        };
+        assert_eq!(versions(SQLITE), versions(POSTGRES));
+        for (expected, (version, _)) in (1..).zip(versions(SQLITE)) {
+            assert_eq!(version, expected);
+        }
+    }
+
+    #[test]
+    fn a_newer_database_is_refused() {
+        assert_eq!(pending(SQLITE, None).map(<[_]>::len), Ok(SQLITE.len()));
+        let newest = SQLITE[SQLITE.len() - 1].version;
+        assert_eq!(pending(SQLITE, Some(newest)).map(<[_]>::len), Ok(0));
+        assert_eq!(pending(SQLITE, Some(newest + 1)).map(<[_]>::len), Err(newest));
+    }
+}

@@ -1,0 +1,138 @@
+//! Fences and fates: the two transactions of a shard besides its commits.
+
+use quarry_ports::{FenceError, FenceRequest, Host, LoadedShard, StoreError};
+use quarry_types::{Epoch, Sequence, Timestamp};
+
+use crate::{
+    database::{Fate, counter, stored, stored_bits},
+    group::Part,
+};
+
+use super::connect::{Turn, Writer};
+
+const RAISE_FENCE: &str = "insert into shard_fence \
+    (shard, first_slot, last_slot, epoch, boot, loaded_at) values ($1, $2, $3, $4, $5, $6) \
+    on conflict (shard) do update set first_slot = excluded.first_slot, \
+    last_slot = excluded.last_slot, epoch = excluded.epoch, boot = excluded.boot, \
+    loaded_at = excluded.loaded_at where shard_fence.epoch < excluded.epoch";
+const FIRST_COMMIT: &str = "insert into shard_commit \
+    (shard, sequence, epoch, low_water, now_ms, void) select $1, 0, $2, 0, 0, 1 \
+    where not exists (select 1 from shard_commit where shard = $1)";
+const LAST_COMMIT: &str = "select sequence, low_water, now_ms from shard_commit \
+    where shard = $1 order by sequence desc limit 1";
+const FENCE: &str = "select epoch, boot from shard_fence where shard = $1";
+const VOID_COMMIT: &str = "insert into shard_commit \
+    (shard, sequence, epoch, low_water, now_ms, void) \
+    select c.shard, $2, $3, c.low_water, c.now_ms, 1 from shard_commit c \
+    where c.shard = $1 and c.sequence = $2 - 1 on conflict (shard, sequence) do nothing";
+const COMMIT_AT: &str = "select epoch, void from shard_commit where shard = $1 and sequence = $2";
+
+fn unavailable(error: sqlx::Error) -> StoreError {
+    StoreError::Unavailable { reason: error.to_string() }
+}
+
+/// As [`quarry_ports::Store::load_shard`].
+pub(super) async fn load(
+    writer: &Writer,
+    host: &Host,
+    request: FenceRequest,
+) -> Result<LoadedShard, FenceError> {
+    let mut turn = writer.begin(host).await.map_err(unavailable)?;
+    let loaded = match raise(&mut turn, host.clock.wall(), request).await {
+        Ok(Ok(loaded)) => turn.execute("commit").await.map(|()| loaded).map_err(Into::into),
+        Ok(Err(refused)) => Err(Failed::Fence(refused)),
+        Err(error) => Err(error.into()),
+    };
+    match loaded {
+        Ok(loaded) => Ok(loaded),
+        Err(Failed::Fence(refused)) => {
+            turn.rollback().await;
+            Err(refused)
+        }
+        Err(Failed::Sql(error)) => {
+            turn.rollback().await;
+            Err(unavailable(error).into())
+        }
+    }
+}
+
+enum Failed {
+    Fence(FenceError),
+    Sql(sqlx::Error),
+}
+
+impl From<sqlx::Error> for Failed {
+    fn from(error: sqlx::Error) -> Self {
+        Self::Sql(error)
+    }
+}
+
+async fn raise(
+    turn: &mut Turn<'_>,
+    wall: Timestamp,
+    request: FenceRequest,
+) -> Result<Result<LoadedShard, FenceError>, sqlx::Error> {
+    let shard = i64::from(request.shard.0);
+    let (epoch, boot) = (stored(request.epoch.0), stored_bits(request.boot.0));
+    sqlx::query(RAISE_FENCE)
+        .bind(shard)
+        .bind(i64::from(request.range.first.0))
+        .bind(i64::from(request.range.last.0))
+        .bind(epoch)
+        .bind(boot)
+        .bind(wall.0)
+        .execute(turn.connection()?)
+        .await?;
+    let standing: (i64, i64) =
+        sqlx::query_as(FENCE).bind(shard).fetch_one(turn.connection()?).await?;
+    if standing != (epoch, boot) {
+        return Ok(Err(FenceError::Refused { recorded: Epoch(counter(standing.0)) }));
+    }
+    sqlx::query(FIRST_COMMIT).bind(shard).bind(epoch).execute(turn.connection()?).await?;
+    let (sequence, low_water, now): (i64, i64, i64) =
+        sqlx::query_as(LAST_COMMIT).bind(shard).fetch_one(turn.connection()?).await?;
+    Ok(Ok(LoadedShard {
+        sequence: Sequence(counter(sequence)),
+        low_water: Sequence(counter(low_water)),
+        now: wall.max(Timestamp(now)),
+    }))
+}
+
+/// Decides a part's fate by writing an empty commit in its place.
+pub(super) async fn decide(writer: &Writer, host: &Host, part: Part) -> Result<Fate, StoreError> {
+    let mut turn = writer.begin(host).await.map_err(unavailable)?;
+    let decided = async {
+        let fate = void(&mut turn, part).await?;
+        turn.execute("commit").await.map(|()| fate)
+    }
+    .await;
+    if decided.is_err() {
+        turn.rollback().await;
+    }
+    decided.map_err(unavailable)
+}
+
+async fn void(turn: &mut Turn<'_>, part: Part) -> Result<Fate, sqlx::Error> {
+    let (shard, epoch) = (i64::from(part.shard.0), stored(part.epoch.0));
+    let sequence = stored(part.sequence.0);
+    let fence: Option<(i64, i64)> =
+        sqlx::query_as(FENCE).bind(shard).fetch_optional(turn.connection()?).await?;
+    let recorded = fence.map_or(0, |(epoch, _)| epoch);
+    if recorded == epoch {
+        let inserted = sqlx::query(VOID_COMMIT)
+            .bind(shard)
+            .bind(sequence)
+            .bind(epoch)
+            .execute(turn.connection()?)
+            .await?;
+        if inserted.rows_affected() == 1 {
+            return Ok(Fate::Voided);
+        }
+    }
+    let found: Option<(i64, i64)> = sqlx::query_as(COMMIT_AT)
+        .bind(shard)
+        .bind(sequence)
+        .fetch_optional(turn.connection()?)
+        .await?;
+    Ok(Fate::of(recorded, epoch, found))
+}
