@@ -11,8 +11,12 @@
 mod apply;
 mod command;
 mod ownership;
+#[cfg(test)]
+mod random_tests;
 mod response;
 mod state;
+#[cfg(test)]
+mod tests;
 
 pub use command::{Command, LeaseEnd, Member};
 pub use response::{Changes, Ignored, Refused, Response};

@@ -1,7 +1,7 @@
 //! How ownership changes: grants, moves and what follows from a node's coming or going.
 
 use alloc::{collections::BTreeMap, vec::Vec};
-use quarry_types::{Epoch, NodeId, NodeState, ShardId, ShardView};
+use quarry_types::{Epoch, NodeId, ShardId, ShardView};
 
 use super::{Changes, State};
 use crate::placement::{self, Input, Limits, Plan, Runner, Shard};
@@ -71,7 +71,7 @@ impl State {
     }
 
     /// What the next round of moves would be: as many as are allowed at a time, less those under
-    /// way. Moves away from draining nodes do not count.
+    /// way. Moves away from nodes that take no shards any more do not count.
     pub(super) fn next_round(&self) -> Plan {
         let under_way = self.shards.values().filter(|shard| self.moves_for_balance(shard)).count();
         let under_way = u32::try_from(under_way).unwrap_or(u32::MAX);
@@ -93,8 +93,7 @@ impl State {
     }
 
     fn moves_for_balance(&self, shard: &ShardView) -> bool {
-        let owner = shard.owner.and_then(|owner| self.nodes.get(&owner));
-        shard.moving_to.is_some() && owner.is_some_and(|node| node.state == NodeState::Up)
+        shard.moving_to.is_some() && shard.owner.is_some_and(|owner| self.takes_shards(owner))
     }
 
     fn runners(&self) -> BTreeMap<NodeId, Runner> {

@@ -17,7 +17,7 @@ use super::{
 };
 
 /// For this long after a takeover a client's key may be a retry of what the owner before had begun.
-const AFTER_TAKEOVER: Duration = Duration::from_secs(60);
+const AFTER_TAKEOVER: Duration = Duration::from_mins(1);
 
 impl<W> Shard<W> {
     /// Takes a message, or refuses it. `delivery` is what the entity's type declares for its method.

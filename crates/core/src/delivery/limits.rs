@@ -18,7 +18,7 @@ pub struct TypeLimits {
 
 impl Default for TypeLimits {
     fn default() -> Self {
-        Self { mailbox: 1_000, attempts: 10, idle_after: Duration::from_secs(60) }
+        Self { mailbox: 1_000, attempts: 10, idle_after: Duration::from_mins(1) }
     }
 }
 

@@ -17,6 +17,8 @@ mod batch;
 mod entity;
 mod limits;
 mod message;
+#[cfg(test)]
+mod model_tests;
 mod recover;
 mod run;
 mod settle;

@@ -240,12 +240,13 @@ impl<W> Shard<W> {
         let result =
             outcome.map(|outcome| Answer::Handled { message_id, outcome, replayed: false });
         let entity = self.entities.get_mut(address);
-        match entity.and_then(|entity| entity.ahead.last().copied().zip(Some(entity))) {
-            Some((after, entity)) => entity.held.push(HeldRead { read, result, after }),
-            None => {
-                let check = Check::of_read(read.is_current);
-                out.push(Effect::Answer { waiter: read.waiter, result, check });
-            }
+        if let Some((after, entity)) =
+            entity.and_then(|entity| entity.ahead.last().copied().zip(Some(entity)))
+        {
+            entity.held.push(HeldRead { read, result, after });
+        } else {
+            let check = Check::of_read(read.is_current);
+            out.push(Effect::Answer { waiter: read.waiter, result, check });
         }
     }
 
@@ -329,7 +330,6 @@ impl<W> Shard<W> {
             let Some(message) = self.messages.get_mut(&message_id) else { continue };
             match message.acceptance {
                 Acceptance::None => self.refuse(message_id, &error, out),
-                Acceptance::Pending => {}
                 Acceptance::Stored(_)
                     if matches!(message.phase, Phase::Queued | Phase::Recording) =>
                 {
@@ -337,7 +337,7 @@ impl<W> Shard<W> {
                     message.phase = Phase::BackingOff(due);
                     self.due.insert((due, message_id));
                 }
-                Acceptance::Stored(_) => {}
+                Acceptance::Pending | Acceptance::Stored(_) => {}
             }
         }
     }

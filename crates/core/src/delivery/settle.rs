@@ -11,6 +11,7 @@ use super::{
     admit::quarantined,
     batch::{Change, Unit},
     entity::Activation,
+    limits::back_off,
     message::{Acceptance, Message, Phase},
     shard::{Check, Gate, answer, refused},
 };
@@ -57,11 +58,11 @@ impl<W> Shard<W> {
             match &unit.change {
                 Change::Accept => {}
                 Change::Attempt => {
-                    batch.open.push(open_record(message, message.accepted_at, false))
+                    batch.open.push(open_record(message, message.accepted_at, false));
                 }
                 Change::Retry { due } => batch.open.push(open_record(message, *due, false)),
                 Change::Quarantine => {
-                    batch.open.push(open_record(message, message.accepted_at, true))
+                    batch.open.push(open_record(message, message.accepted_at, true));
                 }
                 Change::Finish { outcome, state } => {
                     let (message_id, attempts) = (unit.message_id, message.attempts);
@@ -220,20 +221,20 @@ impl<W> Shard<W> {
             }
             CommitFailure::Unavailable(error) => {
                 self.alone = 0;
-                self.start_over(now, units, out, |shard, unit, out| {
-                    shard.not_written(now, unit, &error, out)
+                self.start_over(now, &units, out, |shard, unit, out| {
+                    shard.not_written(now, unit, &error, out);
                 });
             }
             CommitFailure::Rejected(error) if units.len() == 1 => {
                 self.alone = self.alone.saturating_sub(1);
-                self.start_over(now, units, out, |shard, unit, out| {
-                    shard.culprit(now, unit, &error, out)
+                self.start_over(now, &units, out, |shard, unit, out| {
+                    shard.culprit(now, unit, &error, out);
                 });
             }
             CommitFailure::Rejected(_) => {
                 // One of them is to blame: each runs and is committed by itself until all are through.
                 self.alone = units.len();
-                self.start_over(now, units, out, |_, _, _| {});
+                self.start_over(now, &units, out, |_, _, _| {});
             }
         }
         self.finish_closing(out);
@@ -244,7 +245,7 @@ impl<W> Shard<W> {
     fn start_over(
         &mut self,
         now: Timestamp,
-        failed: Vec<Unit>,
+        failed: &[Unit],
         out: &mut Vec<Effect<W>>,
         mut each: impl FnMut(&mut Self, &Unit, &mut Vec<Effect<W>>),
     ) {
@@ -260,8 +261,17 @@ impl<W> Shard<W> {
             self.again(unit);
             self.requeue(unit);
         }
-        for unit in &failed {
+        for unit in failed {
             each(self, unit, out);
+        }
+        for unit in failed.iter().chain(&behind) {
+            let is_unrecorded = self.messages.get(&unit.message_id).is_some_and(|message| {
+                message.phase == Phase::Recording
+                    && matches!(message.acceptance, Acceptance::Stored(_))
+            });
+            if is_unrecorded {
+                self.record_attempt(unit.message_id);
+            }
         }
         for address in touched {
             self.accept_wanted(&address);
@@ -328,7 +338,9 @@ impl<W> Shard<W> {
             Change::Attempt => {
                 message.attempts = message.attempts.saturating_sub(1);
                 message.is_attempt_recorded = false;
-                self.record_attempt(unit.message_id);
+                message.needs_recording = true;
+                message.phase = Phase::Recording;
+                message.wants_acceptance |= message.acceptance == Acceptance::None;
             }
             Change::Retry { .. } | Change::Quarantine => {
                 message.attempts = message.attempts.saturating_sub(1);
@@ -338,18 +350,19 @@ impl<W> Shard<W> {
         }
     }
 
-    /// This unit alone breaks a rule of the store. Without a row it is refused; with one it counts
-    /// as a failed attempt whose outcome cannot be stored.
+    /// This unit alone breaks a rule of the store. Without a row it is refused. With one, an outcome
+    /// that cannot be stored counts as a failed attempt; anything else is tried again later.
     fn culprit(&mut self, now: Timestamp, unit: &Unit, error: &str, out: &mut Vec<Effect<W>>) {
-        let is_stored = self
-            .messages
-            .get(&unit.message_id)
-            .is_some_and(|message| matches!(message.acceptance, Acceptance::Stored(_)));
-        if is_stored && matches!(unit.change, Change::Finish { .. }) {
-            self.attempt_failed(now, unit.message_id, String::from(error), false);
-        } else {
+        let Some(message) = self.messages.get_mut(&unit.message_id) else { return };
+        if !matches!(message.acceptance, Acceptance::Stored(_)) {
             let error = refused(RefusalCode::StoreUnavailable, error, Some(1_000));
             self.refuse(unit.message_id, &error, out);
+        } else if matches!(unit.change, Change::Finish { .. }) {
+            self.attempt_failed(now, unit.message_id, String::from(error), false);
+        } else {
+            let due = now.after(back_off(message.attempts.max(1)));
+            message.phase = Phase::BackingOff(due);
+            self.due.insert((due, unit.message_id));
         }
     }
 }

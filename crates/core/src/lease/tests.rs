@@ -167,8 +167,13 @@ struct Exchange {
     leader_changes: bool,
 }
 
+/// Often none at all, because the bound is reached where the network is fast.
+fn delay() -> impl Strategy<Value = u64> {
+    prop_oneof![0..10_u64, 0..1_500_000_u64]
+}
+
 fn exchange() -> impl Strategy<Value = Exchange> {
-    (1..2_000_000_u64, 0..1_500_000_u64, 0..1_500_000_u64, 0..1_500_000_u64, any::<u8>()).prop_map(
+    (1..2_000_000_u64, delay(), delay(), delay(), any::<u8>()).prop_map(
         |(pause, to_leader, quorum, to_runner, dice)| Exchange {
             pause,
             to_leader,
@@ -194,7 +199,8 @@ impl Skewed {
 }
 
 fn skewed() -> impl Strategy<Value = Skewed> {
-    (0..1_000_000_000_u64, 900..=1_100_u64).prop_map(|(offset, rate)| Skewed { offset, rate })
+    let rate = prop_oneof![Just(900), Just(1_100), 900..=1_100_u64];
+    (0..1_000_000_000_u64, rate).prop_map(|(offset, rate)| Skewed { offset, rate })
 }
 
 /// Events in the order of real time; of simultaneous ones the leader's own come first.
@@ -250,7 +256,9 @@ proptest! {
                     leader.applied_own_term();
                     received.fill(None);
                 }
-                Event::Received(number) => received[number] = leader.heartbeat(NODE, BOOT, now).ok(),
+                Event::Received(number) => {
+                    received[number] = leader.heartbeat(NODE, BOOT, now).ok();
+                }
                 Event::RoundOver(number) => {
                     let began = leader_clock.read(sent[number] + exchanges[number].to_leader);
                     acknowledged[number] = received[number]

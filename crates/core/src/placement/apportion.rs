@@ -57,8 +57,10 @@ mod tests {
 
     #[test]
     fn shares_add_up_and_follow_the_weights() {
-        // given (weight, count), when so many shards are divided, then these shares
-        let table: &[(&[(u32, u64)], u64, &[u64])] = &[
+        /// Weight and count of each.
+        type Given = &'static [(u32, u64)];
+        // given, when so many shards are divided, then these shares
+        let table: &[(Given, u64, &[u64])] = &[
             (&[(100, 0)], 256, &[256]),
             (&[(100, 0), (100, 0), (100, 0)], 256, &[86, 85, 85]),
             (&[(100, 85), (100, 85), (100, 86)], 256, &[85, 85, 86]),

@@ -9,6 +9,8 @@ mod apportion;
 mod plan;
 mod pool;
 mod score;
+#[cfg(test)]
+mod tests;
 
 pub use plan::{Input, Limits, Move, Plan, Runner, Shard, plan};
 pub use score::{Cost, cost, preference};

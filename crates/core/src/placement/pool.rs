@@ -7,13 +7,15 @@ use quarry_types::{NodeId, ShardId};
 use super::{
     apportion::{Seat, apportion},
     plan::{Move, Plan, Runner, Shard},
-    score::{Cost, cost},
+    score::{Candidate, Cost, cost, preferred},
 };
 
 /// Shards, and the runners among which they are divided.
 #[derive(Debug, Default)]
 pub(super) struct Pool {
     seats: BTreeMap<NodeId, Seat>,
+    /// The runners below their share, in no order.
+    open: Vec<Candidate>,
     /// Shards without a home among the seats, with the home they had.
     homeless: Vec<(ShardId, Option<NodeId>)>,
     /// Shards that may move, with their home.
@@ -48,6 +50,12 @@ impl Pool {
 
     pub(super) fn apportioned(mut self) -> Self {
         apportion(self.size, &mut self.seats);
+        self.open = self
+            .seats
+            .iter()
+            .filter(|(_, seat)| seat.count < seat.share)
+            .map(|(node, seat)| Candidate::new(*node, seat.weight))
+            .collect();
         self
     }
 
@@ -55,11 +63,8 @@ impl Pool {
     /// always one: the shares add up to the number of shards.
     pub(super) fn settle(&mut self, plan: &mut Plan) {
         for (shard, from) in core::mem::take(&mut self.homeless) {
-            match self.best_seat_for(shard) {
-                Some((to, seat)) => {
-                    seat.count += 1;
-                    plan.moves.push(Move { shard, from, to });
-                }
+            match self.take_seat(shard) {
+                Some(to) => plan.moves.push(Move { shard, from, to }),
                 None => plan.unplaced.push(shard),
             }
         }
@@ -70,8 +75,7 @@ impl Pool {
     pub(super) fn balance(&mut self, budget: usize, plan: &mut Plan) -> usize {
         let mut moved = 0;
         for (shard, from) in self.leaving(budget) {
-            let Some((to, seat)) = self.best_seat_for(shard) else { break };
-            seat.count += 1;
+            let Some(to) = self.take_seat(shard) else { break };
             if let Some(donor) = self.seats.get_mut(&from) {
                 donor.count -= 1;
             }
@@ -82,8 +86,8 @@ impl Pool {
     }
 
     /// The shards that leave runners above their share: of each the ones it suits least, and of
-    /// all these at most `budget`. A runner that was away and comes back so tends to get what it
-    /// had, because that suits the others less than their own.
+    /// all these at most `budget`. Only what leaves is then compared with other runners, so the
+    /// work grows with shards plus moves times runners, not with shards times runners.
     fn leaving(&self, budget: usize) -> Vec<(ShardId, NodeId)> {
         let mut excess: BTreeMap<NodeId, u64> = self
             .seats
@@ -117,11 +121,15 @@ impl Pool {
         leaving
     }
 
-    fn best_seat_for(&mut self, shard: ShardId) -> Option<(NodeId, &mut Seat)> {
-        self.seats
-            .iter_mut()
-            .filter(|(_, seat)| seat.count < seat.share)
-            .min_by_key(|(node, seat)| (cost(shard, **node, seat.weight), **node))
-            .map(|(node, seat)| (*node, seat))
+    /// Gives the shard to the runner that it prefers among those below their share.
+    fn take_seat(&mut self, shard: ShardId) -> Option<NodeId> {
+        let position = preferred(shard, &self.open)?;
+        let node = self.open.get(position)?.node;
+        let seat = self.seats.get_mut(&node)?;
+        seat.count += 1;
+        if seat.count == seat.share {
+            self.open.swap_remove(position);
+        }
+        Some(node)
     }
 }

