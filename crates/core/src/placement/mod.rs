@@ -1,9 +1,10 @@
 //! Which runner is to own which shard.
 //!
-//! [`plan`] is a pure function of recorded ownership, live runners, weights, groups and load. It
-//! moves no shard whose owner stays within its share (S2), so what is balanced stays as it is.
-//! Every node of the coordinator computes it for itself while it applies the log, so it uses whole
-//! numbers only: floating point may differ between processors and libraries.
+//! [`plan`] is a pure function of recorded ownership, live runners, weights and groups. It moves no
+//! shard whose owner stays within its share (S2), so what is balanced stays as it is. Every voter
+//! computes it for itself while it applies the log, so it uses whole numbers only (floating point
+//! may differ between processors and libraries), and golden vectors hold the hashing fixed.
+//! All shards count alike: what they cost to serve is not recorded.
 
 mod apportion;
 mod plan;

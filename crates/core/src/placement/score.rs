@@ -2,10 +2,10 @@
 //!
 //! Rendezvous hashing (Thaler and Ravishankar, "Using name-based mappings to increase hit rates",
 //! 1998) gives a shard to the runner with the highest hash of the pair. With weights (Schindelhauer
-//! and Schomaker, "Weighted distributed hash tables", 2005) the score is `-w / ln(h)` for a hash `h`
-//! in (0, 1): each runner is then preferred in proportion to its weight, and changing one runner
-//! moves shards to or from that runner alone. Here the reciprocal is used, `-log2(h) / w`, lowest
-//! first: the same order, computed in fixed point.
+//! and Schomaker, "Weighted distributed hash tables", 2005) the score is `-w / ln(h)` for a hash
+//! `h` in (0, 1): each runner is then preferred in proportion to its weight, and changing one
+//! runner moves shards to or from that runner alone. Here the reciprocal is used, `-log2(h) / w`,
+//! lowest first: the same order, computed in fixed point.
 
 use alloc::vec::Vec;
 use core::cmp::Reverse;
