@@ -55,7 +55,7 @@ impl fmt::Debug for Cookie {
     }
 }
 
-/// Sizes and times of a mesh. All nodes of a cluster use the same window.
+/// Sizes and times of a mesh.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// From the first byte of a connection until its link is ready.
@@ -64,9 +64,9 @@ pub struct Limits {
     pub idle: Duration,
     /// Incoming connections that have not proved yet who they are.
     pub unauthenticated: usize,
-    /// Bytes under way to one peer that it has not handed on yet.
+    /// Bytes that one peer may have sent and this node has not handed on yet.
     pub window_bytes: u32,
-    /// Frames under way to one peer that it has not handed on yet.
+    /// Frames that one peer may have sent and this node has not handed on yet.
     pub window_frames: u32,
     /// Bytes of requests that wait for credit of one peer; at least one largest body.
     pub queue_bytes: u32,

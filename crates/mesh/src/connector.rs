@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     config::Limits,
-    frame::{Batch, MeshMessage},
+    frame::{Batch, Frame, MeshMessage},
     greeting::{self, Greeted, GreetingError, Identity},
     link::Link,
     refusal::{Refusal, Refusals},
@@ -79,7 +79,7 @@ impl Joiner {
         self.replace(peer).await;
         let session =
             self.substrate.open(stream, side, &peer.to_string()).ok_or(JoinError::NotTaken)?;
-        let link = Link::new(greeted.link, peer, session.end.clone(), self.limits);
+        let link = Link::new(greeted.link, peer, session.end.clone(), greeted.window, self.limits);
         self.switchboard.announce(&link);
         // From here on the link is forgotten when it ends, also where this future is dropped.
         let ending = EndOnDrop(Some(session.end.clone()));
@@ -119,10 +119,8 @@ impl Joiner {
     fn pump(&self, link: Arc<Link>, gateway: ActorRef<MeshMessage>) {
         let switchboard = self.switchboard.clone();
         self.host.spawn("mesh pump", async move {
-            let cast = |frames: Vec<crate::frame::Frame>| {
-                for frame in &frames {
-                    switchboard.frames("sent", frame.kind()).inc();
-                }
+            let cast = |frames: Vec<Frame>| {
+                switchboard.leaving(&frames);
                 let batch = Batch { link: link.number, frames };
                 gateway.cast(MeshMessage::Batch(batch)).is_ok()
             };

@@ -76,6 +76,9 @@ pub(crate) enum Frame {
 }
 
 impl Frame {
+    /// All kinds, as the metrics show them.
+    pub(crate) const KINDS: [&'static str; 5] = ["request", "reply", "nack", "cancel", "credit"];
+
     /// Its kind, as the metrics show it.
     pub(crate) const fn kind(&self) -> &'static str {
         match self {

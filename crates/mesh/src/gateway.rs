@@ -1,11 +1,12 @@
 //! The one remotable actor of a node: takes what peers cast.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
-use ractor::{Actor, ActorProcessingErr, ActorRef, SupervisionEvent, pg};
-use tokio::task::JoinHandle;
-
+use quarry_ports::Host;
 use quarry_types::NodeId;
+use ractor::{Actor, ActorProcessingErr, ActorRef, SpawnErr, SupervisionEvent, pg};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
 
 use crate::{frame::MeshMessage, switchboard::Switchboard};
 
@@ -17,16 +18,46 @@ pub(crate) fn group(node: NodeId) -> String {
     format!("gateway/{node}")
 }
 
+/// The pause before a gateway that ended is started again.
+const RESTART_PAUSE: Duration = Duration::from_millis(200);
+
 /// Unnamed: the substrate takes the names of a dead peer's actors from local ones too.
 pub(crate) struct Gateway;
 
 impl Gateway {
-    /// Starts the gateway, so that peers find it.
-    pub(crate) async fn spawn(
+    /// Starts the gateway, so that peers find it, and starts it again should it end before `stop`:
+    /// peers then lose their links and make new ones.
+    pub(crate) async fn start(
         node: NodeId,
         switchboard: Arc<Switchboard>,
-    ) -> Result<(ActorRef<MeshMessage>, JoinHandle<()>), ractor::SpawnErr> {
-        let (gateway, ended) = Actor::spawn(None, Self, switchboard).await?;
+        host: &Host,
+        stop: CancellationToken,
+    ) -> Result<(), SpawnErr> {
+        let (mut gateway, mut ended) = Self::spawn(node, &switchboard).await?;
+        host.spawn("mesh gateway", async move {
+            loop {
+                tokio::select! {
+                    () = stop.cancelled() => return gateway.stop(None),
+                    _ = &mut ended => {}
+                }
+                tracing::error!("the gateway of the mesh ended and is started again");
+                (gateway, ended) = loop {
+                    tokio::time::sleep(RESTART_PAUSE).await;
+                    match Self::spawn(node, &switchboard).await {
+                        Ok(spawned) => break spawned,
+                        Err(error) => tracing::error!(%error, "the gateway did not start"),
+                    }
+                };
+            }
+        });
+        Ok(())
+    }
+
+    async fn spawn(
+        node: NodeId,
+        switchboard: &Arc<Switchboard>,
+    ) -> Result<(ActorRef<MeshMessage>, JoinHandle<()>), SpawnErr> {
+        let (gateway, ended) = Actor::spawn(None, Self, switchboard.clone()).await?;
         pg::join_scoped(SCOPE.to_owned(), group(node), vec![gateway.get_cell()]);
         Ok((gateway, ended))
     }

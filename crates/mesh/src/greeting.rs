@@ -24,10 +24,12 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use sha2::Sha256;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
-use crate::{config::Cookie, refusal::Refusal};
+use crate::{config::Cookie, outbound::Window, refusal::Refusal};
 
 /// The version of the protocol that this program speaks.
 pub(crate) const PROTOCOL: u16 = 1;
+/// The oldest version that it speaks too.
+const OLDEST: u16 = 1;
 
 const MAGIC: [u8; 4] = *b"QMSH";
 const MAX_MESSAGE: usize = 1_024;
@@ -39,6 +41,8 @@ pub(crate) struct Identity {
     pub(crate) node: NodeId,
     pub(crate) boot: BootId,
     pub(crate) cookie: Cookie,
+    /// What a peer may send before it is handed on.
+    pub(crate) window: Window,
 }
 
 /// Who the other side proved to be.
@@ -46,6 +50,8 @@ pub(crate) struct Identity {
 pub(crate) struct Greeted {
     pub(crate) node: NodeId,
     pub(crate) boot: BootId,
+    /// What this node may send before the peer has handed it on.
+    pub(crate) window: Window,
     /// The number of the link: the same at both ends, and another one for every connection.
     pub(crate) link: u64,
 }
@@ -67,6 +73,8 @@ pub(crate) enum GreetingError {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Hello {
     protocol: u16,
+    oldest: u16,
+    window: Window,
     cluster: String,
     node: NodeId,
     boot: BootId,
@@ -106,7 +114,7 @@ where
     }
     write(stream, &Answer::Go(transcript.proof(b"client"))).await?;
     let () = answer(stream).await?;
-    Ok(Greeted { node: theirs.node, boot: theirs.boot, link: transcript.link() })
+    Ok(transcript.greeted(&theirs))
 }
 
 /// Greets as the side that was connected to.
@@ -138,7 +146,7 @@ where
         return refuse::<(), _>(stream, refusal).await;
     }
     write(stream, &Answer::Go(())).await?;
-    Ok(Greeted { node: theirs.node, boot: theirs.boot, link: transcript.link() })
+    Ok(transcript.greeted(&theirs))
 }
 
 fn hello(us: &Identity, host: &Host) -> Hello {
@@ -146,12 +154,20 @@ fn hello(us: &Identity, host: &Host) -> Hello {
     for part in nonce.chunks_exact_mut(8) {
         part.copy_from_slice(&host.random.next_u64().to_le_bytes());
     }
-    let Identity { cluster, node, boot, .. } = us;
-    Hello { protocol: PROTOCOL, cluster: cluster.clone(), node: *node, boot: *boot, nonce }
+    let Identity { cluster, node, boot, window, .. } = us;
+    Hello {
+        protocol: PROTOCOL,
+        oldest: OLDEST,
+        window: *window,
+        cluster: cluster.clone(),
+        node: *node,
+        boot: *boot,
+        nonce,
+    }
 }
 
 fn check(us: &Identity, theirs: &Hello) -> Result<(), Refusal> {
-    if theirs.protocol != PROTOCOL {
+    if theirs.protocol < OLDEST || theirs.oldest > PROTOCOL {
         Err(Refusal::Version)
     } else if theirs.cluster != us.cluster {
         Err(Refusal::Cluster)
@@ -176,6 +192,9 @@ impl Transcript<'_> {
         mac.update(role);
         for hello in [self.client, self.server] {
             mac.update(&hello.protocol.to_le_bytes());
+            mac.update(&hello.oldest.to_le_bytes());
+            mac.update(&hello.window.bytes.to_le_bytes());
+            mac.update(&hello.window.frames.to_le_bytes());
             mac.update(&hello.node.0.to_le_bytes());
             mac.update(&hello.boot.0.to_le_bytes());
             mac.update(&hello.nonce);
@@ -193,9 +212,9 @@ impl Transcript<'_> {
         self.mac(role).verify_slice(proof).map_err(|_| Refusal::Cookie)
     }
 
-    fn link(&self) -> u64 {
-        let proof = self.proof(b"link");
-        proof.first_chunk().copied().map_or(0, u64::from_le_bytes)
+    fn greeted(&self, theirs: &Hello) -> Greeted {
+        let link = self.proof(b"link").first_chunk().copied().map_or(0, u64::from_le_bytes);
+        Greeted { node: theirs.node, boot: theirs.boot, window: theirs.window, link }
     }
 }
 

@@ -8,6 +8,7 @@ fn identity(node: u64, cluster: &str, cookie: &str) -> Identity {
         node: NodeId(node),
         boot: BootId(node + 100),
         cookie: Cookie::new(&cookie.repeat(32)).unwrap(),
+        window: Window { bytes: 1, frames: 2 },
     }
 }
 
@@ -30,7 +31,7 @@ async fn both_sides_learn_who_the_other_is() {
     let (client, server) = (client.unwrap(), server.unwrap());
     assert_eq!((client.node, client.boot), (NodeId(2), BootId(102)));
     assert_eq!((server.node, server.boot), (NodeId(1), BootId(101)));
-    assert_eq!(client.link, server.link);
+    assert_eq!((client.link, client.window), (server.link, server.window));
     let (again, _) = greet(identity(1, "c", "k"), identity(2, "c", "k"), 2).await;
     assert_ne!(again.unwrap().link, client.link);
 }
@@ -92,7 +93,7 @@ async fn garbage_and_lengths_over_the_limit_are_refused_unread() {
 async fn another_version_of_the_protocol_is_refused() {
     let (mut near, mut far) = tokio::io::duplex(4_096);
     let (host, us) = (Host::system(), identity(1, "c", "k"));
-    let theirs = Hello { protocol: PROTOCOL + 1, ..hello(&us, &host) };
+    let theirs = Hello { protocol: PROTOCOL + 2, oldest: PROTOCOL + 1, ..hello(&us, &host) };
     write(&mut near, &theirs).await.unwrap();
     let server = as_server(&mut far, &identity(2, "c", "k"), &host).await;
     assert!(refused(&server, false, Refusal::Version), "{server:?}");

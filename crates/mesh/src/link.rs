@@ -17,9 +17,9 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     config::Limits,
-    frame::{Frame, MAX_BODY},
+    frame::{Frame, MAX_BODY, MAX_CHUNK},
     inbound::Inbound,
-    outbound::{Outbound, Room, Ticket},
+    outbound::{Outbound, Room, Ticket, Window},
 };
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -56,15 +56,32 @@ struct Leaving<'a> {
     link: &'a Link,
     correlation: u64,
     ticket: Arc<Ticket>,
+    is_chunked: bool,
+    left: Option<bool>,
+}
+
+impl Leaving<'_> {
+    /// Ends it; whether a frame of the request had left.
+    fn end(&mut self) -> bool {
+        if let Some(left) = self.left {
+            return left;
+        }
+        let left = self.ticket.abandon();
+        self.left = Some(left);
+        lock(&self.link.pending).remove(&self.correlation);
+        if !left {
+            lock(&self.link.outbound).withdraw(self.correlation);
+        } else if self.is_chunked {
+            // What left in part is cancelled by the next batch.
+            self.link.work.notify_one();
+        }
+        left
+    }
 }
 
 impl Drop for Leaving<'_> {
     fn drop(&mut self) {
-        self.ticket.abandon();
-        lock(&self.link.pending).remove(&self.correlation);
-        lock(&self.link.outbound).withdraw(self.correlation);
-        // A request that left in part is cancelled by the next batch.
-        self.link.work.notify_one();
+        self.end();
     }
 }
 
@@ -79,6 +96,7 @@ impl Link {
         number: u64,
         peer: NodeId,
         end: CancellationToken,
+        window: Window,
         limits: Limits,
     ) -> Arc<Self> {
         let semaphore =
@@ -89,7 +107,7 @@ impl Link {
             end,
             gone: CancellationToken::new(),
             inbound: Mutex::default(),
-            outbound: Mutex::new(Outbound::new(limits)),
+            outbound: Mutex::new(Outbound::new(limits, window)),
             work: Notify::new(),
             turn: tokio::sync::Mutex::new(()),
             room_bytes: semaphore(limits.queue_bytes),
@@ -113,8 +131,14 @@ impl Link {
         timeout: Duration,
     ) -> Result<Bytes, TransportError> {
         let ticket = Arc::<Ticket>::default();
-        let leaving = Leaving { link: self, correlation, ticket: ticket.clone() };
-        let asked = self.ask(correlation, body, ticket.clone());
+        let mut leaving = Leaving {
+            link: self,
+            correlation,
+            ticket: ticket.clone(),
+            is_chunked: body.len() > MAX_CHUNK,
+            left: None,
+        };
+        let asked = self.ask(correlation, body, ticket);
         let reason = match tokio::time::timeout(timeout, asked).await {
             Ok(Ok(body)) => return Ok(body),
             Ok(Err(Ended::Nacked)) => "the peer dropped the request",
@@ -122,9 +146,7 @@ impl Link {
             Err(_) => "the deadline passed",
         };
         let (to, reason) = (self.peer, reason.to_owned());
-        let left = ticket.abandon();
-        drop(leaving);
-        if left {
+        if leaving.end() {
             Err(TransportError::Lost { to, reason })
         } else {
             Err(TransportError::NotSent { to, reason })

@@ -12,16 +12,16 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use quarry_ports::{Host, Metrics, Peer, RequestHandler, Task, Transport, TransportError};
 use quarry_types::{BootId, NodeId};
-use ractor::ActorRef;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     acceptor,
     config::{Config, StartError},
     connector::{self, Joiner},
-    frame::{MAX_BODY, MeshMessage},
+    frame::MAX_BODY,
     gateway::Gateway,
     greeting::Identity,
+    outbound::Window,
     refusal::Refusals,
     socket,
     substrate::Substrate,
@@ -38,7 +38,6 @@ pub struct Mesh {
     local: SocketAddr,
     metrics: Metrics,
     stop: CancellationToken,
-    gateway: ActorRef<MeshMessage>,
     peers: Mutex<BTreeMap<NodeId, Kept>>,
     substrate: Mutex<Option<Task>>,
 }
@@ -61,11 +60,12 @@ pub async fn start(config: Config, host: Host, metrics: Metrics) -> Result<Arc<M
         .await
         .map_err(|source| StartError::Listen { address: listen, source })?;
     let boot = BootId(host.random.next_u64());
-    let identity = Identity { cluster: cluster_name, node, boot, cookie };
+    let window = Window { bytes: limits.window_bytes, frames: limits.window_frames };
+    let identity = Identity { cluster: cluster_name, node, boot, cookie, window };
     let stop = CancellationToken::new();
     let refusals = Arc::new(Refusals::new(metrics.clone()));
     let switchboard = Arc::new(Switchboard::new(metrics.clone(), refusals.clone()));
-    let (gateway, _ended) = Gateway::spawn(node, switchboard.clone())
+    Gateway::start(node, switchboard.clone(), &host, stop.clone())
         .await
         .map_err(|error| StartError::Substrate(error.to_string()))?;
     let (substrate, kept) = Substrate::start(
@@ -85,7 +85,6 @@ pub async fn start(config: Config, host: Host, metrics: Metrics) -> Result<Arc<M
         local,
         metrics,
         stop,
-        gateway,
         peers: Mutex::default(),
         substrate: Mutex::new(Some(kept)),
     }))
@@ -116,7 +115,6 @@ impl Mesh {
         if let Some(substrate) = substrate {
             substrate.ended().await;
         }
-        self.gateway.stop(None);
     }
 
     fn keep(&self, peer: Peer) -> Kept {

@@ -14,6 +14,7 @@ use std::{
 };
 
 use bytes::Bytes;
+use serde::{Deserialize, Serialize};
 use tokio::sync::OwnedSemaphorePermit;
 
 use crate::{
@@ -75,6 +76,13 @@ impl Body {
     }
 }
 
+/// How much a node lets a peer send before it has handed it on; told in the greeting.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Window {
+    pub(crate) bytes: u32,
+    pub(crate) frames: u32,
+}
+
 /// What may still be sent, or is to be granted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Credit {
@@ -86,6 +94,8 @@ struct Credit {
 #[derive(Debug)]
 pub(crate) struct Outbound {
     limits: Limits,
+    /// The peer's.
+    window: Window,
     control: VecDeque<Frame>,
     replies: VecDeque<Body>,
     requests: VecDeque<Body>,
@@ -103,10 +113,11 @@ pub(crate) struct Outbound {
 pub(crate) struct Overrun;
 
 impl Outbound {
-    pub(crate) fn new(limits: Limits) -> Self {
-        let credit = Credit { bytes: limits.window_bytes.into(), frames: limits.window_frames };
+    pub(crate) fn new(limits: Limits, window: Window) -> Self {
+        let credit = Credit { bytes: window.bytes.into(), frames: window.frames };
         Self {
             limits,
+            window,
             control: VecDeque::new(),
             replies: VecDeque::new(),
             requests: VecDeque::new(),
@@ -170,9 +181,9 @@ impl Outbound {
 
     /// The peer handed on this much of what it was sent.
     pub(crate) fn credited(&mut self, bytes: u64, frames: u32) {
-        let Limits { window_bytes, window_frames, .. } = self.limits;
-        self.credit.bytes = self.credit.bytes.saturating_add(bytes).min(window_bytes.into());
-        self.credit.frames = self.credit.frames.saturating_add(frames).min(window_frames);
+        let Window { bytes: most_bytes, frames: most_frames } = self.window;
+        self.credit.bytes = self.credit.bytes.saturating_add(bytes).min(most_bytes.into());
+        self.credit.frames = self.credit.frames.saturating_add(frames).min(most_frames);
     }
 
     /// This node handed on this much of what the peer sent; whether it is time to say so.

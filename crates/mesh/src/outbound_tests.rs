@@ -7,7 +7,8 @@ use super::*;
 const CHUNK: u32 = 64 << 10;
 
 fn outbound(window_bytes: u32, window_frames: u32) -> Outbound {
-    Outbound::new(Limits { window_bytes, window_frames, reply_bytes: 100, ..Limits::default() })
+    let limits = Limits { window_bytes, window_frames, reply_bytes: 100, ..Limits::default() };
+    Outbound::new(limits, Window { bytes: window_bytes, frames: window_frames })
 }
 
 fn room() -> Room {

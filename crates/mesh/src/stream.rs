@@ -132,8 +132,9 @@ impl AsyncRead for Reader {
                 tracing::warn!(link = this.label, "nothing arrived for the idle time");
                 return Poll::Ready(Err(io::Error::from(io::ErrorKind::TimedOut)));
             }
-            let next = this.ticker.deadline() + this.tick;
-            this.ticker.as_mut().reset(next);
+            // From now on: time in which nobody read, as in a process that was stopped, counts as
+            // one tick at most.
+            this.ticker.set(tokio::time::sleep(this.tick));
         }
     }
 }
@@ -265,6 +266,17 @@ mod tests {
             silent > Duration::from_secs(19) && silent <= Duration::from_secs(21),
             "{silent:?}"
         );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn time_in_which_nobody_read_is_not_taken_for_silence() {
+        let (mut near, mut reader, _writer, _end, _) = watched(Duration::from_secs(10));
+        near.write_all(&[0]).await.unwrap();
+        tokio::time::sleep(Duration::from_hours(1)).await;
+        reader.read_exact(&mut [0; 1]).await.unwrap();
+        let mut next = [0; 1];
+        let next = tokio::time::timeout(Duration::from_secs(9), reader.read_exact(&mut next));
+        assert!(next.await.is_err(), "the stream is still open");
     }
 
     #[tokio::test]

@@ -31,6 +31,9 @@ pub(crate) struct Switchboard {
     links: Mutex<Links>,
     correlations: AtomicU64,
     metrics: Metrics,
+    /// Looked up once: they are counted for every frame.
+    received: HashMap<&'static str, IntCounter>,
+    sent: HashMap<&'static str, IntCounter>,
     refusals: Arc<Refusals>,
 }
 
@@ -44,8 +47,14 @@ struct Links {
 
 impl Switchboard {
     pub(crate) fn new(metrics: Metrics, refusals: Arc<Refusals>) -> Self {
+        let counters = |direction| {
+            let counter = |kind| metrics.mesh_frames.with_label_values(&[direction, kind]);
+            Frame::KINDS.into_iter().map(|kind| (kind, counter(kind))).collect()
+        };
         Self {
             handler: OnceLock::new(),
+            received: counters("received"),
+            sent: counters("sent"),
             links: Mutex::default(),
             correlations: AtomicU64::new(1),
             metrics,
@@ -115,9 +124,11 @@ impl Switchboard {
         lock(&self.links).by_number.values().cloned().collect()
     }
 
-    /// The counter of frames of a kind.
-    pub(crate) fn frames(&self, direction: &str, kind: &str) -> IntCounter {
-        self.metrics.mesh_frames.with_label_values(&[direction, kind])
+    /// Counts frames that leave.
+    pub(crate) fn leaving(&self, frames: &[Frame]) {
+        for counter in frames.iter().filter_map(|frame| self.sent.get(frame.kind())) {
+            counter.inc();
+        }
     }
 
     /// Takes what a peer cast.
@@ -128,7 +139,9 @@ impl Switchboard {
         };
         let (mut bytes, mut frames) = (0_u64, 0_u32);
         for frame in batch.frames {
-            self.frames("received", frame.kind()).inc();
+            if let Some(counter) = self.received.get(frame.kind()) {
+                counter.inc();
+            }
             if let Frame::Request(chunk) | Frame::Reply(chunk) = &frame {
                 bytes = bytes.saturating_add(chunk.cost().into());
                 frames = frames.saturating_add(1);

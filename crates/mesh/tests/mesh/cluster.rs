@@ -143,6 +143,35 @@ impl Process {
         self.child.kill().await.unwrap();
     }
 
+    /// Closes its standard input, upon which it ends by itself.
+    pub(crate) async fn quits(self) {
+        let Self { mut child, commands, answers, .. } = self;
+        drop(commands);
+        let ended = tokio::time::timeout(PATIENCE, child.wait()).await;
+        drop(answers);
+        assert!(ended.expect("it ends in time").unwrap().success());
+    }
+
+    /// The TCP ports of IPv4 on which the process listens.
+    pub(crate) fn listens_on(&self) -> Vec<u16> {
+        let id = self.child.id().unwrap();
+        let links = std::fs::read_dir(format!("/proc/{id}/fd")).unwrap();
+        let sockets: Vec<String> = links
+            .filter_map(|link| std::fs::read_link(link.ok()?.path()).ok())
+            .filter_map(|link| {
+                Some(link.to_str()?.strip_prefix("socket:[")?.strip_suffix(']')?.to_owned())
+            })
+            .collect();
+        let table = std::fs::read_to_string(format!("/proc/{id}/net/tcp")).unwrap();
+        let port = |line: &str| {
+            let fields: Vec<&str> = line.split_whitespace().collect();
+            let is_ours = fields[3] == "0A" && sockets.iter().any(|socket| socket == fields[9]);
+            let port = u16::from_str_radix(fields[1].split_once(':')?.1, 16).ok()?;
+            is_ours.then_some(port)
+        };
+        table.lines().skip(1).filter_map(port).collect()
+    }
+
     /// Bytes of memory that the process holds.
     pub(crate) fn resident(&self) -> u64 {
         let path = format!("/proc/{}/statm", self.child.id().unwrap());

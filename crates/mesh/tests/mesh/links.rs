@@ -75,6 +75,20 @@ async fn a_peer_that_is_not_wanted_any_more_is_let_go() {
 }
 
 #[tokio::test]
+async fn a_node_that_shuts_down_is_noticed_at_once() {
+    let mut nodes = cluster(2).await;
+    nodes[0].reaches(2).await;
+    nodes[0].say("hold 2 3600000").await;
+    let received = "quarry_mesh_frames_total{received,request}";
+    nodes[1].until("metrics", |metrics| value(metrics, received) >= 2).await;
+    assert_eq!(nodes[1].tell("shutdown").await, "ok");
+    assert_eq!(nodes[0].answer().await, "lost: the link broke");
+    assert_eq!(nodes[1].tell("ask 1 1000").await, "not sent: there is no link to it");
+    assert_eq!(nodes[1].tell("linked").await, "[]");
+    nodes.remove(1).quits().await;
+}
+
+#[tokio::test]
 async fn a_taken_port_is_named_with_its_flag() {
     let first = Spec::new(1).start().await;
     let second = Spec { listen: first.address.clone(), ..Spec::new(2) }.start().await;

@@ -74,6 +74,16 @@ async fn garbage_oversize_and_silence_are_refused_and_harm_nobody() {
 }
 
 #[tokio::test]
+async fn the_listener_of_the_substrate_is_no_way_in() {
+    let mut node = Spec::new(1).start().await;
+    let ours: u16 = node.address.rsplit_once(':').unwrap().1.parse().unwrap();
+    let others: Vec<u16> = node.listens_on().into_iter().filter(|port| *port != ours).collect();
+    assert_eq!(others.len(), 1, "one listener beside ours: {others:?}");
+    assert!(closed_after(&format!("127.0.0.1:{}", others[0]), b"").await);
+    refused(&mut node, "bypass", 1).await;
+}
+
+#[tokio::test]
 async fn only_so_many_silent_connections_are_held() {
     let mut node = Spec::new(1).start().await;
     let mut silent = Vec::new();
