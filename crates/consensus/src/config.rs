@@ -75,12 +75,16 @@ pub struct Times {
     pub rebalance: Duration,
     /// How often Raft's leader tells its followers that it is there.
     pub raft_heartbeat: Duration,
-    /// The shortest silence after which a voter stands for election.
+    /// The shortest time after which a voter stands for election. It is counted from when the
+    /// leader's hold on its followers has ended, `election_max` after they last heard of it: so a
+    /// new leader is there between the sum of both and twice `election_max` after the old one died.
     pub election_min: Duration,
     /// The longest.
     pub election_max: Duration,
     /// How large the log may become before it is compacted, in bytes.
     pub log_bytes: u64,
+    /// How often a voter looks whether to compact.
+    pub compaction: Duration,
     /// How old the oldest entry outside of the snapshot may become.
     pub log_age: Duration,
 }
@@ -92,9 +96,10 @@ impl Default for Times {
             lease_ttl: Duration::from_secs(3),
             rebalance: Duration::from_secs(5),
             raft_heartbeat: Duration::from_millis(100),
-            election_min: Duration::from_millis(400),
-            election_max: Duration::from_millis(800),
+            election_min: Duration::from_millis(300),
+            election_max: Duration::from_millis(600),
             log_bytes: 1024 * 1024,
+            compaction: Duration::from_secs(5),
             log_age: Duration::from_hours(1),
         }
     }

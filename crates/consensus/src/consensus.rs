@@ -11,7 +11,7 @@ use quarry_core::coordinator::{Command, LeaseEnd, Response};
 use quarry_ports::{
     Administration, Coordinator, CoordinatorError, CoordinatorStatus, Host, LeaseGuard, Task,
 };
-use quarry_types::{ClusterId, ClusterView, Epoch, Monotonic, NodeId, ShardId};
+use quarry_types::{BootId, ClusterId, ClusterView, Epoch, Monotonic, NodeId, ShardId};
 use tokio::{
     runtime::{Handle, Runtime},
     sync::watch,
@@ -64,9 +64,26 @@ impl Drop for Threads {
 }
 
 impl Consensus {
+    /// This node.
+    pub const fn node(&self) -> NodeId {
+        self.config.node
+    }
+
+    /// This process.
+    pub const fn boot(&self) -> BootId {
+        self.config.boot
+    }
+
     /// The cluster's id, once the first leader made it.
     pub fn cluster_id(&self) -> Option<ClusterId> {
         self.views.cluster_id()
+    }
+
+    /// Up to which index this voter's log was compacted: what is before is in the snapshot only.
+    pub fn compacted(&self) -> Option<u64> {
+        let lead = self.lead.as_ref()?;
+        let purged = lead.raft().metrics().borrow_watched().purged;
+        purged.map(|purged| purged.index)
     }
 
     /// Waits until the cluster's id is known here.

@@ -15,8 +15,6 @@ use crate::{
     view::Views,
 };
 
-/// How often a voter looks whether its log wants compaction.
-const COMPACTION_INTERVAL: Duration = Duration::from_secs(5);
 /// How long a leader waits before it asks for a quorum again that did not answer.
 const ROUND_PAUSE: Duration = Duration::from_millis(50);
 
@@ -183,7 +181,7 @@ impl Balance {
 pub(crate) async fn compact(lead: Arc<Lead>, log: Log, host: Host, times: Times) {
     let mut since: Option<(Option<u64>, Monotonic)> = None;
     loop {
-        tokio::time::sleep(COMPACTION_INTERVAL).await;
+        tokio::time::sleep(times.compaction).await;
         let covered =
             lead.raft().metrics().borrow_watched().snapshot.map(|snapshot| snapshot.index);
         let (entries, bytes) = log.behind(covered);

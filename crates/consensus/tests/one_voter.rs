@@ -34,7 +34,7 @@ async fn a_restarted_voter_keeps_the_cluster_and_grants_anew() {
     let before = serving(&node).await;
     let id = node.cluster_id();
     // Dropped, not shut down: as a crash.
-    drop(node);
+    cluster.kill(node).await;
     let host = Host::system();
     let began = host.now();
     let node = cluster.start(1).await;

@@ -11,6 +11,8 @@ mod message;
 mod network;
 mod plane;
 mod server;
+#[cfg(test)]
+mod tests;
 
 pub use cookie::Cookie;
 pub(crate) use link::{CallError, Links, Purpose, decode};

@@ -70,6 +70,18 @@ impl Cluster {
         begin(self.config(node)).await.expect("the node starts")
     }
 
+    /// Ends a node as `kill -9` does, and waits until the system has taken back what it had.
+    pub(crate) async fn kill(&self, node: Arc<Consensus>) {
+        let address = self.voters.get(&node.node()).cloned();
+        let gone = Arc::downgrade(&node);
+        drop(node);
+        until("nobody holds the node", || gone.strong_count() == 0).await;
+        until("its address is free", || {
+            address.as_ref().is_none_or(|address| TcpListener::bind(address).is_ok())
+        })
+        .await;
+    }
+
     pub(crate) async fn start_all(&self) -> Vec<Arc<Consensus>> {
         let mut nodes = Vec::new();
         for node in self.voters.keys() {

@@ -1,0 +1,94 @@
+//! Compaction, snapshots and the loss of the quorum.
+
+mod support;
+
+use std::time::Duration;
+
+use quarry_ports::{Administration, Coordinator, Host};
+use quarry_types::NodeId;
+use support::{Cluster, serving, until, view_where};
+
+/// Compacts as soon as there is anything to compact.
+fn compacting(voters: u64) -> Cluster {
+    let mut cluster = Cluster::of(voters);
+    cluster.times.log_bytes = 1;
+    cluster.times.compaction = Duration::from_millis(50);
+    cluster
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_compacted_voter_starts_again_from_its_snapshot() {
+    let cluster = compacting(1);
+    let node = cluster.start(1).await;
+    serving(&node).await;
+    for _ in 0..100 {
+        node.administer(Administration::Drain(NodeId(1))).await.unwrap();
+        node.administer(Administration::Undrain(NodeId(1))).await.unwrap();
+    }
+    until("the log is compacted", || node.compacted() > Some(100)).await;
+    let before = node.view().borrow().clone();
+    cluster.kill(node).await;
+    let node = cluster.start(1).await;
+    let first = node.view().borrow().clone();
+    assert!(first.applied > 100, "the snapshot was there from the start: {}", first.applied);
+    let after = serving(&node).await;
+    assert!(after.applied > before.applied);
+    let ranges = |view: &quarry_types::ClusterView| -> Vec<_> {
+        view.shards.iter().map(|shard| (shard.id, shard.range)).collect()
+    };
+    assert_eq!(ranges(&after), ranges(&before));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_voter_that_was_away_for_long_gets_a_snapshot() {
+    let cluster = compacting(3);
+    let mut nodes = cluster.start_all().await;
+    for node in &nodes {
+        serving(node).await;
+    }
+    let third = nodes.pop().unwrap();
+    let seen = third.view().borrow().applied;
+    cluster.kill(third).await;
+    for _ in 0..100 {
+        nodes[0].administer(Administration::Drain(NodeId(1))).await.unwrap();
+        nodes[0].administer(Administration::Undrain(NodeId(1))).await.unwrap();
+    }
+    until("what the third has not seen is gone from the logs", || {
+        nodes.iter().all(|node| node.compacted() > Some(seen + 10))
+    })
+    .await;
+    let target = nodes[0].view().borrow().applied;
+    let third = cluster.start(3).await;
+    let view = view_where(&third, "the third caught up", |view| view.applied >= target).await;
+    assert_eq!(view.shards.len(), 16);
+    let lease = third.lease();
+    until("it holds its lease again", || lease.is_held()).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_a_quorum_the_lease_ends_and_comes_back_by_itself() {
+    let cluster = Cluster::of(3);
+    let mut nodes = cluster.start_all().await;
+    for node in &nodes {
+        serving(node).await;
+    }
+    let (third, second) = (nodes.pop().unwrap(), nodes.pop().unwrap());
+    let host = Host::system();
+    let lost = host.now();
+    tokio::join!(cluster.kill(third), cluster.kill(second));
+    let first = &nodes[0];
+    let lease = first.lease();
+    assert!(lease.is_held(), "it goes on until its lease ends");
+    until("the lease has ended", || !lease.is_held()).await;
+    let took = host.now().since(lost);
+    println!("the lease ended {took:?} after the quorum was lost");
+    assert!(took <= cluster.times.lease_ttl.mul_f64(0.86), "{took:?}");
+    until("it says so", || !first.status().has_quorum).await;
+    let refused = first.administer(Administration::Drain(NodeId(1)));
+    assert!(tokio::time::timeout(Duration::from_millis(300), refused).await.is_err());
+    let back = host.now();
+    let _second = cluster.start(2).await;
+    until("the lease is back", || lease.is_held()).await;
+    println!("the lease is back {:?} after the quorum", host.now().since(back));
+    assert!(first.status().has_quorum);
+}

@@ -1,0 +1,255 @@
+//! Three voters in one process: elections, forwarding, failover, restart, followers.
+
+mod support;
+
+use std::{sync::Arc, time::Duration};
+
+use futures_util::future::join_all;
+use quarry_consensus::{Consensus, StartError};
+use quarry_ports::{Administration, Coordinator, Host, Task};
+use quarry_types::{NodeId, NodeState};
+use support::{Cluster, begin, serving, until, view_where};
+
+async fn all_serving(nodes: &[Arc<Consensus>]) {
+    for node in nodes {
+        let count = nodes.len();
+        let lease = node.lease();
+        until("every node holds its lease", || lease.is_held()).await;
+        view_where(node, "every node is up and owns shards", |view| {
+            let owners = view.nodes.values().filter(|node| {
+                node.state == NodeState::Up && view.owned_by(node.id).next().is_some()
+            });
+            owners.count() == count
+                && view
+                    .shards
+                    .iter()
+                    .all(|shard| shard.owner.is_some() && shard.moving_to.is_none())
+        })
+        .await;
+    }
+}
+
+/// Closes and releases shards that are to move, as a runner does, for as long as the node lives.
+fn obedient(node: &Arc<Consensus>) -> Task {
+    let node = Arc::downgrade(node);
+    Host::system().spawn("obedient runner", async move {
+        let Some(mut views) = node.upgrade().map(|node| node.view()) else { return };
+        while views.changed().await.is_ok() {
+            let Some(node) = node.upgrade() else { return };
+            let moving: Vec<_> = views
+                .borrow_and_update()
+                .owned_by(node.node())
+                .filter(|shard| shard.moving_to.is_some())
+                .map(|shard| (shard.id, shard.epoch))
+                .collect();
+            if !moving.is_empty() {
+                drop(node.release(moving).await);
+            }
+        }
+    })
+}
+
+async fn started(cluster: &Cluster) -> Vec<Arc<Consensus>> {
+    let nodes = cluster.start_all().await;
+    for node in &nodes {
+        drop(obedient(node));
+    }
+    all_serving(&nodes).await;
+    nodes
+}
+
+#[expect(clippy::expect_used, reason = "a test's surroundings")]
+/// Where the leader stands among `nodes`, and who it is.
+fn leader_of(nodes: &[Arc<Consensus>]) -> (usize, NodeId) {
+    let leads = |node: &Arc<Consensus>| node.status().leader == Some(node.node());
+    let at = nodes.iter().position(leads).expect("one of them leads");
+    (at, nodes.get(at).expect("it is there").node())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn three_voters_elect_one_and_share_the_shards() {
+    let host = Host::system();
+    let cluster = Cluster::of(3);
+    let began = host.now();
+    let nodes = started(&cluster).await;
+    println!("three voters serve after {:?}", host.now().since(began));
+    let leader = nodes[0].status().leader;
+    for node in &nodes {
+        let status = node.status();
+        assert_eq!((status.leader, status.voters.len()), (leader, 3));
+        assert!(status.has_quorum && status.term > 0);
+        assert_eq!(node.cluster_id(), nodes[0].cluster_id());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_proposal_of_a_follower_is_applied_by_the_leader() {
+    let cluster = Cluster::of(3);
+    let nodes = started(&cluster).await;
+    let (leader, _) = leader_of(&nodes);
+    let (follower, drained) = (&nodes[(leader + 1) % 3], nodes[(leader + 2) % 3].node());
+    let index = follower.administer(Administration::Drain(drained)).await.unwrap();
+    for node in &nodes {
+        let view = view_where(node, "the drain is applied", |view| view.applied >= index).await;
+        assert_eq!(view.nodes[&drained].state, NodeState::Draining);
+        view_where(node, "the drained node has given all away", |view| {
+            view.owned_by(drained).next().is_none()
+        })
+        .await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_killed_leader_is_replaced_and_only_its_shards_move() {
+    let host = Host::system();
+    let cluster = Cluster::of(3);
+    let mut nodes = started(&cluster).await;
+    let before = nodes[0].view().borrow().clone();
+    let (at, dead) = leader_of(&nodes);
+    let killed = host.now();
+    cluster.kill(nodes.remove(at)).await;
+    for node in &nodes {
+        let lease = node.lease();
+        let views = view_where(node, "another node leads", |view| {
+            assert!(lease.is_held(), "a lease of another node ended");
+            view.leader.is_some_and(|leader| leader != dead)
+        });
+        views.await;
+    }
+    println!("another node leads after {:?}", host.now().since(killed));
+    for node in &nodes {
+        let lease = node.lease();
+        view_where(node, "the dead node's shards have owners again", |view| {
+            assert!(lease.is_held(), "a lease of another node ended");
+            view.nodes[&dead].state == NodeState::Down
+                && view.shards.iter().all(|shard| shard.owner.is_some_and(|owner| owner != dead))
+        })
+        .await;
+    }
+    let took = host.now().since(killed);
+    println!("the dead node's shards are owned again after {took:?}");
+    // The new leader gives every lease 115 % from its election.
+    assert!(took >= cluster.times.lease_ttl.mul_f64(1.15), "{took:?} is too soon");
+    assert!(took <= cluster.times.lease_ttl.mul_f64(1.15) + Duration::from_secs(4), "{took:?}");
+    let after = nodes[0].view().borrow().clone();
+    for (old, new) in before.shards.iter().zip(&after.shards) {
+        if old.owner == Some(dead) {
+            assert!(new.epoch > old.epoch, "a new grant has a higher epoch (L1)");
+        } else {
+            assert_eq!((old.owner, old.epoch), (new.owner, new.epoch), "others stay (S2)");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_killed_follower_comes_back_with_its_directory() {
+    let cluster = Cluster::of(3);
+    let mut nodes = started(&cluster).await;
+    let (leader, _) = leader_of(&nodes);
+    let at = (leader + 1) % 3;
+    let node = nodes[at].node();
+    let old = nodes[at].boot();
+    cluster.kill(nodes.remove(at)).await;
+    let back = cluster.start(node.0).await;
+    drop(obedient(&back));
+    nodes.push(back);
+    view_where(&nodes[0], "the new process has joined", |view| view.nodes[&node].boot != old).await;
+    all_serving(&nodes).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn all_voters_come_back_after_all_were_killed() {
+    let cluster = Cluster::of(3);
+    let nodes = started(&cluster).await;
+    let (id, before) = (nodes[0].cluster_id(), nodes[0].view().borrow().clone());
+    join_all(nodes.into_iter().map(|node| cluster.kill(node))).await;
+    let host = Host::system();
+    let began = host.now();
+    let nodes = cluster.start_all().await;
+    for node in &nodes {
+        drop(obedient(node));
+        view_where(node, "all processes are new", |view| {
+            view.nodes.len() == 3
+                && view.nodes.values().all(|node| before.nodes[&node.id].boot != node.boot)
+        })
+        .await;
+    }
+    all_serving(&nodes).await;
+    println!("three voters are back after {:?}", host.now().since(began));
+    assert_eq!(nodes[2].cluster_id(), id);
+    assert!(nodes[2].view().borrow().applied > before.applied);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn joins_get_through_while_the_leader_changes() {
+    let cluster = Cluster::of(3);
+    let mut nodes = started(&cluster).await;
+    let (at, _) = leader_of(&nodes);
+    // Runners that are not voters join while the leader goes away in order.
+    let joining = join_all((11..15).map(|node| cluster.start(node)));
+    let leaving = nodes.remove(at);
+    let host = Host::system();
+    let began = host.now();
+    let shutdown = async {
+        leaving.goodbye().await.unwrap();
+        leaving.shutdown().await;
+        println!("the leader was gone after {:?}", host.now().since(began));
+    };
+    let (runners, ()) = tokio::join!(joining, shutdown);
+    drop(leaving);
+    for runner in &runners {
+        drop(obedient(runner));
+    }
+    nodes.extend(runners);
+    all_serving_but(&nodes, 1).await;
+}
+
+async fn all_serving_but(nodes: &[Arc<Consensus>], gone: usize) {
+    for node in nodes {
+        let lease = node.lease();
+        until("every node holds its lease", || lease.is_held()).await;
+        view_where(node, "every node is up and owns shards", |view| {
+            view.nodes.values().filter(|node| node.state == NodeState::Down).count() == gone
+                && nodes.iter().all(|node| view.owned_by(node.node()).next().is_some())
+        })
+        .await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_runner_that_is_no_voter_follows_and_is_served() {
+    let cluster = Cluster::of(3);
+    let mut nodes = started(&cluster).await;
+    let runner = cluster.start(11).await;
+    drop(obedient(&runner));
+    let status_of_new = runner.status();
+    assert!(!status_of_new.has_quorum);
+    nodes.push(runner);
+    all_serving(&nodes).await;
+    let runner = &nodes[3];
+    assert_eq!(runner.cluster_id(), nodes[0].cluster_id());
+    assert_eq!(runner.status().voters.len(), 3);
+    let index = runner.administer(Administration::Drain(NodeId(11))).await.unwrap();
+    view_where(runner, "its own drain is seen", |view| view.applied >= index).await;
+    view_where(&nodes[0], "its shards are given away", |view| {
+        view.owned_by(NodeId(11)).next().is_none()
+    })
+    .await;
+    assert!(nodes[3].lease().is_held());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_voter_that_lost_its_directory_is_refused_and_a_new_one_is_not() {
+    let cluster = Cluster::of(3);
+    // The third starts for the first time when the cluster exists already.
+    let first = [cluster.start(1).await, cluster.start(2).await];
+    let id = first[0].wait_for_cluster_id().await;
+    let mut config = cluster.config(3);
+    config.existing_identity = Some(id);
+    let third = begin(config.clone()).await.unwrap();
+    serving(&third).await;
+    cluster.kill(third).await;
+    std::fs::remove_dir_all(cluster.directory(3)).unwrap();
+    let refused = begin(config).await;
+    assert!(matches!(refused, Err(StartError::DirectoryLost { .. })), "{refused:?}");
+}
