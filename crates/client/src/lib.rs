@@ -1,1 +1,15 @@
 //! A typed HTTP client of Quarry.
+//!
+//! [`Client::send`] sends once and tells the three answers apart: done ([`Sent`]), refused and
+//! unknown ([`ClientError`]). [`Client::send_retrying`] repeats under the same key until a
+//! deadline, over all base URLs, and never calls *refused* what an earlier try may have done.
+
+mod client;
+mod error;
+mod look;
+mod send;
+
+pub use client::{Client, Credentials};
+pub use error::ClientError;
+pub use look::{EntityQuery, Json, MessageQuery};
+pub use send::{SendOptions, SendStatus, Sent};

@@ -1,1 +1,34 @@
 //! Quarry's HTTP interface.
+//!
+//! A request goes through `layers` (trace, metrics, panics, time limit, bound on requests in
+//! flight) to a handler. Handlers take their parts from `request`, which refuses what is malformed
+//! and names the field; so nothing reaches the runtime that could be refused here. Every error is
+//! a [`Problem`] and leaves as `application/problem+json`; `problem::code` is the one file that
+//! maps codes to HTTP. The routes stand in one table, in `router`.
+
+mod cluster;
+mod entities;
+mod gateway;
+mod health;
+mod layers;
+mod messages;
+mod placement;
+mod problem;
+mod request;
+mod router;
+mod scrape;
+mod send;
+mod serve;
+mod spoken;
+mod start;
+mod time;
+mod trace;
+mod types;
+
+#[cfg(test)]
+mod tests;
+
+pub use gateway::{Gateway, GatewayConfig};
+pub use problem::{Code, Problem};
+pub use router::router;
+pub use serve::{ListenerConfig, serve};

@@ -183,9 +183,9 @@ pub struct Entity {
     /// The commit of its shard that wrote the state.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sequence: Option<u64>,
-    /// The first messages that wait for it, at most 100.
+    /// Messages that wait for it, newest first, at most 100.
     pub open: Vec<String>,
-    /// Messages set aside for an operator, at most 100.
+    /// Messages set aside for an operator, newest first, at most 100.
     pub quarantined: Vec<String>,
     /// The newest error of the messages above.
     #[serde(default, skip_serializing_if = "Option::is_none")]

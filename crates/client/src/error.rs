@@ -1,0 +1,77 @@
+//! How requests fail.
+
+use quarry_types::{
+    IdempotencyKey,
+    api::{Problem, ProblemOutcome},
+};
+
+/// Why a request was not answered with success. Refused, failed and unknown are distinct (G6).
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum ClientError {
+    /// Surely not done. The problem says whether a retry may help.
+    #[error("refused ({}): {}", .0.code, .0.detail)]
+    Refused(Box<Problem>),
+    /// Done, with a final failure as its outcome.
+    #[error("failed ({}): {}", .0.code, .0.detail)]
+    Failed(Box<Problem>),
+    /// May have been done; a retry with the same key is safe.
+    #[error("unknown: {reason}")]
+    Unknown {
+        /// What happened, for people.
+        reason: String,
+        /// What the server said, where it said something.
+        problem: Option<Box<Problem>>,
+        /// The key to repeat the message with, where it is known.
+        key: Option<IdempotencyKey>,
+    },
+    /// No server could be reached, or a read got no answer: surely nothing was done.
+    #[error("no answer: {reason}")]
+    Unavailable {
+        /// What happened, for people.
+        reason: String,
+    },
+    /// The request cannot be made: a URL or token is malformed. Nothing was sent.
+    #[error("invalid request: {reason}")]
+    Invalid {
+        /// What is wrong.
+        reason: String,
+    },
+}
+
+impl ClientError {
+    /// What the server said, where it said something.
+    #[must_use]
+    pub fn problem(&self) -> Option<&Problem> {
+        match self {
+            Self::Refused(problem) | Self::Failed(problem) => Some(problem),
+            Self::Unknown { problem, .. } => problem.as_deref(),
+            Self::Unavailable { .. } | Self::Invalid { .. } => None,
+        }
+    }
+
+    /// Whether the same request, under the same key, may succeed later.
+    #[must_use]
+    pub fn is_retryable(&self) -> bool {
+        match self {
+            Self::Refused(problem) => problem.retryable,
+            Self::Failed(_) | Self::Invalid { .. } => false,
+            Self::Unknown { problem, .. } => {
+                problem.as_ref().is_none_or(|problem| problem.retryable)
+            }
+            Self::Unavailable { .. } => true,
+        }
+    }
+
+    /// The error that a problem stands for.
+    pub(crate) fn of(problem: Problem, key: Option<IdempotencyKey>) -> Self {
+        match problem.outcome {
+            ProblemOutcome::Refused => Self::Refused(Box::new(problem)),
+            ProblemOutcome::Failed => Self::Failed(Box::new(problem)),
+            ProblemOutcome::Unknown => Self::Unknown {
+                reason: format!("{}: {}", problem.code, problem.detail),
+                problem: Some(Box::new(problem)),
+                key,
+            },
+        }
+    }
+}

@@ -1,0 +1,195 @@
+//! Reads, and the changes of an operator.
+
+use std::time::Duration;
+
+use quarry_types::{Address, MessageId, NodeId, api};
+use reqwest::Method;
+
+use crate::{
+    Client, ClientError,
+    client::{Exchange, MARGIN, READ_TIMEOUT, decode, exchange},
+};
+
+/// A user's JSON.
+pub type Json = serde_json::Value;
+
+/// Which messages to list.
+#[derive(Clone, Debug, Default)]
+pub struct MessageQuery {
+    /// Only in this state.
+    pub state: Option<api::MessageStatus>,
+    /// Only of this entity.
+    pub entity: Option<Address>,
+    /// How many; the server's choice where absent.
+    pub limit: Option<u32>,
+    /// Where to go on: `next` of the page before.
+    pub cursor: Option<String>,
+}
+
+/// Which entities to list.
+#[derive(Clone, Debug, Default)]
+pub struct EntityQuery {
+    /// Only of this type.
+    pub entity_type: Option<String>,
+    /// How many; the server's choice where absent.
+    pub limit: Option<u32>,
+    /// Where to go on: `next` of the page before.
+    pub cursor: Option<String>,
+}
+
+impl Client {
+    /// State and outcome of a message, after waiting up to `wait` for its end.
+    pub async fn message(
+        &self,
+        message_id: MessageId,
+        wait: Option<Duration>,
+    ) -> Result<api::Message<Json>, ClientError> {
+        let parameters: Vec<_> =
+            wait.map(|wait| ("wait", milliseconds(wait))).into_iter().collect();
+        let timeout = wait.map_or(READ_TIMEOUT, |wait| wait + MARGIN);
+        self.read(&["v1", "messages", &message_id.to_string()], &parameters, timeout).await
+    }
+
+    /// A page of messages, newest first.
+    pub async fn messages(
+        &self,
+        query: &MessageQuery,
+    ) -> Result<api::Page<api::Message<Json>>, ClientError> {
+        let state = query.state.map(|state| match state {
+            api::MessageStatus::Open => "open".to_owned(),
+            api::MessageStatus::Quarantined => "quarantined".to_owned(),
+            api::MessageStatus::Finished => "finished".to_owned(),
+        });
+        let parameters = given([
+            ("state", state),
+            ("entity", query.entity.as_ref().map(ToString::to_string)),
+            ("limit", query.limit.map(|limit| limit.to_string())),
+            ("cursor", query.cursor.clone()),
+        ]);
+        self.read(&["v1", "messages"], &parameters, READ_TIMEOUT).await
+    }
+
+    /// A page of entities, in order of type and id.
+    pub async fn entities(
+        &self,
+        query: &EntityQuery,
+    ) -> Result<api::Page<api::EntitySummary>, ClientError> {
+        let parameters = given([
+            ("type", query.entity_type.clone()),
+            ("limit", query.limit.map(|limit| limit.to_string())),
+            ("cursor", query.cursor.clone()),
+        ]);
+        self.read(&["v1", "entities"], &parameters, READ_TIMEOUT).await
+    }
+
+    /// One entity: owner, state, queue, last error.
+    pub async fn entity(&self, address: &Address) -> Result<api::Entity, ClientError> {
+        let (entity_type, id) = (address.entity_type.as_str(), address.id.as_str());
+        self.read(&["v1", "entities", entity_type, id], &[], READ_TIMEOUT).await
+    }
+
+    /// Where an entity lives, and why.
+    pub async fn placement(&self, address: &Address) -> Result<api::Placement, ClientError> {
+        let (entity_type, id) = (address.entity_type.as_str(), address.id.as_str());
+        self.read(&["v1", "placement", entity_type, id], &[], READ_TIMEOUT).await
+    }
+
+    /// The entity types and their methods.
+    pub async fn types(&self) -> Result<api::Types, ClientError> {
+        self.read(&["v1", "types"], &[], READ_TIMEOUT).await
+    }
+
+    /// The cluster as the answering node knows it.
+    pub async fn cluster(&self) -> Result<api::Cluster, ClientError> {
+        self.read(&["v1", "cluster"], &[], READ_TIMEOUT).await
+    }
+
+    /// All shards.
+    pub async fn shards(&self) -> Result<api::Shards, ClientError> {
+        self.read(&["v1", "cluster", "shards"], &[], READ_TIMEOUT).await
+    }
+
+    /// Moves all shards away from a node; idempotent.
+    pub async fn drain(&self, node: NodeId) -> Result<api::Change, ClientError> {
+        self.change(node, "drain").await
+    }
+
+    /// Lets a node take shards again; idempotent.
+    pub async fn undrain(&self, node: NodeId) -> Result<api::Change, ClientError> {
+        self.change(node, "undrain").await
+    }
+
+    /// Whether the first base takes work; all checks with it.
+    pub async fn ready(&self) -> Result<api::Health, ClientError> {
+        self.health("readyz", Some(("verbose", "true".to_owned()))).await
+    }
+
+    /// How the node of the first base is.
+    pub async fn healthz(&self) -> Result<api::Health, ClientError> {
+        self.health("healthz", None).await
+    }
+
+    /// The metrics of the node of the first base, as text.
+    pub async fn metrics(&self) -> Result<String, ClientError> {
+        let request = self.request(0, Method::GET, &["metrics"], &[])?.timeout(READ_TIMEOUT);
+        let reply = exchange(request).await.map_err(unavailable)?;
+        if !reply.status.is_success() {
+            return Err(ClientError::of(reply.problem(), None));
+        }
+        Ok(String::from_utf8_lossy(&reply.body).into_owned())
+    }
+
+    /// Bad health is told with 503 and the same document.
+    async fn health(
+        &self,
+        route: &str,
+        parameter: Option<(&str, String)>,
+    ) -> Result<api::Health, ClientError> {
+        let parameters: Vec<_> = parameter.into_iter().collect();
+        let request = self.request(0, Method::GET, &[route], &parameters)?.timeout(READ_TIMEOUT);
+        let reply = exchange(request).await.map_err(unavailable)?;
+        decode(&reply.body).map_err(|error| match serde_json::from_slice(&reply.body) {
+            Ok(problem) => ClientError::of(problem, None),
+            Err(_) => error,
+        })
+    }
+
+    /// Changes are idempotent, so that each base is asked until one answers.
+    async fn change(&self, node: NodeId, what: &str) -> Result<api::Change, ClientError> {
+        let segments = ["v1", "cluster", "nodes", &node.to_string(), what];
+        let mut last = ClientError::Unavailable { reason: "no base URL".to_owned() };
+        for attempt in 0..self.bases().len() {
+            let index = self.turn(attempt);
+            let request = self.request(index, Method::POST, &segments, &[])?.timeout(READ_TIMEOUT);
+            last = match exchange(request).await {
+                Ok(reply) if reply.status.is_success() => return decode(&reply.body),
+                Ok(reply) => ClientError::of(reply.problem(), None),
+                Err(Exchange::NotSent(reason)) => ClientError::Unavailable { reason },
+                Err(Exchange::Lost(reason)) => {
+                    ClientError::Unknown { reason, problem: None, key: None }
+                }
+            };
+            if !last.is_retryable() {
+                break;
+            }
+        }
+        Err(last)
+    }
+}
+
+fn unavailable(exchange: Exchange) -> ClientError {
+    match exchange {
+        Exchange::NotSent(reason) | Exchange::Lost(reason) => ClientError::Unavailable { reason },
+    }
+}
+
+fn given<const N: usize>(
+    parameters: [(&'static str, Option<String>); N],
+) -> Vec<(&'static str, String)> {
+    parameters.into_iter().filter_map(|(name, value)| Some((name, value?))).collect()
+}
+
+/// A duration as the interface takes it.
+pub(crate) fn milliseconds(duration: Duration) -> String {
+    format!("{}ms", duration.as_millis().max(1))
+}

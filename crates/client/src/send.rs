@@ -1,0 +1,226 @@
+//! Messages to entities.
+
+use std::time::Duration;
+
+use quarry_types::{Address, IdempotencyKey, MessageId, Method, ReplyMode, api};
+use reqwest::header::{CONTENT_TYPE, HeaderValue};
+
+use crate::{
+    Client, ClientError, Json,
+    client::{Exchange, MARGIN, Reply, decode, exchange},
+    look::milliseconds,
+};
+
+/// How a message is sent.
+#[derive(Clone, Debug)]
+pub struct SendOptions {
+    /// What dedupes it; a fresh one where absent.
+    pub key: Option<IdempotencyKey>,
+    /// Whether to wait for the outcome, or for acceptance alone.
+    pub reply: ReplyMode,
+    /// How long the server may take for one try.
+    pub timeout: Duration,
+}
+
+impl Default for SendOptions {
+    fn default() -> Self {
+        Self { key: None, reply: ReplyMode::Outcome, timeout: Duration::from_secs(30) }
+    }
+}
+
+/// What became of a message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SendStatus {
+    /// It was handled; the handler's reply, `null` for none.
+    Done(Json),
+    /// It is stored and will be handled.
+    Accepted,
+}
+
+/// A message that was answered with success.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sent {
+    /// The id under which it is stored; made up by the server for a read.
+    pub message_id: MessageId,
+    /// The key that it was sent with.
+    pub key: IdempotencyKey,
+    /// What became of it.
+    pub status: SendStatus,
+    /// Whether the answer stood before this send.
+    pub replayed: bool,
+    /// How many tries it took.
+    pub tries: u32,
+}
+
+/// The first pause between two tries; it doubles up to [`LONGEST_PAUSE`].
+const SHORTEST_PAUSE: Duration = Duration::from_millis(25);
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+
+/// One try: what is sent, and to whom.
+struct Try<'a> {
+    address: &'a Address,
+    method: &'a Method,
+    payload: Option<&'a Json>,
+    key: &'a IdempotencyKey,
+    reply: ReplyMode,
+    timeout: Duration,
+    index: usize,
+    send_count: u32,
+}
+
+impl Client {
+    /// Sends a message once.
+    pub async fn send(
+        &self,
+        address: &Address,
+        method: &Method,
+        payload: Option<&Json>,
+        options: SendOptions,
+    ) -> Result<Sent, ClientError> {
+        let SendOptions { key, reply, timeout } = options;
+        let key = &key.unwrap_or_else(|| self.new_key());
+        let index = self.turn(0);
+        let send_count = 0;
+        self.attempt(Try { address, method, payload, key, reply, timeout, index, send_count }).await
+    }
+
+    /// Sends a message, and again under the same key, to one base after the other, until it is
+    /// answered for good or `deadline` has passed since the beginning. Where an earlier try may
+    /// have done it, the last error is *unknown* even if the last try was refused.
+    pub async fn send_retrying(
+        &self,
+        address: &Address,
+        method: &Method,
+        payload: Option<&Json>,
+        options: SendOptions,
+        deadline: Duration,
+    ) -> Result<Sent, ClientError> {
+        let SendOptions { key, reply, timeout } = options;
+        let key = &key.unwrap_or_else(|| self.new_key());
+        let until = self.host().now().after(deadline);
+        let mut maybe_done = None;
+        let mut pause = SHORTEST_PAUSE;
+        for (turn, send_count) in (0_u32..).enumerate() {
+            let left = until.since(self.host().now());
+            let timeout = timeout.min(left).max(Duration::from_millis(1));
+            let index = self.turn(turn);
+            let attempt = Try { address, method, payload, key, reply, timeout, index, send_count };
+            let error = match self.attempt(attempt).await {
+                Ok(sent) => {
+                    self.prefer(index);
+                    return Ok(sent);
+                }
+                Err(error) => error,
+            };
+            let retryable = error.is_retryable();
+            let wait = asked_wait(&error).unwrap_or(pause).min(LONGEST_PAUSE);
+            let wait = self.jittered(wait);
+            if matches!(error, ClientError::Unknown { .. }) {
+                maybe_done = Some(error.clone());
+            }
+            let over = until.since(self.host().now()) <= wait;
+            if !retryable || over {
+                return Err(verdict(error, maybe_done));
+            }
+            tokio::time::sleep(wait).await;
+            pause = (pause * 2).min(LONGEST_PAUSE);
+        }
+        Err(ClientError::Unavailable { reason: "too many tries".to_owned() })
+    }
+
+    /// From half of `wait` to all of it, so that clients do not come back together.
+    fn jittered(&self, wait: Duration) -> Duration {
+        let half = wait / 2;
+        let micros = u64::try_from(half.as_micros()).unwrap_or(u64::MAX).max(1);
+        half + Duration::from_micros(self.host().random.next_u64() % micros)
+    }
+
+    async fn attempt(&self, attempt: Try<'_>) -> Result<Sent, ClientError> {
+        let Try { address, method, payload, key, reply, timeout, index, send_count } = attempt;
+        let segments =
+            ["v1", "entities", address.entity_type.as_str(), address.id.as_str(), method.as_str()];
+        let key_header = HeaderValue::from_bytes(key.as_str().as_bytes())
+            .map_err(|error| ClientError::Invalid { reason: format!("key: {error}") })?;
+        let parameters = [("timeout", milliseconds(timeout))];
+        let mut request = self
+            .request(index, reqwest::Method::POST, &segments, &parameters)?
+            .header("idempotency-key", key_header)
+            .timeout(timeout + MARGIN);
+        if send_count > 0 {
+            request = request.header("quarry-send-count", send_count);
+        }
+        if reply == ReplyMode::Accepted {
+            request = request.header("prefer", "respond-async");
+        }
+        if let Some(payload) = payload {
+            request = request.header(CONTENT_TYPE, "application/json").body(payload.to_string());
+        }
+        match exchange(request).await {
+            Ok(answer) if answer.status.is_success() => sent(&answer, key, send_count),
+            Ok(answer) => Err(ClientError::of(answer.problem(), Some(key.clone()))),
+            Err(Exchange::NotSent(reason)) => Err(ClientError::Unavailable { reason }),
+            Err(Exchange::Lost(reason)) => Err(unknown(reason, key)),
+        }
+    }
+}
+
+fn sent(answer: &Reply, key: &IdempotencyKey, send_count: u32) -> Result<Sent, ClientError> {
+    let garbled = |what: &str| unknown(format!("the answer is garbled: {what}"), key);
+    let message_id = answer.header("quarry-message-id").and_then(|id| id.parse().ok());
+    let status = if answer.status == reqwest::StatusCode::ACCEPTED {
+        decode::<api::Accepted>(&answer.body).map(|_| SendStatus::Accepted)
+    } else {
+        decode::<Json>(&answer.body).map(SendStatus::Done)
+    };
+    Ok(Sent {
+        message_id: message_id.ok_or_else(|| garbled("it names no message"))?,
+        key: key.clone(),
+        status: status.map_err(|error| garbled(&error.to_string()))?,
+        replayed: answer.header("idempotency-replayed") == Some("true"),
+        tries: send_count.saturating_add(1),
+    })
+}
+
+fn unknown(reason: String, key: &IdempotencyKey) -> ClientError {
+    ClientError::Unknown { reason, problem: None, key: Some(key.clone()) }
+}
+
+/// What all tries together come to: a failure is an outcome and stands; a refusal or no answer
+/// proves nothing about an earlier try that may have done it.
+fn verdict(last: ClientError, maybe_done: Option<ClientError>) -> ClientError {
+    match (last, maybe_done) {
+        (ClientError::Refused(_) | ClientError::Unavailable { .. }, Some(earlier)) => earlier,
+        (last, _) => last,
+    }
+}
+
+fn asked_wait(error: &ClientError) -> Option<Duration> {
+    let milliseconds = error.problem()?.retry_after_ms?;
+    Some(Duration::from_millis(u64::from(milliseconds)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused() -> ClientError {
+        let reply = Reply {
+            status: reqwest::StatusCode::SERVICE_UNAVAILABLE,
+            headers: reqwest::header::HeaderMap::new(),
+            body: bytes::Bytes::new(),
+        };
+        ClientError::of(reply.problem(), None)
+    }
+
+    fn lost() -> ClientError {
+        unknown("link lost".to_owned(), &IdempotencyKey::new("k").unwrap())
+    }
+
+    #[test]
+    fn a_refusal_after_an_unknown_try_stays_unknown() {
+        assert!(matches!(verdict(refused(), None), ClientError::Refused(_)));
+        assert!(matches!(verdict(refused(), Some(lost())), ClientError::Unknown { .. }));
+        let away = ClientError::Unavailable { reason: "away".to_owned() };
+        assert!(matches!(verdict(away, Some(lost())), ClientError::Unknown { .. }));
+    }
+}

@@ -1,0 +1,149 @@
+//! `/livez`, `/readyz`, `/healthz`. Bad news is told with the status 503 and in the form of
+//! [`api::Health`], for probes and people alike.
+
+use std::time::Duration;
+
+use axum::{
+    Extension, Json,
+    extract::State,
+    http::{StatusCode, Uri},
+    response::{IntoResponse, Response},
+};
+use quarry_types::{
+    NodeState, Role,
+    api::{self, HealthStatus},
+};
+
+use crate::{Gateway, Problem, problem::Plain, request::Query};
+
+/// How long a runner may be without shards.
+const WITHOUT_SHARDS: Duration = Duration::from_secs(10);
+
+/// The loop is alive: it answers. Looks at nothing else.
+pub(crate) async fn live(uri: Uri) -> Result<Json<serde_json::Value>, Problem> {
+    Query::parse(uri.query(), &[])?;
+    Ok(Json(serde_json::json!({ "status": HealthStatus::Healthy })))
+}
+
+/// Whether the node takes work. `?verbose` shows all checks, else those that failed.
+pub(crate) async fn ready(State(gateway): State<Gateway>, uri: Uri) -> Result<Response, Problem> {
+    let verbose = Query::parse(uri.query(), &["verbose"])?.flag("verbose")?;
+    let mut checks = vec![store(&gateway).await, coordinator(&gateway), draining(&gateway)];
+    checks.extend(lease(&gateway));
+    let status = worst(&checks);
+    let ready = status != HealthStatus::Unhealthy;
+    if !verbose {
+        checks.retain(|check| check.status != HealthStatus::Healthy);
+    }
+    Ok(answer(&gateway, status, checks, ready))
+}
+
+/// How the node is, in depth.
+pub(crate) async fn deep(State(gateway): State<Gateway>, uri: Uri) -> Result<Response, Problem> {
+    Query::parse(uri.query(), &[])?;
+    let mut checks = vec![store(&gateway).await, coordinator(&gateway)];
+    checks.extend(lease(&gateway));
+    checks.extend(shards(&gateway));
+    let status = worst(&checks);
+    Ok(answer(&gateway, status, checks, status != HealthStatus::Unhealthy))
+}
+
+fn answer(
+    gateway: &Gateway,
+    status: HealthStatus,
+    checks: Vec<api::Check>,
+    well: bool,
+) -> Response {
+    let shards = serving(gateway);
+    let code = if well { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    (code, Extension(Plain), Json(api::Health { status, shards, checks })).into_response()
+}
+
+fn worst(checks: &[api::Check]) -> HealthStatus {
+    checks.iter().map(|check| check.status).max().unwrap_or(HealthStatus::Healthy)
+}
+
+fn check(name: &str, status: HealthStatus, detail: impl Into<String>) -> api::Check {
+    api::Check { name: name.to_owned(), status, detail: detail.into() }
+}
+
+/// The store takes writes; it was opened with the schema of this program, or not at all.
+async fn store(gateway: &Gateway) -> api::Check {
+    let store = gateway.store();
+    match store.check_writable(gateway.config().check_timeout).await {
+        Ok(()) => {
+            check("store", HealthStatus::Healthy, format!("{} takes writes", store.describe()))
+        }
+        Err(error) => check("store", HealthStatus::Unhealthy, error.to_string()),
+    }
+}
+
+/// The coordinator has a leader. Without one, leases run on until they end: degraded.
+fn coordinator(gateway: &Gateway) -> api::Check {
+    let status = gateway.coordinator().status();
+    let (term, applied) = (status.term, status.applied);
+    match status.leader {
+        Some(leader) if status.has_quorum => {
+            let detail = format!("node {leader} leads in term {term}, applied {applied}");
+            check("coordinator", HealthStatus::Healthy, detail)
+        }
+        _ if applied == 0 => {
+            check("coordinator", HealthStatus::Unhealthy, "no leader was heard of yet")
+        }
+        _ => {
+            let detail = format!("no leader with a quorum is known in term {term}");
+            check("coordinator", HealthStatus::Degraded, detail)
+        }
+    }
+}
+
+fn draining(gateway: &Gateway) -> api::Check {
+    let view = gateway.node().view();
+    let ordered = view.nodes.get(&gateway.node().id()).map(|node| node.state);
+    if gateway.node().is_draining() || ordered == Some(NodeState::Draining) {
+        return check("draining", HealthStatus::Unhealthy, "the node gives its shards away");
+    }
+    check("draining", HealthStatus::Healthy, "the node keeps its shards")
+}
+
+/// Whether this node hosts entities; unknown before it has joined.
+fn is_runner(gateway: &Gateway) -> bool {
+    let view = gateway.node().view();
+    let node = view.nodes.get(&gateway.node().id());
+    node.is_none_or(|node| node.roles.contains(&Role::Runner))
+}
+
+fn lease(gateway: &Gateway) -> Option<api::Check> {
+    if !is_runner(gateway) {
+        return None;
+    }
+    let left = gateway.coordinator().lease().deadline().since(gateway.host().now());
+    Some(if left.is_zero() {
+        check("lease", HealthStatus::Unhealthy, "the lease is not held: nothing is admitted")
+    } else {
+        check("lease", HealthStatus::Healthy, format!("{} ms left", left.as_millis()))
+    })
+}
+
+/// A runner that has had no shards for a while, in a cluster that has some to give, is ill.
+fn shards(gateway: &Gateway) -> Option<api::Check> {
+    if !is_runner(gateway) {
+        return None;
+    }
+    let view = gateway.node().view();
+    let me = view.nodes.get(&gateway.node().id());
+    let wants = me.is_some_and(|node| node.state == NodeState::Up && node.weight > 0);
+    let serving = serving(gateway);
+    let age = gateway.host().now().since(gateway.begun());
+    let detail = format!("{serving} of {} shards are served here", view.shards.len());
+    let status = match serving {
+        0 if wants && !view.shards.is_empty() && age > WITHOUT_SHARDS => HealthStatus::Unhealthy,
+        0 => HealthStatus::Degraded,
+        _ => HealthStatus::Healthy,
+    };
+    Some(check("shards", status, detail))
+}
+
+fn serving(gateway: &Gateway) -> u32 {
+    u32::try_from(gateway.metrics().active_shards.get()).unwrap_or(0)
+}

@@ -1,0 +1,139 @@
+//! `/v1/messages`: what became of messages.
+
+use std::time::Duration;
+
+use axum::{
+    Json,
+    extract::State,
+    http::{HeaderName, Uri},
+    response::{IntoResponse, Response},
+};
+use bytes::Bytes;
+use quarry_ports::{MessageFilter, MessageRecord, MessageState, MessageStateKind};
+use quarry_types::{Address, MessageId, Outcome, Timestamp, api};
+use serde_json::value::RawValue;
+
+use crate::{
+    Code, Gateway, Problem,
+    request::{Cursors, NoBody, PathOf, Query},
+    time::rfc3339,
+};
+
+const MESSAGE_ID: HeaderName = HeaderName::from_static("quarry-message-id");
+
+/// A user's JSON as it was stored.
+type Raw = Box<RawValue>;
+
+const STATES: &[(&str, MessageStateKind)] = &[
+    ("open", MessageStateKind::Open),
+    ("quarantined", MessageStateKind::Quarantined),
+    ("finished", MessageStateKind::Finished),
+];
+
+/// State and outcome of a message; waits for its end where asked to.
+pub(crate) async fn show(
+    State(gateway): State<Gateway>,
+    PathOf(id): PathOf<String>,
+    uri: Uri,
+    _: NoBody,
+) -> Result<Response, Problem> {
+    let query = Query::parse(uri.query(), &["wait"])?;
+    let wait = query.duration("wait", gateway.config().longest_timeout)?;
+    let message_id: MessageId = id.parse().map_err(|_| {
+        let detail = format!("{id:?} is no message id: it is a UUID");
+        Problem::new(Code::InvalidName, detail).field("mid")
+    })?;
+    let record = match wait {
+        Some(wait) => gateway.node().await_message(message_id, wait.max(MINIMAL_WAIT)).await?,
+        None => gateway.store().message(message_id).await?,
+    };
+    let record = record.filter(|record| record.message.address.tenant == *gateway.tenant());
+    let Some(record) = record else {
+        let detail = format!("there is no message {message_id}, or it is past its retention");
+        return Err(Problem::new(Code::NoSuchMessage, detail).field("mid"));
+    };
+    let mut document = document(&record);
+    document.payload = Some(raw(&record.message.payload));
+    Ok(([(MESSAGE_ID, message_id.to_string())], Json(document)).into_response())
+}
+
+/// A wait of zero still looks once.
+const MINIMAL_WAIT: Duration = Duration::from_millis(1);
+
+/// Lists messages, newest first.
+pub(crate) async fn list(
+    State(gateway): State<Gateway>,
+    uri: Uri,
+    _: NoBody,
+) -> Result<Json<api::Page<api::Message<Raw>>>, Problem> {
+    let query = Query::parse(uri.query(), &["state", "entity", "limit", "cursor"])?;
+    let limit = query.limit()?;
+    let state = query.choice("state", STATES)?;
+    let tenant = gateway.tenant();
+    let parse = |text| Address::parse(tenant.clone(), text);
+    let address = query.text("entity").map(parse).transpose().map_err(|error| {
+        let detail = format!("parameter entity: {error}");
+        Problem::new(Code::InvalidParameter, detail).field("entity")
+    })?;
+    let cursors = Cursors::of(format!("messages {tenant} {address:?} {state:?}"));
+    let cursor = query.text("cursor").map(|sealed| cursors.open(sealed)).transpose()?;
+    let filter = MessageFilter { tenant: Some(tenant.clone()), address, state };
+    let page = gateway.store().messages(filter, cursor, limit).await?;
+    let next = page.next.map(|next| cursors.seal(&next));
+    Ok(Json(api::Page { items: page.items.iter().map(document).collect(), next }))
+}
+
+fn document(record: &MessageRecord) -> api::Message<Raw> {
+    let message = &record.message;
+    let shown = api::Message {
+        message_id: message.message_id.to_string(),
+        entity_type: message.address.entity_type.to_string(),
+        id: message.address.id.to_string(),
+        method: message.method.to_string(),
+        key: message.key.to_string(),
+        state: api::MessageStatus::Open,
+        attempts: 0,
+        accepted_at: rfc3339(message.accepted_at),
+        due: None,
+        finished_at: None,
+        errors: Vec::new(),
+        outcome: None,
+        payload: None,
+    };
+    match &record.state {
+        MessageState::Open { attempts, due, errors } => api::Message {
+            attempts: *attempts,
+            due: (*due > Timestamp(0)).then(|| rfc3339(*due)),
+            errors: errors.clone(),
+            ..shown
+        },
+        MessageState::Quarantined { attempts, errors } => api::Message {
+            state: api::MessageStatus::Quarantined,
+            attempts: *attempts,
+            errors: errors.clone(),
+            ..shown
+        },
+        MessageState::Finished { outcome, attempts, finished_at } => api::Message {
+            state: api::MessageStatus::Finished,
+            attempts: *attempts,
+            finished_at: Some(rfc3339(*finished_at)),
+            outcome: Some(ended(outcome)),
+            ..shown
+        },
+    }
+}
+
+fn ended(outcome: &Outcome) -> api::MessageOutcome<Raw> {
+    match outcome {
+        Outcome::Success(reply) => api::MessageOutcome::Success { reply: raw(reply) },
+        Outcome::Failure(failure) => api::MessageOutcome::Failure {
+            code: failure.code.clone(),
+            message: failure.message.clone(),
+        },
+    }
+}
+
+/// Stored JSON as it is; `null` where there is none, or where what is stored is no JSON.
+fn raw(json: &Bytes) -> Raw {
+    serde_json::from_slice(json).unwrap_or_else(|_| RawValue::NULL.to_owned())
+}

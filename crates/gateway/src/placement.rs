@@ -1,0 +1,84 @@
+//! `GET /v1/placement/{type}/{id}`: where an entity lives, and why.
+
+use axum::{Json, extract::State, http::Uri};
+use quarry_types::{Address, ClusterView, RefusalCode, ShardView, api};
+
+use crate::{
+    Code, Gateway, Problem,
+    request::{NoBody, PathOf, Query, entity_id, entity_type},
+};
+
+/// Where the entity of the path lives.
+pub(crate) async fn show(
+    State(gateway): State<Gateway>,
+    PathOf((entity_type, id)): PathOf<(String, String)>,
+    uri: Uri,
+    _: NoBody,
+) -> Result<Json<api::Placement>, Problem> {
+    Query::parse(uri.query(), &[])?;
+    let address = address(&gateway, &entity_type, &id)?;
+    Ok(Json(placement(&gateway.node().view(), &address)))
+}
+
+/// The address that a path names, of a type that exists.
+pub(crate) fn address(gateway: &Gateway, type_text: &str, id: &str) -> Result<Address, Problem> {
+    let entity_type = entity_type(type_text)?;
+    let registry = gateway.node().registry();
+    if registry.get(&entity_type).is_none() {
+        let problem = Problem::new(
+            Code::Refused(RefusalCode::UnknownType),
+            format!("there is no entity type {entity_type}"),
+        );
+        return Err(problem.field("type").available(registry.types().iter().map(|spec| spec.name)));
+    }
+    Ok(Address { tenant: gateway.tenant().clone(), entity_type, id: entity_id(id)? })
+}
+
+/// Where `address` lives by `view`.
+pub(crate) fn placement(view: &ClusterView, address: &Address) -> api::Placement {
+    let slot = address.slot();
+    let shard = view.shard_of(slot);
+    let owner = shard.and_then(|shard| shard.owner).and_then(|owner| view.nodes.get(&owner));
+    api::Placement {
+        entity_type: address.entity_type.to_string(),
+        id: address.id.to_string(),
+        tenant: address.tenant.to_string(),
+        slot: slot.0,
+        shard: shard.map(shard_document),
+        owner_http: owner.map(|node| node.http.clone()),
+        applied: view.applied,
+        reason: reason(shard, slot.0),
+    }
+}
+
+/// A shard as it is shown.
+pub(crate) fn shard_document(shard: &ShardView) -> api::Shard {
+    api::Shard {
+        id: shard.id.0,
+        first: shard.range.first.0,
+        last: shard.range.last.0,
+        owner: shard.owner.map(|node| node.0),
+        epoch: shard.epoch.0,
+        moving_to: shard.moving_to.map(|node| node.0),
+    }
+}
+
+fn reason(shard: Option<&ShardView>, slot: u16) -> String {
+    let Some(shard) = shard else {
+        return format!("slot {slot} is in no shard yet: the coordinator has not made the shards");
+    };
+    let lies = format!("slot {slot} lies in shard {}", shard.id);
+    match (shard.owner, shard.moving_to) {
+        (Some(owner), None) => format!("{lies}, granted to node {owner} in epoch {}", shard.epoch),
+        (Some(owner), Some(next)) => {
+            format!(
+                "{lies}, granted to node {owner} in epoch {} and on its way to node {next}",
+                shard.epoch
+            )
+        }
+        (None, Some(next)) => format!("{lies}, which nobody owns; node {next} is to get it"),
+        (None, None) => {
+            format!("{lies}, which nobody owns: no runner with a lease is free to take it")
+        }
+    }
+}

@@ -1,0 +1,152 @@
+//! The body: bounded, in time, JSON or nothing.
+
+use std::{error::Error, time::Duration};
+
+use axum::{
+    body::{Body, to_bytes},
+    extract::{FromRequest, Request},
+    http::{HeaderMap, header},
+};
+use bytes::Bytes;
+use serde::de::IgnoredAny;
+
+use super::headers::is_json;
+use crate::{Code, Gateway, Problem};
+
+/// A body that is JSON, as it was sent; empty where there was none.
+#[derive(Debug)]
+pub(crate) struct JsonBody(pub(crate) Bytes);
+
+/// No body: one with content is refused.
+#[derive(Debug)]
+pub(crate) struct NoBody;
+
+impl FromRequest<Gateway> for JsonBody {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, gateway: &Gateway) -> Result<Self, Problem> {
+        let (parts, body) = request.into_parts();
+        let config = gateway.config();
+        let body = read(&parts.headers, body, config.body_limit, config.body_timeout).await?;
+        if body.is_empty() {
+            return Ok(Self(body));
+        }
+        check_type(&parts.headers)?;
+        check_json(&body)?;
+        Ok(Self(body))
+    }
+}
+
+impl FromRequest<Gateway> for NoBody {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, gateway: &Gateway) -> Result<Self, Problem> {
+        let (parts, body) = request.into_parts();
+        let config = gateway.config();
+        let body = read(&parts.headers, body, config.body_limit, config.body_timeout).await?;
+        if body.is_empty() {
+            return Ok(Self);
+        }
+        Err(Problem::new(Code::UnexpectedBody, "this route takes no body; send none"))
+    }
+}
+
+async fn read(
+    headers: &HeaderMap,
+    body: Body,
+    limit: usize,
+    within: Duration,
+) -> Result<Bytes, Problem> {
+    let too_large = || {
+        let detail = format!("the body is larger than the limit of {limit} bytes");
+        Problem::new(Code::BodyTooLarge, detail)
+    };
+    let declared = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok());
+    let declared = declared.and_then(|text| text.parse::<u64>().ok());
+    if declared.is_some_and(|length| usize::try_from(length).map_or(true, |length| length > limit))
+    {
+        return Err(too_large());
+    }
+    match tokio::time::timeout(within, to_bytes(body, limit)).await {
+        Ok(Ok(bytes)) => Ok(bytes),
+        Ok(Err(error)) if is_length_limit(&error) => Err(too_large()),
+        Ok(Err(error)) => {
+            let detail = format!("the body could not be read to its end: {error}");
+            Err(Problem::new(Code::UnreadableBody, detail))
+        }
+        Err(_) => {
+            let detail = format!("the body did not come within {}s", within.as_secs());
+            Err(Problem::new(Code::BodyTimeout, detail))
+        }
+    }
+}
+
+fn is_length_limit(error: &axum::Error) -> bool {
+    let mut source: Option<&(dyn Error + 'static)> = Some(error);
+    while let Some(error) = source {
+        if error.is::<http_body_util::LengthLimitError>() {
+            return true;
+        }
+        source = error.source();
+    }
+    false
+}
+
+fn check_type(headers: &HeaderMap) -> Result<(), Problem> {
+    let Some(value) = headers.get(header::CONTENT_TYPE) else { return Ok(()) };
+    let text = String::from_utf8_lossy(value.as_bytes());
+    let media_type = text.split(';').next().unwrap_or("").trim().to_ascii_lowercase();
+    if is_json(&media_type) {
+        return Ok(());
+    }
+    let detail = format!("the body is {media_type:?}; this route takes application/json");
+    Err(Problem::new(Code::UnsupportedMediaType, detail).field("Content-Type"))
+}
+
+/// Whether `body` is one JSON value in UTF-8. Nesting is bounded where the value is decoded.
+fn check_json(body: &[u8]) -> Result<(), Problem> {
+    let malformed = |detail: String, line: usize, column: usize| {
+        let number = |value: usize| u32::try_from(value.max(1)).unwrap_or(u32::MAX);
+        Err(Problem::new(Code::MalformedJson, detail).place(number(line), number(column)))
+    };
+    if let Err(error) = std::str::from_utf8(body) {
+        let good = body.get(..error.valid_up_to()).unwrap_or_default();
+        let (mut line, mut column) = (0, 0);
+        for text in good.split(|byte| *byte == b'\n') {
+            (line, column) = (line + 1, text.len() + 1);
+        }
+        let detail = format!("the body is no UTF-8 at line {line} column {column}");
+        return malformed(detail, line, column);
+    }
+    match serde_json::from_slice::<IgnoredAny>(body) {
+        Ok(_) => Ok(()),
+        Err(error) => {
+            malformed(format!("the body is no JSON: {error}"), error.line(), error.column())
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn place(body: &[u8]) -> (u32, u32) {
+        let document = check_json(body).unwrap_err().document_for_test();
+        (document.line.unwrap(), document.column.unwrap())
+    }
+
+    #[test]
+    fn malformed_json_is_shown_with_its_place() {
+        assert_eq!(place(b"{\n \"a\": }"), (2, 7));
+        assert_eq!(place(b"[1] [2]"), (1, 5));
+        assert_eq!(place(b"[\n\"\xff\"]"), (2, 2));
+        assert_eq!(place(b" "), (1, 1));
+    }
+
+    #[test]
+    fn deep_nesting_does_not_overflow_the_stack() {
+        let deep = [vec![b'['; 200_000], vec![b']'; 200_000]].concat();
+        assert!(check_json(&deep).is_ok());
+        assert!(check_json(&deep[..300_000]).is_err());
+    }
+}

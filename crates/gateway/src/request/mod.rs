@@ -1,0 +1,15 @@
+//! The parts of a request, parsed at the edge: what is malformed is refused here, with the name of
+//! the part that is at fault.
+
+mod body;
+mod cursor;
+mod headers;
+mod nearest;
+mod path;
+mod query;
+
+pub(crate) use body::{JsonBody, NoBody};
+pub(crate) use cursor::Cursors;
+pub(crate) use headers::{IDEMPOTENCY_KEY, SendHeaders, accepts_json};
+pub(crate) use path::{PathOf, check_escapes, entity_id, entity_type, method, node_id};
+pub(crate) use query::Query;

@@ -1,0 +1,65 @@
+//! What stands around handlers: panics, time limits, bounds.
+
+use std::time::Duration;
+
+use axum::routing::{get, post};
+
+use super::harness::{Ask, World, answer_of};
+use crate::{
+    Gateway, GatewayConfig,
+    router::{Route, layered},
+};
+
+const ROUTES: &[Route] = &[
+    Route::get("/panic", "panics", || get(panics)),
+    Route::post("/panic-at-work", "panics", || post(panics)),
+    Route::get("/hang", "hangs", || get(std::future::pending::<()>)),
+    Route::post("/hang-at-work", "hangs", || post(std::future::pending::<()>)),
+    Route::get("/teapot", "refuses by itself", || {
+        get(|| async { axum::http::StatusCode::IM_A_TEAPOT })
+    }),
+    Route::probe("/probe", "answers", || get(|| async { "here" })),
+];
+
+async fn panics() {
+    panic!("as it should");
+}
+
+fn gateway(in_flight: usize) -> Gateway {
+    let short = Duration::from_millis(20);
+    World::with(GatewayConfig {
+        in_flight,
+        longest_timeout: short,
+        body_timeout: short,
+        check_timeout: short,
+        ..GatewayConfig::default()
+    })
+    .gateway
+}
+
+#[tokio::test]
+async fn a_panic_or_a_hang_ends_as_a_problem() {
+    let router = layered(gateway(10), ROUTES);
+    for (ask, status, code, outcome) in [
+        (Ask::get("/panic"), 500, "internal", "refused"),
+        (Ask::post("/panic-at-work"), 500, "internal", "unknown"),
+        (Ask::get("/hang"), 503, "timeout", "refused"),
+        (Ask::post("/hang-at-work"), 504, "timeout", "unknown"),
+        (Ask::get("/teapot"), 418, "http", "refused"),
+    ] {
+        let shown = format!("{ask:?}");
+        let answer = answer_of(router.clone(), ask).await;
+        assert_eq!(answer.problem(), (status, code, None), "{shown}");
+        assert_eq!(answer.body["outcome"], outcome, "{shown}");
+        assert!(!answer.text.contains("as it should"), "a panic's text stays in the log");
+    }
+}
+
+#[tokio::test]
+async fn beyond_the_bound_only_probes_are_answered() {
+    let router = layered(gateway(0), ROUTES);
+    let answer = answer_of(router.clone(), Ask::get("/teapot")).await;
+    assert_eq!(answer.problem(), (503, "gateway_busy", None));
+    assert_eq!(answer.header("retry-after"), Some("1"));
+    assert_eq!(answer_of(router, Ask::get("/probe")).await.text, "here");
+}

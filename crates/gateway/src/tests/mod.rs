@@ -1,0 +1,8 @@
+//! The interface over a real node on in-memory store, transport and coordinator.
+
+mod bad_input;
+mod contain;
+mod harness;
+mod look;
+mod send;
+mod socket;

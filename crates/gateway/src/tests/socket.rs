@@ -1,0 +1,102 @@
+//! The listener on a real socket.
+
+use std::time::Duration;
+
+use quarry_ports::{Host, Task};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpListener, TcpStream},
+    sync::oneshot,
+};
+
+use super::harness::World;
+use crate::{ListenerConfig, router, serve};
+
+struct Listening {
+    address: std::net::SocketAddr,
+    stop: oneshot::Sender<()>,
+    task: Task,
+}
+
+async fn listen(world: &World, config: ListenerConfig) -> Listening {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let (stop, stopped) = oneshot::channel::<()>();
+    let host = Host::system();
+    let router = router(world.gateway.clone());
+    let serving = serve(listener, router, config, host.clone(), async move {
+        drop(stopped.await);
+    });
+    Listening { address, stop, task: host.spawn("http", serving) }
+}
+
+/// Sends `request` and reads until the server closes.
+async fn talk(address: std::net::SocketAddr, request: &[u8]) -> String {
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    stream.write_all(request).await.unwrap();
+    let mut answer = Vec::new();
+    let reading = stream.read_to_end(&mut answer);
+    tokio::time::timeout(Duration::from_secs(10), reading).await.unwrap().ok();
+    String::from_utf8_lossy(&answer).into_owned()
+}
+
+#[tokio::test]
+async fn a_message_goes_over_a_real_socket() {
+    let world = World::new().await;
+    let listening = listen(&world, ListenerConfig::default()).await;
+    let request = b"POST /v1/entities/Counter/a%2Fb/add HTTP/1.1\r\nhost: x\r\n\
+        content-type: application/json\r\ncontent-length: 1\r\nconnection: close\r\n\r\n5";
+    let answer = talk(listening.address, request).await;
+    assert!(answer.starts_with("HTTP/1.1 200 OK"), "{answer}");
+    assert!(answer.ends_with("\r\n\r\n5"), "{answer}");
+}
+
+#[tokio::test]
+async fn what_is_not_http_is_answered_with_a_problem_too() {
+    let world = World::new().await;
+    let listening = listen(&world, ListenerConfig::default()).await;
+    let long = format!("GET / HTTP/1.1\r\nhost: x\r\nx-long: {}\r\n\r\n", "x".repeat(20_000));
+    let target = format!("GET /{} HTTP/1.1\r\nhost: x\r\n\r\n", "x".repeat(70_000));
+    let second = format!("GET /livez HTTP/1.1\r\nhost: x\r\n\r\n{long}");
+    for (request, status, code) in [
+        (&b"\x16\x03\x01\x02 garbage\r\n\r\n"[..], 400, "malformed_request"),
+        (b"GET / HTTP/1.1\r\nbad header\r\n\r\n", 400, "malformed_request"),
+        (long.as_bytes(), 431, "headers_too_large"),
+        (target.as_bytes(), 431, "headers_too_large"),
+        (second.as_bytes(), 431, "headers_too_large"),
+    ] {
+        let answer = talk(listening.address, request).await;
+        let at = answer.find(&format!("HTTP/1.1 {status} ")).unwrap();
+        let (head, body) = answer[at..].split_once("\r\n\r\n").unwrap();
+        assert!(head.contains("content-type: application/problem+json"), "{answer}");
+        let problem: quarry_types::api::Problem = serde_json::from_str(body).unwrap();
+        assert_eq!((problem.status, problem.code.as_str()), (status, code), "{answer}");
+        assert!(head.contains(&problem.trace_id), "{answer}");
+    }
+}
+
+#[tokio::test]
+async fn a_slow_header_ends_the_connection() {
+    let world = World::new().await;
+    let header_timeout = Duration::from_millis(50);
+    let config = ListenerConfig { header_timeout, ..ListenerConfig::default() };
+    let listening = listen(&world, config).await;
+    let answer = talk(listening.address, b"GET / HTTP/1.1\r\nhost:").await;
+    assert!(!answer.contains("200 OK"), "{answer}");
+}
+
+#[tokio::test]
+async fn shutdown_waits_for_the_request_in_flight() {
+    let world = World::new().await;
+    let listening = listen(&world, ListenerConfig::default()).await;
+    let mut stream = TcpStream::connect(listening.address).await.unwrap();
+    let request = b"POST /v1/entities/Moody/m/hang?timeout=500ms HTTP/1.1\r\nhost: x\r\n\r\n";
+    stream.write_all(request).await.unwrap();
+    world.until("/v1/messages?state=open", |answer| answer.body["items"][0].is_object()).await;
+    listening.stop.send(()).unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 504 "), "{answer}");
+    assert!(listening.task.ended().await);
+    assert!(TcpStream::connect(listening.address).await.is_err());
+}
