@@ -316,6 +316,19 @@ fn an_epoch_that_the_store_knows_and_the_log_does_not_raises_the_base() {
 }
 
 #[test]
+fn epochs_grow_even_where_indexes_do_not() {
+    let mut log = Log::of([1]);
+    log.index = 40;
+    log.join(1, 2);
+    assert_eq!(log.state.highest_epoch(), Epoch(41));
+    log.index = 2;
+    log.join(1, 3);
+    assert!(log.owned(1).iter().all(|(_, epoch)| *epoch == Epoch(42)), "L1");
+    log.join(1, 4);
+    assert!(log.owned(1).iter().all(|(_, epoch)| *epoch == Epoch(43)), "L1");
+}
+
+#[test]
 fn unknown_and_dead_nodes_are_refused() {
     let mut log = Log::of([1, 2]);
     let unknown = Response::Refused(Refused::UnknownNode { node: NodeId(9) });
