@@ -88,12 +88,12 @@ impl<D: Database> Committer<D> {
                     }
                     Job::BeginLoad { shard, begun } => {
                         self.heads.remove(&shard);
-                        drop(begun.send(()));
+                        let _ = begun.send(());
                     }
                     Job::Loaded { request, loaded, done } => {
                         self.loads = self.loads.saturating_add(1);
                         self.heads.insert(request.shard, Head::new(request, loaded, self.loads));
-                        drop(done.send(()));
+                        let _ = done.send(());
                     }
                     Job::Decided { decision, fate } => self.decided(decision, fate),
                 }

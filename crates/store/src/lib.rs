@@ -12,9 +12,11 @@
 mod adapter;
 mod committer;
 mod database;
+mod fence_sql;
 mod group;
 mod head;
 mod open;
+mod postgres;
 mod queue;
 mod read;
 mod record;

@@ -4,7 +4,7 @@ use std::{path::PathBuf, sync::Arc};
 
 use quarry_ports::{Host, Metrics, Store};
 
-use crate::{adapter::SqlStore, sqlite::Sqlite};
+use crate::{adapter::SqlStore, postgres::Postgres, sqlite::Sqlite};
 
 /// How a store is opened.
 #[derive(Clone, Debug)]
@@ -103,6 +103,9 @@ pub async fn open(
             return Err(OpenError::Url { url: url.to_owned() });
         }
         let database = Sqlite::open(PathBuf::from(path), &options, host.clone()).await?;
+        Ok(Arc::new(SqlStore::start(database, options.queued_commits, host, &metrics)))
+    } else if url.starts_with("postgres://") || url.starts_with("postgresql://") {
+        let database = Postgres::open(url, &options, &host).await?;
         Ok(Arc::new(SqlStore::start(database, options.queued_commits, host, &metrics)))
     } else {
         let scheme = url.split_once("://").map_or(url, |(scheme, _)| scheme);

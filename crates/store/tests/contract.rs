@@ -11,3 +11,13 @@ mod sqlite {
 
     quarry_sim::store_contract!(fresh);
 }
+
+mod postgres {
+    use super::databases::{PostgresDatabase, postgres_database};
+
+    async fn fresh(check: &str) -> PostgresDatabase {
+        postgres_database(check).await
+    }
+
+    quarry_sim::store_contract!(fresh);
+}

@@ -1,1 +1,113 @@
-//! PostgreSQL.
+//! PostgreSQL 13 or newer: a few lanes, each with a connection of its own, and a pool for the rest.
+//!
+//! A batch is one statement, so that no lock outlives it: the fence rows of its shards are read
+//! `for share`, the rows of `shard_commit` go in where the fence and the sequence fit, and all other
+//! rows join to those that did.
+
+mod connect;
+mod fence;
+mod write;
+
+use quarry_ports::{FenceError, FenceRequest, Host, LoadedShard, StoreError};
+use quarry_types::{ClusterId, Timestamp};
+use sqlx::{AssertSqlSafe, PgPool, postgres::PgArguments};
+
+use crate::{
+    database::{Database, Fate, Refused, Row, Value, WriteError, stored_bits},
+    group::{Batch, Part},
+    open::{OpenError, Options},
+};
+use connect::Lane;
+
+/// A PostgreSQL database.
+pub(crate) struct Postgres {
+    name: String,
+    lanes: Vec<Lane>,
+    pool: PgPool,
+}
+
+impl Postgres {
+    pub(crate) async fn open(url: &str, options: &Options, host: &Host) -> Result<Self, OpenError> {
+        let (name, lanes, pool) = connect::open(url, options, host).await?;
+        Ok(Self { name, lanes, pool })
+    }
+
+    async fn execute(&self, sql: &'static str, value: i64) -> Result<(), StoreError> {
+        let done = sqlx::query(sql).bind(value).execute(&self.pool).await;
+        done.map(drop).map_err(unavailable)
+    }
+}
+
+impl Database for Postgres {
+    fn lanes(&self) -> usize {
+        self.lanes.len()
+    }
+
+    async fn fetch<T: Row>(&self, sql: String, values: Vec<Value>) -> Result<Vec<T>, StoreError> {
+        let query = sqlx::query_as_with(AssertSqlSafe(sql), arguments(values));
+        query.fetch_all(&self.pool).await.map_err(read_error)
+    }
+
+    async fn adopt(&self, cluster: ClusterId) -> Result<(), StoreError> {
+        let sql = "insert into cluster_identity (only_row, cluster) values (1, $1) \
+            on conflict (only_row) do nothing";
+        self.execute(sql, stored_bits(cluster.0)).await
+    }
+
+    async fn probe(&self, now: Timestamp) -> Result<(), StoreError> {
+        let sql = "insert into write_probe (only_row, written) values (1, $1) \
+            on conflict (only_row) do update set written = excluded.written";
+        self.execute(sql, now.0).await
+    }
+
+    async fn load(&self, request: FenceRequest) -> Result<LoadedShard, FenceError> {
+        fence::load(&self.pool, request).await
+    }
+
+    async fn write(&self, lane: usize, batch: &Batch<'_>) -> Result<Vec<Refused>, WriteError> {
+        match self.lanes.get(lane) {
+            Some(lane) => write::write(lane, batch).await,
+            None => Err(WriteError::Unavailable("there is no such lane".to_owned())),
+        }
+    }
+
+    async fn decide(&self, part: Part) -> Result<Fate, StoreError> {
+        fence::decide(&self.pool, part).await
+    }
+
+    fn describe(&self) -> String {
+        self.name.clone()
+    }
+}
+
+/// The values as PostgreSQL binds them.
+fn arguments(values: Vec<Value>) -> PgArguments {
+    use sqlx::Arguments as _;
+    let mut arguments = PgArguments::default();
+    for value in values {
+        // None of these types can fail to be bound.
+        let bound = match value {
+            Value::Int(value) => arguments.add(value),
+            Value::Text(value) => arguments.add(value),
+            Value::Id(value) => arguments.add(value),
+            Value::Bytes(value) => arguments.add(value),
+            Value::NoText => arguments.add(None::<String>),
+        };
+        debug_assert!(bound.is_ok(), "a value could not be bound");
+    }
+    arguments
+}
+
+fn unavailable(error: sqlx::Error) -> StoreError {
+    StoreError::Unavailable { reason: error.to_string() }
+}
+
+/// What a failed read says.
+fn read_error(error: sqlx::Error) -> StoreError {
+    match error {
+        sqlx::Error::ColumnDecode { .. }
+        | sqlx::Error::ColumnNotFound(_)
+        | sqlx::Error::Decode(_) => StoreError::Corrupt { reason: error.to_string() },
+        other => unavailable(other),
+    }
+}

@@ -5,27 +5,11 @@ use quarry_types::{Epoch, Sequence, Timestamp};
 
 use crate::{
     database::{Fate, counter, stored, stored_bits},
+    fence_sql::{COMMIT_AT, FENCE, FIRST_COMMIT, LAST_COMMIT, RAISE_FENCE, VOID_COMMIT},
     group::Part,
 };
 
 use super::connect::{Turn, Writer};
-
-const RAISE_FENCE: &str = "insert into shard_fence \
-    (shard, first_slot, last_slot, epoch, boot, loaded_at) values ($1, $2, $3, $4, $5, $6) \
-    on conflict (shard) do update set first_slot = excluded.first_slot, \
-    last_slot = excluded.last_slot, epoch = excluded.epoch, boot = excluded.boot, \
-    loaded_at = excluded.loaded_at where shard_fence.epoch < excluded.epoch";
-const FIRST_COMMIT: &str = "insert into shard_commit \
-    (shard, sequence, epoch, low_water, now_ms, void) select $1, 0, $2, 0, 0, 1 \
-    where not exists (select 1 from shard_commit where shard = $1)";
-const LAST_COMMIT: &str = "select sequence, low_water, now_ms from shard_commit \
-    where shard = $1 order by sequence desc limit 1";
-const FENCE: &str = "select epoch, boot from shard_fence where shard = $1";
-const VOID_COMMIT: &str = "insert into shard_commit \
-    (shard, sequence, epoch, low_water, now_ms, void) \
-    select c.shard, $2, $3, c.low_water, c.now_ms, 1 from shard_commit c \
-    where c.shard = $1 and c.sequence = $2 - 1 on conflict (shard, sequence) do nothing";
-const COMMIT_AT: &str = "select epoch, void from shard_commit where shard = $1 and sequence = $2";
 
 fn unavailable(error: sqlx::Error) -> StoreError {
     StoreError::Unavailable { reason: error.to_string() }

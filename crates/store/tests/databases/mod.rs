@@ -1,12 +1,19 @@
 //! Fresh databases for tests.
 #![allow(dead_code, reason = "each test program uses a part of it")]
 
-use std::{path::PathBuf, sync::Arc};
+use std::{
+    path::PathBuf,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
 
 use async_trait::async_trait;
 use quarry_ports::{Host, Metrics, Store};
 use quarry_sim::contract::store::{Broken, OpenStore};
 use quarry_store::{Options, open};
+use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 use tempfile::TempDir;
 
 /// A SQLite file in a directory of its own, which goes with it.
@@ -33,5 +40,46 @@ impl SqliteFile {
 impl OpenStore for SqliteFile {
     async fn open(&self) -> Result<Arc<dyn Store>, Broken> {
         Ok(open(&self.url(), Options::default(), Host::system(), Metrics::new()?).await?)
+    }
+}
+
+/// A PostgreSQL database of its own. It goes with the server that the tests are run beside.
+pub(crate) struct PostgresDatabase {
+    url: String,
+}
+
+/// Makes an empty database on the server that `QUARRY_TEST_POSTGRES` names.
+pub(crate) async fn postgres_database(name: &str) -> PostgresDatabase {
+    static MADE: AtomicU64 = AtomicU64::new(0);
+    let server = std::env::var("QUARRY_TEST_POSTGRES").expect(
+        "QUARRY_TEST_POSTGRES names no PostgreSQL server: run the tests as \
+         `scripts/with-postgres.sh cargo test …`",
+    );
+    let number = MADE.fetch_add(1, Ordering::Relaxed);
+    let short: String = name.chars().take(40).collect();
+    let name = format!("q{}_{number}_{short}", std::process::id());
+    let mut connection = PgConnection::connect(&server).await.expect("the server answers");
+    let create = format!("create database \"{name}\"");
+    sqlx::query(AssertSqlSafe(create)).execute(&mut connection).await.expect("a database");
+    let (place, parameters) = server.split_once('?').unwrap_or((&server, ""));
+    let (place, _) = place.rsplit_once('/').expect("a URL with a database");
+    let question = if parameters.is_empty() { "" } else { "?" };
+    PostgresDatabase { url: format!("{place}/{name}{question}{parameters}") }
+}
+
+impl PostgresDatabase {
+    pub(crate) fn url(&self) -> &str {
+        &self.url
+    }
+
+    pub(crate) async fn connect(&self) -> PgConnection {
+        PgConnection::connect(&self.url).await.expect("a connection")
+    }
+}
+
+#[async_trait]
+impl OpenStore for PostgresDatabase {
+    async fn open(&self) -> Result<Arc<dyn Store>, Broken> {
+        Ok(open(&self.url, Options::default(), Host::system(), Metrics::new()?).await?)
     }
 }

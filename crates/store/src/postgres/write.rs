@@ -1,0 +1,247 @@
+//! A batch as one statement.
+
+use std::time::Duration;
+
+use quarry_ports::MessageRow;
+use quarry_types::{Address, Epoch, MessageId, ShardId};
+use sqlx::{
+    Postgres as Pg,
+    postgres::{PgArguments, PgDatabaseError, PgSeverity},
+    query::QueryAs,
+};
+use uuid::Uuid;
+
+use crate::{
+    database::{Refused, WriteError, counter, stored},
+    group::{Batch, Of},
+    record::{stored_errors, stored_open_state, stored_outcome},
+};
+
+use super::connect::Lane;
+
+/// A statement that is not answered within this time counts as lost.
+const ANSWER_WITHIN: Duration = Duration::from_secs(10);
+
+/// `fence` waits for a takeover that is under way and then sees its epoch, whatever the snapshot of
+/// the statement; `written` is L3; everything else goes with it.
+const WRITE: &str = "\
+with part as materialized (
+    select * from unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[])
+        as p (shard, sequence, epoch, low_water, now_ms)
+), fence as materialized (
+    select f.shard, f.epoch from shard_fence f where f.shard = any($1::bigint[])
+    order by f.shard for share
+), written as (
+    insert into shard_commit (shard, sequence, epoch, low_water, now_ms, void)
+    select p.shard, p.sequence, p.epoch, p.low_water, p.now_ms, 0 from part p
+    join fence f on f.shard = p.shard and f.epoch = p.epoch
+    join shard_commit c on c.shard = p.shard and c.sequence = p.sequence - 1
+    on conflict (shard, sequence) do nothing
+    returning shard, sequence, now_ms
+), messages as (
+    insert into message (shard, sequence, ordinal, message_id, tenant, slot, entity_type,
+        entity_id, method, key, payload, accepted_at)
+    select w.shard, w.sequence, r.ordinal, r.message_id, r.tenant, r.slot, r.entity_type,
+        r.entity_id, r.method, r.key, r.payload, r.accepted_at
+    from unnest($6::bigint[], $7::bigint[], $8::uuid[], $9::text[], $10::bigint[], $11::text[],
+        $12::text[], $13::text[], $14::text[], $15::bytea[], $16::bigint[])
+        as r (shard, ordinal, message_id, tenant, slot, entity_type, entity_id, method, key,
+            payload, accepted_at)
+    join written w on w.shard = r.shard
+), outcomes as (
+    insert into outcome (message_id, shard, sequence, tenant, slot, kind, body, attempts,
+        finished_at)
+    select r.message_id, w.shard, w.sequence,
+        coalesce(r.tenant, (select m.tenant from message m where m.message_id = r.message_id)),
+        r.slot, r.kind, r.body, r.attempts, r.finished_at
+    from unnest($17::bigint[], $18::uuid[], $19::text[], $20::bigint[], $21::bigint[], $22::bytea[],
+        $23::bigint[], $24::bigint[])
+        as r (shard, message_id, tenant, slot, kind, body, attempts, finished_at)
+    join written w on w.shard = r.shard
+), opened as (
+    insert into open_message (shard, sequence, ordinal, message_id, tenant, slot, entity_type,
+        entity_id, method, key, payload, accepted_at, attempts, due, state, errors)
+    select w.shard, r.sequence, r.ordinal, r.message_id, r.tenant, r.slot, r.entity_type,
+        r.entity_id, r.method, r.key, r.payload, r.accepted_at, r.attempts, r.due, r.state,
+        r.errors
+    from unnest($25::bigint[], $26::bigint[], $27::uuid[], $28::text[], $29::bigint[], $30::text[],
+        $31::text[], $32::text[], $33::text[], $34::bytea[], $35::bigint[], $36::bigint[],
+        $37::bigint[], $38::bigint[], $39::bigint[], $40::bytea[])
+        as r (shard, ordinal, message_id, tenant, slot, entity_type, entity_id, method, key,
+            payload, accepted_at, sequence, attempts, due, state, errors)
+    join written w on w.shard = r.shard
+    on conflict (message_id) do update set shard = excluded.shard, sequence = excluded.sequence,
+        ordinal = excluded.ordinal, payload = excluded.payload, attempts = excluded.attempts,
+        due = excluded.due, state = excluded.state, errors = excluded.errors
+), closed as (
+    delete from open_message o
+    using unnest($41::bigint[], $42::uuid[]) as r (shard, message_id), written w
+    where w.shard = r.shard and o.message_id = r.message_id
+), states as (
+    insert into entity_state (tenant, entity_type, entity_id, slot, sequence, updated_at, state)
+    select r.tenant, r.entity_type, r.entity_id, r.slot, w.sequence, w.now_ms, r.state
+    from unnest($43::bigint[], $44::text[], $45::text[], $46::text[], $47::bigint[], $48::bytea[])
+        as r (shard, tenant, entity_type, entity_id, slot, state)
+    join written w on w.shard = r.shard
+    on conflict (tenant, entity_type, entity_id) do update set sequence = excluded.sequence,
+        updated_at = excluded.updated_at, state = excluded.state
+), deleted as (
+    delete from entity_state s
+    using unnest($49::bigint[], $50::text[], $51::text[], $52::text[])
+        as r (shard, tenant, entity_type, entity_id), written w
+    where w.shard = r.shard and s.tenant = r.tenant and s.entity_type = r.entity_type
+        and s.entity_id = r.entity_id
+)
+select f.shard, f.epoch, w.shard is not null from fence f left join written w on w.shard = f.shard";
+
+/// A fence row that the statement saw, and whether its part was written.
+type Seen = (i64, i64, bool);
+type Write<'q> = QueryAs<'q, Pg, Seen, PgArguments>;
+
+/// Writes `batch`; see [`crate::database::Database::write`].
+pub(super) async fn write(lane: &Lane, batch: &Batch<'_>) -> Result<Vec<Refused>, WriteError> {
+    let query = bind_rows(bind_parts(sqlx::query_as(WRITE), batch), batch);
+    let mut turn = match lane.connect().await {
+        Ok(turn) => turn,
+        Err(error) => return Err(WriteError::Unavailable(error.to_string())),
+    };
+    // Connecting may have taken long (L2).
+    if !batch.leases_are_held() {
+        return Err(WriteError::LeaseOver);
+    }
+    let connection =
+        turn.connection().map_err(|error| WriteError::Unavailable(error.to_string()))?;
+    let answer = tokio::time::timeout(ANSWER_WITHIN, query.fetch_all(connection)).await;
+    let error = match answer {
+        Ok(Ok(seen)) => return Ok(refused(batch, &seen)),
+        Ok(Err(error)) => meaning(&error),
+        Err(_) => WriteError::Lost(format!("no answer within {ANSWER_WITHIN:?}")),
+    };
+    if matches!(error, WriteError::Lost(_)) {
+        turn.discard();
+    }
+    Err(error)
+}
+
+/// What an error says of the batch. The server answers an error that undid the statement, and only
+/// that, with severity ERROR; a session that is ended says FATAL, before or after its commit.
+fn meaning(error: &sqlx::Error) -> WriteError {
+    let reason = error.to_string();
+    let answered = match error {
+        sqlx::Error::Database(error) => error.try_downcast_ref::<PgDatabaseError>(),
+        sqlx::Error::Encode(_) => return WriteError::Culprit(reason),
+        _ => None,
+    };
+    match answered {
+        Some(error) if error.severity() == PgSeverity::Error => {
+            // Data that does not fit, a broken rule, a limit of the program: the rows' own.
+            let own = ["22", "23", "54"].iter().any(|class| error.code().starts_with(class));
+            if own { WriteError::Culprit(reason) } else { WriteError::Unavailable(reason) }
+        }
+        _ => WriteError::Lost(reason),
+    }
+}
+
+fn refused(batch: &Batch<'_>, seen: &[Seen]) -> Vec<Refused> {
+    let mut refused = Vec::new();
+    for part in &batch.parts {
+        let shard = i64::from(part.shard.0);
+        let fence = seen.iter().find(|(seen, ..)| *seen == shard);
+        if !fence.is_some_and(|(_, _, written)| *written) {
+            let recorded = fence.map_or(0, |(_, epoch, _)| counter(*epoch));
+            refused.push(Refused { shard: part.shard, recorded: Epoch(recorded) });
+        }
+    }
+    refused
+}
+
+fn number(shard: ShardId) -> i64 {
+    i64::from(shard.0)
+}
+
+fn uuid(id: MessageId) -> Uuid {
+    Uuid::from_bytes(id.to_bytes())
+}
+
+/// One column of rows.
+fn column<'r, T, V>(rows: &'r [Of<T>], value: impl Fn(&'r Of<T>) -> V) -> Vec<V> {
+    rows.iter().map(value).collect()
+}
+
+fn bind_parts<'q>(query: Write<'q>, batch: &'q Batch<'q>) -> Write<'q> {
+    let parts = || batch.parts.iter();
+    query
+        .bind(parts().map(|part| number(part.shard)).collect::<Vec<_>>())
+        .bind(parts().map(|part| stored(part.sequence.0)).collect::<Vec<_>>())
+        .bind(parts().map(|part| stored(part.epoch.0)).collect::<Vec<_>>())
+        .bind(parts().map(|part| stored(part.low_water.0)).collect::<Vec<_>>())
+        .bind(parts().map(|part| part.now.0).collect::<Vec<_>>())
+}
+
+fn bind_rows<'q>(query: Write<'q>, batch: &'q Batch<'q>) -> Write<'q> {
+    let messages = &batch.messages;
+    let query = bind_messages(query, messages, |row| row.0, |row| row.1);
+    let query = bind_outcomes(query, batch);
+    let open = &batch.open;
+    let query = bind_messages(query, open, |row| row.0.ordinal, |row| &row.1.message)
+        .bind(column(open, |of| stored(of.row.0.sequence.0)))
+        .bind(column(open, |of| i64::from(of.row.1.attempts)))
+        .bind(column(open, |of| of.row.1.due.0))
+        .bind(column(open, |of| stored_open_state(of.row.1.state)))
+        .bind(column(open, |of| stored_errors(&of.row.1.errors).unwrap_or_default()))
+        .bind(column(&batch.closed, |of| number(of.part.shard)))
+        .bind(column(&batch.closed, |of| uuid(of.row)));
+    let states = &batch.states;
+    let query = bind_addresses(query, states, |row| row.0)
+        .bind(column(states, |of| i64::from(of.row.0.slot().0)))
+        .bind(column(states, |of| of.row.1));
+    bind_addresses(query, &batch.deleted, |row| row)
+}
+
+fn bind_messages<'q, T>(
+    query: Write<'q>,
+    rows: &'q [Of<T>],
+    ordinal: impl Fn(&'q T) -> u32,
+    message: impl Fn(&'q T) -> &'q MessageRow,
+) -> Write<'q> {
+    let of = |row: &'q Of<T>| message(&row.row);
+    query
+        .bind(column(rows, |row| number(row.part.shard)))
+        .bind(column(rows, |row| i64::from(ordinal(&row.row))))
+        .bind(column(rows, |row| uuid(of(row).message_id)))
+        .bind(column(rows, |row| of(row).address.tenant.as_str()))
+        .bind(column(rows, |row| i64::from(of(row).address.slot().0)))
+        .bind(column(rows, |row| of(row).address.entity_type.as_str()))
+        .bind(column(rows, |row| of(row).address.id.as_str()))
+        .bind(column(rows, |row| of(row).method.as_str()))
+        .bind(column(rows, |row| of(row).key.as_str()))
+        .bind(column(rows, |row| of(row).payload.as_ref()))
+        .bind(column(rows, |row| of(row).accepted_at.0))
+}
+
+fn bind_outcomes<'q>(query: Write<'q>, batch: &'q Batch<'q>) -> Write<'q> {
+    let rows = &batch.outcomes;
+    let (kinds, bodies): (Vec<i64>, Vec<Vec<u8>>) =
+        rows.iter().map(|of| stored_outcome(&of.row.1.outcome)).unzip();
+    query
+        .bind(column(rows, |of| number(of.part.shard)))
+        .bind(column(rows, |of| uuid(of.row.1.message_id)))
+        .bind(column(rows, |of| of.row.0.map(quarry_types::Tenant::as_str)))
+        .bind(column(rows, |of| i64::from(of.row.1.message_id.slot().0)))
+        .bind(kinds)
+        .bind(bodies)
+        .bind(column(rows, |of| i64::from(of.row.1.attempts)))
+        .bind(column(rows, |of| of.row.1.finished_at.0))
+}
+
+fn bind_addresses<'q, T>(
+    query: Write<'q>,
+    rows: &'q [Of<T>],
+    address: impl Fn(&'q T) -> &'q Address,
+) -> Write<'q> {
+    query
+        .bind(column(rows, |of| number(of.part.shard)))
+        .bind(column(rows, |of| address(&of.row).tenant.as_str()))
+        .bind(column(rows, |of| address(&of.row).entity_type.as_str()))
+        .bind(column(rows, |of| address(&of.row).id.as_str()))
+}
