@@ -78,8 +78,9 @@ impl LeaderLeases {
         self.has_applied_own_term = true;
     }
 
-    /// A process joined, in an entry that changed the state: it has a full lease from `now`. A
-    /// lease that the same process has already stays as it is, so that one that is ending ends.
+    /// The applied state shows that a process has a lease: it is a full one from `now`, where the
+    /// process is new here. A lease that it has already stays as it is, so that one that is ending
+    /// ends, and telling it again for every applied entry changes nothing.
     pub fn joined(&mut self, node: NodeId, boot: BootId, now: Monotonic) {
         let lease = Lease { boot, expires: now.after(self.times.leader_span()), is_ending: false };
         let present = self.leases.entry(node).or_insert(lease);
@@ -88,7 +89,8 @@ impl LeaderLeases {
         }
     }
 
-    /// The end of a lease was applied.
+    /// The end of a lease was applied. Where the same process may have joined again since, the
+    /// applied state has to be told once more with [`LeaderLeases::joined`].
     pub fn ended(&mut self, node: NodeId, boot: BootId) {
         if self.leases.get(&node).is_some_and(|lease| lease.boot == boot) {
             self.leases.remove(&node);
