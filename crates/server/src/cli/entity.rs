@@ -1,0 +1,112 @@
+//! Commands on entities and their messages.
+
+use std::time::Duration;
+
+use clap::{Args, Subcommand, ValueEnum};
+
+use quarry_types::api::MessageStatus;
+
+use crate::configuration::parse_duration;
+
+/// `quarry send`.
+#[derive(Clone, Debug, Args)]
+#[command(after_help = "\
+Examples:
+  quarry send Counter/c1 add 5
+  quarry send Counter/c1 get
+  quarry send Register/r1 append '{\"value\": \"x\"}' --key order-17
+  echo '{\"value\": \"x\"}' | quarry send Register/r1 append - --async")]
+pub(crate) struct SendArguments {
+    /// The entity, as Type/id
+    #[arg(value_name = "TYPE/ID")]
+    pub(crate) entity: String,
+    /// The method to call
+    pub(crate) method: String,
+    /// Its argument as JSON; - reads it from stdin
+    #[arg(allow_hyphen_values = true)]
+    pub(crate) json: Option<String>,
+    /// The idempotency key: the same key is handled once
+    #[arg(long, value_name = "KEY")]
+    pub(crate) key: Option<String>,
+    /// Return when the message is stored, before it is handled
+    #[arg(long = "async")]
+    pub(crate) is_async: bool,
+    /// How long to wait for the answer
+    #[arg(long, default_value = "30s", value_name = "DURATION", value_parser = parse_duration)]
+    pub(crate) timeout: Duration,
+}
+
+/// `quarry message …`.
+#[derive(Clone, Debug, Subcommand)]
+pub(crate) enum MessageCommand {
+    /// List messages, newest first
+    Ls(MessageListArguments),
+    /// Show one message and how it ended
+    Show {
+        /// Its id
+        id: String,
+        /// Wait up to so long for its end
+        #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
+        wait: Option<Duration>,
+    },
+}
+
+/// `quarry message ls`.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct MessageListArguments {
+    /// Only those in this state
+    #[arg(long, value_enum)]
+    pub(crate) state: Option<MessageStateArgument>,
+    /// Only those of this entity, as Type/id
+    #[arg(long, value_name = "TYPE/ID")]
+    pub(crate) entity: Option<String>,
+    /// How many at most
+    #[arg(long, default_value_t = 50, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub(crate) limit: u32,
+}
+
+/// The state of a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum MessageStateArgument {
+    /// Accepted and not finished.
+    Open,
+    /// Set aside after its last attempt.
+    Quarantined,
+    /// Finished.
+    Finished,
+}
+
+impl MessageStateArgument {
+    /// As the API names it.
+    pub(crate) const fn status(self) -> MessageStatus {
+        match self {
+            Self::Open => MessageStatus::Open,
+            Self::Quarantined => MessageStatus::Quarantined,
+            Self::Finished => MessageStatus::Finished,
+        }
+    }
+}
+
+/// `quarry entity …`.
+#[derive(Clone, Debug, Subcommand)]
+pub(crate) enum EntityCommand {
+    /// List entities that have a stored state
+    Ls(EntityListArguments),
+    /// Show one entity: its size, its owner, its epoch
+    Show {
+        /// The entity, as Type/id
+        #[arg(value_name = "TYPE/ID")]
+        entity: String,
+    },
+}
+
+/// `quarry entity ls`.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct EntityListArguments {
+    /// Only those of this type
+    #[arg(long = "type", value_name = "TYPE")]
+    pub(crate) entity_type: Option<String>,
+    /// How many at most
+    #[arg(long, default_value_t = 50, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub(crate) limit: u32,
+}

@@ -1,0 +1,16 @@
+//! The command line: names, help and examples. No behaviour.
+
+mod bench;
+mod cluster;
+mod entity;
+mod node;
+mod root;
+
+pub(crate) use bench::{BenchArguments, BenchCommand};
+pub(crate) use cluster::ClusterCommand;
+pub(crate) use entity::{
+    EntityCommand, EntityListArguments, MessageCommand, MessageListArguments, MessageStateArgument,
+    SendArguments,
+};
+pub(crate) use node::{ConfigCommand, DevArguments, ServeArguments};
+pub(crate) use root::{Cli, Colour, Command, Format, Global};

@@ -1,0 +1,160 @@
+//! The commands, and what all of them understand.
+
+use std::path::PathBuf;
+
+use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
+
+use super::{
+    BenchCommand, ClusterCommand, ConfigCommand, DevArguments, EntityCommand,
+    MessageCommand, SendArguments, ServeArguments,
+};
+
+const EXAMPLES: &str = "\
+Begin:
+  quarry dev                                  one node on this machine, nothing else needed
+  quarry send Counter/c1 add 5                a message to an entity
+  quarry cluster status                       who owns what
+
+Exit codes: 0 ok, 1 failed, 2 usage, 3 not found, 4 refused by state or conflict,
+5 unavailable, time-out or unknown, 6 partly done.";
+
+/// Durable entities and knowledge graphs on a cluster of one binary.
+#[derive(Debug, Parser)]
+#[command(
+    name = "quarry",
+    version,
+    after_help = EXAMPLES,
+    arg_required_else_help = true,
+    infer_long_args = true,
+    max_term_width = 100
+)]
+pub(crate) struct Cli {
+    /// What every command understands.
+    #[command(flatten)]
+    pub(crate) global: Global,
+    /// What to do.
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// What every command understands.
+#[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Everywhere")]
+pub(crate) struct Global {
+    /// The server to ask [default: http://127.0.0.1:7410]
+    #[arg(long, global = true, env = "QUARRY_URL", value_name = "URL")]
+    pub(crate) url: Option<String>,
+    /// The bearer token to show it
+    #[arg(long, global = true, env = "QUARRY_TOKEN", hide_env_values = true, value_name = "TOKEN")]
+    pub(crate) token: Option<String>,
+    /// How to print [default: table on a terminal, json in a pipe]
+    #[arg(short, long, global = true, value_enum, value_name = "FORMAT")]
+    pub(crate) output: Option<Format>,
+    /// Whether to colour what is said
+    #[arg(long, global = true, value_enum, default_value_t = Colour::Auto, value_name = "WHEN")]
+    pub(crate) color: Colour,
+    /// The configuration file [default: quarry.toml where it exists]
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// Say more; twice and thrice for still more
+    #[arg(short, long, global = true, action = ArgAction::Count)]
+    pub(crate) verbose: u8,
+}
+
+/// How results are printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    /// Aligned columns.
+    Table,
+    /// One JSON document.
+    Json,
+    /// One JSON document per line.
+    Jsonl,
+}
+
+/// When what is said is coloured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Colour {
+    /// On a terminal, unless `NO_COLOR` is set.
+    Auto,
+    /// Always.
+    Always,
+    /// Never.
+    Never,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Run a development node, or several, on this machine
+    Dev(DevArguments),
+    /// Run a node of a cluster
+    Serve(ServeArguments),
+    /// Send a message to an entity
+    Send(SendArguments),
+    /// Look at messages
+    #[command(subcommand)]
+    Message(MessageCommand),
+    /// Look at entities
+    #[command(subcommand)]
+    Entity(EntityCommand),
+    /// Look at the cluster, and move shards off a node
+    #[command(subcommand)]
+    Cluster(ClusterCommand),
+    /// Whether a server is well
+    Status,
+    /// Measure on this machine
+    #[command(subcommand)]
+    Bench(BenchCommand),
+    /// Check or show the configuration
+    #[command(subcommand)]
+    Config(ConfigCommand),
+    /// Print the completions of a shell
+    #[command(after_help = "Example:\n  quarry completions bash > ~/.local/share/bash-completion/completions/quarry")]
+    Completions {
+        /// The shell
+        #[arg(value_enum)]
+        shell: clap_complete::Shell,
+    },
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::{CommandFactory, error::ErrorKind};
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn what_a_newcomer_types_is_understood() {
+        for line in [
+            "quarry dev",
+            "quarry dev --nodes 3 -o json --ephemeral --port 0 --no-restart",
+            "quarry serve --node 1 --voters 1=a:1,2=b:2 --http 127.0.0.1:1 --cluster a:1 --mesh a:2 --roles runner",
+            "quarry send Counter/c1 add 5",
+            "quarry send Counter/c1 add -5 --key k --async --timeout 5s",
+            "quarry -o json message ls --state open",
+            "quarry message show 01890000-0000-7000-8000-000000000000 --wait 3s",
+            "quarry entity ls --type Counter",
+            "quarry cluster status --url http://127.0.0.1:1",
+            "quarry cluster drain 2",
+            "quarry bench durable --concurrency 1,64 --seconds 1 --store postgres://x",
+            "quarry config show --origin",
+            "quarry completions zsh",
+        ] {
+            assert!(Cli::try_parse_from(line.split(' ')).is_ok(), "{line}");
+        }
+    }
+
+    #[test]
+    fn an_unknown_command_is_answered_with_a_suggestion() {
+        let error = Cli::try_parse_from(["quarry", "clutser", "status"]).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::InvalidSubcommand);
+        assert!(error.to_string().contains("cluster"), "{error}");
+        assert_eq!(error.exit_code(), 2);
+    }
+}

@@ -1,0 +1,167 @@
+//! What a run found, as a table and as JSON.
+
+use serde::Serialize;
+
+use super::{baseline::Baseline, conditions::Conditions, load::Round};
+use crate::{
+    cli::Format,
+    failure::Failure,
+    output::{Output, aligned, table},
+};
+
+/// A whole run.
+#[derive(Debug, Serialize)]
+pub(crate) struct Report {
+    /// What was measured.
+    pub(crate) bench: &'static str,
+    /// Under which conditions.
+    pub(crate) conditions: Conditions,
+    /// What the machine itself can do.
+    pub(crate) baselines: Vec<Baseline>,
+    /// The figures.
+    pub(crate) results: Vec<Figure>,
+}
+
+/// One figure.
+#[derive(Debug, Serialize)]
+pub(crate) struct Figure {
+    /// `in process` or `http`.
+    pub(crate) surface: &'static str,
+    /// Callers at a time.
+    pub(crate) concurrency: u32,
+    /// Calls per second, over the rounds.
+    pub(crate) per_second: Spread,
+    /// The middle of the rounds to the baseline.
+    pub(crate) ratio: f64,
+    /// The middle of the times of all rounds, in milliseconds.
+    pub(crate) p50_ms: f64,
+    /// The time within which 99 of 100 calls were answered, in milliseconds.
+    pub(crate) p99_ms: f64,
+    /// The longest call, in milliseconds.
+    pub(crate) max_ms: f64,
+    /// Synchronous commits per call.
+    pub(crate) commits_per_message: Option<f64>,
+    /// Calls that were not answered with success.
+    pub(crate) errors: u32,
+    /// What the first of them was told.
+    pub(crate) first_error: Option<String>,
+}
+
+/// The least, the middle and the most of some rounds.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub(crate) struct Spread {
+    /// The least.
+    pub(crate) min: f64,
+    /// The middle.
+    pub(crate) median: f64,
+    /// The most.
+    pub(crate) max: f64,
+}
+
+impl Spread {
+    /// That of `values`; zeros where there are none.
+    pub(crate) fn of(mut values: Vec<f64>) -> Self {
+        values.sort_by(f64::total_cmp);
+        let at = |index: usize| values.get(index).copied().unwrap_or(0.0);
+        Self { min: at(0), median: at(values.len() / 2), max: at(values.len().saturating_sub(1)) }
+    }
+}
+
+impl Figure {
+    /// What `rounds` come to, beside `baseline` calls per second.
+    pub(crate) fn of(
+        surface: &'static str,
+        concurrency: u32,
+        rounds: &[Round],
+        commits_per_message: Option<f64>,
+        baseline: &Baseline,
+    ) -> Self {
+        let per_second = Spread::of(rounds.iter().map(Round::per_second).collect());
+        let middle = |share: f64| {
+            let times = rounds.iter().map(|round| round.percentile(share).as_secs_f64() * 1e3);
+            Spread::of(times.collect())
+        };
+        Self {
+            surface,
+            concurrency,
+            per_second,
+            ratio: per_second.median / baseline.per_second.max(1e-9),
+            p50_ms: middle(0.5).median,
+            p99_ms: middle(0.99).median,
+            max_ms: middle(1.0).max,
+            commits_per_message,
+            errors: rounds.iter().map(|round| round.errors).sum(),
+            first_error: rounds.iter().find_map(|round| round.first_error.clone()),
+        }
+    }
+}
+
+impl Report {
+    /// Prints it.
+    pub(crate) fn print(&self, output: Output) -> Result<(), Failure> {
+        if output.format() != Format::Table {
+            return output.record(&[], self);
+        }
+        let conditions = &self.conditions;
+        let [before, after] = conditions.load;
+        output.line(&aligned(&[
+            ("bench", self.bench.to_owned()),
+            ("build", conditions.build.to_owned()),
+            ("cores", format!("{}, load {before:.1} to {after:.1}", conditions.cores)),
+            ("store", format!("{}, {}", conditions.store, conditions.durability)),
+            ("fdatasync", format!("p50 {:.0} µs", conditions.fdatasync_p50_us)),
+            (
+                "rounds",
+                format!(
+                    "{} of {} s, {} entities, {} bytes",
+                    conditions.rounds, conditions.seconds, conditions.keys, conditions.payload
+                ),
+            ),
+        ]))?;
+        output.line("")?;
+        let rows = self.baselines.iter().map(|baseline| {
+            vec![
+                baseline.name.to_owned(),
+                baseline.concurrency.to_string(),
+                format!("{:.0}", baseline.per_second),
+                format!("{:.1}", baseline.p50_us),
+            ]
+        });
+        output.line(&table(&["baseline", "callers", "per second", "p50 µs"], rows.collect()))?;
+        output.line("")?;
+        let columns = [
+            "calls", "callers", "min/s", "median/s", "max/s", "ratio", "p50 ms", "p99 ms", "max ms",
+            "commits", "errors",
+        ];
+        output.line(&table(&columns, self.results.iter().map(Figure::row).collect()))
+    }
+}
+
+impl Figure {
+    fn row(&self) -> Vec<String> {
+        vec![
+            self.surface.to_owned(),
+            self.concurrency.to_string(),
+            format!("{:.0}", self.per_second.min),
+            format!("{:.0}", self.per_second.median),
+            format!("{:.0}", self.per_second.max),
+            format!("{:.3}", self.ratio),
+            format!("{:.3}", self.p50_ms),
+            format!("{:.3}", self.p99_ms),
+            format!("{:.1}", self.max_ms),
+            self.commits_per_message.map_or_else(|| "-".to_owned(), |ratio| format!("{ratio:.3}")),
+            self.errors.to_string(),
+        ]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_spread_is_the_least_the_middle_and_the_most() {
+        let spread = Spread::of(vec![3.0, 1.0, 2.0]);
+        assert_eq!(spread, Spread { min: 1.0, median: 2.0, max: 3.0 });
+    }
+}

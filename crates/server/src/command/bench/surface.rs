@@ -1,0 +1,105 @@
+//! The two ways to a node: in its process, and over HTTP.
+
+use std::{sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use quarry::prelude::{Address, Node};
+use quarry_client::{Client, Json, SendOptions};
+use quarry_types::{
+    Answer, EntityId, EntityType, Envelope, KeyOrigin, Method, Outcome, ReplyMode, Tenant,
+};
+
+use super::load::Target;
+use crate::failure::Failure;
+
+const TIMEOUT: Duration = Duration::from_secs(30);
+
+/// What is called: the addresses, and one method with one payload.
+pub(crate) struct Calls {
+    addresses: Vec<Address>,
+    method: Method,
+    payload: Option<Json>,
+}
+
+impl Calls {
+    /// Calls of `method` with `payload` to `keys` entities.
+    pub(crate) fn new(keys: u32, method: &str, payload: Option<Json>) -> Result<Self, Failure> {
+        let address = |key: u32| -> anyhow::Result<Address> {
+            Ok(Address {
+                tenant: Tenant::default_tenant(),
+                entity_type: EntityType::new("BenchProbe")?,
+                id: EntityId::new(&format!("p{key}"))?,
+            })
+        };
+        Ok(Self {
+            addresses: (0..keys).map(address).collect::<anyhow::Result<_>>()?,
+            method: Method::new(method).map_err(anyhow::Error::from)?,
+            payload,
+        })
+    }
+
+    fn address(&self, key: u32) -> Result<&Address, String> {
+        let index = usize::try_from(key).map_err(|error| error.to_string())?;
+        self.addresses.get(index).ok_or_else(|| format!("no entity {key}"))
+    }
+}
+
+/// Calls in the node's own process.
+pub(crate) struct InProcess {
+    node: Node,
+    calls: Arc<Calls>,
+    body: Bytes,
+}
+
+impl InProcess {
+    /// Calls of `node`.
+    pub(crate) fn new(node: Node, calls: Arc<Calls>) -> Self {
+        let body = calls.payload.as_ref().map_or_else(Bytes::new, |json| json.to_string().into());
+        Self { node, calls, body }
+    }
+}
+
+impl Target for InProcess {
+    async fn call(&self, key: u32) -> Result<(), String> {
+        let address = self.calls.address(key)?;
+        let envelope = Envelope {
+            message_id: self.node.new_message_id(address),
+            address: address.clone(),
+            method: self.calls.method.clone(),
+            payload: self.body.clone(),
+            key: self.node.new_key(),
+            key_origin: KeyOrigin::Gateway,
+            send_count: 0,
+            reply: ReplyMode::Outcome,
+            trace_parent: None,
+        };
+        match self.node.call(envelope, TIMEOUT).await {
+            Ok(Answer::Handled { outcome: Outcome::Success(_), .. }) => Ok(()),
+            Ok(other) => Err(format!("{other:?}")),
+            Err(error) => Err(error.to_string()),
+        }
+    }
+}
+
+/// Calls over HTTP, from the same process.
+pub(crate) struct OverHttp {
+    client: Client,
+    calls: Arc<Calls>,
+}
+
+impl OverHttp {
+    /// Calls of the node at `url`.
+    pub(crate) fn new(url: &str, calls: Arc<Calls>) -> Result<Self, Failure> {
+        Ok(Self { client: Client::new([url], None)?, calls })
+    }
+}
+
+impl Target for OverHttp {
+    async fn call(&self, key: u32) -> Result<(), String> {
+        let address = self.calls.address(key)?;
+        let options = SendOptions { timeout: TIMEOUT, ..SendOptions::default() };
+        let payload = self.calls.payload.as_ref();
+        let sent = self.client.send(address, &self.calls.method, payload, options).await;
+        sent.map(drop).map_err(|error| error.to_string())
+    }
+}

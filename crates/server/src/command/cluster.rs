@@ -1,0 +1,106 @@
+//! `quarry cluster …`.
+
+use quarry_types::{NodeId, NodeState, api::{Change, Cluster, Node, Shard}};
+
+use super::connection::connect;
+use crate::{
+    cli::{ClusterCommand, Format, Global},
+    failure::Failure,
+    output::{Output, aligned},
+};
+
+/// Runs the command.
+pub(crate) async fn run(
+    command: &ClusterCommand,
+    global: &Global,
+    output: Output,
+) -> Result<(), Failure> {
+    let client = connect(global)?;
+    match command {
+        ClusterCommand::Status => status(&client.cluster().await?, output),
+        ClusterCommand::Nodes => nodes(&client.cluster().await?.nodes, output),
+        ClusterCommand::Shards => shards(&client.shards().await?.shards, output),
+        ClusterCommand::Drain(argument) => {
+            changed("draining", client.drain(NodeId(argument.node)).await?, output)
+        }
+        ClusterCommand::Undrain(argument) => {
+            changed("taking shards", client.undrain(NodeId(argument.node)).await?, output)
+        }
+    }
+}
+
+fn status(cluster: &Cluster, output: Output) -> Result<(), Failure> {
+    if output.format() != Format::Table {
+        return output.record(&[], cluster);
+    }
+    let leader = cluster.leader.map_or_else(|| "none".to_owned(), |node| format!("node {node}"));
+    let voters: Vec<String> = cluster.voters.iter().map(u64::to_string).collect();
+    let shards = &cluster.shards;
+    let facts = [
+        ("leader", format!("{leader}, term {}", cluster.term)),
+        ("voters", voters.join(", ")),
+        ("quorum", if cluster.has_quorum { "yes" } else { "no" }.to_owned()),
+        (
+            "shards",
+            format!(
+                "{} in all, {} owned, {} unowned, {} moving",
+                shards.total, shards.owned, shards.unowned, shards.moving
+            ),
+        ),
+        ("as of", format!("log index {}, seen by node {}", cluster.applied, cluster.node)),
+    ];
+    output.line(&format!("{}\n", aligned(&facts)))?;
+    nodes(&cluster.nodes, output)
+}
+
+fn nodes(nodes: &[Node], output: Output) -> Result<(), Failure> {
+    output.list(&["node", "state", "shards", "weight", "roles", "http"], nodes, |node| {
+        vec![
+            node.id.to_string(),
+            state_name(node.state).to_owned(),
+            node.shards.to_string(),
+            node.weight.to_string(),
+            node.roles.iter().map(role_name).collect::<Vec<_>>().join(","),
+            node.http.clone(),
+        ]
+    })
+}
+
+fn shards(shards: &[Shard], output: Output) -> Result<(), Failure> {
+    let node = |id: Option<u64>| id.map_or_else(|| "-".to_owned(), |id| id.to_string());
+    output.list(&["shard", "slots", "owner", "epoch", "moving to"], shards, |shard| {
+        vec![
+            shard.id.to_string(),
+            format!("{}-{}", shard.first, shard.last),
+            node(shard.owner),
+            shard.epoch.to_string(),
+            node(shard.moving_to),
+        ]
+    })
+}
+
+fn changed(what: &str, change: Change, output: Output) -> Result<(), Failure> {
+    let facts = [
+        ("node", change.node.to_string()),
+        ("state", what.to_owned()),
+        ("log index", change.applied.to_string()),
+    ];
+    output.record(&facts, &change)
+}
+
+const fn state_name(state: NodeState) -> &'static str {
+    match state {
+        NodeState::Up => "up",
+        NodeState::Draining => "draining",
+        NodeState::Down => "down",
+    }
+}
+
+fn role_name(role: &quarry_types::Role) -> &'static str {
+    match role {
+        quarry_types::Role::Runner => "runner",
+        quarry_types::Role::Coordinator => "coordinator",
+        quarry_types::Role::Gateway => "gateway",
+        quarry_types::Role::Limiter => "limiter",
+    }
+}

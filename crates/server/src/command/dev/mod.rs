@@ -1,0 +1,8 @@
+//! `quarry dev`: one node in this process, or several as processes of their own.
+
+mod banner;
+mod fleet;
+mod layout;
+mod run;
+
+pub(crate) use run::run;

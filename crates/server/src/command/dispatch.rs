@@ -1,0 +1,41 @@
+//! Which command was typed.
+
+use std::process::ExitCode;
+
+use super::{bench, cluster, completions, config, dev, entity, message, send, serve, status};
+use crate::{
+    cli::{Cli, Command},
+    failure::Failure,
+    output::Output,
+};
+
+/// Runs the command that was typed.
+pub(crate) fn run(cli: &Cli, output: Output) -> Result<ExitCode, Failure> {
+    let global = &cli.global;
+    match &cli.command {
+        Command::Config(command) => config::run(command, global, output)?,
+        Command::Completions { shell } => completions::run(*shell, output)?,
+        Command::Dev(arguments) => served(dev::run(arguments, global, output))?,
+        Command::Serve(arguments) => served(serve::run(arguments, global, output))?,
+        Command::Send(arguments) => asked(send::run(arguments, global, output))?,
+        Command::Message(command) => asked(message::run(command, global, output))?,
+        Command::Entity(command) => asked(entity::run(command, global, output))?,
+        Command::Cluster(command) => asked(cluster::run(command, global, output))?,
+        Command::Bench(command) => served(bench::run(command, output))?,
+        Command::Status => asked(status::run(global, output))?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Runs what serves, on all cores; what still runs at the end is left behind.
+fn served(work: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let result = runtime.block_on(work);
+    runtime.shutdown_background();
+    result
+}
+
+/// Runs what asks a server, on this thread alone.
+fn asked(work: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
+    tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(work)
+}

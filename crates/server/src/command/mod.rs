@@ -1,0 +1,16 @@
+//! What the commands do, one file each.
+
+mod bench;
+mod cluster;
+mod completions;
+mod config;
+mod connection;
+mod dev;
+mod dispatch;
+mod entity;
+mod message;
+mod send;
+mod serve;
+mod status;
+
+pub(crate) use dispatch::run;

@@ -1,0 +1,67 @@
+//! `quarry serve`: a node of a cluster.
+
+use rustix::process::{Pid, Signal, getppid, set_parent_process_death_signal};
+
+use quarry_ports::Host;
+
+use crate::{
+    cli::{Global, ServeArguments},
+    configuration::{self, Loaded, Sources},
+    failure::{Exit, Failure},
+    node::{LogDefaults, Phases, Recovery, RunningNode, Signals, built_in, start_telemetry},
+    output::Output,
+};
+
+/// Runs the node until a signal ends it.
+pub(crate) async fn run(
+    arguments: &ServeArguments,
+    global: &Global,
+    output: Output,
+) -> Result<(), Failure> {
+    if let Some(parent) = arguments.parent {
+        die_with(parent)?;
+    }
+    let loaded = load(arguments, global)?;
+    let settings = &loaded.settings;
+    let telemetry = &settings.telemetry;
+    start_telemetry(telemetry.filter.as_deref(), telemetry.format, LogDefaults::Operator, output)?;
+    for warning in &loaded.warnings {
+        tracing::warn!("{warning}");
+    }
+    if settings.cluster.insecure {
+        tracing::warn!("cluster.insecure: the planes of this node are not protected by TLS");
+    }
+    let host = Host::system();
+    let mut signals = Signals::listen()?;
+    let mut phases = Phases::begin(&host);
+    let recovery =
+        if arguments.recover_coordinator { Recovery::AllVotersLost } else { Recovery::Refuse };
+    let running = tokio::select! {
+        started = RunningNode::start(settings, built_in().build(), recovery, &host, &mut phases) => started?,
+        // Nothing was promised yet.
+        () = signals.next() => return Ok(()),
+    };
+    phases.say(output);
+    let end = tokio::select! {
+        () = signals.next() => Ok(()),
+        failure = running.ended() => Err(failure),
+    };
+    running.stop(&mut signals).await?;
+    end
+}
+
+fn load(arguments: &ServeArguments, global: &Global) -> Result<Loaded, Failure> {
+    let mut sources = Sources::of_process(global.config.as_deref());
+    sources.flags = arguments.flags();
+    Ok(configuration::load(sources)?)
+}
+
+/// Lets the kernel end this process when its parent ends, however that ends.
+fn die_with(parent: i32) -> Result<(), Failure> {
+    set_parent_process_death_signal(Some(Signal::KILL)).map_err(std::io::Error::from)?;
+    // The parent may have ended before the kernel knew.
+    if getppid().map(Pid::as_raw_nonzero).is_none_or(|pid| pid.get() != parent) {
+        return Err(Failure::new(Exit::Failed, "the process that started this node is gone"));
+    }
+    Ok(())
+}

@@ -1,0 +1,156 @@
+//! Every key: its kind, default, flag and meaning. The one place for defaults.
+
+use super::kind::Kind;
+
+/// A key of the configuration.
+#[derive(Debug)]
+pub(crate) struct Key {
+    /// `section.key`.
+    pub(crate) path: &'static str,
+    /// What it takes.
+    pub(crate) kind: Kind,
+    /// Its default as one would write it; `None` where the help says what stands in.
+    pub(crate) default: Option<&'static str>,
+    /// The flag of `serve` that sets it.
+    pub(crate) flag: Option<&'static str>,
+    /// What it is.
+    pub(crate) help: &'static str,
+    /// Other names: keys of the same section, or environment variables in capitals.
+    pub(crate) aliases: &'static [&'static str],
+}
+
+macro_rules! keys {
+    ($($path:literal, $kind:expr, $default:expr, $flag:expr, $help:literal $(, $alias:literal)*;)*) => {
+        &[$(Key {
+            path: $path,
+            kind: $kind,
+            default: $default,
+            flag: $flag,
+            help: $help,
+            aliases: &[$($alias),*],
+        }),*]
+    };
+}
+
+const SECOND: u64 = 1_000;
+const DAY: u64 = 86_400 * SECOND;
+
+/// The keys, by section.
+pub(crate) const KEYS: &[Key] = keys! {
+    "node.id", Kind::Integer { least: 0, most: i64::MAX }, Some("1"), Some("--node"),
+        "the number of this node; never given to another machine", "RUNNER_ID";
+    "node.roles", Kind::Roles, Some("runner,coordinator,gateway"), Some("--roles"),
+        "what this node does: runner, coordinator, gateway";
+    "node.data_dir", Kind::Path, Some(".quarry"), Some("--data"),
+        "where this node keeps its Raft log, its lock and, by default, the SQLite file";
+    "node.http", Kind::Listen, Some("127.0.0.1:7410"), Some("--http"),
+        "where it answers HTTP";
+    "node.cluster", Kind::Listen, Some("127.0.0.1:7411"), Some("--cluster"),
+        "where its control plane listens: Raft and heartbeats";
+    "node.mesh", Kind::Listen, Some("127.0.0.1:7412"), Some("--mesh"),
+        "where its message plane listens";
+    "node.advertise", Kind::Host, None, None,
+        "the host under which other nodes reach this one; without it, that of the listen addresses";
+    "node.drain_time", Kind::Duration { least: 0, most: DAY }, Some("30s"), None,
+        "how long SIGTERM lets running handlers go on before they are cancelled";
+    "cluster.name", Kind::Text, Some("quarry"), None,
+        "the cluster's name; a node of another one is not spoken to";
+    "cluster.voters", Kind::Voters, None, Some("--voters"),
+        "the coordinator's voters as id=host:port of their control planes; without it, this node alone";
+    "cluster.cookie", Kind::Secret, None, None,
+        "the secret that all nodes share, at least 32 random bytes";
+    "cluster.cookie_file", Kind::Path, None, None,
+        "a file that holds the cookie; cluster.cookie wins over it";
+    "cluster.insecure", Kind::Boolean, Some("false"), None,
+        "let the control and message planes go beyond loopback without TLS";
+    "cluster.shards", Kind::Integer { least: 1, most: 65_536 }, Some("256"), None,
+        "how many shards a new cluster begins with; a power of two", "numberOfShards";
+    "cluster.heartbeat", Kind::Duration { least: 10, most: 60 * SECOND }, Some("500ms"), None,
+        "how often a runner renews its lease";
+    "cluster.lease_ttl", Kind::Duration { least: 100, most: 600 * SECOND }, Some("3s"), None,
+        "how long a lease lasts; at least four heartbeats", "lockTtl";
+    "cluster.weight", Kind::Integer { least: 0, most: 10_000 }, Some("100"), None,
+        "this node's share of the shards relative to others; 0 takes none";
+    "cluster.groups", Kind::Words, None, None,
+        "this node's labels, to which entity types may be bound";
+    "cluster.rebalance_interval", Kind::Duration { least: 100, most: DAY }, Some("5s"), None,
+        "how often the leader looks whether shards should move for balance", "rebalanceInterval";
+    "cluster.max_moves", Kind::Integer { least: 1, most: 65_536 }, Some("16"), None,
+        "how many shards may move for balance at a time";
+    "store.url", Kind::Url, None, Some("--store"),
+        "sqlite://PATH or postgres://…; without it, quarry.db in the data directory", "DATABASE_PATH";
+    "store.allow_unsafe_durability", Kind::Boolean, Some("false"), None,
+        "take a database that may forget what it acknowledged";
+    "entities.mailbox", Kind::Integer { least: 1, most: 1_000_000 }, Some("1000"), None,
+        "messages that may wait for one entity; one more is refused";
+    "entities.attempts", Kind::Integer { least: 1, most: 1_000 }, Some("10"), None,
+        "attempts until a message is set aside";
+    "entities.idle_after", Kind::Duration { least: 10, most: DAY }, Some("60s"), None,
+        "how long an entity without messages stays in memory";
+    "http.body_limit", Kind::Bytes { least: 1_024, most: 16 << 20 }, Some("1MiB"), None,
+        "the largest body of a request";
+    "http.timeout", Kind::Duration { least: 1, most: 300 * SECOND }, Some("30s"), None,
+        "how long a call waits where its request does not say";
+    "http.in_flight", Kind::Integer { least: 1, most: 1_000_000 }, Some("4096"), None,
+        "requests answered at a time; more are refused with 503";
+    "telemetry.filter", Kind::Text, None, None,
+        "what is logged, as tracing directives; without it, what an operator would act on";
+    "telemetry.format", Kind::OneOf(&["pretty", "json"]), Some("pretty"), None,
+        "how log lines look";
+};
+
+/// Variables of other systems that are passed over with a word.
+pub(crate) const IGNORED_VARIABLES: &[(&str, &str)] =
+    &[("EVENT_QUEUE_PROCESS_INTERVAL_MS", "nothing polls here: messages are handled as they come")];
+
+/// The key at `path`.
+pub(crate) fn key(path: &str) -> Option<&'static Key> {
+    KEYS.iter().find(|key| key.path == path)
+}
+
+/// The names of the sections, in order, each once.
+pub(crate) fn sections() -> Vec<&'static str> {
+    let mut sections: Vec<&str> = KEYS.iter().map(Key::section).collect();
+    sections.dedup();
+    sections
+}
+
+impl Key {
+    /// Its section.
+    pub(crate) fn section(&self) -> &'static str {
+        self.path.split_once('.').map_or(self.path, |(section, _)| section)
+    }
+
+    /// Its name within the section.
+    pub(crate) fn name(&self) -> &'static str {
+        self.path.split_once('.').map_or(self.path, |(_, name)| name)
+    }
+
+    /// The environment variable that sets it.
+    pub(crate) fn variable(&self) -> String {
+        format!("QUARRY_{}__{}", self.section(), self.name()).to_ascii_uppercase()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_default_is_one_that_its_key_takes() {
+        for key in KEYS {
+            if let Some(default) = key.default {
+                assert!(key.kind.check_text(default).is_ok(), "{}", key.path);
+            }
+        }
+    }
+
+    #[test]
+    fn paths_have_a_section_and_are_grouped_by_it() {
+        let sections = sections();
+        for key in KEYS {
+            assert!(key.path.matches('.').count() == 1, "{}", key.path);
+            assert_eq!(sections.iter().filter(|name| **name == key.section()).count(), 1);
+        }
+    }
+}

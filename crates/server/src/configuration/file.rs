@@ -1,0 +1,155 @@
+//! The file `quarry.toml`, read with the line of every value.
+
+use std::{collections::BTreeMap, ops::Range, path::Path};
+
+use toml::de::{DeTable, DeValue};
+
+use super::{
+    catalogue::{self, KEYS, Key},
+    kind::Raw,
+    layer::Layer,
+    mistake::{Mistake, suggestion},
+};
+
+/// Reads the file at `path` into a layer; what is wrong goes to `mistakes`.
+pub(crate) fn read(path: &Path, mistakes: &mut Vec<Mistake>) -> Layer {
+    match std::fs::read_to_string(path) {
+        Ok(text) => parse(&path.display().to_string(), &text, mistakes),
+        Err(error) => {
+            mistakes.push(Mistake::new(path.display().to_string(), format!("{error}")));
+            Layer::default()
+        }
+    }
+}
+
+/// Reads `text`, which people know as the file `name`.
+pub(crate) fn parse(name: &str, text: &str, mistakes: &mut Vec<Mistake>) -> Layer {
+    let place = |span: Range<usize>| format!("{name}:{}", line_of(text, span.start));
+    let (document, errors) = DeTable::parse_recoverable(text);
+    if !errors.is_empty() {
+        for error in errors {
+            let message = error.message().lines().collect::<Vec<_>>().join(", ");
+            mistakes.push(Mistake::new(place(error.span().unwrap_or(0..0)), message));
+        }
+        return Layer::default();
+    }
+    let mut layer = Layer::default();
+    for (section, value) in document.get_ref() {
+        let here = place(section.span());
+        let section = section.get_ref().as_ref();
+        if !catalogue::sections().contains(&section) {
+            mistakes.push(Mistake::new(here, unknown_section(section)));
+            continue;
+        }
+        let DeValue::Table(table) = value.get_ref() else {
+            let message = format!("{section} is a section; write [{section}] on a line of its own");
+            mistakes.push(Mistake::new(here, message));
+            continue;
+        };
+        for (name, value) in table {
+            let here = place(name.span());
+            let added = match key_of(section, name.get_ref()) {
+                Some(key) => layer.add(key, &raw(value.get_ref()), &here),
+                None => Err(Mistake::new(here, unknown_key(section, name.get_ref()))),
+            };
+            mistakes.extend(added.err());
+        }
+    }
+    layer
+}
+
+fn key_of(section: &str, name: &str) -> Option<&'static Key> {
+    KEYS.iter().find(|key| {
+        key.section() == section && (key.name() == name || key.aliases.contains(&name))
+    })
+}
+
+fn unknown_section(section: &str) -> String {
+    let homes: Vec<&str> =
+        KEYS.iter().filter(|key| key.name() == section).map(|key| key.section()).collect();
+    if let Some(home) = homes.first() {
+        return format!("{section} belongs into the section [{home}]");
+    }
+    let hint = suggestion(section, catalogue::sections());
+    format!("there is no section [{section}]{hint}; there are {}", catalogue::sections().join(", "))
+}
+
+/// Says that `section` has no key `name`, and what was perhaps meant.
+pub(crate) fn unknown_key(section: &str, name: &str) -> String {
+    let elsewhere = KEYS.iter().find(|key| key.name() == name).map(|key| key.path);
+    let names = KEYS.iter().filter(|key| key.section() == section).map(Key::name);
+    let hint = elsewhere
+        .map_or_else(|| suggestion(name, names), |path| format!(" (did you mean {path}?)"));
+    format!("there is no key {section}.{name}{hint}")
+}
+
+fn raw(value: &DeValue<'_>) -> Raw {
+    match value {
+        DeValue::String(text) => Raw::Text(text.as_ref().to_owned()),
+        DeValue::Integer(number) => i64::from_str_radix(number.as_str(), number.radix())
+            .map_or(Raw::Other("a number beyond 64 bits"), Raw::Integer),
+        DeValue::Boolean(value) => Raw::Boolean(*value),
+        DeValue::Float(_) => Raw::Other("a number with a fraction"),
+        DeValue::Datetime(_) => Raw::Other("a date"),
+        DeValue::Array(items) => {
+            Raw::List(items.iter().map(|item| raw(item.get_ref())).collect())
+        }
+        DeValue::Table(table) => Raw::Table(
+            table
+                .iter()
+                .map(|(name, value)| (name.get_ref().as_ref().to_owned(), raw(value.get_ref())))
+                .collect::<BTreeMap<_, _>>(),
+        ),
+    }
+}
+
+fn line_of(text: &str, offset: usize) -> usize {
+    text.bytes().take(offset).filter(|byte| *byte == b'\n').count() + 1
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn mistakes_of(text: &str) -> Vec<String> {
+        let mut mistakes = Vec::new();
+        parse("q.toml", text, &mut mistakes);
+        mistakes.iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn all_mistakes_of_a_file_are_reported_with_their_lines() {
+        let text = "[node]\nid = \"one\"\nhtpp = \"x:1\"\n\n[cluster]\nlease_ttl = 3\nid = 4\n\n[stroe]\nurl = \"x\"\n";
+        let mistakes = mistakes_of(text);
+        assert_eq!(mistakes.len(), 5, "{mistakes:#?}");
+        for part in [
+            "q.toml:2: node.id must be a whole number, not the text \"one\"",
+            "q.toml:3: there is no key node.htpp (did you mean http?)",
+            "q.toml:6: cluster.lease_ttl is a number; write it in words, as in \"3ms\"",
+            "q.toml:7: there is no key cluster.id (did you mean node.id?)",
+            "q.toml:9: there is no section [stroe] (did you mean store?)",
+        ] {
+            assert!(mistakes.iter().any(|mistake| mistake.starts_with(part)), "{part}: {mistakes:#?}");
+        }
+    }
+
+    #[test]
+    fn a_corrupt_file_names_its_line() {
+        let mistakes = mistakes_of("[node]\nid = 1\nhttp = \"127.0.0.1:7410\n[store]\n");
+        assert!(mistakes.first().is_some_and(|first| first.starts_with("q.toml:3: ")), "{mistakes:?}");
+    }
+
+    #[test]
+    fn a_key_outside_its_section_is_sent_home() {
+        assert_eq!(mistakes_of("shards = 8\n"), ["q.toml:1: shards belongs into the section [cluster]"]);
+        let mistakes = mistakes_of("node = 3\n");
+        assert!(mistakes.first().is_some_and(|first| first.contains("write [node]")));
+    }
+
+    #[test]
+    fn aliases_of_other_systems_are_understood() {
+        assert!(mistakes_of("[cluster]\nnumberOfShards = 8\nlockTtl = \"10s\"\n").is_empty());
+        let twice = mistakes_of("[cluster]\nnumberOfShards = 8\nshards = 8\n");
+        assert!(twice.first().is_some_and(|m| m.contains("was given before, at q.toml:2")), "{twice:?}");
+    }
+}

@@ -1,0 +1,97 @@
+//! Rules that concern more than one key.
+
+use quarry_types::{NodeId, Role};
+
+use super::{
+    load::Origins,
+    mistake::Mistake,
+    settings::{Listen, Settings},
+};
+
+/// What is wrong with values that are each right by themselves.
+pub(crate) fn check(settings: &Settings, origins: &Origins) -> Vec<Mistake> {
+    let mut mistakes = Vec::new();
+    let mut say = |path: &str, message: String| {
+        mistakes.push(Mistake::new(origins.of(path), message));
+    };
+    let cluster = &settings.cluster;
+    if !cluster.shards.is_power_of_two() {
+        let next = cluster.shards.next_power_of_two();
+        say("cluster.shards", format!("cluster.shards must be a power of two, as {next} is"));
+    }
+    if cluster.lease_ttl < cluster.heartbeat.saturating_mul(4) {
+        let message = "cluster.lease_ttl must be at least four times cluster.heartbeat, so that \
+                       a lost heartbeat costs nothing";
+        say("cluster.lease_ttl", message.to_owned());
+    }
+    check_voters(settings, &mut say);
+    check_exposure(settings, &mut say);
+    mistakes
+}
+
+fn check_voters(settings: &Settings, say: &mut impl FnMut(&str, String)) {
+    let id = NodeId(settings.node.id);
+    let voters = &settings.cluster.voters;
+    let is_voter = voters.is_empty() || voters.iter().any(|voter| voter.node == id);
+    let is_coordinator = settings.node.roles.contains(&Role::Coordinator);
+    if is_coordinator && !is_voter {
+        say(
+            "cluster.voters",
+            format!(
+                "node {id} has the role coordinator and is not among the voters; add \
+                 {id}={} or leave the role out of node.roles",
+                settings.node.cluster
+            ),
+        );
+    }
+    if !is_coordinator && is_voter {
+        let message = if voters.is_empty() {
+            "cluster.voters must name the coordinator where node.roles does not".to_owned()
+        } else {
+            format!("node {id} is among the voters and lacks the role coordinator")
+        };
+        say("node.roles", message);
+    }
+}
+
+fn check_exposure(settings: &Settings, say: &mut impl FnMut(&str, String)) {
+    let node = &settings.node;
+    if !node.http.is_loopback() {
+        say(
+            "node.http",
+            format!(
+                "node.http is {} and HTTP has no authentication yet: it binds loopback only; put a \
+                 proxy that authenticates in front of it",
+                node.http
+            ),
+        );
+    }
+    let planes: [(&str, &Listen); 2] = [("node.cluster", &node.cluster), ("node.mesh", &node.mesh)];
+    for (path, listen) in planes {
+        if !listen.is_loopback() && !settings.cluster.insecure {
+            say(
+                path,
+                format!(
+                    "{path} is {listen}: beyond loopback without TLS, which needs \
+                     cluster.insecure = true"
+                ),
+            );
+        }
+        if listen.is_unspecified() && node.advertise.is_none() {
+            say(
+                path,
+                format!("{path} is {listen}, which others cannot use; set node.advertise"),
+            );
+        }
+    }
+    let is_alone = settings.cluster.voters.len() < 2;
+    let has_cookie = settings.cluster.cookie.is_some() || settings.cluster.cookie_file.is_some();
+    if !is_alone && !has_cookie {
+        say(
+            "cluster.voters",
+            "a cluster of several nodes needs cluster.cookie or cluster.cookie_file; make one with \
+             `openssl rand -hex 32`"
+                .to_owned(),
+        );
+    }
+}

@@ -1,0 +1,142 @@
+//! Starts the parts of a node, each from its settings.
+
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use quarry_consensus::{Consensus, Recovery, StartError as ConsensusError, Times};
+use quarry_mesh::Mesh;
+use quarry_ports::{Host, Metrics, Store};
+use quarry_types::{BootId, ClusterId, NodeId};
+
+use super::{addresses::Addresses, ensure_cookie, read_cookie};
+use crate::{
+    configuration::{Secret, Settings},
+    failure::{Exit, Failure},
+};
+
+/// What the coordinator is told beside the settings.
+pub(crate) struct Coordination {
+    /// This process.
+    pub(crate) boot: BootId,
+    /// The data directory.
+    pub(crate) data: PathBuf,
+    /// The cluster that the store belongs to already.
+    pub(crate) identity: Option<ClusterId>,
+    /// What to do when the coordinator's data are gone.
+    pub(crate) recovery: Recovery,
+}
+
+/// The cluster's cookie; a node alone makes one of its own.
+pub(crate) fn cookie(settings: &Settings, data: &Path, host: &Host) -> Result<Secret, Failure> {
+    match (&settings.cluster.cookie, &settings.cluster.cookie_file) {
+        (Some(cookie), _) => Ok(cookie.clone()),
+        (None, Some(file)) => read_cookie(file),
+        (None, None) => ensure_cookie(&data.join("cookie"), host),
+    }
+}
+
+/// Opens the store.
+pub(crate) async fn store(
+    settings: &Settings,
+    data: &Path,
+    host: &Host,
+    metrics: &Metrics,
+) -> Result<Arc<dyn Store>, Failure> {
+    let url = settings.store.url.as_ref().map_or_else(
+        || format!("sqlite://{}", data.join("quarry.db").display()),
+        |url| url.reveal().to_owned(),
+    );
+    let options = quarry_store::Options {
+        allow_unsafe_durability: settings.store.allow_unsafe_durability,
+        ..quarry_store::Options::default()
+    };
+    quarry_store::open(&url, options, host.clone(), metrics.clone()).await.map_err(|error| {
+        Failure::new(Exit::Failed, error.to_string()).advise("check --store (store.url)")
+    })
+}
+
+/// Starts the message plane.
+pub(crate) async fn mesh(
+    settings: &Settings,
+    addresses: &Addresses,
+    cookie: &Secret,
+    host: &Host,
+    metrics: &Metrics,
+) -> Result<Arc<Mesh>, Failure> {
+    let cookie = quarry_mesh::Cookie::new(cookie.reveal()).map_err(anyhow::Error::from)?;
+    let config = quarry_mesh::Config {
+        node: NodeId(settings.node.id),
+        cluster_name: settings.cluster.name.clone(),
+        cookie,
+        listen: addresses.mesh.to_string(),
+        limits: quarry_mesh::Limits::default(),
+    };
+    let started = quarry_mesh::start(config, host.clone(), metrics.clone()).await;
+    started.map_err(|error| Failure::new(Exit::Failed, error.to_string()))
+}
+
+/// Starts the coordinator of this node.
+pub(crate) async fn consensus(
+    settings: &Settings,
+    addresses: &Addresses,
+    cookie: &Secret,
+    coordination: Coordination,
+    host: &Host,
+    metrics: &Metrics,
+) -> Result<Arc<Consensus>, Failure> {
+    let cluster = &settings.cluster;
+    let node = NodeId(settings.node.id);
+    let mut voters: BTreeMap<NodeId, String> =
+        cluster.voters.iter().map(|voter| (voter.node, voter.control.clone())).collect();
+    if voters.is_empty() {
+        voters.insert(node, addresses.advertised_cluster.clone());
+    }
+    let cookie = quarry_consensus::Cookie::new(cookie.reveal().as_bytes())
+        .ok_or_else(|| anyhow::anyhow!("the cluster cookie is shorter than 32 bytes"))?;
+    let config = quarry_consensus::Config {
+        node,
+        boot: coordination.boot,
+        voters,
+        listen: addresses.cluster.to_string(),
+        advertise: addresses.advertised_cluster.clone(),
+        data_dir: coordination.data,
+        cookie,
+        cluster_name: cluster.name.clone(),
+        times: Times {
+            heartbeat: cluster.heartbeat,
+            lease_ttl: cluster.lease_ttl,
+            rebalance: cluster.rebalance_interval,
+            ..Times::default()
+        },
+        roles: settings.node.roles.clone(),
+        weight: cluster.weight,
+        groups: cluster.groups.clone(),
+        http: addresses.http.clone(),
+        mesh: addresses.advertised_mesh.clone(),
+        shards: cluster.shards,
+        max_moves: cluster.max_moves,
+        existing_identity: coordination.identity,
+        recovery: coordination.recovery,
+    };
+    quarry_consensus::start(config, host.clone(), metrics.clone()).await.map_err(explain)
+}
+
+fn explain(error: ConsensusError) -> Failure {
+    let exit = match error {
+        ConsensusError::Configuration { .. } => Exit::Usage,
+        ConsensusError::DirectoryInUse { .. }
+        | ConsensusError::DirectoryLost { .. }
+        | ConsensusError::StandingUnknown { .. } => Exit::Refused,
+        _ => Exit::Failed,
+    };
+    let failure = Failure::new(exit, error.to_string());
+    match error {
+        ConsensusError::DirectoryInUse { .. } => {
+            failure.advise("stop that process, or name another directory with --data")
+        }
+        _ => failure,
+    }
+}

@@ -1,0 +1,209 @@
+//! A running node: the parts, started in order and ended in the reverse one.
+
+use std::{net::TcpListener, sync::Arc, time::Duration};
+
+use quarry::runtime::{Limits, Node, NodeConfig, Ports, Registry, TypeLimits};
+use quarry_consensus::{Consensus, Recovery};
+use quarry_gateway::{Gateway, GatewayConfig, ListenerConfig};
+use quarry_mesh::Mesh;
+use quarry_ports::{Host, Metrics, Store, Task};
+use quarry_types::{BootId, ClusterId, NodeId};
+use tokio::sync::watch;
+
+use super::{
+    Phases, Signals, addresses::Addresses, create_directory, parts, ready::until_all_ready,
+};
+use crate::{
+    configuration::{Settings, mask_url},
+    failure::{Exit, Failure},
+};
+
+/// How long the end of a process may take beyond the drain time.
+const GRACE: Duration = Duration::from_secs(5);
+/// After so long without a quorum at the start, the operator hears of it.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// A running node.
+pub(crate) struct RunningNode {
+    node: Node,
+    consensus: Arc<Consensus>,
+    mesh: Arc<Mesh>,
+    http: Task,
+    stop_http: watch::Sender<bool>,
+    url: String,
+    drain_time: Duration,
+}
+
+impl RunningNode {
+    /// Starts everything: listeners first, the store, the planes, the coordinator, the runner, and
+    /// HTTP when the store is known to be the cluster's.
+    ///
+    /// # Errors
+    /// Says which part does not start, why, and what to do.
+    pub(crate) async fn start(
+        settings: &Settings,
+        registry: Registry,
+        recovery: Recovery,
+        host: &Host,
+        phases: &mut Phases,
+    ) -> Result<Self, Failure> {
+        let (listener, addresses) = Addresses::bind(&settings.node)?;
+        let data = create_directory(&settings.node.data_dir)?;
+        let cookie = parts::cookie(settings, &data, host)?;
+        let metrics = Metrics::new().map_err(anyhow::Error::from)?;
+        phases.mark("listeners");
+        let store = parts::store(settings, &data, host, &metrics).await?;
+        let identity = store.identity().await.map_err(anyhow::Error::from)?;
+        phases.mark("store");
+        let boot = BootId(host.random.next_u64());
+        let mesh = parts::mesh(settings, &addresses, &cookie, host, &metrics).await?;
+        phases.mark("mesh");
+        let planned = parts::Coordination { boot, data, identity, recovery };
+        let consensus =
+            parts::consensus(settings, &addresses, &cookie, planned, host, &metrics).await?;
+        phases.mark("consensus");
+        check_identity(&*store, &consensus).await?;
+        phases.mark("identity");
+        let ports = Ports {
+            store,
+            transport: Arc::clone(&mesh) as _,
+            coordinator: Arc::clone(&consensus) as _,
+            host: host.clone(),
+            metrics,
+        };
+        let node = Node::start(node_config(settings, boot), registry, ports);
+        let (stop_http, stopped) = watch::channel(false);
+        let http = serve_http(&node, settings, listener, stopped, host)?;
+        phases.mark("runner");
+        tracing::info!(node = settings.node.id, http = %addresses.http, "node started");
+        Ok(Self {
+            node,
+            consensus,
+            mesh,
+            http,
+            stop_http,
+            url: format!("http://{}", addresses.http),
+            drain_time: settings.node.drain_time,
+        })
+    }
+
+    /// Waits until the node says that it is ready.
+    ///
+    /// # Errors
+    /// Where it does not within `limit`.
+    pub(crate) async fn until_ready(&self, limit: Duration) -> Result<(), Failure> {
+        until_all_ready(std::slice::from_ref(&self.url), limit).await
+    }
+
+    /// The node itself.
+    pub(crate) const fn node(&self) -> &Node {
+        &self.node
+    }
+
+    /// Where its API answers.
+    pub(crate) fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// Waits until the node can take no further part; why.
+    pub(crate) async fn ended(&self) -> Failure {
+        let reason = self.consensus.failed().await;
+        Failure::new(Exit::Failed, format!("node {} must end: {reason}", self.node.id()))
+            .advise("start it again")
+    }
+
+    /// Hands all shards off, says goodbye and ends; another signal ends the process at once.
+    ///
+    /// # Errors
+    /// Where another signal cut it short.
+    pub(crate) async fn stop(self, signals: &mut Signals) -> Result<(), Failure> {
+        let limit = self.drain_time.saturating_add(GRACE);
+        tokio::select! {
+            ended = tokio::time::timeout(limit, self.end()) => {
+                if ended.is_err() {
+                    tracing::warn!("the end took longer than the drain time; what is left is cut off");
+                }
+                Ok(())
+            }
+            () = signals.next() => {
+                Err(Failure::new(Exit::Failed, "a second signal: ended at once"))
+            }
+        }
+    }
+
+    /// Hands all shards off, says goodbye and ends.
+    pub(crate) async fn end(self) {
+        tracing::info!("draining");
+        self.node.drain().await;
+        self.stop_http.send_replace(true);
+        self.http.ended().await;
+        self.consensus.shutdown().await;
+        self.mesh.shutdown().await;
+        tracing::info!("ended");
+    }
+}
+
+/// Makes sure that the store is the cluster's: no shard is loaded from another's.
+async fn check_identity(store: &dyn Store, consensus: &Consensus) -> Result<ClusterId, Failure> {
+    let known = async {
+        loop {
+            match tokio::time::timeout(PATIENCE, consensus.wait_for_cluster_id()).await {
+                Ok(cluster) => return cluster,
+                Err(_) => tracing::warn!("waiting for a quorum of the coordinator's voters"),
+            }
+        }
+    };
+    let cluster = tokio::select! {
+        cluster = known => cluster,
+        reason = consensus.failed() => return Err(Failure::new(Exit::Failed, reason)),
+    };
+    let adopted = store.adopt(cluster).await.map_err(anyhow::Error::from)?;
+    if adopted == cluster {
+        return Ok(cluster);
+    }
+    let message = format!(
+        "the store {} belongs to cluster {:016x}, and this node to {:016x}",
+        mask_url(&store.describe()),
+        adopted.0,
+        cluster.0
+    );
+    Err(Failure::new(Exit::Refused, message)
+        .advise("name the cluster's own store with --store, or its own data directory with --data"))
+}
+
+fn node_config(settings: &Settings, boot: BootId) -> NodeConfig {
+    let entities = &settings.entities;
+    let default_type = TypeLimits {
+        mailbox: entities.mailbox,
+        attempts: entities.attempts,
+        idle_after: entities.idle_after,
+    };
+    NodeConfig {
+        drain_time: settings.node.drain_time,
+        limits: Limits { default_type, ..Limits::default() },
+        ..NodeConfig::new(NodeId(settings.node.id), boot)
+    }
+}
+
+fn serve_http(
+    node: &Node,
+    settings: &Settings,
+    listener: TcpListener,
+    mut stopped: watch::Receiver<bool>,
+    host: &Host,
+) -> Result<Task, Failure> {
+    let config = GatewayConfig {
+        body_limit: settings.http.body_limit,
+        call_timeout: settings.http.timeout,
+        in_flight: settings.http.in_flight,
+        ..GatewayConfig::default()
+    };
+    let router = quarry_gateway::router(Gateway::new(node.clone(), config));
+    let listener = tokio::net::TcpListener::from_std(listener)?;
+    let shutdown = async move {
+        // An error means that the node is gone: the same.
+        drop(stopped.wait_for(|stopped| *stopped).await);
+    };
+    let config = ListenerConfig { grace: GRACE, ..ListenerConfig::default() };
+    Ok(host.spawn("http", quarry_gateway::serve(listener, router, config, host.clone(), shutdown)))
+}
