@@ -1,0 +1,185 @@
+//! From a pack to a model.
+
+use super::class_model::ClassModel;
+use super::example::{Aligned, Example};
+use super::relation_model::{RelationModel, Sample};
+use crate::pack::{ClassId, Ontology, Range, RelationId};
+use crate::reading::{Feature, label_hits, pair_features, spelling_features};
+use crate::span::{Candidate, Form, Lexicon};
+
+/// All that is induced from a pack.
+#[derive(Clone, Debug)]
+pub(crate) struct Model {
+    pub(crate) lexicon: Lexicon,
+    pub(crate) classes: ClassModel,
+    pub(crate) relations: RelationModel,
+    /// What is missing in the pack and what it costs.
+    pub(crate) notes: Vec<String>,
+}
+
+impl Model {
+    pub(crate) fn induce(ontology: &Ontology) -> Self {
+        let mut lexicon = Lexicon::of(ontology);
+        let examples: Vec<Example> =
+            ontology.sentences().iter().map(|s| Example::of(ontology, s)).collect();
+        for (example, sentence) in examples.iter().zip(ontology.sentences()) {
+            example.teach(&sentence.text, &mut lexicon);
+        }
+        let mut names: Vec<(Vec<Feature>, usize)> = Vec::new();
+        for id in ontology.class_ids() {
+            let members = ontology.class(id).map_or(&[][..], |class| &class.members);
+            for (name, _) in members {
+                names.push((spelling_features(name), usize::from(id.0)));
+            }
+        }
+        let mut samples = Vec::new();
+        for (example, sentence) in examples.iter().zip(ontology.sentences()) {
+            for aligned in example.align(ontology, &sentence.text, &lexicon) {
+                names.extend(named(ontology, &lexicon, example, &aligned));
+                samples.extend(pairs(ontology, example, &aligned));
+            }
+        }
+        let classes = ClassModel::train(ontology.classes().len(), &names);
+        let relations = RelationModel::train(ontology.relations().len(), &samples);
+        let notes = notes(ontology, &relations);
+        Self { lexicon, classes, relations, notes }
+    }
+}
+
+fn notes(ontology: &Ontology, relations: &RelationModel) -> Vec<String> {
+    ontology
+        .relation_ids()
+        .filter(|id| !relations.is_trained(usize::from(id.0)))
+        .filter_map(|id| ontology.relation(id))
+        .map(|relation| {
+            format!(
+                "relation {} has no example sentence; it is found by its labels only, at lower \
+                 recall",
+                relation.name
+            )
+        })
+        .collect()
+}
+
+/// The names of an example with their classes.
+fn named(
+    ontology: &Ontology,
+    lexicon: &Lexicon,
+    example: &Example,
+    aligned: &Aligned,
+) -> Vec<(Vec<Feature>, usize)> {
+    let reading = &aligned.reading;
+    let mut names = Vec::new();
+    for (at, gold) in aligned.gold.iter().enumerate() {
+        let Some(class) = example.class_of(*gold) else { continue };
+        if reading.candidate(at).is_some_and(|c| c.is_named() || c.form == Form::Phrase) {
+            let features = reading.name_features(&example.tokens, lexicon, ontology, at);
+            names.push((features, usize::from(class.0)));
+        }
+    }
+    names
+}
+
+/// Can this candidate be a subject of the relation, as far as its form tells?
+pub(crate) fn may_be_subject(ontology: &Ontology, relation: RelationId, c: &Candidate) -> bool {
+    let Some(relation) = ontology.relation(relation) else { return false };
+    match c.form {
+        Form::Literal => false,
+        Form::Reference => {
+            c.stands_for.iter().any(|class| may_stand(ontology, *class, &relation.domain))
+        }
+        _ => true,
+    }
+}
+
+/// Can this candidate be an object of the relation, as far as its form tells?
+pub(crate) fn may_be_object(ontology: &Ontology, relation: RelationId, c: &Candidate) -> bool {
+    let Some(relation) = ontology.relation(relation) else { return false };
+    match &relation.range {
+        Range::Literal(crate::pack::Datatype::Text) => {
+            matches!(c.form, Form::Name | Form::Quoted | Form::Phrase)
+        }
+        Range::Literal(datatype) => c.value(*datatype).is_some(),
+        Range::Classes(classes) => match c.form {
+            Form::Literal => false,
+            Form::Reference => {
+                c.stands_for.iter().any(|class| may_stand(ontology, *class, classes))
+            }
+            Form::Listed if !starts_upper(c) => {
+                c.listed.iter().any(|(class, _)| ontology.fits(*class, classes))
+            }
+            _ => true,
+        },
+    }
+}
+
+/// A listed word in lower case is what the list says; a capitalised one may be another name.
+fn starts_upper(c: &Candidate) -> bool {
+    c.listed.iter().any(|(_, name)| name.chars().next().is_some_and(char::is_uppercase))
+}
+
+/// May something called by this class be of one of the allowed ones (by either's lineage)?
+fn may_stand(ontology: &Ontology, class: ClassId, allowed: &[ClassId]) -> bool {
+    ontology.fits(class, allowed) || allowed.iter().any(|other| ontology.fits(*other, &[class]))
+}
+
+fn pairs(ontology: &Ontology, example: &Example, aligned: &Aligned) -> Vec<Sample> {
+    let reading = &aligned.reading;
+    let meaning: Vec<Option<usize>> = aligned
+        .gold
+        .iter()
+        .zip(&reading.candidates)
+        .map(|(gold, candidate)| match candidate.form {
+            Form::Reference => example.referent(ontology, &candidate.stands_for),
+            _ => *gold,
+        })
+        .collect();
+    let domains: Vec<ClassId> =
+        ontology.relations().iter().flat_map(|relation| relation.domain.clone()).collect();
+    let plausible: Vec<bool> = meaning
+        .iter()
+        .map(|at| example.class_of(*at).is_some_and(|class| ontology.fits(class, &domains)))
+        .collect();
+    let mut samples = Vec::new();
+    for (subject, s) in reading.candidates.iter().enumerate() {
+        for (object, o) in reading.candidates.iter().enumerate() {
+            let known =
+                (meaning.get(subject).copied().flatten(), meaning.get(object).copied().flatten());
+            let usable = ontology.is_fully_annotated() || (known.0.is_some() && known.1.is_some());
+            let dangling = (s.form == Form::Reference && known.0.is_none())
+                || (o.form == Form::Reference && known.1.is_none());
+            if subject == object || !usable || dangling || s.form == Form::Literal {
+                continue;
+            }
+            let relations: Vec<Option<(Vec<Feature>, bool)>> = ontology
+                .relation_ids()
+                .map(|id| {
+                    let fits = may_be_subject(ontology, id, s) && may_be_object(ontology, id, o);
+                    let relation = ontology.relation(id).filter(|_| fits)?;
+                    let holds =
+                        matches!(known, (Some(s), Some(o)) if holds(ontology, example, s, id, o));
+                    Some((label_hits(relation, reading, subject, object), holds))
+                })
+                .collect();
+            let pair = pair_features(ontology, reading, subject, object, &plausible);
+            samples.push(Sample { pair, relations });
+        }
+    }
+    samples
+}
+
+/// Stated as it is, or through the inverse relation.
+fn holds(
+    ontology: &Ontology,
+    example: &Example,
+    subject: usize,
+    relation: RelationId,
+    object: usize,
+) -> bool {
+    let inverse = ontology.relation(relation).and_then(|relation| relation.inverse);
+    let mirrored = ontology
+        .relation_ids()
+        .find(|other| ontology.relation(*other).is_some_and(|r| r.inverse == Some(relation)));
+    example.states(subject, relation, object)
+        || inverse.or(mirrored).is_some_and(|inverse| example.states(object, inverse, subject))
+}

@@ -1,0 +1,155 @@
+//! Which relations hold between two candidates: one log-linear model per relation over the
+//! context of both, and one shared by all over labels and position.
+
+use super::weights::{Weights, is_dropped, wide};
+use crate::reading::{Feature, PairFeatures, feature};
+
+pub(crate) use super::weights::sigmoid;
+
+const EPOCHS: u64 = 16;
+const DROPPED_PERCENT: u64 = 30;
+
+/// A pair with what is known of it.
+#[derive(Clone, Debug)]
+pub(super) struct Sample {
+    pub(super) pair: PairFeatures,
+    /// Per relation: label features and whether the relation holds; `None` where the kinds of
+    /// subject and object rule it out.
+    pub(super) relations: Vec<Option<(Vec<Feature>, bool)>>,
+}
+
+/// Trained weights.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct RelationModel {
+    relations: usize,
+    /// Relations with examples.
+    trained: Vec<bool>,
+    own: Weights,
+    shared: Weights,
+}
+
+struct Row {
+    own: Vec<usize>,
+    shared: Vec<usize>,
+    relations: Vec<Option<(Vec<usize>, bool)>>,
+}
+
+impl RelationModel {
+    pub(super) fn train(relations: usize, samples: &[Sample]) -> Self {
+        let mut model = Self {
+            relations,
+            trained: vec![false; relations],
+            own: Weights::new(relations),
+            shared: Weights::new(1),
+        };
+        model.set_prior();
+        let rows: Vec<Row> = samples.iter().map(|sample| model.rows(sample)).collect();
+        for epoch in 0..EPOCHS {
+            for (at, row) in rows.iter().enumerate() {
+                model.learn(epoch, wide(at), row);
+            }
+        }
+        model
+    }
+
+    /// Where the shared weights start: labels nearby speak for a relation, distance against it.
+    fn set_prior(&mut self) {
+        let bias = self.shared.row(feature("shared-bias", &[]));
+        self.shared.set(bias, 0, -2.5);
+        let any = self.shared.row(feature("label-any", &[]));
+        self.shared.set(any, 0, 1.0);
+        for (place, weight) in [("oL3", 1.5), ("oR3", 1.2), ("sR", 0.8), ("sL", 0.8)] {
+            for order in ["s<o", "o<s"] {
+                let row = self.shared.row(feature("label", &[place, order]));
+                self.shared.set(row, 0, weight);
+            }
+        }
+        for (rank, weight) in [("0", 0.5), ("1", -0.5), ("2", -1.0), ("3", -1.5)] {
+            for order in ["s<o", "o<s"] {
+                let row = self.shared.row(feature("rank", &[order, rank]));
+                self.shared.set(row, 0, weight);
+            }
+        }
+    }
+
+    fn rows(&mut self, sample: &Sample) -> Row {
+        let own = sample.pair.own.iter().map(|f| self.own.row(*f)).collect();
+        let mut shared: Vec<usize> =
+            sample.pair.shared.iter().map(|f| self.shared.row(*f)).collect();
+        shared.push(self.shared.row(feature("shared-bias", &[])));
+        let mut relations = Vec::new();
+        for (at, known) in sample.relations.iter().enumerate() {
+            relations.push(known.as_ref().map(|(labels, holds)| {
+                if *holds && let Some(trained) = self.trained.get_mut(at) {
+                    *trained = true;
+                }
+                (labels.iter().map(|f| self.shared.row(*f)).collect(), *holds)
+            }));
+        }
+        Row { own, shared, relations }
+    }
+
+    fn learn(&mut self, epoch: u64, sample: u64, row: &Row) {
+        let own: Vec<usize> = row
+            .own
+            .iter()
+            .copied()
+            .filter(|r| !is_dropped(epoch, sample, wide(*r), DROPPED_PERCENT))
+            .collect();
+        let mut scores = vec![0.0; self.relations];
+        for r in &own {
+            self.own.add_row(*r, &mut scores);
+        }
+        let base: f64 = row.shared.iter().map(|r| self.shared.get(*r, 0)).sum();
+        for (column, known) in row.relations.iter().enumerate() {
+            let Some((labels, holds)) = known else { continue };
+            if !self.is_trained(column) {
+                continue;
+            }
+            let label: f64 = labels.iter().map(|r| self.shared.get(*r, 0)).sum();
+            let score = scores.get(column).copied().unwrap_or_default() + base + label;
+            let target = if *holds { 1.0 } else { 0.0 };
+            let gradient = sigmoid(score) - target;
+            if gradient.abs() < 0.01 {
+                continue;
+            }
+            for r in &own {
+                self.own.step(*r, column, gradient);
+            }
+            for r in row.shared.iter().chain(labels) {
+                self.shared.step(*r, 0, gradient);
+            }
+        }
+    }
+
+    /// Has the relation examples of its own?
+    pub(crate) fn is_trained(&self, relation: usize) -> bool {
+        self.trained.get(relation).copied().unwrap_or(false)
+    }
+
+    /// The log-odds of every relation from the pair's own context, without labels.
+    pub(crate) fn scores(&self, pair: &PairFeatures) -> Vec<f64> {
+        let mut scores = vec![0.0; self.relations];
+        for row in pair.own.iter().filter_map(|f| self.own.known(*f)) {
+            self.own.add_row(row, &mut scores);
+        }
+        let base = self.sum(&pair.shared) + self.sum(&[feature("shared-bias", &[])]);
+        for (column, score) in scores.iter_mut().enumerate() {
+            *score = if self.is_trained(column) { *score + base } else { base };
+        }
+        scores
+    }
+
+    /// What label features add.
+    pub(crate) fn label_score(&self, labels: &[Feature]) -> f64 {
+        self.sum(labels)
+    }
+
+    fn sum(&self, features: &[Feature]) -> f64 {
+        features
+            .iter()
+            .filter_map(|f| self.shared.known(*f))
+            .map(|row| self.shared.get(row, 0))
+            .sum()
+    }
+}

@@ -1,0 +1,27 @@
+//! Knowledge-graph extraction: text and ontology in, graph out.
+//!
+//! [`pack`] holds ontologies with their example sentences; [`Embedded`] is induced from one and
+//! reads text; [`graph`] is what comes out, with the provenance of every fact. The crate's library
+//! is pure: no clock, no randomness, no I/O, and the same input gives the same graph.
+//!
+//! The way of a text: `text` cuts it into chunks, sentences and tokens; `span` finds candidates;
+//! `reading` puts them into context; `choose` decides classes, references and facts with what
+//! `induce` learned from the pack; [`graph`] merges chunks and verifies every span.
+
+mod choose;
+mod embedded;
+mod entity;
+pub mod graph;
+mod induce;
+pub mod pack;
+mod reading;
+mod span;
+mod submission;
+mod text;
+mod work;
+
+pub use embedded::{EMBEDDED, Embedded};
+pub use entity::KGExtractor;
+pub use submission::{Checked, Extractor, InvalidSubmission, MAX_TEXT, Options, Submission};
+pub use text::{Chunk, chunks};
+pub use work::{Parameters, submission_fingerprint, work_key};

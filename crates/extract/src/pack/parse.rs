@@ -1,0 +1,120 @@
+//! From bytes to a validated ontology.
+
+use core::fmt;
+
+use serde::Deserialize;
+use sha2::{Digest, Sha256};
+use toml::Spanned;
+
+use super::{Ontology, Pack, validate};
+
+/// One mistake in a pack.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    /// Line in the file, from 1, where it is known.
+    pub line: Option<u32>,
+    /// The class, relation or sentence, such as `relation director`.
+    pub place: String,
+    /// What is wrong and what to do.
+    pub message: String,
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(line) = self.line {
+            write!(f, "line {line}: ")?;
+        }
+        write!(f, "{}: {}", self.place, self.message)
+    }
+}
+
+/// A pack that cannot be used, with everything that is wrong with it.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("ontology pack has {} problem(s): {}", problems.len(), listed(problems))]
+pub struct PackError {
+    /// At least one mistake, in the order of the file.
+    pub problems: Vec<Problem>,
+}
+
+fn listed(problems: &[Problem]) -> String {
+    problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
+}
+
+/// Where the tables of a TOML pack start, by their order.
+#[derive(Debug, Default, Deserialize)]
+pub(super) struct Places {
+    #[serde(default, rename = "class")]
+    classes: Vec<Spanned<toml::Value>>,
+    #[serde(default, rename = "relation")]
+    relations: Vec<Spanned<toml::Value>>,
+    #[serde(default, rename = "sentence")]
+    sentences: Vec<Spanned<toml::Value>>,
+    #[serde(skip)]
+    line_starts: Vec<usize>,
+}
+
+impl Places {
+    fn of(text: &str) -> Self {
+        let mut places: Self = toml::from_str(text).unwrap_or_default();
+        places.line_starts =
+            text.bytes().enumerate().filter(|(_, b)| *b == b'\n').map(|(at, _)| at + 1).collect();
+        places
+    }
+
+    fn line(&self, tables: &[Spanned<toml::Value>], at: usize) -> Option<u32> {
+        let byte = tables.get(at)?.span().start;
+        line_at(&self.line_starts, byte)
+    }
+
+    pub(super) fn class(&self, at: usize) -> Option<u32> {
+        self.line(&self.classes, at)
+    }
+
+    pub(super) fn relation(&self, at: usize) -> Option<u32> {
+        self.line(&self.relations, at)
+    }
+
+    pub(super) fn sentence(&self, at: usize) -> Option<u32> {
+        self.line(&self.sentences, at)
+    }
+}
+
+fn line_at(line_starts: &[usize], byte: usize) -> Option<u32> {
+    u32::try_from(line_starts.partition_point(|start| *start <= byte) + 1).ok()
+}
+
+impl Ontology {
+    /// Reads a TOML pack. Its version is the hash of these bytes.
+    pub fn from_toml(text: &str) -> Result<Self, PackError> {
+        let pack: Pack = toml::from_str(text).map_err(|error| {
+            let lines: Vec<usize> = text
+                .bytes()
+                .enumerate()
+                .filter(|(_, b)| *b == b'\n')
+                .map(|(at, _)| at + 1)
+                .collect();
+            let line = error.span().and_then(|span| line_at(&lines, span.start));
+            malformed(line, error.message())
+        })?;
+        validate::ontology(pack, version(text.as_bytes()), &Places::of(text))
+    }
+
+    /// Reads a JSON pack of the same shape (`class`, `relation`, `sentence` are arrays).
+    pub fn from_json(text: &str) -> Result<Self, PackError> {
+        let pack: Pack = serde_json::from_str(text).map_err(|error| {
+            malformed(u32::try_from(error.line()).ok().filter(|l| *l > 0), &error.to_string())
+        })?;
+        validate::ontology(pack, version(text.as_bytes()), &Places::default())
+    }
+}
+
+fn malformed(line: Option<u32>, message: &str) -> PackError {
+    let message = message.to_owned();
+    PackError { problems: vec![Problem { line, place: "pack".to_owned(), message }] }
+}
+
+/// The first 16 hexadecimal digits of the SHA-256 of the content.
+fn version(content: &[u8]) -> String {
+    let digest = Sha256::digest(content);
+    digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+}
