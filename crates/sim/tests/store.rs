@@ -1,6 +1,9 @@
 //! The in-memory store keeps the promises of the port.
 
-use std::sync::Arc;
+use std::{
+    future::{Ready, ready},
+    sync::Arc,
+};
 
 use async_trait::async_trait;
 use quarry_ports::{CommitError, Host, Store};
@@ -18,15 +21,15 @@ impl OpenStore for Memory {
     }
 }
 
-async fn memory(_check: &str) -> Memory {
-    Memory(MemoryDatabase::new())
+fn memory(_check: &str) -> Ready<Result<Memory, Broken>> {
+    ready(Ok(Memory(MemoryDatabase::new())))
 }
 
 quarry_sim::store_contract!(memory);
 
 #[tokio::test]
 async fn an_unavailable_store_writes_nothing_and_comes_back() -> Result<(), Broken> {
-    let memory = memory("").await;
+    let memory = Memory(MemoryDatabase::new());
     let owner = Owner::start(&memory, 1, 1).await?;
     let row = message(&owner.address("a")?, "k")?;
     memory.0.faults().set_unavailable("away");
@@ -41,7 +44,7 @@ async fn an_unavailable_store_writes_nothing_and_comes_back() -> Result<(), Brok
 #[tokio::test]
 async fn a_lost_answer_loses_the_shard_whatever_became_of_the_commit() -> Result<(), Broken> {
     for (lost, there) in [(LostCommit::Written, true), (LostCommit::NotWritten, false)] {
-        let memory = memory("").await;
+        let memory = Memory(MemoryDatabase::new());
         let owner = Owner::start(&memory, 1, 1).await?;
         let row = message(&owner.address("a")?, "k")?;
         memory.0.faults().lose_answers([lost]);

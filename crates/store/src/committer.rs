@@ -95,7 +95,7 @@ impl<D: Database> Committer<D> {
                         self.heads.insert(request.shard, Head::new(request, loaded, self.loads));
                         let _ = done.send(());
                     }
-                    Job::Decided { decision, fate } => self.decided(decision, fate),
+                    Job::Decided { decision, fate } => self.decided(decision, &fate),
                 }
             }
         }
@@ -234,9 +234,9 @@ impl<D: Database> Committer<D> {
         }
     }
 
-    fn decided(&mut self, decision: Decision, fate: Result<Fate, String>) {
+    fn decided(&mut self, decision: Decision, fate: &Result<Fate, String>) {
         let Decision { part, load, requests } = decision;
-        let error = match &fate {
+        let error = match fate {
             Ok(Fate::Written | Fate::Fenced { written: true, .. }) => None,
             Ok(Fate::Voided) => Some(CommitError::Unavailable {
                 reason: "the connection was lost before the commit; it was cancelled".to_owned(),
@@ -245,7 +245,7 @@ impl<D: Database> Committer<D> {
             Err(reason) => Some(CommitError::Undecided { reason: reason.clone() }),
         };
         if let Some(head) = self.heads.get_mut(&part.shard).filter(|head| head.load == load) {
-            match (&fate, &error) {
+            match (fate, &error) {
                 (Ok(Fate::Fenced { recorded, .. }), _) => {
                     head.standing = Standing::Lost(CommitError::Fenced { recorded: *recorded });
                 }

@@ -106,7 +106,11 @@ fn values_of(count: usize, columns: usize, integers: usize) -> String {
         for column in 0..columns {
             bound += 1;
             let kind = if column < integers { "bigint" } else { "text" };
-            sql.push_str(&format!(", cast(${bound} as {kind})"));
+            sql.push_str(", cast($");
+            sql.push_str(&bound.to_string());
+            sql.push_str(" as ");
+            sql.push_str(kind);
+            sql.push(')');
         }
         sql.push(')');
     }
@@ -218,7 +222,7 @@ impl Conditions {
             match (character == '?').then(|| values.next()).flatten() {
                 Some(value) => {
                     self.values.push(value);
-                    self.sql.push_str(&format!("${}", self.values.len()));
+                    self.placeholder();
                 }
                 None => self.sql.push(character),
             }
@@ -227,7 +231,16 @@ impl Conditions {
 
     fn limit(&mut self, order: &str, limit: u32) {
         self.values.push(Value::Int(i64::from(limit).saturating_add(1)));
-        self.sql.push_str(&format!(" order by {order} limit ${}", self.values.len()));
+        for part in [" order by ", order, " limit "] {
+            self.sql.push_str(part);
+        }
+        self.placeholder();
+    }
+
+    /// Names the last value.
+    fn placeholder(&mut self) {
+        self.sql.push('$');
+        self.sql.push_str(&self.values.len().to_string());
     }
 }
 

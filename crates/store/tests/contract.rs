@@ -3,21 +3,21 @@
 mod databases;
 
 mod sqlite {
+    use std::future::{Ready, ready};
+
+    use quarry_sim::contract::store::Broken;
+
     use super::databases::{SqliteFile, sqlite_file};
 
-    async fn fresh(_check: &str) -> SqliteFile {
-        sqlite_file()
+    fn fresh(_check: &str) -> Ready<Result<SqliteFile, Broken>> {
+        ready(sqlite_file())
     }
 
     quarry_sim::store_contract!(fresh);
 }
 
 mod postgres {
-    use super::databases::{PostgresDatabase, postgres_database};
+    use super::databases::postgres_database;
 
-    async fn fresh(check: &str) -> PostgresDatabase {
-        postgres_database(check).await
-    }
-
-    quarry_sim::store_contract!(fresh);
+    quarry_sim::store_contract!(postgres_database);
 }

@@ -98,6 +98,7 @@ fn arguments(values: Vec<Value>) -> PgArguments {
     arguments
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "it is handed to map_err")]
 fn unavailable(error: sqlx::Error) -> StoreError {
     StoreError::Unavailable { reason: error.to_string() }
 }

@@ -11,6 +11,7 @@ use crate::{
 
 use super::connect::{Turn, Writer};
 
+#[expect(clippy::needless_pass_by_value, reason = "it is handed to map_err")]
 fn unavailable(error: sqlx::Error) -> StoreError {
     StoreError::Unavailable { reason: error.to_string() }
 }

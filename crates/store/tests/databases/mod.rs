@@ -22,8 +22,8 @@ pub(crate) struct SqliteFile {
 }
 
 /// A file that is not there yet, in a directory that is not there yet.
-pub(crate) fn sqlite_file() -> SqliteFile {
-    SqliteFile { directory: tempfile::tempdir().expect("a temporary directory") }
+pub(crate) fn sqlite_file() -> Result<SqliteFile, Broken> {
+    Ok(SqliteFile { directory: tempfile::tempdir()? })
 }
 
 impl SqliteFile {
@@ -49,22 +49,24 @@ pub(crate) struct PostgresDatabase {
 }
 
 /// Makes an empty database on the server that `QUARRY_TEST_POSTGRES` names.
-pub(crate) async fn postgres_database(name: &str) -> PostgresDatabase {
+pub(crate) async fn postgres_database(name: &str) -> Result<PostgresDatabase, Broken> {
     static MADE: AtomicU64 = AtomicU64::new(0);
-    let server = std::env::var("QUARRY_TEST_POSTGRES").expect(
-        "QUARRY_TEST_POSTGRES names no PostgreSQL server: run the tests as \
-         `scripts/with-postgres.sh cargo test …`",
-    );
+    let server = std::env::var("QUARRY_TEST_POSTGRES").map_err(|_| {
+        Broken::new(
+            "QUARRY_TEST_POSTGRES names no PostgreSQL server: run the tests as \
+             `scripts/with-postgres.sh cargo test …`",
+        )
+    })?;
     let number = MADE.fetch_add(1, Ordering::Relaxed);
     let short: String = name.chars().take(40).collect();
     let name = format!("q{}_{number}_{short}", std::process::id());
-    let mut connection = PgConnection::connect(&server).await.expect("the server answers");
+    let mut connection = PgConnection::connect(&server).await?;
     let create = format!("create database \"{name}\"");
-    sqlx::query(AssertSqlSafe(create)).execute(&mut connection).await.expect("a database");
+    sqlx::query(AssertSqlSafe(create)).execute(&mut connection).await?;
     let (place, parameters) = server.split_once('?').unwrap_or((&server, ""));
-    let (place, _) = place.rsplit_once('/').expect("a URL with a database");
+    let (place, _) = place.rsplit_once('/').unwrap_or((place, ""));
     let question = if parameters.is_empty() { "" } else { "?" };
-    PostgresDatabase { url: format!("{place}/{name}{question}{parameters}") }
+    Ok(PostgresDatabase { url: format!("{place}/{name}{question}{parameters}") })
 }
 
 impl PostgresDatabase {
@@ -72,8 +74,8 @@ impl PostgresDatabase {
         &self.url
     }
 
-    pub(crate) async fn connect(&self) -> PgConnection {
-        PgConnection::connect(&self.url).await.expect("a connection")
+    pub(crate) async fn connect(&self) -> Result<PgConnection, Broken> {
+        Ok(PgConnection::connect(&self.url).await?)
     }
 }
 

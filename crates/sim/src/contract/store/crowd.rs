@@ -148,3 +148,21 @@ pub async fn nothing_of_the_old_owner_follows_a_takeover(
     let done = new.write(new.accept(&message(&address, "new")?)).await?;
     same("the new owner goes on", done.sequence, new.loaded.sequence.next())
 }
+
+/// Two processes on one database, each with a shard of its own: neither starves, and each sees its
+/// own gapless sequences.
+pub async fn two_processes_write_side_by_side(database: &dyn OpenStore) -> Result<(), Broken> {
+    let first = Owner::start(database, 1, 1).await?;
+    let second = Owner::start(database, 2, 1).await?;
+    let write = async |owner: &Owner| {
+        let address = owner.address("a")?;
+        for number in 1..=100_u64 {
+            let row = message(&address, &format!("k{number}"))?;
+            let done = owner.write(owner.accept(&row)).await?;
+            same("sequence", done.sequence, Sequence(number))?;
+        }
+        Ok::<_, Broken>(())
+    };
+    let (one, two) = tokio::join!(write(&first), write(&second));
+    one.and(two)
+}

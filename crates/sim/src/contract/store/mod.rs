@@ -53,6 +53,7 @@ impl<E: std::error::Error> From<E> for Broken {
 }
 
 /// Ends the check unless the values are equal.
+#[expect(clippy::needless_pass_by_value, reason = "most values are made for the call")]
 pub(crate) fn same<T: PartialEq + fmt::Debug>(
     what: &str,
     seen: T,
@@ -70,7 +71,7 @@ pub(crate) fn holds(what: &str, holds: bool) -> Result<(), Broken> {
 }
 
 /// Makes a test of every check. `$make` is an async function from the check's name to an
-/// [`OpenStore`](crate::contract::store::OpenStore).
+/// [`OpenStore`](crate::contract::store::OpenStore), or a [`Broken`](crate::contract::store::Broken).
 #[macro_export]
 macro_rules! store_contract {
     ($make:path) => {
@@ -113,13 +114,14 @@ macro_rules! store_contract {
             the_order_of_calls_is_the_order_of_commits
             a_culprit_fails_alone
             nothing_of_the_old_owner_follows_a_takeover
+            two_processes_write_side_by_side
         }
     };
     ($make:path: $($check:ident)*) => {
         $(
             #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             async fn $check() -> Result<(), $crate::contract::store::Broken> {
-                let database = $make(stringify!($check)).await;
+                let database = $make(stringify!($check)).await?;
                 $crate::contract::store::$check(&database).await
             }
         )*

@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use quarry_ports::{
-    Commit, EntityFilter, KeyQuery, MessageFilter, MessageRow, MessageStateKind, OpenRow,
-    OpenState, Store,
+    Commit, EntityFilter, KeyQuery, MessageFilter, MessageRow,
+    MessageStateKind::{self, Finished, Open, Quarantined},
+    OpenRow, OpenState, Store,
 };
 use quarry_types::{Address, EntityType, Failure, Outcome, Tenant};
 
@@ -130,7 +131,6 @@ pub async fn messages_are_listed_by_state_and_entity(
         keys.sort();
         Ok::<_, Broken>(keys.join(" "))
     };
-    use MessageStateKind::{Finished, Open, Quarantined};
     same("finished", listed(None, Some(Finished)).await?, "done".to_owned())?;
     same("quarantined", listed(None, Some(Quarantined)).await?, "parked".to_owned())?;
     same("open", listed(None, Some(Open)).await?, "fresh waits".to_owned())?;

@@ -1,0 +1,167 @@
+//! What opening a store makes, and what it refuses.
+
+mod databases;
+
+use databases::{postgres_database, sqlite_file};
+use quarry_ports::{Commit, Host, Metrics};
+use quarry_sim::contract::store::{Broken, OpenStore, Owner, message, success};
+use quarry_store::{OpenError, Options, open};
+use sqlx::{AssertSqlSafe, Connection as _, Row as _, SqliteConnection};
+
+const TABLES: [&str; 9] = [
+    "cluster_identity",
+    "entity_state",
+    "message",
+    "open_message",
+    "outcome",
+    "schema_version",
+    "shard_commit",
+    "shard_fence",
+    "write_probe",
+];
+const VIEWS: [&str; 3] = ["v_entities", "v_messages", "v_shards"];
+
+async fn refused(url: &str, options: Options) -> Result<OpenError, Broken> {
+    match open(url, options, Host::system(), Metrics::new()?).await {
+        Ok(store) => Err(Broken::new(format!("{} was opened", store.describe()))),
+        Err(error) => Ok(error),
+    }
+}
+
+async fn write_something(database: &dyn OpenStore) -> Result<(), Broken> {
+    let owner = Owner::start(database, 1, 7).await?;
+    let row = message(&owner.address("a")?, "k")?;
+    owner.write(Commit { outcomes: vec![success(&row)], ..owner.accept(&row) }).await?;
+    Ok(())
+}
+
+const SEEN_MESSAGE: &str = "select state || ' ' || outcome || ' ' || entity_type from v_messages";
+const SEEN_SHARD: &str = "select epoch * 100 + sequence from v_shards";
+
+#[tokio::test]
+async fn sqlite_has_the_tables_and_views_of_the_design() -> Result<(), Broken> {
+    let database = sqlite_file()?;
+    write_something(&database).await?;
+    let mut connection = SqliteConnection::connect(&database.url()).await?;
+    let sql = "select type || ' ' || name from sqlite_schema where type in ('table', 'view') \
+        order by 1";
+    let names: Vec<String> = sqlx::query_scalar(sql).fetch_all(&mut connection).await?;
+    let wanted = TABLES.map(|name| format!("table {name}"));
+    let wanted: Vec<String> =
+        wanted.into_iter().chain(VIEWS.map(|name| format!("view {name}"))).collect();
+    assert_eq!(names, wanted);
+    let seen: String = sqlx::query_scalar(SEEN_MESSAGE).fetch_one(&mut connection).await?;
+    assert_eq!(seen, "finished success Counter");
+    let shard: i64 = sqlx::query_scalar(SEEN_SHARD).fetch_one(&mut connection).await?;
+    assert_eq!(shard, 701);
+    Ok(())
+}
+
+#[tokio::test]
+async fn postgres_has_the_tables_and_views_of_the_design() -> Result<(), Broken> {
+    let database = postgres_database("tables").await?;
+    write_something(&database).await?;
+    let mut connection = database.connect().await?;
+    let sql = "select table_name::text, table_type = 'VIEW' from information_schema.tables \
+        where table_schema = 'public' order by 1";
+    let rows = sqlx::query(sql).fetch_all(&mut connection).await?;
+    let of_kind = |view: bool| -> Vec<String> {
+        rows.iter().filter(|row| row.get::<bool, _>(1) == view).map(|row| row.get(0)).collect()
+    };
+    assert_eq!(of_kind(false), TABLES);
+    assert_eq!(of_kind(true), VIEWS);
+    let seen: String = sqlx::query_scalar(SEEN_MESSAGE).fetch_one(&mut connection).await?;
+    assert_eq!(seen, "finished success Counter");
+    let shard: i64 = sqlx::query_scalar(SEEN_SHARD).fetch_one(&mut connection).await?;
+    assert_eq!(shard, 701);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_sqlite_file_newer_than_the_program_is_refused() -> Result<(), Broken> {
+    let database = sqlite_file()?;
+    drop(database.open().await?);
+    let mut connection = SqliteConnection::connect(&database.url()).await?;
+    sqlx::query("insert into schema_version values (99, 'later', 0)")
+        .execute(&mut connection)
+        .await?;
+    let error = refused(&database.url(), Options::default()).await?;
+    assert!(matches!(error, OpenError::Newer { found: 99, .. }), "{error}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_postgres_database_newer_than_the_program_is_refused() -> Result<(), Broken> {
+    let database = postgres_database("newer").await?;
+    drop(database.open().await?);
+    let mut connection = database.connect().await?;
+    sqlx::query("insert into schema_version values (99, 'later', 0)")
+        .execute(&mut connection)
+        .await?;
+    let error = refused(database.url(), Options::default()).await?;
+    assert!(matches!(error, OpenError::Newer { found: 99, .. }), "{error}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_postgres_database_that_may_forget_is_refused_unless_allowed() -> Result<(), Broken> {
+    let database = postgres_database("forgets").await?;
+    let mut connection = database.connect().await?;
+    let name: String =
+        sqlx::query_scalar("select current_database()::text").fetch_one(&mut connection).await?;
+    let sql = format!("alter database \"{name}\" set synchronous_commit = off");
+    sqlx::query(AssertSqlSafe(sql)).execute(&mut connection).await?;
+    let error = refused(database.url(), Options::default()).await?;
+    assert!(error.to_string().contains("synchronous_commit=off"), "{error}");
+    let options = Options { allow_unsafe_durability: true, ..Options::default() };
+    open(database.url(), options, Host::system(), Metrics::new()?).await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn many_processes_may_open_a_new_database_at_once() -> Result<(), Broken> {
+    let (file, server) = (sqlite_file()?, postgres_database("at_once").await?);
+    for database in [&file as &dyn OpenStore, &server] {
+        let stores = futures_util::future::join_all((0..8).map(|_| database.open())).await;
+        for store in stores {
+            assert_eq!(store?.identity().await?, None);
+        }
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn errors_say_what_to_do_and_keep_secrets() -> Result<(), Broken> {
+    for url in ["mysql://a:secret@b/c", "sqlite:", "sqlite::memory:", "secret"] {
+        let error = refused(url, Options::default()).await?;
+        assert!(matches!(error, OpenError::Url { .. }), "{url}: {error}");
+    }
+    let unreachable = "postgres://someone:secret@127.0.0.1:1/nowhere";
+    let error = refused(unreachable, Options::default()).await?.to_string();
+    assert!(error.contains("127.0.0.1:1/nowhere") && !error.contains("secret"), "{error}");
+    let file = tempfile::NamedTempFile::new()?;
+    let below_a_file = format!("sqlite:{}/quarry.db", file.path().display());
+    let error = refused(&below_a_file, Options::default()).await?;
+    assert!(matches!(error, OpenError::Directory { .. }), "{error}");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_log_of_a_sqlite_file_is_copied_back_and_stays_bounded() -> Result<(), Broken> {
+    let database = sqlite_file()?;
+    let owner = Owner::start(&database, 1, 1).await?;
+    let address = owner.address("a")?;
+    let log = format!("{}-wal", database.path().display());
+    let (mut largest, mut number) = (0, 0);
+    // Until the file itself holds 96 MiB: only checkpoints bring anything there.
+    while tokio::fs::metadata(database.path()).await?.len() < 96 << 20 {
+        let mut row = message(&address, &format!("k{number}"))?;
+        row.payload = vec![b'x'; 256 * 1024].into();
+        owner.write(owner.accept(&row)).await?;
+        largest = largest.max(tokio::fs::metadata(&log).await?.len());
+        number += 1;
+        assert!(number < 4_000, "no checkpoint in 1 GiB of writes");
+    }
+    assert!(largest < 256 << 20, "the log grew to {largest} bytes");
+    Ok(())
+}
