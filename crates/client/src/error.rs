@@ -62,6 +62,15 @@ impl ClientError {
         }
     }
 
+    /// What this error of the last try comes to after earlier tries: a failure is an outcome and
+    /// stands; a refusal or no answer proves nothing about a try that may have done it.
+    pub(crate) fn after(self, maybe_done: Option<Self>) -> Self {
+        match (self, maybe_done) {
+            (Self::Refused(_) | Self::Unavailable { .. }, Some(earlier)) => earlier,
+            (last, _) => last,
+        }
+    }
+
     /// The error that a problem stands for.
     pub(crate) fn of(problem: Problem, key: Option<IdempotencyKey>) -> Self {
         match problem.outcome {

@@ -9,6 +9,9 @@ mod error;
 mod look;
 mod send;
 
+#[cfg(test)]
+mod tests;
+
 pub use client::{Client, Credentials};
 pub use error::ClientError;
 pub use look::{EntityQuery, Json, MessageQuery};

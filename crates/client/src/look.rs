@@ -158,6 +158,7 @@ impl Client {
     async fn change(&self, node: NodeId, what: &str) -> Result<api::Change, ClientError> {
         let segments = ["v1", "cluster", "nodes", &node.to_string(), what];
         let mut last = ClientError::Unavailable { reason: "no base URL".to_owned() };
+        let mut maybe_done = None;
         for attempt in 0..self.bases().len() {
             let index = self.turn(attempt);
             let request = self.request(index, Method::POST, &segments, &[])?.timeout(READ_TIMEOUT);
@@ -169,11 +170,14 @@ impl Client {
                     ClientError::Unknown { reason, problem: None, key: None }
                 }
             };
+            if matches!(last, ClientError::Unknown { .. }) {
+                maybe_done = Some(last.clone());
+            }
             if !last.is_retryable() {
                 break;
             }
         }
-        Err(last)
+        Err(last.after(maybe_done))
     }
 }
 

@@ -120,7 +120,7 @@ impl Client {
             }
             let over = until.since(self.host().now()) <= wait;
             if !retryable || over {
-                return Err(verdict(error, maybe_done));
+                return Err(error.after(maybe_done));
             }
             tokio::time::sleep(wait).await;
             pause = (pause * 2).min(LONGEST_PAUSE);
@@ -185,42 +185,7 @@ fn unknown(reason: String, key: &IdempotencyKey) -> ClientError {
     ClientError::Unknown { reason, problem: None, key: Some(key.clone()) }
 }
 
-/// What all tries together come to: a failure is an outcome and stands; a refusal or no answer
-/// proves nothing about an earlier try that may have done it.
-fn verdict(last: ClientError, maybe_done: Option<ClientError>) -> ClientError {
-    match (last, maybe_done) {
-        (ClientError::Refused(_) | ClientError::Unavailable { .. }, Some(earlier)) => earlier,
-        (last, _) => last,
-    }
-}
-
 fn asked_wait(error: &ClientError) -> Option<Duration> {
     let milliseconds = error.problem()?.retry_after_ms?;
     Some(Duration::from_millis(u64::from(milliseconds)))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn refused() -> ClientError {
-        let reply = Reply {
-            status: reqwest::StatusCode::SERVICE_UNAVAILABLE,
-            headers: reqwest::header::HeaderMap::new(),
-            body: bytes::Bytes::new(),
-        };
-        ClientError::of(reply.problem(), None)
-    }
-
-    fn lost() -> ClientError {
-        unknown("link lost".to_owned(), &IdempotencyKey::new("k").unwrap())
-    }
-
-    #[test]
-    fn a_refusal_after_an_unknown_try_stays_unknown() {
-        assert!(matches!(verdict(refused(), None), ClientError::Refused(_)));
-        assert!(matches!(verdict(refused(), Some(lost())), ClientError::Unknown { .. }));
-        let away = ClientError::Unavailable { reason: "away".to_owned() };
-        assert!(matches!(verdict(away, Some(lost())), ClientError::Unknown { .. }));
-    }
 }

@@ -5,7 +5,7 @@ use quarry_types::{Address, ClusterView, RefusalCode, ShardView, api};
 
 use crate::{
     Code, Gateway, Problem,
-    request::{NoBody, PathOf, Query, entity_id, entity_type},
+    request::{NoBody, PathOf, Query, did_you_mean, entity_id, entity_type},
 };
 
 /// Where the entity of the path lives.
@@ -25,11 +25,12 @@ pub(crate) fn address(gateway: &Gateway, type_text: &str, id: &str) -> Result<Ad
     let entity_type = entity_type(type_text)?;
     let registry = gateway.node().registry();
     if registry.get(&entity_type).is_none() {
-        let problem = Problem::new(
-            Code::Refused(RefusalCode::UnknownType),
-            format!("there is no entity type {entity_type}"),
-        );
-        return Err(problem.field("type").available(registry.types().iter().map(|spec| spec.name)));
+        let types = registry.types();
+        let names = || types.iter().map(|spec| spec.name);
+        let meant = did_you_mean(entity_type.as_str(), names());
+        let detail = format!("there is no entity type {entity_type}{meant}");
+        let problem = Problem::new(Code::Refused(RefusalCode::UnknownType), detail);
+        return Err(problem.field("type").available(names()));
     }
     Ok(Address { tenant: gateway.tenant().clone(), entity_type, id: entity_id(id)? })
 }

@@ -18,7 +18,8 @@ use crate::{
     Code, Gateway, Problem,
     placement::address,
     request::{
-        IDEMPOTENCY_KEY, JsonBody, PathOf, Query, SendHeaders, accepts_json, method as parse_method,
+        IDEMPOTENCY_KEY, JsonBody, PathOf, Query, SendHeaders, accepts_json, did_you_mean,
+        method as parse_method,
     },
     trace::Trace,
 };
@@ -45,10 +46,6 @@ pub(crate) async fn send(
 ) -> Result<Response, Problem> {
     let sending = Sending::parse(&gateway, &path, request.headers(), request.uri())?;
     let JsonBody(payload) = JsonBody::from_request(request, &gateway).await?;
-    let registry = gateway.node().registry();
-    registry
-        .check(&sending.address.entity_type, &sending.method, &payload)
-        .map_err(Problem::from)?;
     let timeout = sending.timeout;
     let envelope = sending.envelope(&gateway, payload, &trace);
     let sent = Sent::of(&envelope);
@@ -110,9 +107,11 @@ fn delivery(gateway: &Gateway, address: &Address, method: &Method) -> Result<Del
     let methods = spec.map(|spec| spec.methods).unwrap_or_default();
     let found = methods.iter().find(|spec| spec.name == method.as_str());
     found.map(|spec| spec.delivery).ok_or_else(|| {
-        let detail = format!("entity type {} has no method {method}", address.entity_type);
+        let names = || methods.iter().map(|spec| spec.name);
+        let meant = did_you_mean(method.as_str(), names());
+        let detail = format!("entity type {} has no method {method}{meant}", address.entity_type);
         let problem = Problem::new(Code::Refused(RefusalCode::UnknownMethod), detail);
-        problem.field("method").available(methods.iter().map(|spec| spec.name))
+        problem.field("method").available(names())
     })
 }
 

@@ -11,5 +11,6 @@ mod query;
 pub(crate) use body::{JsonBody, NoBody};
 pub(crate) use cursor::Cursors;
 pub(crate) use headers::{IDEMPOTENCY_KEY, SendHeaders, accepts_json};
+pub(crate) use nearest::did_you_mean;
 pub(crate) use path::{PathOf, check_escapes, entity_id, entity_type, method, node_id};
 pub(crate) use query::Query;

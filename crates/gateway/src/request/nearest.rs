@@ -1,11 +1,17 @@
 //! *Did you mean?*
 
-/// The candidate nearest to `given`, if it is near enough to be meant: at most a third of its
-/// letters differ.
-pub(crate) fn nearest<'a>(
+/// `; did you mean "limit"?` where a candidate is near to `given`, else nothing.
+pub(crate) fn did_you_mean<'a>(
     given: &str,
     candidates: impl IntoIterator<Item = &'a str>,
-) -> Option<&'a str> {
+) -> String {
+    let meant = nearest(given, candidates);
+    meant.map_or_else(String::new, |meant| format!("; did you mean {meant:?}?"))
+}
+
+/// The candidate nearest to `given`, if it is near enough to be meant: at most a third of its
+/// letters differ.
+fn nearest<'a>(given: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let limit = given.chars().count().div_ceil(3);
     candidates
         .into_iter()

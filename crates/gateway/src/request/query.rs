@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, str::FromStr, time::Duration};
 
 use percent_encoding::percent_decode_str;
 
-use super::nearest::nearest;
+use super::nearest::did_you_mean;
 use crate::{Code, Problem, time};
 
 /// How many items a page has where the request does not say.
@@ -103,10 +103,8 @@ fn invalid(name: &str, reason: &str) -> Problem {
 }
 
 fn unknown(name: &str, names: &[&str]) -> Problem {
-    let mut detail = format!("this route has no parameter {name:?}");
-    if let Some(meant) = nearest(name, names.iter().copied()) {
-        detail = format!("{detail}; did you mean {meant:?}?");
-    }
+    let meant = did_you_mean(name, names.iter().copied());
+    let detail = format!("this route has no parameter {name:?}{meant}");
     Problem::new(Code::UnknownParameter, detail).field(name).available(names.iter().copied())
 }
 

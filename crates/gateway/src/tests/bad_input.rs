@@ -179,6 +179,8 @@ async fn what_exists_is_listed_and_what_was_meant_is_guessed() {
     assert_eq!(answer.body["available"], serde_json::json!(["Counter", "Moody", "Register"]));
     let answer = world.post("/v1/entities/Counter/c/nope", "1").await;
     assert_eq!(answer.body["available"], serde_json::json!(["add", "get"]));
+    let answer = world.post("/v1/entities/Conter/c/ad", "1").await;
+    assert!(answer.body["detail"].as_str().unwrap().contains("did you mean \"Counter\"?"));
     let answer = world.get("/v1/messages?limt=1").await;
     assert!(answer.body["detail"].as_str().unwrap().contains("did you mean \"limit\"?"));
     let answer = world.get("/v1/entities/a/b/c/d").await;

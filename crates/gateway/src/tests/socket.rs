@@ -10,7 +10,7 @@ use tokio::{
 };
 
 use super::harness::World;
-use crate::{ListenerConfig, router, serve};
+use crate::{GatewayConfig, ListenerConfig, router, serve};
 
 struct Listening {
     address: std::net::SocketAddr,
@@ -99,4 +99,47 @@ async fn shutdown_waits_for_the_request_in_flight() {
     assert!(answer.starts_with("HTTP/1.1 504 "), "{answer}");
     assert!(listening.task.ended().await);
     assert!(TcpStream::connect(listening.address).await.is_err());
+}
+
+#[tokio::test]
+async fn a_body_is_bounded_in_size_and_time() {
+    let config = GatewayConfig {
+        body_limit: 1_000,
+        body_timeout: Duration::from_millis(50),
+        ..GatewayConfig::default()
+    };
+    let world = World::with(config);
+    let listening = listen(&world, ListenerConfig::default()).await;
+    let head = "POST /v1/entities/Counter/c/add HTTP/1.1\r\nhost: x\r\nconnection: close\r\n";
+    let chunk = format!("{:x}\r\n{}\r\n", 600, "1".repeat(600));
+    let chunked = format!("{head}transfer-encoding: chunked\r\n\r\n{chunk}{chunk}0\r\n\r\n");
+    let declared = format!("{head}content-length: 1001\r\n\r\n");
+    let slow = format!("{head}content-length: 10\r\n\r\n1");
+    for (request, status, code) in
+        [(chunked, 413, "too_large"), (declared, 413, "too_large"), (slow, 408, "body_timeout")]
+    {
+        let answer = talk(listening.address, request.as_bytes()).await;
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+        assert!(head.starts_with(&format!("HTTP/1.1 {status} ")), "{answer}");
+        let problem: quarry_types::api::Problem = serde_json::from_str(body).unwrap();
+        assert_eq!(problem.code, code, "{answer}");
+    }
+    assert_eq!(world.stored().await, World::with(GatewayConfig::default()).stored().await);
+}
+
+#[tokio::test]
+async fn more_connections_than_allowed_wait_for_their_turn() {
+    let world = World::with(GatewayConfig::default());
+    let config = ListenerConfig { connections: 1, ..ListenerConfig::default() };
+    let listening = listen(&world, config).await;
+    let request = b"GET /livez HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n";
+    let first = TcpStream::connect(listening.address).await.unwrap();
+    let mut second = TcpStream::connect(listening.address).await.unwrap();
+    second.write_all(request).await.unwrap();
+    let mut answer = String::new();
+    let early = second.read_to_string(&mut answer);
+    assert!(tokio::time::timeout(Duration::from_millis(50), early).await.is_err());
+    drop(first);
+    second.read_to_string(&mut answer).await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200 OK"), "{answer}");
 }
