@@ -1,6 +1,8 @@
 //! Fresh databases for tests.
 #![allow(dead_code, reason = "each test program uses a part of it")]
 
+pub(crate) mod wire;
+
 use std::{
     path::PathBuf,
     sync::{
@@ -70,6 +72,23 @@ pub(crate) async fn postgres_database(name: &str) -> Result<PostgresDatabase, Br
 }
 
 impl PostgresDatabase {
+    /// The same database behind a wire that a test can cut.
+    pub(crate) async fn behind_wire(&self) -> Result<(Self, wire::Wire), Broken> {
+        let tcp = std::env::var("QUARRY_TEST_POSTGRES_TCP").map_err(|_| {
+            Broken::new(
+                "QUARRY_TEST_POSTGRES_TCP names no PostgreSQL server: run the tests as \
+                 `scripts/with-postgres.sh cargo test …`",
+            )
+        })?;
+        let unknown = || Broken::new(format!("{tcp} is not postgres://USER@HOST:PORT/DATABASE"));
+        let (user, place) = tcp.split_once('@').ok_or_else(unknown)?;
+        let (server, _) = place.split_once('/').ok_or_else(unknown)?;
+        let (_, name) = self.url.rsplit_once('/').ok_or_else(unknown)?;
+        let wire = wire::Wire::start(server.to_owned()).await?;
+        let url = format!("{user}@127.0.0.1:{}/{name}", wire.port);
+        Ok((Self { url }, wire))
+    }
+
     pub(crate) fn url(&self) -> &str {
         &self.url
     }
