@@ -17,8 +17,6 @@ pub(crate) enum Exit {
     Refused = 4,
     /// Nobody answered in time, or whether it was done is not known.
     Unavailable = 5,
-    /// Some of it was done.
-    Partly = 6,
 }
 
 impl Exit {
@@ -30,7 +28,6 @@ impl Exit {
             Self::NotFound => 3,
             Self::Refused => 4,
             Self::Unavailable => 5,
-            Self::Partly => 6,
         }
     }
 }

@@ -26,21 +26,12 @@ impl Output {
             Colour::Never => false,
             Colour::Auto => io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none(),
         };
-        Self {
-            format: global.output.unwrap_or(by_place),
-            is_coloured,
-            verbosity: global.verbose,
-        }
+        Self { format: global.output.unwrap_or(by_place), is_coloured, verbosity: global.verbose }
     }
 
     /// The format that results are printed in.
     pub(crate) const fn format(self) -> Format {
         self.format
-    }
-
-    /// The same, printing results in `format`.
-    pub(crate) const fn with_format(self, format: Format) -> Self {
-        Self { format, ..self }
     }
 
     /// Whether what is said may be coloured.

@@ -99,6 +99,8 @@ pub(crate) struct DevArguments {
 pub(crate) enum ConfigCommand {
     /// Say everything that is wrong with the configuration, with file and line
     Check,
+    /// Print a file to begin with: every key with its default and meaning
+    Init,
     /// Print every key and its value; secrets as ***
     Show {
         /// Also where each value came from

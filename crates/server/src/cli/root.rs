@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 
 use super::{
-    BenchCommand, ClusterCommand, ConfigCommand, DevArguments, EntityCommand,
-    MessageCommand, SendArguments, ServeArguments,
+    BenchCommand, ClusterCommand, ConfigCommand, DevArguments, EntityCommand, MessageCommand,
+    SendArguments, ServeArguments,
 };
 
 const EXAMPLES: &str = "\
@@ -41,7 +41,7 @@ pub(crate) struct Cli {
 #[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Everywhere")]
 pub(crate) struct Global {
-    /// The server to ask [default: http://127.0.0.1:7410]
+    /// The server to ask [default: port 7410 of this machine]
     #[arg(long, global = true, env = "QUARRY_URL", value_name = "URL")]
     pub(crate) url: Option<String>,
     /// The bearer token to show it
@@ -110,7 +110,9 @@ pub(crate) enum Command {
     #[command(subcommand)]
     Config(ConfigCommand),
     /// Print the completions of a shell
-    #[command(after_help = "Example:\n  quarry completions bash > ~/.local/share/bash-completion/completions/quarry")]
+    #[command(
+        after_help = "Example:\n  quarry completions bash > ~/.local/share/bash-completion/completions/quarry"
+    )]
     Completions {
         /// The shell
         #[arg(value_enum)]

@@ -1,6 +1,9 @@
 //! `quarry cluster …`.
 
-use quarry_types::{NodeId, NodeState, api::{Change, Cluster, Node, Shard}};
+use quarry_types::{
+    NodeId, NodeState, Role,
+    api::{Change, Cluster, Node, Shard},
+};
 
 use super::connection::connect;
 use crate::{
@@ -60,7 +63,7 @@ fn nodes(nodes: &[Node], output: Output) -> Result<(), Failure> {
             state_name(node.state).to_owned(),
             node.shards.to_string(),
             node.weight.to_string(),
-            node.roles.iter().map(role_name).collect::<Vec<_>>().join(","),
+            node.roles.iter().copied().map(role_name).collect::<Vec<_>>().join(","),
             node.http.clone(),
         ]
     })
@@ -96,11 +99,11 @@ const fn state_name(state: NodeState) -> &'static str {
     }
 }
 
-fn role_name(role: &quarry_types::Role) -> &'static str {
+const fn role_name(role: Role) -> &'static str {
     match role {
-        quarry_types::Role::Runner => "runner",
-        quarry_types::Role::Coordinator => "coordinator",
-        quarry_types::Role::Gateway => "gateway",
-        quarry_types::Role::Limiter => "limiter",
+        Role::Runner => "runner",
+        Role::Coordinator => "coordinator",
+        Role::Gateway => "gateway",
+        Role::Limiter => "limiter",
     }
 }

@@ -1,4 +1,4 @@
-//! `quarry config check` and `config show`.
+//! `quarry config …`.
 
 use crate::{
     cli::{ConfigCommand, Global},
@@ -9,12 +9,15 @@ use crate::{
 
 /// Runs the command.
 pub(crate) fn run(command: &ConfigCommand, global: &Global, output: Output) -> Result<(), Failure> {
+    if matches!(command, ConfigCommand::Init) {
+        return output.line(configuration::template().trim_end());
+    }
     let loaded = configuration::load(Sources::of_process(global.config.as_deref()))?;
     for warning in &loaded.warnings {
         output.say(&format!("warning: {warning}"));
     }
     match command {
-        ConfigCommand::Check => check(&loaded, output),
+        ConfigCommand::Init | ConfigCommand::Check => check(&loaded, output),
         ConfigCommand::Show { origin: true } => {
             output.list(&["key", "value", "origin"], &loaded.shown, |shown| {
                 vec![shown.key.to_owned(), value_of(shown), shown.origin.clone()]

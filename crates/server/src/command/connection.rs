@@ -33,7 +33,9 @@ impl From<ClientError> for Failure {
                 let message = format!("it is not known whether it was done: {reason}");
                 let failure = Self::new(Exit::Unavailable, message);
                 match key {
-                    Some(key) => failure.advise(format!("ask again with the same key: --key {key}")),
+                    Some(key) => {
+                        failure.advise(format!("ask again with the same key: --key {key}"))
+                    }
                     None => failure,
                 }
             }

@@ -29,8 +29,9 @@ pub(crate) async fn run(
     };
     let payload = arguments.json.as_deref().map(read_payload).transpose()?;
     let client = connect(global)?;
-    let sent =
-        client.send_retrying(&address, &method, payload.as_ref(), options, arguments.timeout).await?;
+    let sent = client
+        .send_retrying(&address, &method, payload.as_ref(), options, arguments.timeout)
+        .await?;
     print(&sent, output)
 }
 
@@ -40,7 +41,11 @@ fn print(sent: &Sent, output: Output) -> Result<(), Failure> {
         SendStatus::Done(reply) => {
             let how = if sent.replayed { "answered before" } else { "handled" };
             output.say_more(&format!("message {id} {how}, key {}", sent.key));
-            if output.format() == Format::Table { output.json_line(reply) } else { output.record(&[], reply) }
+            if output.format() == Format::Table {
+                output.json_line(reply)
+            } else {
+                output.record(&[], reply)
+            }
         }
         SendStatus::Accepted => {
             let facts = [("message", id.to_string()), ("key", sent.key.to_string())];

@@ -30,8 +30,7 @@ fn print(health: &Health, output: Output) -> Result<(), Failure> {
     if output.format() != Format::Table {
         return output.record(&[], health);
     }
-    let facts =
-        [("status", name(health.status).to_owned()), ("shards", health.shards.to_string())];
+    let facts = [("status", name(health.status).to_owned()), ("shards", health.shards.to_string())];
     output.line(&format!("{}\n", aligned(&facts)))?;
     output.list(&["check", "status", "seen"], &health.checks, |check| {
         vec![check.name.clone(), name(check.status).to_owned(), check.detail.clone()]

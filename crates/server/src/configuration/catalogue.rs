@@ -41,7 +41,7 @@ pub(crate) const KEYS: &[Key] = keys! {
         "the number of this node; never given to another machine", "RUNNER_ID";
     "node.roles", Kind::Roles, Some("runner,coordinator,gateway"), Some("--roles"),
         "what this node does: runner, coordinator, gateway";
-    "node.data_dir", Kind::Path, Some(".quarry"), Some("--data"),
+    "node.data_dir", Kind::Path, Some(".quarry/serve"), Some("--data"),
         "where this node keeps its Raft log, its lock and, by default, the SQLite file";
     "node.http", Kind::Listen, Some("127.0.0.1:7410"), Some("--http"),
         "where it answers HTTP";
@@ -75,7 +75,7 @@ pub(crate) const KEYS: &[Key] = keys! {
         "this node's labels, to which entity types may be bound";
     "cluster.rebalance_interval", Kind::Duration { least: 100, most: DAY }, Some("5s"), None,
         "how often the leader looks whether shards should move for balance", "rebalanceInterval";
-    "cluster.max_moves", Kind::Integer { least: 1, most: 65_536 }, Some("16"), None,
+    "cluster.max_moves", Kind::Integer { least: 1, most: 65_536 }, Some("64"), None,
         "how many shards may move for balance at a time";
     "store.url", Kind::Url, None, Some("--store"),
         "sqlite://PATH or postgres://…; without it, quarry.db in the data directory", "DATABASE_PATH";
@@ -115,6 +115,26 @@ pub(crate) fn sections() -> Vec<&'static str> {
     sections
 }
 
+/// A file with every key, its meaning and its default; all lines are comments but the sections.
+pub(crate) fn template() -> String {
+    let mut text = String::from(
+        "# The configuration of a Quarry node. A variable wins over this file, a flag over both.\n",
+    );
+    let mut section = "";
+    for key in KEYS {
+        if key.section() != section {
+            section = key.section();
+            text = text + "\n[" + section + "]\n";
+        }
+        let flag = key.flag.map(|flag| format!(" or {flag}")).unwrap_or_default();
+        let value = key.default.map_or_else(|| "…".to_owned(), |default| key.kind.quote(default));
+        let (help, variable, name) = (key.help, key.variable(), key.name());
+        text = text + "# " + help + " (" + &variable + &flag + ")\n";
+        text = text + "# " + name + " = " + &value + "\n";
+    }
+    text
+}
+
 impl Key {
     /// Its section.
     pub(crate) fn section(&self) -> &'static str {
@@ -142,6 +162,33 @@ mod tests {
             if let Some(default) = key.default {
                 assert!(key.kind.check_text(default).is_ok(), "{}", key.path);
             }
+        }
+    }
+
+    #[test]
+    fn the_template_with_its_defaults_uncommented_is_right() {
+        let text: Vec<String> = template()
+            .lines()
+            .filter(|line| !line.ends_with(" = …"))
+            .map(|line| match line.strip_prefix("# ") {
+                Some(rest) if rest.contains(" = ") && !rest.contains('(') => rest.to_owned(),
+                _ => line.to_owned(),
+            })
+            .collect();
+        let mut mistakes = Vec::new();
+        crate::configuration::file::parse("template", &text.join("\n"), &mut mistakes);
+        assert!(mistakes.is_empty(), "{mistakes:?}");
+        assert!(text.iter().any(|line| line == "lease_ttl = \"3s\""), "{text:#?}");
+    }
+
+    #[test]
+    fn every_flag_of_a_key_is_one_of_serve() {
+        use clap::CommandFactory;
+        let command = crate::cli::Cli::command();
+        let serve = command.find_subcommand("serve").unwrap();
+        for flag in KEYS.iter().filter_map(|key| key.flag) {
+            let known = serve.get_arguments().filter_map(clap::Arg::get_long);
+            assert!(known.map(|name| format!("--{name}")).any(|name| name == flag), "{flag}");
         }
     }
 

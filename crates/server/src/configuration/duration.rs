@@ -52,20 +52,6 @@ fn unit_size(name: &str) -> Option<u64> {
     UNITS.iter().find(|(_, names)| names.contains(&name)).map(|(size, _)| *size)
 }
 
-/// A duration in the largest unit that leaves no rest.
-pub(crate) fn write_duration(duration: Duration) -> String {
-    let nanos = u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
-    if nanos == 0 {
-        return "0s".to_owned();
-    }
-    for (size, names) in UNITS.iter().rev() {
-        if nanos.is_multiple_of(*size) {
-            return format!("{}{}", nanos / size, names.first().unwrap_or(&"ns"));
-        }
-    }
-    format!("{nanos}ns")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -96,13 +82,6 @@ mod tests {
         ] {
             let message = parse_duration(text).unwrap_err();
             assert!(message.contains(part), "{text}: {message}");
-        }
-    }
-
-    #[test]
-    fn a_written_duration_is_read_back() {
-        for text in ["3s", "500ms", "90m", "1d", "0s"] {
-            assert_eq!(write_duration(parse_duration(text).unwrap()), text);
         }
     }
 }

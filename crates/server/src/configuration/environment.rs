@@ -60,10 +60,12 @@ fn find(name: &str) -> Found {
 
 /// A variable with one underscore where two belong; all others with the prefix are not ours.
 fn find_misspelt(name: &str) -> Found {
-    KEYS.iter().map(Key::variable).find(|variable| variable.replace("__", "_") == name).map_or(
-        Found::Nothing,
-        |variable| Found::Wrong(format!("section and key are parted by two _: {variable}")),
-    )
+    KEYS.iter()
+        .map(Key::variable)
+        .find(|variable| variable.replace("__", "_") == name)
+        .map_or(Found::Nothing, |variable| {
+            Found::Wrong(format!("section and key are parted by two _: {variable}"))
+        })
 }
 
 /// A path of a database file becomes a URL; everything else stays as it is.
@@ -81,8 +83,7 @@ mod tests {
     use super::*;
 
     fn read_pairs(pairs: &[(&str, &str)]) -> (Layer, Vec<String>, Vec<String>) {
-        let variables =
-            pairs.iter().map(|(name, text)| ((*name).into(), (*text).into())).collect();
+        let variables = pairs.iter().map(|(name, text)| ((*name).into(), (*text).into())).collect();
         let (mut mistakes, mut warnings) = (Vec::new(), Vec::new());
         let layer = read(&variables, &mut mistakes, &mut warnings);
         (layer, mistakes.iter().map(ToString::to_string).collect(), warnings)

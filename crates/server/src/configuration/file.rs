@@ -59,14 +59,13 @@ pub(crate) fn parse(name: &str, text: &str, mistakes: &mut Vec<Mistake>) -> Laye
 }
 
 fn key_of(section: &str, name: &str) -> Option<&'static Key> {
-    KEYS.iter().find(|key| {
-        key.section() == section && (key.name() == name || key.aliases.contains(&name))
-    })
+    KEYS.iter()
+        .find(|key| key.section() == section && (key.name() == name || key.aliases.contains(&name)))
 }
 
 fn unknown_section(section: &str) -> String {
     let homes: Vec<&str> =
-        KEYS.iter().filter(|key| key.name() == section).map(|key| key.section()).collect();
+        KEYS.iter().filter(|key| key.name() == section).map(Key::section).collect();
     if let Some(home) = homes.first() {
         return format!("{section} belongs into the section [{home}]");
     }
@@ -91,9 +90,7 @@ fn raw(value: &DeValue<'_>) -> Raw {
         DeValue::Boolean(value) => Raw::Boolean(*value),
         DeValue::Float(_) => Raw::Other("a number with a fraction"),
         DeValue::Datetime(_) => Raw::Other("a date"),
-        DeValue::Array(items) => {
-            Raw::List(items.iter().map(|item| raw(item.get_ref())).collect())
-        }
+        DeValue::Array(items) => Raw::List(items.iter().map(|item| raw(item.get_ref())).collect()),
         DeValue::Table(table) => Raw::Table(
             table
                 .iter()
@@ -129,19 +126,28 @@ mod tests {
             "q.toml:7: there is no key cluster.id (did you mean node.id?)",
             "q.toml:9: there is no section [stroe] (did you mean store?)",
         ] {
-            assert!(mistakes.iter().any(|mistake| mistake.starts_with(part)), "{part}: {mistakes:#?}");
+            assert!(
+                mistakes.iter().any(|mistake| mistake.starts_with(part)),
+                "{part}: {mistakes:#?}"
+            );
         }
     }
 
     #[test]
     fn a_corrupt_file_names_its_line() {
         let mistakes = mistakes_of("[node]\nid = 1\nhttp = \"127.0.0.1:7410\n[store]\n");
-        assert!(mistakes.first().is_some_and(|first| first.starts_with("q.toml:3: ")), "{mistakes:?}");
+        assert!(
+            mistakes.first().is_some_and(|first| first.starts_with("q.toml:3: ")),
+            "{mistakes:?}"
+        );
     }
 
     #[test]
     fn a_key_outside_its_section_is_sent_home() {
-        assert_eq!(mistakes_of("shards = 8\n"), ["q.toml:1: shards belongs into the section [cluster]"]);
+        assert_eq!(
+            mistakes_of("shards = 8\n"),
+            ["q.toml:1: shards belongs into the section [cluster]"]
+        );
         let mistakes = mistakes_of("node = 3\n");
         assert!(mistakes.first().is_some_and(|first| first.contains("write [node]")));
     }
@@ -150,6 +156,9 @@ mod tests {
     fn aliases_of_other_systems_are_understood() {
         assert!(mistakes_of("[cluster]\nnumberOfShards = 8\nlockTtl = \"10s\"\n").is_empty());
         let twice = mistakes_of("[cluster]\nnumberOfShards = 8\nshards = 8\n");
-        assert!(twice.first().is_some_and(|m| m.contains("was given before, at q.toml:2")), "{twice:?}");
+        assert!(
+            twice.first().is_some_and(|m| m.contains("was given before, at q.toml:2")),
+            "{twice:?}"
+        );
     }
 }

@@ -82,7 +82,9 @@ impl Kind {
         match (self, raw) {
             (Self::Integer { least, most }, Raw::Integer(number)) => between(*number, least, most),
             (Self::Boolean, Raw::Boolean(value)) => Ok(ValueKind::Boolean(*value)),
-            (Self::Roles | Self::Voters | Self::Words, Raw::List(items)) => self.check_text(&join(items)?),
+            (Self::Roles | Self::Voters | Self::Words, Raw::List(items)) => {
+                self.check_text(&join(items)?)
+            }
             (Self::Voters, Raw::Table(table)) => self.check_text(&join_table(table)?),
             (Self::Duration { .. }, Raw::Integer(number)) => {
                 Err(format!("is a number; write it in words, as in \"{number}ms\""))
@@ -133,12 +135,18 @@ impl Kind {
             Self::Host if text.contains([':', '/', ' ']) && !text.starts_with('[') => {
                 Err(format!("must be a host without a port, not {text:?}"))
             }
-            Self::Roles => {
-                text.split(',').map(str::trim).try_for_each(|role| one_of(role, ROLES))
-            }
+            Self::Roles => text.split(',').map(str::trim).try_for_each(|role| one_of(role, ROLES)),
             Self::Voters => parse_voters(text).map(|_| ()),
             Self::OneOf(words) => one_of(text, words),
             _ => Ok(()),
+        }
+    }
+
+    /// `text` as it stands in a file.
+    pub(crate) fn quote(self, text: &str) -> String {
+        match self {
+            Self::Integer { .. } | Self::Boolean => text.to_owned(),
+            _ => format!("{text:?}"),
         }
     }
 
@@ -261,13 +269,10 @@ pub(crate) fn split_host_port(text: &str) -> Result<(String, u16), String> {
 pub(crate) fn parse_voters(text: &str) -> Result<Vec<(u64, String)>, String> {
     let mut voters: Vec<(u64, String)> = Vec::new();
     for item in text.split(',').map(str::trim).filter(|item| !item.is_empty()) {
-        let (id, address) = item
-            .split_once('=')
-            .ok_or_else(|| format!("must be id=host:port, not {item:?}"))?;
-        let id = id
-            .trim()
-            .parse()
-            .map_err(|_| format!("has no node id before the = of {item:?}"))?;
+        let (id, address) =
+            item.split_once('=').ok_or_else(|| format!("must be id=host:port, not {item:?}"))?;
+        let id =
+            id.trim().parse().map_err(|_| format!("has no node id before the = of {item:?}"))?;
         split_host_port(address.trim())?;
         if voters.iter().any(|(known, _)| *known == id) {
             return Err(format!("names node {id} twice"));

@@ -27,12 +27,7 @@ impl Layer {
     }
 
     /// Adds what was written for `key` at `place`, or says what is wrong with it.
-    pub(crate) fn add(
-        &mut self,
-        key: &'static Key,
-        raw: &Raw,
-        place: &str,
-    ) -> Result<(), Mistake> {
+    pub(crate) fn add(&mut self, key: &'static Key, raw: &Raw, place: &str) -> Result<(), Mistake> {
         self.push(key, key.kind.check(raw), place)
     }
 
@@ -82,9 +77,6 @@ impl Source for Layer {
             let section = sections.entry(key.section().to_owned()).or_default();
             section.insert(key.name().to_owned(), Value::new(Some(place), value.clone()));
         }
-        Ok(sections
-            .into_iter()
-            .map(|(name, section)| (name, Value::new(None, section)))
-            .collect())
+        Ok(sections.into_iter().map(|(name, section)| (name, Value::new(None, section))).collect())
     }
 }

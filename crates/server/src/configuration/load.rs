@@ -200,7 +200,10 @@ mod tests {
     #[test]
     fn rules_between_keys_name_where_the_value_came_from() {
         for (flags, part) in [
-            (vec![("cluster.shards", "--x", "100")], "--x: cluster.shards must be a power of two, as 128 is"),
+            (
+                vec![("cluster.shards", "--x", "100")],
+                "--x: cluster.shards must be a power of two, as 128 is",
+            ),
             (vec![("cluster.lease_ttl", "--x", "1s")], "four times cluster.heartbeat"),
             (vec![("node.http", "--http", "0.0.0.0:7410")], "--http: node.http is 0.0.0.0:7410"),
             (vec![("node.mesh", "--mesh", "10.0.0.1:7412")], "cluster.insecure = true"),

@@ -18,6 +18,7 @@ mod rules;
 mod secret;
 mod settings;
 
+pub(crate) use catalogue::template;
 pub(crate) use duration::parse_duration;
 pub(crate) use layer::Layer;
 pub(crate) use load::{Loaded, Shown, Sources, load};

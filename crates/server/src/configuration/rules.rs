@@ -78,10 +78,7 @@ fn check_exposure(settings: &Settings, say: &mut impl FnMut(&str, String)) {
             );
         }
         if listen.is_unspecified() && node.advertise.is_none() {
-            say(
-                path,
-                format!("{path} is {listen}, which others cannot use; set node.advertise"),
-            );
+            say(path, format!("{path} is {listen}, which others cannot use; set node.advertise"));
         }
     }
     let is_alone = settings.cluster.voters.len() < 2;

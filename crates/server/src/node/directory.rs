@@ -39,8 +39,7 @@ pub(crate) fn read_cookie(file: &Path) -> Result<Secret, Failure> {
     })?;
     let text = text.trim();
     if text.len() < 32 {
-        let message =
-            format!("the cookie in {} has {} bytes, not 32", file.display(), text.len());
+        let message = format!("the cookie in {} has {} bytes, not 32", file.display(), text.len());
         return Err(
             Failure::new(Exit::Usage, message).advise("make one with `openssl rand -hex 32`")
         );
@@ -54,12 +53,10 @@ pub(crate) fn read_cookie(file: &Path) -> Result<Secret, Failure> {
 /// Where it cannot be read or written.
 pub(crate) fn ensure_cookie(file: &Path, host: &Host) -> Result<Secret, Failure> {
     let words = [(); 4].map(|()| format!("{:016x}", host.random.next_u64()));
-    let made = OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(file)
-        .and_then(|mut file| writeln!(file, "{}", words.concat()).and_then(|()| file.sync_all()));
+    let made =
+        OpenOptions::new().write(true).create_new(true).mode(0o600).open(file).and_then(
+            |mut file| writeln!(file, "{}", words.concat()).and_then(|()| file.sync_all()),
+        );
     match made {
         Err(error) if error.kind() != ErrorKind::AlreadyExists => {
             Err(unusable(file.parent().unwrap_or(file), &error))

@@ -121,10 +121,12 @@ pub(crate) async fn consensus(
         existing_identity: coordination.identity,
         recovery: coordination.recovery,
     };
-    quarry_consensus::start(config, host.clone(), metrics.clone()).await.map_err(explain)
+    quarry_consensus::start(config, host.clone(), metrics.clone())
+        .await
+        .map_err(|error| explain(&error))
 }
 
-fn explain(error: ConsensusError) -> Failure {
+fn explain(error: &ConsensusError) -> Failure {
     let exit = match error {
         ConsensusError::Configuration { .. } => Exit::Usage,
         ConsensusError::DirectoryInUse { .. }

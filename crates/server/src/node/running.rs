@@ -147,10 +147,11 @@ impl RunningNode {
 async fn check_identity(store: &dyn Store, consensus: &Consensus) -> Result<ClusterId, Failure> {
     let known = async {
         loop {
-            match tokio::time::timeout(PATIENCE, consensus.wait_for_cluster_id()).await {
-                Ok(cluster) => return cluster,
-                Err(_) => tracing::warn!("waiting for a quorum of the coordinator's voters"),
+            let known = tokio::time::timeout(PATIENCE, consensus.wait_for_cluster_id()).await;
+            if let Ok(cluster) = known {
+                return cluster;
             }
+            tracing::warn!("waiting for a quorum of the coordinator's voters");
         }
     };
     let cluster = tokio::select! {

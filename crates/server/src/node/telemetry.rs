@@ -8,8 +8,9 @@ use crate::{
     output::Output,
 };
 
-/// Libraries whose own chatter no operator acts on; `ractor_cluster` logs payloads at debug level.
-const QUIET: &str = "ractor=warn,ractor_cluster=warn,openraft=warn,openraft_core=warn,sqlx=warn,\
+/// Libraries whose own chatter no operator acts on: what matters of it is said by the parts that
+/// use them. `ractor_cluster` logs payloads at debug level.
+const QUIET: &str = "ractor=warn,ractor_cluster=error,openraft=error,openraft::raft=off,sqlx=warn,\
                      tonic=warn,h2=warn,hyper=warn,hyper_util=warn,tower=warn,rustls=warn";
 
 /// What is logged where nothing says otherwise.

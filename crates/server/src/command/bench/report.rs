@@ -130,8 +130,8 @@ impl Report {
         output.line(&table(&["baseline", "callers", "per second", "p50 µs"], rows.collect()))?;
         output.line("")?;
         let columns = [
-            "calls", "callers", "min/s", "median/s", "max/s", "ratio", "p50 ms", "p99 ms", "max ms",
-            "commits", "errors",
+            "calls", "callers", "min/s", "median/s", "max/s", "ratio", "p50 ms", "p99 ms",
+            "max ms", "commits", "errors",
         ];
         output.line(&table(&columns, self.results.iter().map(Figure::row).collect()))
     }

@@ -111,8 +111,7 @@ async fn start(directory: &Path, url: &str, host: &Host) -> Result<RunningNode, 
     let settings = configuration::load(sources)?.settings;
     let registry = built_in().with(Probe).build();
     let mut phases = Phases::begin(host);
-    let node =
-        RunningNode::start(&settings, registry, Recovery::Refuse, host, &mut phases).await?;
+    let node = RunningNode::start(&settings, registry, Recovery::Refuse, host, &mut phases).await?;
     node.until_ready(READY_WITHIN).await?;
     Ok(node)
 }

@@ -137,7 +137,7 @@ impl Fleet {
 fn send(pid: &AtomicI32, signal: Signal) {
     if let Some(pid) = Pid::from_raw(pid.load(Ordering::Relaxed)) {
         // It may have ended a moment ago.
-        drop(kill_process(pid, signal));
+        let _ = kill_process(pid, signal);
     }
 }
 
@@ -192,17 +192,21 @@ impl Starter {
             .kill_on_drop(true)
             .spawn();
         child.map_err(|error| {
-            let message =
-                format!("node {} cannot be started from {}: {error}", self.id, self.program.display());
+            let message = format!(
+                "node {} cannot be started from {}: {error}",
+                self.id,
+                self.program.display()
+            );
             Failure::new(Exit::Failed, message)
         })
     }
 
     /// What the node said last.
     fn last_words(&self) -> String {
-        let text = File::open(&self.log).and_then(|mut log| read_tail(&mut log)).unwrap_or_default();
+        let text =
+            File::open(&self.log).and_then(|mut log| read_tail(&mut log)).unwrap_or_default();
         let lines: Vec<&str> = text.lines().rev().take(6).collect();
-        lines.into_iter().rev().map(|line| format!("\n    {line}")).collect()
+        lines.into_iter().rev().fold(String::new(), |text, line| text + "\n    " + line)
     }
 }
 
@@ -250,7 +254,8 @@ impl Watcher {
                         // It was started while the others were told to end.
                         send(&self.pid, Signal::TERM);
                     }
-                    self.output.say(&format!("node {} runs again as process {pid}", self.starter.id));
+                    self.output
+                        .say(&format!("node {} runs again as process {pid}", self.starter.id));
                 }
                 Err(failure) => {
                     self.output.say_failure(&failure);

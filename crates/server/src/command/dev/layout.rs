@@ -78,7 +78,8 @@ impl Layout {
     ) -> Result<Self, Failure> {
         let data = create_directory(data)?;
         let stored = stored_nodes(&data, arguments.nodes, host)?;
-        let mut taken: Vec<u16> = stored.iter().flat_map(|node| [node.cluster, node.mesh]).collect();
+        let mut taken: Vec<u16> =
+            stored.iter().flat_map(|node| [node.cluster, node.mesh]).collect();
         let mut nodes = Vec::new();
         for node in stored {
             let http = http_port(arguments.port, node.id, host, &taken)?;
@@ -102,8 +103,11 @@ impl Layout {
 
     /// The voters as `--voters` takes them: all nodes.
     pub(crate) fn voters(&self) -> String {
-        let voters: Vec<String> =
-            self.nodes.iter().map(|node| format!("{}=127.0.0.1:{}", node.id, node.cluster)).collect();
+        let voters: Vec<String> = self
+            .nodes
+            .iter()
+            .map(|node| format!("{}=127.0.0.1:{}", node.id, node.cluster))
+            .collect();
         voters.join(",")
     }
 }
@@ -135,7 +139,8 @@ fn stored_nodes(data: &Path, count: u64, host: &Host) -> Result<Vec<StoredNode>,
             }
         }
     }
-    let text = serde_json::to_string(&Stored { nodes: nodes.clone() }).map_err(anyhow::Error::from)?;
+    let text =
+        serde_json::to_string(&Stored { nodes: nodes.clone() }).map_err(anyhow::Error::from)?;
     fs::write(&file, text)?;
     Ok(nodes)
 }

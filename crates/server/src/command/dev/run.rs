@@ -18,7 +18,9 @@ use crate::{
 };
 
 /// How long several nodes may take until all are ready.
-const READY_WITHIN: Duration = Duration::from_secs(60);
+const READY_WITHIN: Duration = Duration::from_mins(1);
+/// How long handlers may go on at the end.
+const DRAIN_TIME: &str = "3s";
 /// Where values that the command itself chooses are said to come from.
 const ORIGIN: &str = "quarry dev";
 
@@ -76,8 +78,7 @@ impl Dev<'_> {
             self.output,
         )?;
         let registry = node::built_in().build();
-        let starting =
-            RunningNode::start(&settings, registry, Recovery::Refuse, host, &mut phases);
+        let starting = RunningNode::start(&settings, registry, Recovery::Refuse, host, &mut phases);
         let running = tokio::select! {
             started = starting => started?,
             // Nothing was promised yet.
@@ -155,19 +156,27 @@ impl Dev<'_> {
     fn presets(&self) -> Result<Layer, Failure> {
         let mut layer = Layer::default();
         let cookie_file = self.layout.cookie_file.display().to_string();
-        layer
-            .set("cluster.cookie_file", &cookie_file, ORIGIN)
-            .map_err(|mistake| Failure::new(Exit::Failed, mistake.to_string()))?;
+        for (path, text) in
+            [("cluster.cookie_file", cookie_file.as_str()), ("node.drain_time", DRAIN_TIME)]
+        {
+            layer
+                .set(path, text, ORIGIN)
+                .map_err(|mistake| Failure::new(Exit::Failed, mistake.to_string()))?;
+        }
         Ok(layer)
     }
 
-    /// The file that the nodes read: the one that was named, or one that names the cookie.
+    /// The file that the nodes read: the one that was named, or one of the command's own. Nodes that
+    /// end together have nobody to hand their shards to, so that they need not wait for long.
     fn config_file(&self) -> Result<PathBuf, Failure> {
         let file = self.layout.data.join("quarry.toml");
-        let mut document = toml::Table::new();
         let cookie_file = self.layout.cookie_file.display().to_string();
+        let node = toml::Table::from_iter([("drain_time".to_owned(), DRAIN_TIME.into())]);
         let cluster = toml::Table::from_iter([("cookie_file".to_owned(), cookie_file.into())]);
-        document.insert("cluster".to_owned(), cluster.into());
+        let document = toml::Table::from_iter([
+            ("node".to_owned(), toml::Value::from(node)),
+            ("cluster".to_owned(), toml::Value::from(cluster)),
+        ]);
         std::fs::write(&file, document.to_string())?;
         Ok(self.global.config.clone().unwrap_or(file))
     }

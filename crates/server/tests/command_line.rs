@@ -1,0 +1,202 @@
+//! The binary from outside: exit codes, stdout and stderr.
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "what a test starts and reads has to be there"
+)]
+
+use std::{
+    io::Read,
+    path::Path,
+    process::{Child, Command, Output, Stdio},
+    time::Duration,
+};
+
+use tempfile::TempDir;
+
+/// How long a node may take to start or to end.
+const PATIENCE: Duration = Duration::from_mins(1);
+
+fn quarry(directory: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_quarry"));
+    command.current_dir(directory).stdin(Stdio::null());
+    for (name, _) in std::env::vars_os() {
+        if name.to_string_lossy().starts_with("QUARRY_") {
+            command.env_remove(name);
+        }
+    }
+    command
+}
+
+fn run(directory: &Path, line: &str) -> Output {
+    quarry(directory).args(line.split_whitespace()).output().unwrap()
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+#[test]
+fn wrong_usage_ends_with_2_and_suggests() {
+    let directory = TempDir::new().unwrap();
+    let output = run(directory.path(), "clutser status");
+    assert_eq!(output.status.code(), Some(2));
+    assert!(text(&output.stderr).contains("cluster"), "{}", text(&output.stderr));
+    assert!(output.stdout.is_empty());
+    assert_eq!(run(directory.path(), "send Counter/c1 add five").status.code(), Some(2));
+    assert_eq!(run(directory.path(), "send Counter add 5").status.code(), Some(2));
+    assert_eq!(run(directory.path(), "--help").status.code(), Some(0));
+}
+
+#[test]
+fn nobody_at_the_url_ends_with_5_and_says_what_to_do() {
+    let directory = TempDir::new().unwrap();
+    let output = run(directory.path(), "cluster status --url http://127.0.0.1:1");
+    assert_eq!(output.status.code(), Some(5));
+    assert!(text(&output.stderr).contains("quarry dev"), "{}", text(&output.stderr));
+}
+
+#[test]
+fn all_mistakes_of_a_configuration_are_reported_at_once() {
+    let directory = TempDir::new().unwrap();
+    let file = "[node]\nid = \"x\"\nhtpp = \"a:1\"\n[cluster]\nlease_ttl = 3\n";
+    std::fs::write(directory.path().join("quarry.toml"), file).unwrap();
+    let mut command = quarry(directory.path());
+    command.args(["config", "check"]).env("QUARRY_STORE__URL", "mysql://x");
+    let output = command.output().unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    let told = text(&output.stderr);
+    for part in [
+        "4 mistakes",
+        "quarry.toml:2: node.id",
+        "quarry.toml:3: there is no key node.htpp (did you mean http?)",
+        "quarry.toml:5: cluster.lease_ttl",
+        "QUARRY_STORE__URL: store.url",
+    ] {
+        assert!(told.contains(part), "{part}: {told}");
+    }
+}
+
+#[test]
+fn a_corrupt_configuration_names_file_and_line() {
+    let directory = TempDir::new().unwrap();
+    std::fs::write(directory.path().join("q.toml"), "[node]\nid = = 3\n").unwrap();
+    let output = run(directory.path(), "serve --config q.toml");
+    assert_eq!(output.status.code(), Some(2));
+    assert!(text(&output.stderr).contains("q.toml:2:"), "{}", text(&output.stderr));
+}
+
+#[test]
+fn the_configuration_is_shown_with_origins_and_without_secrets() {
+    let directory = TempDir::new().unwrap();
+    let mut command = quarry(directory.path());
+    command
+        .args(["config", "show", "--origin", "-o", "json"])
+        .env("QUARRY_CLUSTER__COOKIE", "c00kie".repeat(8))
+        .env("QUARRY_STORE__URL", "postgres://me:hunter2@db/x");
+    let output = command.output().unwrap();
+    let shown = text(&output.stdout);
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    assert!(!shown.contains("c00kie") && !shown.contains("hunter2"), "{shown}");
+    let rows: serde_json::Value = serde_json::from_str(&shown).unwrap();
+    let row =
+        |key: &str| rows.as_array().unwrap().iter().find(|row| row["key"] == key).unwrap().clone();
+    assert_eq!(row("store.url")["value"], "postgres://me:***@db/x");
+    assert_eq!(row("store.url")["origin"], "QUARRY_STORE__URL");
+    assert_eq!(row("cluster.lease_ttl")["origin"], "default");
+}
+
+#[test]
+fn a_taken_port_names_the_flag_that_moves_it() {
+    let directory = TempDir::new().unwrap();
+    let holder = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = holder.local_addr().unwrap();
+    for (line, flag) in [
+        (format!("dev --port {}", address.port()), "--port"),
+        (format!("serve --http {address}"), "--http"),
+        (format!("serve --http 127.0.0.1:0 --cluster {address}"), "--cluster"),
+        (format!("serve --http 127.0.0.1:0 --cluster 127.0.0.1:0 --mesh {address}"), "--mesh"),
+    ] {
+        let output = run(directory.path(), &line);
+        assert_eq!(output.status.code(), Some(1), "{line}");
+        assert!(text(&output.stderr).contains(flag), "{line}: {}", text(&output.stderr));
+    }
+}
+
+/// A development node, ended with the test.
+struct Dev {
+    child: Child,
+    url: String,
+}
+
+impl Dev {
+    fn start(directory: &Path, more: &str) -> Self {
+        let mut command = quarry(directory);
+        command.args(["dev", "--port", "0", "-o", "json"]).args(more.split_whitespace());
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+        let mut line = String::new();
+        let mut stdout = child.stdout.take().unwrap();
+        let mut byte = [0];
+        while stdout.read(&mut byte).unwrap() == 1 && byte[0] != b'\n' {
+            line.push(char::from(byte[0]));
+        }
+        let ready: serde_json::Value = serde_json::from_str(&line).unwrap();
+        let url = ready["nodes"][0]["url"].as_str().unwrap().to_owned();
+        Self { child, url }
+    }
+
+    fn ask(&self, directory: &Path, line: &str) -> Output {
+        run(directory, &format!("{line} --url {}", self.url))
+    }
+
+    /// Ends it with SIGTERM; its exit code.
+    fn end(mut self) -> Option<i32> {
+        let pid = rustix::process::Pid::from_child(&self.child);
+        rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+        let clock = quarry_ports::Host::system();
+        let deadline = clock.now().after(PATIENCE);
+        loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                return status.code();
+            }
+            assert!(clock.now() < deadline, "it still runs after {PATIENCE:?}");
+            std::thread::yield_now();
+        }
+    }
+}
+
+impl Drop for Dev {
+    fn drop(&mut self) {
+        // It may have ended already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[test]
+fn a_development_node_keeps_what_it_was_sent() {
+    let directory = TempDir::new().unwrap();
+    let here = directory.path();
+    let dev = Dev::start(here, "");
+    let sent = dev.ask(here, "send Counter/c1 add 5 --key k1");
+    assert_eq!((sent.status.code(), text(&sent.stdout).as_str()), (Some(0), "5\n"));
+    let again = dev.ask(here, "send Counter/c1 add 5 --key k1");
+    assert_eq!(text(&again.stdout), "5\n", "the same key is handled once");
+    let conflict = dev.ask(here, "send Counter/c1 add 6 --key k1");
+    assert_eq!(conflict.status.code(), Some(4), "{}", text(&conflict.stderr));
+    let unknown = dev.ask(here, "send Nothing/c1 add 6");
+    assert_eq!(unknown.status.code(), Some(3), "{}", text(&unknown.stderr));
+    assert!(text(&unknown.stderr).contains("Counter"), "{}", text(&unknown.stderr));
+    let status = dev.ask(here, "cluster status -o json");
+    let cluster: serde_json::Value = serde_json::from_slice(&status.stdout).unwrap();
+    assert_eq!(cluster["leader"], 1);
+    let listed = dev.ask(here, "message ls --entity Counter/c1 -o jsonl");
+    assert_eq!(text(&listed.stdout).lines().count(), 1);
+    assert_eq!(dev.ask(here, "status").status.code(), Some(0));
+    assert_eq!(dev.end(), Some(0), "SIGTERM is a proper end");
+
+    let dev = Dev::start(here, "");
+    let read = dev.ask(here, "send Counter/c1 get");
+    assert_eq!(text(&read.stdout), "5\n", "a restart keeps it");
+    assert_eq!(dev.end(), Some(0));
+}
