@@ -33,10 +33,18 @@ pub(crate) struct Asker {
     links: Arc<Links>,
     views: Arc<Views>,
     host: Host,
-    /// Who said to lead, or was said to lead, when last asked.
-    hint: Mutex<Option<NodeId>>,
+    heard: Mutex<Heard>,
     /// Where the round through the voters stands, for when nobody knows of a leader.
     cursor: AtomicUsize,
+}
+
+/// What the last answer said of the leader.
+#[derive(Clone, Copy, Default)]
+struct Heard {
+    /// Who leads, or is said to lead.
+    leader: Option<NodeId>,
+    /// Who did not answer: others are asked first, for what is said of it may be out of date.
+    silent: Option<NodeId>,
 }
 
 impl Asker {
@@ -47,20 +55,23 @@ impl Asker {
         views: Arc<Views>,
         host: Host,
     ) -> Self {
-        let (hint, cursor) = (Mutex::default(), AtomicUsize::new(0));
-        Self { node, lead, links, views, host, hint, cursor }
+        let (heard, cursor) = (Mutex::default(), AtomicUsize::new(0));
+        Self { node, lead, links, views, host, heard, cursor }
     }
 
     /// Whom to ask: a voter knows its leader itself, others go by what they heard last.
     pub(crate) fn target(&self) -> NodeId {
-        let hint = *self.hint.lock().unwrap_or_else(PoisonError::into_inner);
+        let Heard { leader, silent } = *self.heard.lock().unwrap_or_else(PoisonError::into_inner);
         let known = if self.lead.is_some() {
-            self.views.leader().or(hint)
+            self.views.leader().or(leader)
         } else {
-            hint.or_else(|| self.views.leader())
+            leader.or_else(|| self.views.leader())
         };
+        let asked =
+            |voter: &NodeId| silent != Some(*voter) && self.links.voters().contains_key(voter);
         known
-            .filter(|leader| self.links.voters().contains_key(leader))
+            .filter(asked)
+            .or_else(|| Some(self.next()).filter(asked))
             .unwrap_or_else(|| self.next())
     }
 
@@ -71,10 +82,13 @@ impl Asker {
         voters.keys().nth(turn).copied().unwrap_or(self.node)
     }
 
-    /// Remembers what was heard of the leader; nothing after a failure, so that the next one of the
-    /// voters is asked.
-    fn heard(&self, leader: Option<NodeId>) {
-        *self.hint.lock().unwrap_or_else(PoisonError::into_inner) = leader;
+    /// Remembers what `target` said of the leader, or that it said nothing.
+    fn remember(&self, target: NodeId, leader: Result<Option<NodeId>, ()>) {
+        let heard = match leader {
+            Ok(leader) => Heard { leader, silent: None },
+            Err(()) => Heard { leader: None, silent: Some(target) },
+        };
+        *self.heard.lock().unwrap_or_else(PoisonError::into_inner) = heard;
     }
 
     /// Asks once for the lease to be renewed.
@@ -96,11 +110,11 @@ impl Asker {
                     .await
             }
         };
-        self.heard(match &answer {
-            Ok(HeartbeatAnswer::NotLeader { leader }) => *leader,
-            Ok(_) => Some(target),
-            Err(_) => None,
+        let leader = answer.as_ref().map(|answer| match answer {
+            HeartbeatAnswer::NotLeader { leader } => *leader,
+            _ => Some(target),
         });
+        self.remember(target, leader.map_err(|_| ()));
         answer
     }
 
@@ -119,11 +133,11 @@ impl Asker {
                     .await
             }
         };
-        self.heard(match &answer {
-            Ok(ProposeAnswer::NotLeader { leader }) => *leader,
-            Ok(_) => Some(target),
-            Err(_) => None,
+        let leader = answer.as_ref().map(|answer| match answer {
+            ProposeAnswer::NotLeader { leader } => *leader,
+            _ => Some(target),
         });
+        self.remember(target, leader.map_err(|_| ()));
         answer
     }
 

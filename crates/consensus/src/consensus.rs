@@ -228,7 +228,12 @@ impl Coordinator for Consensus {
         // Ended here first: nothing is committed any more when others get the shards (L2).
         stop_renewing(&self.keeper, &self.guard).await;
         let (node, boot) = (self.config.node, self.config.boot);
-        self.propose(Command::EndLease { node, boot, cause: LeaseEnd::Goodbye }).await.map(|_| ())
+        let command = Command::EndLease { node, boot, cause: LeaseEnd::Goodbye };
+        let ended = self.propose(command).await.map(|_| ());
+        if let Some(lead) = self.lead.clone() {
+            self.inside(async move { hand_over(&lead).await }).await;
+        }
+        ended
     }
 
     fn status(&self) -> CoordinatorStatus {
@@ -249,6 +254,12 @@ impl Coordinator for Consensus {
             voters,
             has_quorum,
         }
+    }
+}
+
+impl Drop for Consensus {
+    fn drop(&mut self) {
+        self.guard.end();
     }
 }
 

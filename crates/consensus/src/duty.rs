@@ -6,15 +6,22 @@ use openraft::async_runtime::watch::WatchReceiver;
 use quarry_core::coordinator::{Command, LeaseEnd, Response};
 use quarry_ports::{Host, Metrics};
 use quarry_types::{BootId, ClusterId, ClusterView, Monotonic, NodeId, NodeState};
+use tokio::sync::mpsc;
 
 use crate::{
+    attend::Attendance,
     config::Times,
+    control::Links,
     group::LeaderId,
     leader::{Lead, Round},
     storage::Log,
     view::Views,
 };
 
+/// How many processes that are gone wait to be looked at; then their watchers wait.
+const REFUSALS: usize = 64;
+/// How soon after a change of the view a leader looks for more shards to move.
+const BALANCE_PAUSE: Duration = Duration::from_millis(20);
 /// How long a leader waits before it asks for a quorum again that did not answer.
 const ROUND_PAUSE: Duration = Duration::from_millis(50);
 
@@ -29,6 +36,7 @@ pub(crate) struct Foundation {
 /// The duties of a voter while it leads.
 pub(crate) struct Duty {
     pub(crate) lead: Arc<Lead>,
+    pub(crate) links: Arc<Links>,
     pub(crate) views: Arc<Views>,
     pub(crate) host: Host,
     pub(crate) times: Times,
@@ -76,19 +84,32 @@ impl Duty {
         let mut changes = self.views.subscribe();
         changes.mark_changed();
         let mut balance = Balance::new(self.host.now());
+        let (gone, mut refusals) = mpsc::channel(REFUSALS);
+        let mut attendance =
+            Attendance::new(Arc::clone(&self.links), self.host.clone(), self.node, gone);
         while self.leads() {
             let Some(next) = self.end_leases(leadership).await else { return };
             let view = changes.borrow_and_update().clone();
+            attendance.attend(&view);
             balance.see(&view, self.host.now());
             if balance.due(self.host.now()) {
                 balance.next = self.host.now().after(self.times.rebalance);
-                self.rebalance(leadership).await;
+                let moved = self.rebalance(leadership).await;
+                let moving = view.shards.iter().any(|shard| shard.moving_to.is_some());
+                balance.settled = !moved && !moving;
             }
             self.hand_over(&view).await;
             let wake = next.map_or(balance.next, |next| next.min(balance.next));
             tokio::select! {
                 () = self.host.sleep_until(wake) => {}
                 news = changes.changed() => if news.is_err() { return },
+                Some((node, boot)) = refusals.recv() => {
+                    tracing::warn!(%node, "nobody listens at the node's address any more");
+                    let ended = self.lead.with_leases(leadership, |leases| {
+                        leases.end_early(node, boot);
+                    });
+                    if ended.is_none() { return }
+                }
             }
         }
     }
@@ -119,7 +140,8 @@ impl Duty {
         Some(())
     }
 
-    async fn rebalance(&self, leadership: LeaderId) {
+    /// Marks shards that should move for balance, as many as may move at a time; whether any did.
+    async fn rebalance(&self, leadership: LeaderId) -> bool {
         let needed = self
             .lead
             .raft()
@@ -133,7 +155,9 @@ impl Duty {
                 self.lead.propose_as(leadership, Command::Rebalance).await
         {
             tracing::info!(moving = changes.moving, granted = changes.granted, "balancing shards");
+            return changes.moving > 0 || changes.granted > 0;
         }
+        false
     }
 
     /// A leader that is being drained lets another voter lead, where one is up.
@@ -147,27 +171,29 @@ impl Duty {
     }
 }
 
-/// When to look for shards to move: at once when nodes come, go or are drained, else now and then.
+/// When to look for shards to move: from when nodes come, go or are drained until nothing needs to
+/// move any more; else now and then.
 struct Balance {
     nodes: Vec<(NodeId, NodeState, u32)>,
-    draining: bool,
+    /// The index of the view that was looked at last.
+    seen: Option<u64>,
+    settled: bool,
     next: Monotonic,
 }
 
 impl Balance {
     const fn new(now: Monotonic) -> Self {
-        Self { nodes: Vec::new(), draining: false, next: now }
+        Self { nodes: Vec::new(), seen: None, settled: false, next: now }
     }
 
     fn see(&mut self, view: &ClusterView, now: Monotonic) {
         let nodes: Vec<_> =
             view.nodes.values().map(|node| (node.id, node.state, node.weight)).collect();
-        self.draining = nodes.iter().any(|(id, state, _)| {
-            *state == NodeState::Draining && view.owned_by(*id).next().is_some()
-        });
-        if nodes != self.nodes || self.draining {
-            self.next = now;
+        self.settled &= nodes == self.nodes;
+        if !self.settled && self.seen != Some(view.applied) {
+            self.next = self.next.min(now.after(BALANCE_PAUSE));
         }
+        self.seen = Some(view.applied);
         self.nodes = nodes;
     }
 

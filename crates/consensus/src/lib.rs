@@ -10,11 +10,13 @@
 //! * `control`: remote procedures over tonic, guarded by the cookie.
 //! * `leader`, `duty`: what a voter does while it leads: acknowledge heartbeats after a quorum round
 //!   that began later, end leases, balance shards.
+//! * `attend`: notices a process that is gone before its lease has run out.
 //! * `keeper`, `follow`: what every node does: join, renew, follow the views.
 //!
 //! All of it runs on threads of its own, so that payload cannot delay it.
 
 mod ask;
+mod attend;
 mod config;
 mod consensus;
 mod control;

@@ -241,6 +241,7 @@ async fn vote(
     };
     let duty = Duty {
         lead: Arc::clone(&lead),
+        links: Arc::clone(links),
         views: Arc::clone(views),
         host: host.clone(),
         times: config.times,

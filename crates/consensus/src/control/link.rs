@@ -21,7 +21,7 @@ use tonic::{
 use super::{
     cookie::Cookie,
     frame::{FrameCodec, MAX_MESSAGE},
-    message::Method,
+    message::{AttendRequest, FollowRequest, Method},
 };
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
@@ -87,7 +87,7 @@ impl Links {
         Q: Serialize + Sync,
         A: DeserializeOwned,
     {
-        let (mut grpc, mut request) = self.request(to, purpose, request)?;
+        let (mut grpc, mut request) = self.request(self.channel(to, purpose)?, to, request)?;
         request.set_timeout(timeout);
         let answer = tokio::time::timeout(timeout, async {
             grpc.ready().await.map_err(|error| unreachable(&error))?;
@@ -100,16 +100,40 @@ impl Links {
     }
 
     /// Follows the views of voter `to`; it has to accept within `timeout`.
-    pub(crate) async fn follow<Q: Serialize + Sync>(
+    pub(crate) async fn follow(
         &self,
         to: NodeId,
+        request: &FollowRequest,
+        timeout: Duration,
+    ) -> Result<Streaming<Bytes>, CallError> {
+        let channel = self.channel(to, Purpose::Requests)?;
+        self.stream(channel, to, Method::Follow, request, timeout).await
+    }
+
+    /// Attends the process of node `to`, which need not be a voter, at `address`, on a connection of
+    /// its own.
+    pub(crate) async fn attend(
+        &self,
+        to: NodeId,
+        address: &str,
+        request: &AttendRequest,
+        timeout: Duration,
+    ) -> Result<Streaming<Bytes>, CallError> {
+        self.stream(connection(address)?, to, Method::Attend, request, timeout).await
+    }
+
+    async fn stream<Q: Serialize + Sync>(
+        &self,
+        channel: Channel,
+        to: NodeId,
+        method: Method,
         request: &Q,
         timeout: Duration,
     ) -> Result<Streaming<Bytes>, CallError> {
-        let (mut grpc, request) = self.request(to, Purpose::Requests, request)?;
+        let (mut grpc, request) = self.request(channel, to, request)?;
         let answer = tokio::time::timeout(timeout, async {
             grpc.ready().await.map_err(|error| unreachable(&error))?;
-            let path = PathAndQuery::from_static(Method::Follow.path());
+            let path = PathAndQuery::from_static(method.path());
             grpc.server_streaming(request, path, FrameCodec)
                 .await
                 .map_err(|status| failed(&status, timeout))
@@ -121,15 +145,15 @@ impl Links {
 
     fn request<Q: Serialize>(
         &self,
+        channel: Channel,
         to: NodeId,
-        purpose: Purpose,
         request: &Q,
     ) -> Result<(Grpc<Channel>, Request<Bytes>), CallError> {
         let frame = codec::encode(schema::CONTROL, request)
             .map_err(|error| CallError::Malformed(error.to_string()))?;
         let mut request = Request::new(frame);
         self.sign(to, request.metadata_mut());
-        let grpc = Grpc::new(self.channel(to, purpose)?)
+        let grpc = Grpc::new(channel)
             .max_decoding_message_size(MAX_MESSAGE)
             .max_encoding_message_size(MAX_MESSAGE);
         Ok((grpc, request))
@@ -141,7 +165,6 @@ impl Links {
         metadata.insert_bin(TARGET, BinaryMetadataValue::from_bytes(&to.0.to_be_bytes()));
     }
 
-    /// The one place where connections are set up.
     fn channel(&self, to: NodeId, purpose: Purpose) -> Result<Channel, CallError> {
         let address = self.voters.get(&to).ok_or_else(|| {
             CallError::Unreachable(format!("node {to} is not a voter of the configuration"))
@@ -150,17 +173,24 @@ impl Links {
         if let Some(channel) = channels.get(&(to, purpose)) {
             return Ok(channel.clone());
         }
-        let channel = Endpoint::from_shared(format!("http://{address}"))
-            .map_err(|error| CallError::Unreachable(format!("{address}: {error}")))?
-            .connect_timeout(CONNECT_TIMEOUT)
-            .tcp_nodelay(true)
-            .http2_keep_alive_interval(KEEPALIVE_INTERVAL)
-            .keep_alive_timeout(KEEPALIVE_TIMEOUT)
-            .keep_alive_while_idle(true)
-            .connect_lazy();
+        let channel = connection(address)?;
         channels.insert((to, purpose), channel.clone());
         Ok(channel)
     }
+}
+
+/// The one place where connections are set up. They are made when first used, and anew when they
+/// break.
+fn connection(address: &str) -> Result<Channel, CallError> {
+    let endpoint = Endpoint::from_shared(format!("http://{address}"))
+        .map_err(|error| CallError::Unreachable(format!("{address}: {error}")))?;
+    Ok(endpoint
+        .connect_timeout(CONNECT_TIMEOUT)
+        .tcp_nodelay(true)
+        .http2_keep_alive_interval(KEEPALIVE_INTERVAL)
+        .keep_alive_timeout(KEEPALIVE_TIMEOUT)
+        .keep_alive_while_idle(true)
+        .connect_lazy())
 }
 
 pub(crate) fn decode<A: DeserializeOwned>(frame: &Bytes) -> Result<A, CallError> {

@@ -16,10 +16,11 @@ pub(crate) enum Method {
     Propose,
     Follow,
     Standing,
+    Attend,
 }
 
 impl Method {
-    const ALL: [Self; 9] = [
+    const ALL: [Self; 10] = [
         Self::Append,
         Self::Vote,
         Self::PreVote,
@@ -29,6 +30,7 @@ impl Method {
         Self::Propose,
         Self::Follow,
         Self::Standing,
+        Self::Attend,
     ];
 
     pub(super) const fn path(self) -> &'static str {
@@ -42,6 +44,7 @@ impl Method {
             Self::Propose => "/quarry.control.v1.Control/Propose",
             Self::Follow => "/quarry.control.v1.Control/Follow",
             Self::Standing => "/quarry.control.v1.Control/Standing",
+            Self::Attend => "/quarry.control.v1.Control/Attend",
         }
     }
 
@@ -104,6 +107,12 @@ pub(crate) enum FollowItem {
     View { cluster: Option<ClusterId>, view: ClusterView },
     /// Nothing changed for a while.
     Still,
+}
+
+/// The leader keeps a stream to each process, and notices by its end that the process may be gone.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub(crate) struct AttendRequest {
+    pub(crate) leader: NodeId,
 }
 
 /// A voter whose directory is empty asks whether that is right.

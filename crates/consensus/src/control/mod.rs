@@ -17,8 +17,8 @@ mod tests;
 pub use cookie::Cookie;
 pub(crate) use link::{CallError, Links, Purpose, decode};
 pub(crate) use message::{
-    FollowItem, FollowRequest, HeartbeatAnswer, HeartbeatRequest, Method, ProposeAnswer,
-    ProposeRequest, StandingAnswer, StandingRequest,
+    AttendRequest, FollowItem, FollowRequest, HeartbeatAnswer, HeartbeatRequest, Method,
+    ProposeAnswer, ProposeRequest, StandingAnswer, StandingRequest,
 };
 pub(crate) use network::Network;
 pub(crate) use plane::Plane;

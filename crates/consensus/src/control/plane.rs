@@ -28,6 +28,10 @@ use crate::{
     view::Views,
 };
 
+/// The largest command that is taken into the log for another node, in bytes: a release of all of
+/// 65,536 shards is smaller.
+const MAX_COMMAND: usize = 4 * 1024 * 1024;
+
 /// What this node answers on the control plane.
 pub(crate) struct Plane {
     node: NodeId,
@@ -106,6 +110,9 @@ impl Plane {
                 let request: HeartbeatRequest = read(&frame)?;
                 write(&lead.heartbeat(request).await)
             }
+            Method::Propose if frame.len() > MAX_COMMAND => {
+                Err(Status::out_of_range(format!("a command has at most {MAX_COMMAND} bytes")))
+            }
             Method::Propose => {
                 let request: ProposeRequest = read(&frame)?;
                 write(&lead.propose(request.command).await)
@@ -114,7 +121,9 @@ impl Plane {
                 let request: StandingRequest = read(&frame)?;
                 write(&lead.standing(request.node).await)
             }
-            Method::Follow => Err(Status::unimplemented("views are followed as a stream")),
+            Method::Follow | Method::Attend => {
+                Err(Status::unimplemented("it is answered with a stream"))
+            }
         }
     }
 }

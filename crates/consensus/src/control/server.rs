@@ -91,7 +91,12 @@ where
                 .max_decoding_message_size(MAX_MESSAGE)
                 .max_encoding_message_size(MAX_MESSAGE);
             Ok(match method {
-                Ok(Method::Follow) => grpc.server_streaming(Follow(control), request).await,
+                Ok(Method::Follow) => {
+                    grpc.server_streaming(Stream { control, follows: true }, request).await
+                }
+                Ok(Method::Attend) => {
+                    grpc.server_streaming(Stream { control, follows: false }, request).await
+                }
                 Ok(method) => grpc.unary(Unary { control, method }, request).await,
                 Err(status) => status.into_http(),
             })
@@ -114,9 +119,13 @@ impl UnaryService<Bytes> for Unary {
     }
 }
 
-struct Follow(Control);
+/// A stream of views, or of signs of life only.
+struct Stream {
+    control: Control,
+    follows: bool,
+}
 
-impl ServerStreamingService<Bytes> for Follow {
+impl ServerStreamingService<Bytes> for Stream {
     type Response = Bytes;
     type ResponseStream = ReceiverStream<Result<Bytes, Status>>;
     type Future =
@@ -125,9 +134,25 @@ impl ServerStreamingService<Bytes> for Follow {
     fn call(&mut self, _request: Request<Bytes>) -> Self::Future {
         // One item waits at most: a slow follower skips views instead of queueing them.
         let (items, stream) = mpsc::channel(1);
-        let plane = Arc::clone(&self.0.plane);
-        drop(self.0.host.spawn("coordinator views", async move { tell(&plane, &items).await }));
+        let (plane, follows) = (Arc::clone(&self.control.plane), self.follows);
+        drop(self.control.host.spawn("coordinator stream", async move {
+            if follows {
+                tell(&plane, &items).await;
+            } else {
+                live(&items).await;
+            }
+        }));
         Box::pin(async move { Ok(Response::new(ReceiverStream::new(stream))) })
+    }
+}
+
+/// Sends a sign of life now and then until the other side is gone.
+async fn live(items: &mpsc::Sender<Result<Bytes, Status>>) {
+    while items.send(write(&FollowItem::Still)).await.is_ok() {
+        tokio::select! {
+            () = tokio::time::sleep(STILL_INTERVAL) => {}
+            () = items.closed() => return,
+        }
     }
 }
 

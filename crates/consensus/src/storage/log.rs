@@ -20,6 +20,9 @@ use tokio::sync::{mpsc, oneshot};
 use super::writer::Write;
 use crate::group::{Entry, Group, LogId, Vote};
 
+/// How many bytes of entries go to a follower at a time, unless the first one alone is larger.
+const MAX_MESSAGE_BYTES: u64 = 4 * 1024 * 1024;
+
 /// What the file holds, as memory.
 #[derive(Debug, Default)]
 pub(super) struct Held {
@@ -82,6 +85,20 @@ impl RaftLogReader<Group> for Log {
         range: R,
     ) -> Result<Vec<Entry>, io::Error> {
         Ok(self.held().entries.range(range).map(|(_, entry)| entry.clone()).collect())
+    }
+
+    async fn limited_get_log_entries(&mut self, start: u64, end: u64) -> io::Result<Vec<Entry>> {
+        let held = self.held();
+        let mut bytes = 0;
+        let mut taken = Vec::new();
+        for (index, entry) in held.entries.range(start..end) {
+            bytes += held.sizes.get(index).copied().unwrap_or_default();
+            if bytes > MAX_MESSAGE_BYTES && !taken.is_empty() {
+                break;
+            }
+            taken.push(entry.clone());
+        }
+        Ok(taken)
     }
 
     async fn read_vote(&mut self) -> Result<Option<Vote>, io::Error> {

@@ -126,3 +126,23 @@ fn a_damaged_record_is_named_and_nothing_is_opened() {
         assert!(error.to_string().contains("log entry 1"), "{error}");
     });
 }
+
+const GOLDEN_ENTRY: &str =
+    "02000000000000000100000000000000050000000000000001000000030000000500000000000000";
+const GOLDEN_BLANK: &str = "02000000000000000100000000000000050000000000000000000000";
+const GOLDEN_VOTE: &str = "0300000000000000010000000000000001";
+
+/// The stored forms of format 1: a release that reads them differently needs a new version.
+#[test]
+fn the_stored_bytes_of_version_one_never_change() {
+    use quarry_ports::codec::{encode, schema};
+    let hex =
+        |bytes: &[u8]| bytes.iter().fold(String::new(), |hex, byte| hex + &format!("{byte:02x}"));
+    let stored = encode(schema::RAFT_ENTRY, &entry(2, 5)).unwrap();
+    assert_eq!(hex(&stored[16..]), GOLDEN_ENTRY);
+    let blank = Entry::new_blank(id(2, 5));
+    let stored = encode(schema::RAFT_ENTRY, &blank).unwrap();
+    assert_eq!(hex(&stored[16..]), GOLDEN_BLANK);
+    let stored = encode(schema::RAFT_META, &Vote::new_committed(3, 1)).unwrap();
+    assert_eq!(hex(&stored[16..]), GOLDEN_VOTE);
+}

@@ -1,0 +1,139 @@
+//! The leader's watch over processes: one that is gone is noticed before its lease has run out.
+//!
+//! The leader keeps a stream to every process that has a lease. When the stream ends, and then three
+//! connections over at least 150 ms are refused by the kernel at the process's address, the lease is
+//! ended early. That is no proof of death, since a firewall can look so: durable work is safe by the
+//! store's fence, and a process that lives joins again at once. So it is done once per process and
+//! leadership; after that only time counts. A process that is frozen is not found so, because its
+//! kernel still takes connections.
+
+use std::{collections::BTreeMap, io, sync::Arc, time::Duration};
+
+use quarry_ports::{Host, Task};
+use quarry_types::{BootId, ClusterView, NodeId, NodeState};
+use tokio::{net::TcpStream, sync::mpsc};
+use tokio_stream::StreamExt;
+
+use crate::control::{AttendRequest, CallError, Links};
+
+/// How long a process may take to accept the stream.
+const ACCEPT_TIMEOUT: Duration = Duration::from_secs(2);
+/// A process says something every second.
+const SILENCE_TIMEOUT: Duration = Duration::from_secs(3);
+const CONNECT_TIMEOUT: Duration = Duration::from_millis(500);
+/// How many connections have to be refused, and over which time at least.
+const REFUSALS: u32 = 3;
+const REFUSED_FOR: Duration = Duration::from_millis(150);
+const PROBE_PAUSE: Duration = Duration::from_millis(80);
+/// How long to wait before the stream to a process that takes connections is made again.
+const RETRY_PAUSE: Duration = Duration::from_millis(500);
+
+/// The watchers of one leadership. Dropping it ends them.
+pub(crate) struct Attendance {
+    links: Arc<Links>,
+    host: Host,
+    leader: NodeId,
+    gone: mpsc::Sender<(NodeId, BootId)>,
+    /// One per process; also of those that were found gone, so that each is found so once.
+    watchers: BTreeMap<(NodeId, BootId), Task>,
+}
+
+impl Attendance {
+    /// Watches for `leader`, and tells `gone` who is gone.
+    pub(crate) const fn new(
+        links: Arc<Links>,
+        host: Host,
+        leader: NodeId,
+        gone: mpsc::Sender<(NodeId, BootId)>,
+    ) -> Self {
+        Self { links, host, leader, gone, watchers: BTreeMap::new() }
+    }
+
+    /// Watches the processes of `view` that are new, and no longer those that were replaced.
+    pub(crate) fn attend(&mut self, view: &ClusterView) {
+        self.watchers.retain(|(node, boot), task| {
+            let stays = view.nodes.get(node).is_some_and(|known| known.boot == *boot);
+            if !stays {
+                task.abort();
+            }
+            stays
+        });
+        for node in view.nodes.values() {
+            let process = (node.id, node.boot);
+            if node.id == self.leader
+                || node.state == NodeState::Down
+                || self.watchers.contains_key(&process)
+            {
+                continue;
+            }
+            let request = AttendRequest { leader: self.leader };
+            let (links, host, gone) =
+                (Arc::clone(&self.links), self.host.clone(), self.gone.clone());
+            let address = node.control.clone();
+            let watcher = async move {
+                until_gone(&links, &host, process.0, &address, request).await;
+                if gone.send(process).await.is_err() {
+                    tracing::debug!(node = %process.0, "a process is gone, and so is the leader");
+                }
+            };
+            self.watchers.insert(process, self.host.spawn("coordinator attendance", watcher));
+        }
+    }
+}
+
+impl Drop for Attendance {
+    fn drop(&mut self) {
+        for watcher in self.watchers.values() {
+            watcher.abort();
+        }
+    }
+}
+
+/// Returns when the process at `address` seems to be gone.
+async fn until_gone(
+    links: &Links,
+    host: &Host,
+    node: NodeId,
+    address: &str,
+    request: AttendRequest,
+) {
+    loop {
+        if let Err(error) = attend(links, node, address, request).await {
+            tracing::debug!(%node, %error, "a process is attended no more");
+        }
+        let first = host.now();
+        let mut refused = 0;
+        while is_refused(address).await {
+            refused += 1;
+            if refused >= REFUSALS && host.now().since(first) >= REFUSED_FOR {
+                return;
+            }
+            tokio::time::sleep(PROBE_PAUSE).await;
+        }
+        tokio::time::sleep(RETRY_PAUSE).await;
+    }
+}
+
+/// Holds a stream to the process for as long as it says something.
+async fn attend(
+    links: &Links,
+    node: NodeId,
+    address: &str,
+    request: AttendRequest,
+) -> Result<(), CallError> {
+    let mut items = links.attend(node, address, &request, ACCEPT_TIMEOUT).await?;
+    loop {
+        match tokio::time::timeout(SILENCE_TIMEOUT, items.next()).await {
+            Ok(Some(Ok(_))) => {}
+            Ok(Some(Err(status))) => return Err(CallError::Unreachable(status.to_string())),
+            Ok(None) => return Ok(()),
+            Err(_) => return Err(CallError::TimedOut(SILENCE_TIMEOUT)),
+        }
+    }
+}
+
+/// Whether the kernel at `address` says that nobody listens there.
+async fn is_refused(address: &str) -> bool {
+    let connected = tokio::time::timeout(CONNECT_TIMEOUT, TcpStream::connect(address)).await;
+    matches!(connected, Ok(Err(error)) if error.kind() == io::ErrorKind::ConnectionRefused)
+}
