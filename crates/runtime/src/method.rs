@@ -131,7 +131,15 @@ impl<'de> VariantAccess<'de> for Call<'de> {
     type Error = Fault;
 
     fn unit_variant(self) -> Result<(), Fault> {
-        if self.payload.is_empty() || self.payload == b"null" {
+        let is_nothing = self.payload.is_empty()
+            || serde_json::from_slice(self.payload).is_ok_and(
+                |value: serde_json::Value| match value {
+                    serde_json::Value::Null => true,
+                    serde_json::Value::Object(members) => members.is_empty(),
+                    _ => false,
+                },
+            );
+        if is_nothing {
             return Ok(());
         }
         Err(Fault(format!("method {} takes no argument: send an empty body", self.method)))
@@ -172,6 +180,7 @@ mod tests {
         assert_eq!(decode("add", b"5"), Ok(Command::Add(5)));
         assert_eq!(decode("clear", b""), Ok(Command::Clear));
         assert_eq!(decode("clear", b"null"), Ok(Command::Clear));
+        assert_eq!(decode("clear", b" {} "), Ok(Command::Clear));
         assert_eq!(decode("both", b"[1,2]"), Ok(Command::Both(1, 2)));
         let moved = Command::MoveTo { x: 1, name: "n".to_owned() };
         assert_eq!(decode("move_to", br#"{"x":1,"name":"n"}"#), Ok(moved));
