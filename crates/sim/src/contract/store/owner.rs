@@ -47,17 +47,14 @@ pub fn address_in(shard: ShardId, name: &str) -> Result<Address, Broken> {
     Err(Broken::new("no entity falls into the shard"))
 }
 
-/// A message to `address` under `key`. Later calls make later ids.
+/// A message to `address` under `key`. Later calls make later ids, and no two processes the same.
 pub fn message(address: &Address, key: &str) -> Result<MessageRow, Broken> {
     static MADE: AtomicU64 = AtomicU64::new(1);
     let number = MADE.fetch_add(1, Ordering::Relaxed);
     let time = Timestamp(1_700_000_000_000).after(Duration::from_millis(number));
+    let random = u64::from(std::process::id()).wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ number;
     Ok(MessageRow {
-        message_id: MessageId::new(
-            time,
-            address.slot(),
-            number.wrapping_mul(0x9e37_79b9_7f4a_7c15),
-        ),
+        message_id: MessageId::new(time, address.slot(), random),
         address: address.clone(),
         method: Method::new("add")?,
         key: IdempotencyKey::new(key)?,
