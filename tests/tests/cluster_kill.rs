@@ -1,0 +1,90 @@
+//! Nodes are killed with SIGKILL under load; nothing acknowledged is lost, nothing is done twice.
+
+use std::time::Duration;
+
+use anyhow::{Result, ensure};
+use quarry_tests::{
+    cluster::{self, Cluster},
+    failover::{Failover, Fault, progressed, strike},
+    process::StoreKind,
+    workload::{Load, Registers, Verified},
+};
+
+const LOAD: Load = Load { clients: 8, registers: 50, appends: 1_000 };
+const STEP_WITHIN: Duration = Duration::from_mins(1);
+
+async fn each_node_in_turn(cluster: &mut Cluster) -> Result<(Vec<Failover>, Verified)> {
+    let registers = Registers::new(cluster.client().clone(), cluster.urls());
+    let load = registers.load(LOAD);
+    let mut failovers = Vec::new();
+    for (turn, node) in (1..).zip(cluster.ids()) {
+        progressed(&registers, turn * LOAD.appends / 4, STEP_WITHIN).await?;
+        failovers.push(strike(cluster, &registers, node, Fault::Kill).await?);
+        cluster.restart(node).await?;
+    }
+    let unanswered = load.finish().await?;
+    ensure!(unanswered == 0, "{unanswered} appends were never answered");
+    let verified = registers.verify().await?;
+    ensure!(verified.epochs_most > 1, "no register ever moved: {verified:?}");
+    let violations = cluster.violations().await?;
+    ensure!(violations == 0, "{violations} violations of invariants");
+    Ok((failovers, verified))
+}
+
+#[tokio::test]
+async fn appends_outlive_the_kill_of_each_node_on_sqlite() -> Result<()> {
+    cluster::run(3, StoreKind::Sqlite, async |cluster| {
+        let (failovers, verified) = each_node_in_turn(cluster).await?;
+        for failover in failovers {
+            println!("SQLite: {failover}");
+        }
+        println!("SQLite: {verified:?}");
+        Ok(())
+    })
+    .await
+}
+
+#[tokio::test]
+async fn appends_outlive_the_kill_of_each_node_on_postgres() -> Result<()> {
+    cluster::run(3, StoreKind::Postgres, async |cluster| {
+        let (failovers, verified) = each_node_in_turn(cluster).await?;
+        for failover in failovers {
+            println!("PostgreSQL: {failover}");
+        }
+        println!("PostgreSQL: {verified:?}");
+        Ok(())
+    })
+    .await
+}
+
+/// Every node is gone at once, and every node comes back by itself.
+async fn all_at_once(cluster: &mut Cluster) -> Result<Verified> {
+    let registers = Registers::new(cluster.client().clone(), cluster.urls());
+    let load = registers.load(LOAD);
+    progressed(&registers, LOAD.appends / 2, STEP_WITHIN).await?;
+    for node in cluster.ids() {
+        cluster.kill(node).await?;
+    }
+    cluster.start_all().await?;
+    let unanswered = load.finish().await?;
+    ensure!(unanswered == 0, "{unanswered} appends were never answered");
+    registers.verify().await
+}
+
+#[tokio::test]
+async fn a_cluster_comes_back_after_the_kill_of_all_nodes_on_sqlite() -> Result<()> {
+    cluster::run(3, StoreKind::Sqlite, async |cluster| {
+        println!("SQLite: {:?}", all_at_once(cluster).await?);
+        Ok(())
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_cluster_comes_back_after_the_kill_of_all_nodes_on_postgres() -> Result<()> {
+    cluster::run(3, StoreKind::Postgres, async |cluster| {
+        println!("PostgreSQL: {:?}", all_at_once(cluster).await?);
+        Ok(())
+    })
+    .await
+}
