@@ -103,21 +103,22 @@ impl Consensus {
     /// may not join again. The process has to be started anew.
     pub async fn failed(&self) -> String {
         let (mut failure, mut standing) = (self.failure.clone(), self.standing.clone());
-        loop {
-            if let Some(reason) = failure.borrow_and_update().clone() {
-                return reason;
+        // A closed channel says nothing more: its task has ended, which is no failure.
+        let failure = async {
+            match failure.wait_for(Option::is_some).await {
+                Ok(reason) => reason.clone().unwrap_or_default(),
+                Err(_) => std::future::pending().await,
             }
-            if let Standing::Ended { reason } = standing.borrow_and_update().clone() {
-                return reason;
+        };
+        let ended = async {
+            match standing.wait_for(|standing| matches!(standing, Standing::Ended { .. })).await {
+                Ok(standing) => standing.reason(),
+                Err(_) => std::future::pending().await,
             }
-            tokio::select! {
-                changed = failure.changed() => if changed.is_err() {
-                    return "the coordinator's threads have ended".to_owned();
-                },
-                changed = standing.changed() => if changed.is_err() {
-                    std::future::pending::<()>().await;
-                },
-            }
+        };
+        tokio::select! {
+            reason = failure => reason,
+            reason = ended => reason,
         }
     }
 

@@ -33,6 +33,16 @@ pub(crate) enum Standing {
     Ended { reason: String },
 }
 
+impl Standing {
+    /// Why the process can never join again; empty where it can.
+    pub(crate) fn reason(&self) -> String {
+        match self {
+            Self::Joining | Self::Joined { .. } => String::new(),
+            Self::Ended { reason } => reason.clone(),
+        }
+    }
+}
+
 /// Keeps this process in the cluster.
 pub(crate) struct Keeper {
     pub(crate) member: Member,

@@ -12,7 +12,7 @@ use openraft::{
     errors::{InitializeError, RaftError},
 };
 use quarry_core::lease::LeaseTimes;
-use quarry_ports::{Host, LeaseGuard, Metrics};
+use quarry_ports::{Host, LeaseGuard, Metrics, Task};
 use quarry_types::{ClusterId, NodeId};
 use tokio::{net::TcpListener, sync::watch};
 
@@ -158,16 +158,8 @@ async fn begin(
     let asker =
         Asker::new(config.node, lead.clone(), Arc::clone(&links), views.clone(), host.clone());
     let asker = Arc::new(asker);
-    let (stop_serving, mut stop) = watch::channel(false);
     let plane = Plane::new(config.node, cluster, cookie, Arc::clone(&views), lead.clone());
-    let serving = serve(listener, Arc::new(plane), host.clone(), async move {
-        drop(stop.wait_for(|stop| *stop).await);
-    });
-    drop(host.spawn("coordinator server", async move {
-        if let Err(error) = serving.await {
-            tracing::error!(%error, "the control plane is not served any more");
-        }
-    }));
+    let stop_serving = serve_plane(listener, plane, &host);
     let guard = LeaseGuard::new(Arc::clone(&host.clock));
     let (standing, stands) = watch::channel(Standing::default());
     let (heard, last_heard) = watch::channel(None);
@@ -183,21 +175,14 @@ async fn begin(
         heard,
     };
     let keeper = Arc::new(Mutex::new(Some(host.spawn("coordinator lease", keeper.run()))));
-    let (failure, failed) = watch::channel(None);
-    if let Some(lead) = &lead {
-        let (lead, views, metrics) = (Arc::clone(lead), Arc::clone(&views), metrics.clone());
-        let (guard, keeper) = (guard.clone(), Arc::clone(&keeper));
-        drop(host.spawn("coordinator watch", async move {
-            let reason = duty::watch(lead, views, metrics).await;
-            // Without its log this node sees no changes any more: it must not keep its lease.
-            stop_renewing(&keeper, &guard).await;
-            failure.send_replace(Some(reason));
-        }));
+    let failed = if let Some(lead) = &lead {
+        watch_raft(Arc::clone(lead), Arc::clone(&views), metrics, guard.clone(), &keeper, &host)
     } else {
         let request = FollowRequest { node: config.node };
         let following = follow(request, links, Arc::clone(&asker), Arc::clone(&views), metrics);
         drop(host.spawn("coordinator views", following));
-    }
+        watch::Sender::new(None).subscribe()
+    };
     Ok(Arc::new(Consensus {
         config,
         host,
@@ -213,6 +198,40 @@ async fn begin(
         runtime: threads,
         _directory: directory,
     }))
+}
+
+/// Serves the control plane until the sender says so.
+fn serve_plane(listener: TcpListener, plane: Plane, host: &Host) -> watch::Sender<bool> {
+    let (stop_serving, mut stop) = watch::channel(false);
+    let serving = serve(listener, Arc::new(plane), host.clone(), async move {
+        drop(stop.wait_for(|stop| *stop).await);
+    });
+    drop(host.spawn("coordinator server", async move {
+        if let Err(error) = serving.await {
+            tracing::error!(%error, "the control plane is not served any more");
+        }
+    }));
+    stop_serving
+}
+
+/// Follows what Raft says of itself; the receiver hears it when it has failed.
+fn watch_raft(
+    lead: Arc<Lead>,
+    views: Arc<Views>,
+    metrics: Metrics,
+    guard: LeaseGuard,
+    keeper: &Arc<Mutex<Option<Task>>>,
+    host: &Host,
+) -> watch::Receiver<Option<String>> {
+    let (failure, failed) = watch::channel(None);
+    let keeper = Arc::clone(keeper);
+    drop(host.spawn("coordinator watch", async move {
+        let reason = duty::watch(lead, views, metrics).await;
+        // Without its log this node sees no changes any more: it must not keep its lease.
+        stop_renewing(&keeper, &guard).await;
+        failure.send_replace(Some(reason));
+    }));
+    failed
 }
 
 /// Takes part in Raft: opens the log, starts openraft, forms the group where it is new.

@@ -281,6 +281,8 @@ async fn a_runner_that_is_no_voter_follows_and_is_served() {
     })
     .await;
     assert!(nodes[3].lease().is_held());
+    let failed = tokio::time::timeout(Duration::from_millis(200), nodes[3].failed()).await;
+    assert!(failed.is_err(), "a runner that is no voter has not failed: {failed:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

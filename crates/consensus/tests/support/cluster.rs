@@ -1,0 +1,94 @@
+//! Clusters of coordinators in one process, on ports of their own.
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test's surroundings")]
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::TcpListener,
+    path::PathBuf,
+    sync::Arc,
+    time::Duration,
+};
+
+use quarry_consensus::{Config, Consensus, Cookie, Recovery, StartError, Times, start};
+use quarry_ports::{Host, Metrics};
+use quarry_types::{BootId, NodeId, Role};
+use tempfile::TempDir;
+
+use super::until;
+
+/// Nodes that may run, each with a directory and an address.
+pub(crate) struct Cluster {
+    place: TempDir,
+    voters: BTreeMap<NodeId, String>,
+    pub(crate) times: Times,
+    pub(crate) shards: u32,
+}
+
+/// An address on which nothing listens now.
+pub(crate) fn address() -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    format!("127.0.0.1:{}", listener.local_addr().unwrap().port())
+}
+
+impl Cluster {
+    pub(crate) fn of(voters: u64) -> Self {
+        let voters = (1..=voters).map(|node| (NodeId(node), address())).collect();
+        Self { place: tempfile::tempdir().unwrap(), voters, times: Times::default(), shards: 16 }
+    }
+
+    pub(crate) fn directory(&self, node: u64) -> PathBuf {
+        self.place.path().join(node.to_string())
+    }
+
+    pub(crate) fn config(&self, node: u64) -> Config {
+        let control = self.voters.get(&NodeId(node)).cloned().unwrap_or_else(address);
+        Config {
+            node: NodeId(node),
+            boot: BootId(Host::system().random.next_u64()),
+            voters: self.voters.clone(),
+            listen: control.clone(),
+            advertise: control,
+            data_dir: self.directory(node),
+            cookie: Cookie::new(&[9; 32]).expect("long enough"),
+            cluster_name: "test".to_owned(),
+            times: self.times,
+            roles: BTreeSet::from([Role::Runner]),
+            weight: 100,
+            groups: BTreeSet::new(),
+            http: format!("127.0.0.1:{}", 17_400 + node),
+            mesh: format!("127.0.0.1:{}", 17_500 + node),
+            shards: self.shards,
+            max_moves: 8,
+            existing_identity: None,
+            recovery: Recovery::Refuse,
+        }
+    }
+
+    pub(crate) async fn start(&self, node: u64) -> Arc<Consensus> {
+        begin(self.config(node)).await.expect("the node starts")
+    }
+
+    /// Ends a node as `kill -9` does, and waits until the system has taken back what it had.
+    pub(crate) async fn kill(&self, node: Arc<Consensus>) {
+        let address = self.voters.get(&node.node()).cloned();
+        let gone = Arc::downgrade(&node);
+        drop(node);
+        until("nobody holds the node", || gone.strong_count() == 0).await;
+        until("its address is free", || {
+            address.as_ref().is_none_or(|address| TcpListener::bind(address).is_ok())
+        })
+        .await;
+    }
+
+    pub(crate) async fn start_all(&self) -> Vec<Arc<Consensus>> {
+        let mut nodes = Vec::new();
+        for node in self.voters.keys() {
+            nodes.push(self.start(node.0).await);
+        }
+        nodes
+    }
+}
+
+pub(crate) async fn begin(config: Config) -> Result<Arc<Consensus>, StartError> {
+    start(config, Host::system(), Metrics::new().expect("metrics")).await
+}
