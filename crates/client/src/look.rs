@@ -94,6 +94,16 @@ impl Client {
         self.read(&["v1", "placement", entity_type, id], &[], READ_TIMEOUT).await
     }
 
+    /// How far an extraction is.
+    pub async fn extraction(&self, request_id: &str) -> Result<api::Extraction, ClientError> {
+        self.read(&["v1", "extractions", request_id], &[], READ_TIMEOUT).await
+    }
+
+    /// The graph of an extraction.
+    pub async fn graph(&self, request_id: &str) -> Result<Json, ClientError> {
+        self.read(&["v1", "extractions", request_id, "graph"], &[], READ_TIMEOUT).await
+    }
+
     /// The entity types and their methods.
     pub async fn types(&self) -> Result<api::Types, ClientError> {
         self.read(&["v1", "types"], &[], READ_TIMEOUT).await

@@ -58,8 +58,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
 /// One try: what is sent, and to whom.
 struct Try<'a> {
-    address: &'a Address,
-    method: &'a Method,
+    segments: &'a [&'a str],
     payload: Option<&'a Json>,
     key: &'a IdempotencyKey,
     reply: ReplyMode,
@@ -77,11 +76,40 @@ impl Client {
         payload: Option<&Json>,
         options: SendOptions,
     ) -> Result<Sent, ClientError> {
+        self.once(&segments(address, method), payload, options).await
+    }
+
+    /// Submits a text for extraction, once: `{text, ontologyId, options?, documentId?, requestId?}`.
+    /// Done means that the reply is the graph.
+    pub async fn extract(
+        &self,
+        submission: &Json,
+        options: SendOptions,
+    ) -> Result<Sent, ClientError> {
+        self.once(&["v1", "extractions"], Some(submission), options).await
+    }
+
+    /// Submits a text for extraction, and again, as [`Client::send_retrying`] does.
+    pub async fn extract_retrying(
+        &self,
+        submission: &Json,
+        options: SendOptions,
+        deadline: Duration,
+    ) -> Result<Sent, ClientError> {
+        self.retrying(&["v1", "extractions"], Some(submission), options, deadline).await
+    }
+
+    async fn once(
+        &self,
+        segments: &[&str],
+        payload: Option<&Json>,
+        options: SendOptions,
+    ) -> Result<Sent, ClientError> {
         let SendOptions { key, reply, timeout } = options;
         let key = &key.unwrap_or_else(|| self.new_key());
         let index = self.turn(0);
         let send_count = 0;
-        self.attempt(Try { address, method, payload, key, reply, timeout, index, send_count }).await
+        self.attempt(Try { segments, payload, key, reply, timeout, index, send_count }).await
     }
 
     /// Sends a message, and again under the same key, to one base after the other, until it is
@@ -95,6 +123,16 @@ impl Client {
         options: SendOptions,
         deadline: Duration,
     ) -> Result<Sent, ClientError> {
+        self.retrying(&segments(address, method), payload, options, deadline).await
+    }
+
+    async fn retrying(
+        &self,
+        segments: &[&str],
+        payload: Option<&Json>,
+        options: SendOptions,
+        deadline: Duration,
+    ) -> Result<Sent, ClientError> {
         let SendOptions { key, reply, timeout } = options;
         let key = &key.unwrap_or_else(|| self.new_key());
         let until = self.host().now().after(deadline);
@@ -104,7 +142,7 @@ impl Client {
             let left = until.since(self.host().now());
             let timeout = timeout.min(left).max(Duration::from_millis(1));
             let index = self.turn(turn);
-            let attempt = Try { address, method, payload, key, reply, timeout, index, send_count };
+            let attempt = Try { segments, payload, key, reply, timeout, index, send_count };
             let error = match self.attempt(attempt).await {
                 Ok(sent) => {
                     self.prefer(index);
@@ -136,14 +174,12 @@ impl Client {
     }
 
     async fn attempt(&self, attempt: Try<'_>) -> Result<Sent, ClientError> {
-        let Try { address, method, payload, key, reply, timeout, index, send_count } = attempt;
-        let segments =
-            ["v1", "entities", address.entity_type.as_str(), address.id.as_str(), method.as_str()];
+        let Try { segments, payload, key, reply, timeout, index, send_count } = attempt;
         let key_header = HeaderValue::from_bytes(key.as_str().as_bytes())
             .map_err(|error| ClientError::Invalid { reason: format!("key: {error}") })?;
         let parameters = [("timeout", milliseconds(timeout))];
         let mut request = self
-            .request(index, reqwest::Method::POST, &segments, &parameters)?
+            .request(index, reqwest::Method::POST, segments, &parameters)?
             .header("idempotency-key", key_header)
             .timeout(timeout + MARGIN);
         if send_count > 0 {
@@ -162,6 +198,10 @@ impl Client {
             Err(Exchange::Lost(reason)) => Err(unknown(reason, key)),
         }
     }
+}
+
+fn segments<'a>(address: &'a Address, method: &'a Method) -> [&'a str; 5] {
+    ["v1", "entities", address.entity_type.as_str(), address.id.as_str(), method.as_str()]
 }
 
 fn sent(answer: &Reply, key: &IdempotencyKey, send_count: u32) -> Result<Sent, ClientError> {

@@ -4,6 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use prometheus::process_collector::ProcessCollector;
 use quarry::runtime::Node;
+use quarry_extract::pack::Ontologies;
 use quarry_ports::{Coordinator, Host, Metrics, Store};
 use quarry_types::{Monotonic, Tenant};
 use tokio::sync::Semaphore;
@@ -48,11 +49,13 @@ struct Shared {
     tenant: Tenant,
     in_flight: Arc<Semaphore>,
     begun: Monotonic,
+    ontologies: Arc<Ontologies>,
 }
 
 impl Gateway {
     /// The interface of `node`. Adds the metrics of the process to the node's registry.
-    pub fn new(node: Node, config: GatewayConfig) -> Self {
+    /// Extractions are checked against `ontologies`.
+    pub fn with_ontologies(node: Node, config: GatewayConfig, ontologies: Arc<Ontologies>) -> Self {
         let metrics = &node.ports().metrics;
         // A second gateway on one registry finds the collector there already.
         drop(metrics.registry.register(Box::new(ProcessCollector::for_self())));
@@ -62,7 +65,12 @@ impl Gateway {
         }
         let in_flight = Arc::new(Semaphore::new(config.in_flight));
         let (tenant, begun) = (Tenant::default_tenant(), node.ports().host.now());
-        Self(Arc::new(Shared { node, config, tenant, in_flight, begun }))
+        Self(Arc::new(Shared { node, config, tenant, in_flight, begun, ontologies }))
+    }
+
+    /// The interface of a node that knows no ontologies.
+    pub fn new(node: Node, config: GatewayConfig) -> Self {
+        Self::with_ontologies(node, config, Arc::default())
     }
 
     /// How requests are treated.
@@ -80,6 +88,11 @@ impl Gateway {
     /// The tenant that requests act for.
     pub(crate) fn tenant(&self) -> &Tenant {
         &self.0.tenant
+    }
+
+    /// The ontologies that extractions may name.
+    pub(crate) fn ontologies(&self) -> &Ontologies {
+        &self.0.ontologies
     }
 
     /// When this gateway began.

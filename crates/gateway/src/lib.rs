@@ -7,7 +7,9 @@
 //! maps codes to HTTP. The routes stand in one table, in `router`.
 
 mod cluster;
+mod dispatch;
 mod entities;
+mod extractions;
 mod gateway;
 mod health;
 mod layers;

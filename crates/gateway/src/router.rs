@@ -10,8 +10,8 @@ use axum::{
 };
 
 use crate::{
-    Code, Gateway, Problem, cluster, entities, health, layers, messages, placement, scrape, send,
-    start, types,
+    Code, Gateway, Problem, cluster, entities, extractions, health, layers, messages, placement,
+    scrape, send, start, types,
 };
 
 /// A route of the interface.
@@ -57,6 +57,13 @@ pub(crate) const ROUTES: &[Route] = &[
     Route::post("/v1/entities/{type}/{id}/{method}", "send a message", || post(send::send)),
     Route::get("/v1/entities/{type}/{id}", "look at an entity", || get(entities::show)),
     Route::get("/v1/entities", "list entities", || get(entities::list)),
+    Route::post("/v1/extractions", "text and ontology in, knowledge graph out", || {
+        post(extractions::submit)
+    }),
+    Route::get("/v1/extractions/{id}", "how far an extraction is", || get(extractions::show)),
+    Route::get("/v1/extractions/{id}/graph", "the graph of an extraction", || {
+        get(extractions::graph)
+    }),
     Route::get("/v1/types", "list entity types and methods", || get(types::list)),
     Route::get("/v1/messages/{mid}", "state and outcome of a message", || get(messages::show)),
     Route::get("/v1/messages", "list messages", || get(messages::list)),

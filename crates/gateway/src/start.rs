@@ -29,8 +29,8 @@ pub(crate) async fn page(State(gateway): State<Gateway>, uri: Uri) -> Result<Res
     let page = format!(
         "<!doctype html>\n<html lang=\"en\"><meta charset=\"utf-8\"><title>Quarry</title>\n\
          <h1>Quarry {version}, node {node}</h1>\n\
-         <p>Send a message: <code>POST /v1/entities/Counter/c1/add</code> with the body \
-         <code>5</code>.</p>\n<table>\n{rows}</table>\n"
+         <p>Send a message: <code>curl -H 'content-type: application/json' -d 5 \
+         http://…/v1/entities/Counter/c1/add</code></p>\n<table>\n{rows}</table>\n"
     );
     Ok(([(header::CONTENT_SECURITY_POLICY, POLICY)], Html(page)).into_response())
 }

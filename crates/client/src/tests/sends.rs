@@ -48,6 +48,18 @@ async fn a_message_is_sent_with_key_token_and_escaped_address() {
 }
 
 #[tokio::test]
+async fn a_text_is_submitted_for_extraction() {
+    let script = Script::play([Act::problem(503, "refused", true), Act::done("{}")]).await;
+    let client = Client::new([&script.url], None).unwrap();
+    let submission = json!({ "text": "x", "ontologyId": "film" });
+    let sent = client.extract_retrying(&submission, SendOptions::default(), LONG).await.unwrap();
+    assert_eq!(sent.status, SendStatus::Done(json!({})));
+    let request = script.requests().pop().unwrap();
+    assert!(request.starts_with("POST /v1/extractions?timeout="), "{request}");
+    assert!(request.ends_with(&submission.to_string()), "{request}");
+}
+
+#[tokio::test]
 async fn answers_are_told_apart() {
     let accepted = Act::Answer(
         202,

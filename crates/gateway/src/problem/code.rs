@@ -48,6 +48,16 @@ pub enum Code {
     NoSuchMessage,
     /// Nothing is stored of the entity.
     NoSuchEntity,
+    /// Nothing was extracted under this request id.
+    NoSuchExtraction,
+    /// The extraction has no graph yet; it is open.
+    NotYetExtracted,
+    /// The request id stands for another extraction (G5).
+    RequestReused,
+    /// No such ontology.
+    UnknownOntology,
+    /// A submission is well-formed and cannot be taken.
+    InvalidSubmission,
     /// No such node.
     NoSuchNode,
     /// A call without a stored outcome cannot be answered later.
@@ -104,6 +114,11 @@ impl Code {
             Self::MethodNotAllowed => "method_not_allowed",
             Self::NoSuchMessage => "no_such_message",
             Self::NoSuchEntity => "no_such_entity",
+            Self::NoSuchExtraction => "no_such_extraction",
+            Self::NotYetExtracted => "not_yet_extracted",
+            Self::RequestReused => "request_reused",
+            Self::UnknownOntology => "unknown_ontology",
+            Self::InvalidSubmission => "invalid_payload",
             Self::NoSuchNode => "no_such_node",
             Self::NotDurable => "not_durable",
             Self::GatewayBusy => "gateway_busy",
@@ -141,8 +156,14 @@ impl Code {
             Self::BodyTimeout => StatusCode::REQUEST_TIMEOUT,
             Self::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::NotAcceptable => StatusCode::NOT_ACCEPTABLE,
-            Self::NoSuchRoute | Self::NoSuchMessage | Self::NoSuchEntity | Self::NoSuchNode => {
-                StatusCode::NOT_FOUND
+            Self::NoSuchRoute
+            | Self::NoSuchMessage
+            | Self::NoSuchEntity
+            | Self::NoSuchExtraction
+            | Self::NotYetExtracted
+            | Self::NoSuchNode => StatusCode::NOT_FOUND,
+            Self::RequestReused | Self::UnknownOntology | Self::InvalidSubmission => {
+                StatusCode::UNPROCESSABLE_ENTITY
             }
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::GatewayBusy
@@ -179,6 +200,7 @@ impl Code {
             Self::UnreadableBody
             | Self::BodyTimeout
             | Self::GatewayBusy
+            | Self::NotYetExtracted
             | Self::ReadTimeout
             | Self::ChangeTimeout
             | Self::ChangePanic

@@ -99,7 +99,9 @@ fn check_type(headers: &HeaderMap) -> Result<(), Problem> {
     if is_json(&media_type) {
         return Ok(());
     }
-    let detail = format!("the body is {media_type:?}; this route takes application/json");
+    let detail = format!(
+        "the body is {media_type:?}; this route takes JSON: send Content-Type: application/json"
+    );
     Err(Problem::new(Code::UnsupportedMediaType, detail).field("Content-Type"))
 }
 

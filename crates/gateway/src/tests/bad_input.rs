@@ -83,6 +83,49 @@ fn headers() -> Vec<Case> {
     ]
 }
 
+fn submissions() -> Vec<Case> {
+    let submit = |body: &str| Ask::post("/v1/extractions").body(body);
+    let option = |options: &str| {
+        let body = format!(r#"{{"text": "x", "ontologyId": "film", "options": {options}}}"#);
+        Ask::post("/v1/extractions").body(body)
+    };
+    let named = |id: &str| {
+        let body = serde_json::json!({ "text": "x", "ontologyId": "film", "requestId": id });
+        Ask::post("/v1/extractions").body(body.to_string())
+    };
+    let invalid = "invalid_payload";
+    vec![
+        (submit(""), 422, invalid, Some("body")),
+        (submit("{"), 400, "malformed_json", None),
+        (submit("[]"), 422, invalid, Some("body")),
+        (submit(r#"{"text": "x"}"#), 422, invalid, Some("ontologyId")),
+        (submit(r#"{"text": 1, "ontologyId": "film"}"#), 422, invalid, Some("text")),
+        (submit(r#"{"text": " ", "ontologyId": "film"}"#), 422, invalid, Some("text")),
+        (
+            submit(r#"{"text": "x", "ontologyId": "f"}"#),
+            422,
+            "unknown_ontology",
+            Some("ontologyId"),
+        ),
+        (submit(r#"{"text": "x", "ontologyId": "film", "x": 1}"#), 422, invalid, Some("x")),
+        (option(r#"{"chunkSize": 1}"#), 422, invalid, Some("options.chunkSize")),
+        (option(r#"{"chunkSize": "1"}"#), 422, invalid, Some("options.chunkSize")),
+        (option(r#"{"size": 1}"#), 422, invalid, Some("options.size")),
+        (option(r#"{"minConfidence": 2}"#), 422, invalid, Some("options.minConfidence")),
+        (named(""), 422, invalid, Some("requestId")),
+        (named(&"x".repeat(257)), 422, invalid, Some("requestId")),
+        (Ask::get("/v1/extractions/never"), 404, "no_such_extraction", Some("id")),
+        (Ask::get("/v1/extractions/never/graph"), 404, "no_such_extraction", Some("id")),
+        (Ask::get("/v1/extractions/a%0A/graph"), 400, "invalid_name", Some("id")),
+        (
+            Ask::get("/v1/extractions/never/graph?format=pdf"),
+            400,
+            "invalid_parameter",
+            Some("format"),
+        ),
+    ]
+}
+
 fn bodies() -> Vec<Case> {
     let large = vec![b' '; 1024 * 1024 + 1];
     let deep = "[".repeat(100_000) + &"]".repeat(100_000);
@@ -112,7 +155,9 @@ fn bodies() -> Vec<Case> {
 async fn every_bad_input_is_refused_with_its_field_and_stores_nothing() {
     let world = World::new().await;
     let before = world.stored().await;
-    for (ask, status, code, field) in [names(), parameters(), headers(), bodies()].concat_all() {
+    for (ask, status, code, field) in
+        [names(), parameters(), headers(), bodies(), submissions()].concat_all()
+    {
         let shown: String = format!("{ask:?}").chars().take(160).collect();
         let answer = world.ask(ask).await;
         assert_eq!(answer.problem(), (status, code, field), "{shown}: {answer:?}");
@@ -176,7 +221,10 @@ async fn every_route_refuses_other_methods_and_names_its_own() {
 async fn what_exists_is_listed_and_what_was_meant_is_guessed() {
     let world = World::new().await;
     let answer = world.post("/v1/entities/Nope/c/add", "1").await;
-    assert_eq!(answer.body["available"], serde_json::json!(["Counter", "Moody", "Register"]));
+    assert_eq!(
+        answer.body["available"],
+        serde_json::json!(["Counter", "KGExtractor", "Moody", "Register"])
+    );
     let answer = world.post("/v1/entities/Counter/c/nope", "1").await;
     assert_eq!(answer.body["available"], serde_json::json!(["add", "get"]));
     let answer = world.post("/v1/entities/Conter/c/ad", "1").await;

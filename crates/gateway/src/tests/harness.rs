@@ -9,6 +9,7 @@ use axum::{
 };
 use quarry::prelude::*;
 use quarry_core::lease::LeaseTimes;
+use quarry_extract::{KGExtractor, pack::Ontologies};
 use quarry_ports::{Host, MessageFilter, Metrics};
 use quarry_services::{Counter, Register};
 use quarry_sim::{Coordination, MemoryDatabase, MemoryStore, Network};
@@ -109,9 +110,12 @@ impl World {
             host,
             metrics: Metrics::new().unwrap(),
         };
-        let registry = Registry::builder().with(Counter).with(Register).with(Moody).build();
+        let ontologies = Arc::new(Ontologies::built_in().unwrap());
+        let extractor = KGExtractor::new(Arc::clone(&ontologies), ports.metrics.clone());
+        let registry = Registry::builder().with(Counter).with(Register).with(Moody);
+        let registry = registry.with(extractor).build();
         let node = Node::start(NodeConfig::new(NodeId(1), boot), registry, ports);
-        let gateway = Gateway::new(node, config);
+        let gateway = Gateway::with_ontologies(node, config, ontologies);
         Self { router: router(gateway.clone()), gateway, database, coordinator }
     }
 

@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod contain;
+mod extract;
 mod harness;
 mod look;
 mod send;

@@ -1,0 +1,197 @@
+//! `/v1/extractions`: text and ontology in, knowledge graph out. A submission is a message to the
+//! entity `KGExtractor/<requestId>`.
+
+use axum::{
+    Extension, Json,
+    extract::{FromRequest, Request, State},
+    http::{HeaderValue, StatusCode, Uri, header},
+    response::{IntoResponse, Response},
+};
+use bytes::Bytes;
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use quarry_extract::{InvalidSubmission, Submission};
+use quarry_ports::{MessageFilter, MessageRecord, MessageState};
+use quarry_types::{Address, Answer, Delivery, EntityId, Failure, Method, Outcome, api};
+use serde::Deserialize;
+
+use crate::{
+    Code, Gateway, Problem,
+    dispatch::{Terms, dispatch},
+    placement::address,
+    request::{JsonBody, NoBody, PathOf, Query},
+    trace::Trace,
+};
+
+const EXTRACTOR: &str = "KGExtractor";
+const EXTRACT: &str = "ExtractFromText";
+const RESULT: &str = "GetCachedResult";
+
+/// The failure with which the entity refuses a request id that stands for another submission.
+const REQUEST_REUSED: &str = "request_reused";
+/// The failure with which the entity says that it has no graph.
+const NO_RESULT: &str = "NoResult";
+
+const FORMATS: &[(&str, ())] = &[("json", ())];
+
+/// Extracts the graph of a text, or answers the one that is stored.
+pub(crate) async fn submit(
+    State(gateway): State<Gateway>,
+    Extension(trace): Extension<Trace>,
+    request: Request,
+) -> Result<Response, Problem> {
+    let terms = Terms::parse(&gateway, request.headers(), request.uri(), Delivery::Durable)?;
+    let JsonBody(payload) = JsonBody::from_request(request, &gateway).await?;
+    let (address, method) = checked(&gateway, &payload)?;
+    let id = address.id.clone();
+    let (sent, answer) = dispatch(&gateway, &trace, address, method, payload, terms).await;
+    if let Ok(Answer::Handled { outcome: Outcome::Failure(failure), .. }) = &answer
+        && failure.code == REQUEST_REUSED
+    {
+        let problem = Problem::new(Code::RequestReused, failure.message.clone());
+        return Err(problem.field("requestId"));
+    }
+    let mut response = sent.answer(answer)?;
+    if response.status() == StatusCode::ACCEPTED {
+        let path =
+            format!("/v1/extractions/{}", utf8_percent_encode(id.as_str(), NON_ALPHANUMERIC));
+        if let Ok(path) = HeaderValue::try_from(path) {
+            response.headers_mut().insert(header::LOCATION, path);
+        }
+    }
+    Ok(response)
+}
+
+/// Checks all that can be wrong with a submission; whom it is for, and by which method.
+fn checked(gateway: &Gateway, payload: &[u8]) -> Result<(Address, Method), Problem> {
+    let extractor = address(gateway, EXTRACTOR, "any")?;
+    let method = method(EXTRACT)?;
+    gateway.node().registry().check(&extractor.entity_type, &method, payload)?;
+    let submission: Submission = serde_json::from_slice(payload)
+        .map_err(|error| Problem::new(Code::InvalidSubmission, error.to_string()).field("body"))?;
+    let checked = submission
+        .check(gateway.tenant().as_str(), gateway.ontologies())
+        .map_err(|error| refusal(&error))?;
+    let id = EntityId::new(&checked.request_id).map_err(|error| {
+        Problem::new(Code::InvalidSubmission, error.to_string()).field("requestId")
+    })?;
+    Ok((Address { id, ..extractor }, method))
+}
+
+fn refusal(error: &InvalidSubmission) -> Problem {
+    let code = match error {
+        InvalidSubmission::Ontology(_) => Code::UnknownOntology,
+        InvalidSubmission::TextTooLong { .. } => Code::BodyTooLarge,
+        InvalidSubmission::EmptyText | InvalidSubmission::Option { .. } => Code::InvalidSubmission,
+    };
+    let problem = Problem::new(code, error.to_string()).field(error.field());
+    match error {
+        InvalidSubmission::Ontology(unknown) => problem.available(unknown.known.iter().cloned()),
+        _ => problem,
+    }
+}
+
+fn method(name: &str) -> Result<Method, Problem> {
+    Method::new(name).map_err(|error| Problem::new(Code::InvalidName, error.to_string()))
+}
+
+/// How far an extraction is.
+pub(crate) async fn show(
+    State(gateway): State<Gateway>,
+    Extension(trace): Extension<Trace>,
+    PathOf(id): PathOf<String>,
+    uri: Uri,
+    _: NoBody,
+) -> Result<Json<api::Extraction>, Problem> {
+    Query::parse(uri.query(), &[])?;
+    let address = address(&gateway, EXTRACTOR, &id)?;
+    let stored = stored(&gateway, &trace, &address).await?;
+    let newest = newest(&gateway, &address).await?;
+    if stored.is_none() && newest.is_none() {
+        return Err(no_such_extraction(&address));
+    }
+    let grade = stored.as_deref().and_then(|graph| serde_json::from_slice::<Graded>(graph).ok());
+    let shown = api::Extraction {
+        request_id: address.id.to_string(),
+        state: api::MessageStatus::Finished,
+        message_id: newest.as_ref().map(|record| record.message.message_id.to_string()),
+        grade: grade.map(|graph| graph.grade),
+        failure: None,
+    };
+    Ok(Json(match newest.map(|record| record.state) {
+        _ if shown.grade.is_some() => shown,
+        Some(MessageState::Open { .. }) => {
+            api::Extraction { state: api::MessageStatus::Open, ..shown }
+        }
+        Some(MessageState::Quarantined { .. }) => {
+            api::Extraction { state: api::MessageStatus::Quarantined, ..shown }
+        }
+        Some(MessageState::Finished { outcome: Outcome::Failure(failure), .. }) => {
+            let Failure { code, message } = failure;
+            api::Extraction { failure: Some(api::ExtractionFailure { code, message }), ..shown }
+        }
+        Some(MessageState::Finished { .. }) | None => shown,
+    }))
+}
+
+/// What is read of a graph.
+#[derive(Deserialize)]
+struct Graded {
+    grade: String,
+}
+
+/// The stored graph of an extraction.
+pub(crate) async fn graph(
+    State(gateway): State<Gateway>,
+    Extension(trace): Extension<Trace>,
+    PathOf(id): PathOf<String>,
+    uri: Uri,
+    _: NoBody,
+) -> Result<Response, Problem> {
+    Query::parse(uri.query(), &["format"])?.choice("format", FORMATS)?;
+    let address = address(&gateway, EXTRACTOR, &id)?;
+    if let Some(graph) = stored(&gateway, &trace, &address).await? {
+        return Ok(([(header::CONTENT_TYPE, "application/json")], graph).into_response());
+    }
+    match newest(&gateway, &address).await?.map(|record| record.state) {
+        Some(MessageState::Open { .. }) => {
+            let detail = format!("extraction {} is not finished yet", address.id);
+            Err(Problem::new(Code::NotYetExtracted, detail).field("id"))
+        }
+        _ => Err(no_such_extraction(&address)),
+    }
+}
+
+fn no_such_extraction(address: &Address) -> Problem {
+    let detail = format!("there is no graph of an extraction {}", address.id);
+    Problem::new(Code::NoSuchExtraction, detail).field("id")
+}
+
+/// The stored graph, as the entity has it.
+async fn stored(
+    gateway: &Gateway,
+    trace: &Trace,
+    address: &Address,
+) -> Result<Option<Bytes>, Problem> {
+    let (terms, method) = (Terms::of_read(gateway), method(RESULT)?);
+    let (sent, answer) =
+        dispatch(gateway, trace, address.clone(), method, Bytes::new(), terms).await;
+    match answer {
+        Ok(Answer::Handled { outcome: Outcome::Success(graph), .. }) => Ok(Some(graph)),
+        Ok(Answer::Handled { outcome: Outcome::Failure(failure), .. })
+            if failure.code == NO_RESULT =>
+        {
+            Ok(None)
+        }
+        other => sent.answer(other).map(|_| None),
+    }
+}
+
+/// The newest message to the extraction.
+async fn newest(gateway: &Gateway, address: &Address) -> Result<Option<MessageRecord>, Problem> {
+    let filter = MessageFilter {
+        tenant: Some(address.tenant.clone()),
+        address: Some(address.clone()),
+        state: None,
+    };
+    Ok(gateway.store().messages(filter, None, 1).await?.items.into_iter().next())
+}

@@ -1,0 +1,62 @@
+//! Extractions: submitted, repeated, asked for.
+
+use axum::http::StatusCode;
+
+use super::harness::{Ask, World};
+
+const TEXT: &str = "Blade Runner is a 1982 film directed by Ridley Scott.";
+
+fn submission(request_id: Option<&str>, text: &str) -> String {
+    let mut body = serde_json::json!({ "text": text, "ontologyId": "film" });
+    if let Some(request_id) = request_id {
+        body["requestId"] = request_id.into();
+    }
+    body.to_string()
+}
+
+#[tokio::test]
+async fn a_text_becomes_a_graph_that_stays() {
+    let world = World::new().await;
+    let first = world.post("/v1/extractions", &submission(None, TEXT)).await;
+    assert_eq!(first.status, StatusCode::OK, "{first:?}");
+    assert_eq!(first.body["ontologyId"], "film");
+    let names: Vec<_> =
+        first.body["entities"].as_array().unwrap().iter().map(|entity| &entity["name"]).collect();
+    assert!(names.contains(&&"Ridley Scott".into()), "{names:?}");
+    let again = world.post("/v1/extractions", &submission(None, TEXT)).await;
+    assert_eq!(again.body, first.body);
+    let id = first.body["requestId"].as_str().unwrap();
+    assert_eq!(id.len(), 64, "named by its work");
+    let graph = world.get(&format!("/v1/extractions/{id}/graph?format=json")).await;
+    assert_eq!(graph.body, first.body);
+    let shown = world.get(&format!("/v1/extractions/{id}")).await;
+    assert_eq!(
+        (&shown.body["state"], &shown.body["grade"]),
+        (&"finished".into(), &first.body["grade"])
+    );
+}
+
+#[tokio::test]
+async fn an_extraction_is_accepted_and_asked_for_later() {
+    let world = World::new().await;
+    let ask = Ask::post("/v1/extractions").header("prefer", "respond-async");
+    let accepted = world.ask(ask.body(submission(Some("my/1"), TEXT))).await;
+    assert_eq!(accepted.status, StatusCode::ACCEPTED, "{accepted:?}");
+    assert_eq!(accepted.header("location"), Some("/v1/extractions/my%2F1"));
+    let id = accepted.header("quarry-message-id").unwrap();
+    let message = world.get(&format!("/v1/messages/{id}?wait=20s")).await;
+    assert_eq!(message.body["state"], "finished", "{message:?}");
+    let shown = world.get(accepted.header("location").unwrap()).await;
+    assert_eq!((&shown.body["requestId"], &shown.body["messageId"]), (&"my/1".into(), &id.into()));
+}
+
+#[tokio::test]
+async fn a_request_id_stands_for_one_text() {
+    let world = World::new().await;
+    world.post("/v1/extractions", &submission(Some("r1"), TEXT)).await;
+    let other = world.post("/v1/extractions", &submission(Some("r1"), "Another text.")).await;
+    assert_eq!(other.problem(), (422, "request_reused", Some("requestId")));
+    let unknown = r#"{"text": "x", "ontologyId": "nope"}"#;
+    let answer = world.post("/v1/extractions", unknown).await;
+    assert_eq!(answer.body["available"], serde_json::json!(["film"]));
+}
