@@ -11,7 +11,7 @@ use std::{
 
 use quarry_ports::{
     Commit, CommitError, Committed, FenceRequest, Host, LeaseGuard, LoadedShard, Metrics,
-    crash::point,
+    StoreError, crash::point,
 };
 use quarry_types::{Epoch, ShardId};
 use tokio::sync::oneshot;
@@ -334,7 +334,8 @@ async fn decide<D: Database>(
     let fate = loop {
         let reason = match database.decide(decision.part).await {
             Ok(fate) => break Ok(fate),
-            Err(error) => error.to_string(),
+            Err(StoreError::Corrupt { reason }) => break Err(reason),
+            Err(StoreError::Unavailable { reason }) => reason,
         };
         let held = decision.requests.iter().all(|(_, request)| request.lease.is_held());
         if !held || host.now() >= until {

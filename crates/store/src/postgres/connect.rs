@@ -83,7 +83,8 @@ pub(super) async fn open(
     let lanes = (0..options.committers.max(1))
         .map(|_| Lane { options: session.clone(), connection: Mutex::new(None) });
     let pool = PgPoolOptions::new()
-        .max_connections(options.readers.max(1).saturating_add(2))
+        // As many loads as readers, and two to decide fates and to end blocking sessions.
+        .max_connections(options.readers.max(1).saturating_mul(2).saturating_add(2))
         .acquire_timeout(CONNECT_WITHIN)
         .connect_with(session.clone())
         .await

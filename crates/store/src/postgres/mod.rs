@@ -11,6 +11,7 @@ mod write;
 use quarry_ports::{FenceError, FenceRequest, Host, LoadedShard, StoreError};
 use quarry_types::{ClusterId, Timestamp};
 use sqlx::{AssertSqlSafe, PgPool, postgres::PgArguments};
+use tokio::sync::Semaphore;
 
 use crate::{
     database::{Database, Fate, Refused, Row, Value, WriteError, stored_bits},
@@ -24,12 +25,15 @@ pub(crate) struct Postgres {
     name: String,
     lanes: Vec<Lane>,
     pool: PgPool,
+    /// Loads that may wait for a fence at once, so that they never use up the pool.
+    loads: Semaphore,
 }
 
 impl Postgres {
     pub(crate) async fn open(url: &str, options: &Options, host: &Host) -> Result<Self, OpenError> {
         let (name, lanes, pool) = connect::open(url, options, host).await?;
-        Ok(Self { name, lanes, pool })
+        let loads = Semaphore::new(usize::try_from(options.readers.max(1)).unwrap_or(1));
+        Ok(Self { name, lanes, pool, loads })
     }
 
     async fn execute(&self, sql: &'static str, value: i64) -> Result<(), StoreError> {
@@ -61,6 +65,8 @@ impl Database for Postgres {
     }
 
     async fn load(&self, request: FenceRequest) -> Result<LoadedShard, FenceError> {
+        // Closed by nobody.
+        let _permit = self.loads.acquire().await.ok();
         fence::load(&self.pool, request).await
     }
 

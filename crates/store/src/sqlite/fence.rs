@@ -9,7 +9,7 @@ use crate::{
     group::Part,
 };
 
-use super::connect::{Turn, Writer};
+use super::writer::{Turn, Writer};
 
 #[expect(clippy::needless_pass_by_value, reason = "it is handed to map_err")]
 fn unavailable(error: sqlx::Error) -> StoreError {
@@ -23,32 +23,19 @@ pub(super) async fn load(
     request: FenceRequest,
 ) -> Result<LoadedShard, FenceError> {
     let mut turn = writer.begin(host).await.map_err(unavailable)?;
-    let loaded = match raise(&mut turn, host.clock.wall(), request).await {
-        Ok(Ok(loaded)) => turn.execute("commit").await.map(|()| loaded).map_err(Into::into),
-        Ok(Err(refused)) => Err(Failed::Fence(refused)),
-        Err(error) => Err(error.into()),
-    };
-    match loaded {
-        Ok(loaded) => Ok(loaded),
-        Err(Failed::Fence(refused)) => {
+    match raise(&mut turn, host.clock.wall(), request).await {
+        Ok(Ok(loaded)) => {
+            turn.commit().await.map_err(unavailable)?;
+            Ok(loaded)
+        }
+        Ok(Err(refused)) => {
             turn.rollback().await;
             Err(refused)
         }
-        Err(Failed::Sql(error)) => {
+        Err(error) => {
             turn.rollback().await;
             Err(unavailable(error).into())
         }
-    }
-}
-
-enum Failed {
-    Fence(FenceError),
-    Sql(sqlx::Error),
-}
-
-impl From<sqlx::Error> for Failed {
-    fn from(error: sqlx::Error) -> Self {
-        Self::Sql(error)
     }
 }
 
@@ -83,18 +70,23 @@ async fn raise(
     }))
 }
 
-/// Decides a part's fate by writing an empty commit in its place.
+/// Decides a part's fate by writing an empty commit in its place. After a failed flush it cannot be
+/// decided.
 pub(super) async fn decide(writer: &Writer, host: &Host, part: Part) -> Result<Fate, StoreError> {
+    if let Some(reason) = writer.broken() {
+        return Err(StoreError::Corrupt { reason: reason.to_owned() });
+    }
     let mut turn = writer.begin(host).await.map_err(unavailable)?;
-    let decided = async {
-        let fate = void(&mut turn, part).await?;
-        turn.execute("commit").await.map(|()| fate)
+    match void(&mut turn, part).await {
+        Ok(fate) => {
+            turn.commit().await.map_err(unavailable)?;
+            Ok(fate)
+        }
+        Err(error) => {
+            turn.rollback().await;
+            Err(unavailable(error))
+        }
     }
-    .await;
-    if decided.is_err() {
-        turn.rollback().await;
-    }
-    decided.map_err(unavailable)
 }
 
 async fn void(turn: &mut Turn<'_>, part: Part) -> Result<Fate, sqlx::Error> {

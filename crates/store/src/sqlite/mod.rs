@@ -9,6 +9,7 @@ mod connect;
 mod fence;
 mod insert;
 mod write;
+mod writer;
 
 use std::{path::PathBuf, sync::Arc};
 
@@ -22,7 +23,7 @@ use crate::{
     open::{OpenError, Options},
 };
 use checkpoint::Checkpoints;
-use connect::Writer;
+use writer::Writer;
 
 /// A SQLite file.
 pub(crate) struct Sqlite {

@@ -13,8 +13,8 @@ use crate::{
 };
 
 use super::{
-    connect::{Turn, Writer, primary_code},
     insert::Rows,
+    writer::{Turn, Writer, primary_code},
 };
 
 /// Writes the parts whose fence stands and whose sequence is the next (L3); the rows of a part go
@@ -88,13 +88,9 @@ pub(super) async fn write(
         }
     };
     point("commit-inside");
-    match turn.execute("commit").await {
+    match turn.commit().await {
         Ok(()) => Ok(refused),
-        Err(error) => {
-            let error = at_commit(&error);
-            turn.rollback().await;
-            Err(error)
-        }
+        Err(error) => Err(at_commit(&error)),
     }
 }
 

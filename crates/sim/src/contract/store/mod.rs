@@ -7,6 +7,7 @@
 mod commits;
 mod crowd;
 mod fence;
+mod model;
 mod open;
 mod owner;
 mod people;
@@ -19,6 +20,7 @@ use quarry_ports::Store;
 pub use commits::*;
 pub use crowd::*;
 pub use fence::*;
+pub use model::*;
 pub use open::*;
 pub use owner::{Owner, SHARDS, address_in, message, range_of, success};
 pub use people::*;
@@ -115,6 +117,7 @@ macro_rules! store_contract {
             a_culprit_fails_alone
             nothing_of_the_old_owner_follows_a_takeover
             two_processes_write_side_by_side
+            random_histories_read_as_those_of_the_model
         }
     };
     ($make:path: $($check:ident)*) => {
