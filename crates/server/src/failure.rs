@@ -17,6 +17,8 @@ pub(crate) enum Exit {
     Refused = 4,
     /// Nobody answered in time, or whether it was done is not known.
     Unavailable = 5,
+    /// Some of it was done.
+    Partly = 6,
 }
 
 impl Exit {
@@ -28,6 +30,7 @@ impl Exit {
             Self::NotFound => 3,
             Self::Refused => 4,
             Self::Unavailable => 5,
+            Self::Partly => 6,
         }
     }
 }

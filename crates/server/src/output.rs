@@ -34,6 +34,11 @@ impl Output {
         self.format
     }
 
+    /// The same, printing results in `format`.
+    pub(crate) const fn with_format(self, format: Format) -> Self {
+        Self { format, ..self }
+    }
+
     /// Whether what is said may be coloured.
     pub(crate) const fn is_coloured(self) -> bool {
         self.is_coloured

@@ -123,10 +123,11 @@ fn a_taken_port_names_the_flag_that_moves_it() {
     }
 }
 
-/// A development node, ended with the test.
+/// Development nodes, ended with the test.
 struct Dev {
     child: Child,
     url: String,
+    ready: serde_json::Value,
 }
 
 impl Dev {
@@ -142,7 +143,7 @@ impl Dev {
         }
         let ready: serde_json::Value = serde_json::from_str(&line).unwrap();
         let url = ready["nodes"][0]["url"].as_str().unwrap().to_owned();
-        Self { child, url }
+        Self { child, url, ready }
     }
 
     fn ask(&self, directory: &Path, line: &str) -> Output {
@@ -151,17 +152,37 @@ impl Dev {
 
     /// Ends it with SIGTERM; its exit code.
     fn end(mut self) -> Option<i32> {
+        self.signal(rustix::process::Signal::TERM);
+        let mut code = None;
+        wait_until("the process ends", || {
+            let status = self.child.try_wait().unwrap();
+            code = status.and_then(|status| status.code());
+            status.is_some()
+        });
+        code
+    }
+
+    fn signal(&self, signal: rustix::process::Signal) {
         let pid = rustix::process::Pid::from_child(&self.child);
-        rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
-        let clock = quarry_ports::Host::system();
-        let deadline = clock.now().after(PATIENCE);
-        loop {
-            if let Some(status) = self.child.try_wait().unwrap() {
-                return status.code();
-            }
-            assert!(clock.now() < deadline, "it still runs after {PATIENCE:?}");
-            std::thread::yield_now();
-        }
+        rustix::process::kill_process(pid, signal).unwrap();
+    }
+
+    /// `host:port` of every node.
+    fn addresses(&self) -> Vec<String> {
+        let nodes = self.ready["nodes"].as_array().unwrap();
+        nodes
+            .iter()
+            .map(|node| node["url"].as_str().unwrap().trim_start_matches("http://").to_owned())
+            .collect()
+    }
+}
+
+fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
+    let clock = quarry_ports::Host::system();
+    let deadline = clock.now().after(PATIENCE);
+    while !holds() {
+        assert!(clock.now() < deadline, "{what}: not within {PATIENCE:?}");
+        std::thread::yield_now();
     }
 }
 
@@ -199,4 +220,59 @@ fn a_development_node_keeps_what_it_was_sent() {
     let read = dev.ask(here, "send Counter/c1 get");
     assert_eq!(text(&read.stdout), "5\n", "a restart keeps it");
     assert_eq!(dev.end(), Some(0));
+}
+
+#[test]
+fn several_nodes_answer_as_one_and_end_with_their_parent() {
+    let directory = TempDir::new().unwrap();
+    let here = directory.path();
+    let dev = Dev::start(here, "--nodes 3 --no-restart");
+    let addresses = dev.addresses();
+    assert_eq!(addresses.len(), 3);
+    for (turn, address) in addresses.iter().enumerate() {
+        let line = format!("send Counter/c1 add 1 --url http://{address}");
+        assert_eq!(text(&run(here, &line).stdout), format!("{}\n", turn + 1), "{line}");
+    }
+    let second = run(here, "dev --nodes 3 --port 0");
+    assert_eq!(second.status.code(), Some(4), "{}", text(&second.stderr));
+    assert!(text(&second.stderr).contains(&dev.child.id().to_string()));
+
+    let victim = dev.ready["nodes"][0]["pid"].as_i64().unwrap();
+    let victim = rustix::process::Pid::from_raw(i32::try_from(victim).unwrap()).unwrap();
+    rustix::process::kill_process(victim, rustix::process::Signal::KILL).unwrap();
+    let line = format!("send Counter/c1 add 1 --key last --url http://{}", addresses[1]);
+    let after = run(here, &line);
+    assert_eq!(text(&after.stdout), "4\n", "{}", text(&after.stderr));
+
+    dev.signal(rustix::process::Signal::KILL);
+    for address in addresses {
+        wait_until("the nodes end with their parent", || {
+            std::net::TcpStream::connect(&address).is_err()
+        });
+    }
+}
+
+#[test]
+fn a_text_is_read_with_a_server_and_without() {
+    let directory = TempDir::new().unwrap();
+    let here = directory.path();
+    let film = "Blade Runner is a 1982 film directed by Ridley Scott.\n";
+    std::fs::write(here.join("film.txt"), film).unwrap();
+    let dev = Dev::start(here, "");
+    let asked = dev.ask(here, "extract film.txt --ontology film");
+    assert_eq!(asked.status.code(), Some(0), "{}", text(&asked.stderr));
+    let again = dev.ask(here, "extract film.txt --ontology film");
+    assert_eq!(asked.stdout, again.stdout, "the same text is read once");
+    let graph: serde_json::Value = serde_json::from_slice(&asked.stdout).unwrap();
+    let names: Vec<&str> = graph["entities"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|entity| entity["name"].as_str().unwrap())
+        .collect();
+    assert!(names.contains(&"Ridley Scott") && names.contains(&"Blade Runner"), "{names:?}");
+    let some = dev.ask(here, "extract film.txt missing.txt --ontology film");
+    assert_eq!(some.status.code(), Some(6), "{}", text(&some.stderr));
+    assert_eq!(dev.ask(here, "extract film.txt --ontology flim").status.code(), Some(3));
+    assert_eq!(dev.ask(here, "extract missing.txt --ontology film").status.code(), Some(3));
 }

@@ -3,6 +3,7 @@
 mod bench;
 mod cluster;
 mod entity;
+mod extract;
 mod node;
 mod root;
 
@@ -12,5 +13,6 @@ pub(crate) use entity::{
     EntityCommand, EntityListArguments, MessageCommand, MessageListArguments, MessageStateArgument,
     SendArguments,
 };
+pub(crate) use extract::{ExtractArguments, GraphFormat};
 pub(crate) use node::{ConfigCommand, DevArguments, ServeArguments};
 pub(crate) use root::{Cli, Colour, Command, Format, Global};

@@ -5,14 +5,15 @@ use std::path::PathBuf;
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 
 use super::{
-    BenchCommand, ClusterCommand, ConfigCommand, DevArguments, EntityCommand, MessageCommand,
-    SendArguments, ServeArguments,
+    BenchCommand, ClusterCommand, ConfigCommand, DevArguments, EntityCommand, ExtractArguments,
+    MessageCommand, SendArguments, ServeArguments,
 };
 
 const EXAMPLES: &str = "\
 Begin:
   quarry dev                                  one node on this machine, nothing else needed
   quarry send Counter/c1 add 5                a message to an entity
+  quarry extract article.txt --ontology film  a text to a graph, with or without a server
   quarry cluster status                       who owns what
 
 Exit codes: 0 ok, 1 failed, 2 usage, 3 not found, 4 refused by state or conflict,
@@ -101,6 +102,8 @@ pub(crate) enum Command {
     /// Look at the cluster, and move shards off a node
     #[command(subcommand)]
     Cluster(ClusterCommand),
+    /// Turn texts into a knowledge graph
+    Extract(ExtractArguments),
     /// Whether a server is well
     Status,
     /// Measure on this machine
@@ -144,6 +147,7 @@ mod tests {
             "quarry entity ls --type Counter",
             "quarry cluster status --url http://127.0.0.1:1",
             "quarry cluster drain 2",
+            "quarry extract a.txt b.txt --ontology film --format json",
             "quarry bench durable --concurrency 1,64 --seconds 1 --store postgres://x",
             "quarry config show --origin",
             "quarry completions zsh",

@@ -59,6 +59,7 @@ fn of_problem(exit: Exit, problem: &Problem) -> Failure {
 fn exit_of(problem: &Problem) -> Exit {
     match problem.status {
         404 => Exit::NotFound,
+        _ if problem.code == "invalid_payload" => Exit::Usage,
         400 | 405 | 413 | 415 => Exit::Usage,
         _ if problem.retryable => Exit::Unavailable,
         _ => Exit::Refused,

@@ -2,7 +2,9 @@
 
 use std::process::ExitCode;
 
-use super::{bench, cluster, completions, config, dev, entity, message, send, serve, status};
+use super::{
+    bench, cluster, completions, config, dev, entity, extract, message, send, serve, status,
+};
 use crate::{
     cli::{Cli, Command},
     failure::Failure,
@@ -22,6 +24,7 @@ pub(crate) fn run(cli: &Cli, output: Output) -> Result<ExitCode, Failure> {
         Command::Entity(command) => asked(entity::run(command, global, output))?,
         Command::Cluster(command) => asked(cluster::run(command, global, output))?,
         Command::Bench(command) => served(bench::run(command, output))?,
+        Command::Extract(arguments) => asked(extract::run(arguments, global, output))?,
         Command::Status => asked(status::run(global, output))?,
     }
     Ok(ExitCode::SUCCESS)

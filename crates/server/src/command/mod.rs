@@ -8,6 +8,7 @@ mod connection;
 mod dev;
 mod dispatch;
 mod entity;
+mod extract;
 mod message;
 mod send;
 mod serve;

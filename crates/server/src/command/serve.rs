@@ -8,7 +8,7 @@ use crate::{
     cli::{Global, ServeArguments},
     configuration::{self, Loaded, Sources},
     failure::{Exit, Failure},
-    node::{LogDefaults, Phases, Recovery, RunningNode, Signals, built_in, start_telemetry},
+    node::{Hosted, LogDefaults, Phases, Recovery, RunningNode, Signals, start_telemetry},
     output::Output,
 };
 
@@ -37,7 +37,7 @@ pub(crate) async fn run(
     let recovery =
         if arguments.recover_coordinator { Recovery::AllVotersLost } else { Recovery::Refuse };
     let running = tokio::select! {
-        started = RunningNode::start(settings, built_in().build(), recovery, &host, &mut phases) => started?,
+        started = RunningNode::start(settings, Hosted::built_in()?, recovery, &host, &mut phases) => started?,
         // Nothing was promised yet.
         () = signals.next() => return Ok(()),
     };

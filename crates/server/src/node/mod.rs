@@ -19,7 +19,7 @@ pub(crate) use listen::{Port, free_port, is_free};
 pub(crate) use phases::Phases;
 pub(crate) use quarry_consensus::Recovery;
 pub(crate) use ready::until_all_ready;
-pub(crate) use registry::built_in;
+pub(crate) use registry::Hosted;
 pub(crate) use running::RunningNode;
 pub(crate) use signal::Signals;
 pub(crate) use telemetry::{LogDefaults, start_telemetry};

@@ -1,9 +1,40 @@
-//! The entity types that every node hosts.
+//! What every node hosts.
+
+use std::sync::Arc;
 
 use quarry::runtime::{Registry, RegistryBuilder};
+use quarry_extract::{KGExtractor, pack::Ontologies};
+use quarry_ports::Metrics;
 use quarry_services::{Counter, Register};
 
-/// The built-in entity types.
-pub(crate) fn built_in() -> RegistryBuilder {
-    Registry::builder().with(Counter).with(Register)
+use crate::failure::Failure;
+
+/// Entity types, and the metrics that they count in.
+pub(crate) struct Hosted {
+    metrics: Metrics,
+    types: RegistryBuilder,
+}
+
+impl Hosted {
+    /// The built-in entity types.
+    ///
+    /// # Errors
+    /// Where a built-in ontology is wrong; tests make sure that none is.
+    pub(crate) fn built_in() -> Result<Self, Failure> {
+        let metrics = Metrics::new().map_err(anyhow::Error::from)?;
+        let ontologies = Arc::new(Ontologies::built_in().map_err(anyhow::Error::from)?);
+        let extractor = KGExtractor::new(ontologies, metrics.clone());
+        let types = Registry::builder().with(Counter).with(Register).with(extractor);
+        Ok(Self { metrics, types })
+    }
+
+    /// One more type.
+    pub(crate) fn with<E: quarry::prelude::Entity>(self, entity: E) -> Self {
+        Self { types: self.types.with(entity), ..self }
+    }
+
+    /// The metrics, and the registry of all types.
+    pub(crate) fn build(self) -> (Metrics, Registry) {
+        (self.metrics, self.types.build())
+    }
 }

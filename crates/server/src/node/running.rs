@@ -2,16 +2,17 @@
 
 use std::{net::TcpListener, sync::Arc, time::Duration};
 
-use quarry::runtime::{Limits, Node, NodeConfig, Ports, Registry, TypeLimits};
+use quarry::runtime::{Limits, Node, NodeConfig, Ports, TypeLimits};
 use quarry_consensus::{Consensus, Recovery};
 use quarry_gateway::{Gateway, GatewayConfig, ListenerConfig};
 use quarry_mesh::Mesh;
-use quarry_ports::{Host, Metrics, Store, Task};
+use quarry_ports::{Host, Store, Task};
 use quarry_types::{BootId, ClusterId, NodeId};
 use tokio::sync::watch;
 
 use super::{
     Phases, Signals, addresses::Addresses, create_directory, parts, ready::until_all_ready,
+    registry::Hosted,
 };
 use crate::{
     configuration::{Settings, mask_url},
@@ -42,7 +43,7 @@ impl RunningNode {
     /// Says which part does not start, why, and what to do.
     pub(crate) async fn start(
         settings: &Settings,
-        registry: Registry,
+        hosted: Hosted,
         recovery: Recovery,
         host: &Host,
         phases: &mut Phases,
@@ -50,7 +51,7 @@ impl RunningNode {
         let (listener, addresses) = Addresses::bind(&settings.node)?;
         let data = create_directory(&settings.node.data_dir)?;
         let cookie = parts::cookie(settings, &data, host)?;
-        let metrics = Metrics::new().map_err(anyhow::Error::from)?;
+        let (metrics, registry) = hosted.build();
         phases.mark("listeners");
         let store = parts::store(settings, &data, host, &metrics).await?;
         let identity = store.identity().await.map_err(anyhow::Error::from)?;

@@ -19,7 +19,7 @@ use crate::{
     cli::{BenchArguments, BenchCommand},
     configuration::{self, Sources},
     failure::Failure,
-    node::{Phases, Recovery, RunningNode, built_in},
+    node::{Hosted, Phases, Recovery, RunningNode},
     output::Output,
 };
 
@@ -109,9 +109,9 @@ async fn start(directory: &Path, url: &str, host: &Host) -> Result<RunningNode, 
         sources.flags.push((path, ORIGIN, text));
     }
     let settings = configuration::load(sources)?.settings;
-    let registry = built_in().with(Probe).build();
+    let hosted = Hosted::built_in()?.with(Probe);
     let mut phases = Phases::begin(host);
-    let node = RunningNode::start(&settings, registry, Recovery::Refuse, host, &mut phases).await?;
+    let node = RunningNode::start(&settings, hosted, Recovery::Refuse, host, &mut phases).await?;
     node.until_ready(READY_WITHIN).await?;
     Ok(node)
 }

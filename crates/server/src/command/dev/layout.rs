@@ -2,11 +2,13 @@
 //! the same voters.
 
 use std::{
-    fs,
+    fs::{self, File},
+    io::{Read, Write},
     path::{Path, PathBuf},
 };
 
 use quarry_ports::Host;
+use rustix::fs::{FlockOperation, flock};
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -29,6 +31,8 @@ pub(crate) struct Layout {
     pub(crate) store: String,
     /// The nodes.
     pub(crate) nodes: Vec<DevNode>,
+    /// Held while the nodes run, so that no other process chooses other ports for them.
+    _lock: File,
 }
 
 /// One development node.
@@ -77,6 +81,7 @@ impl Layout {
         host: &Host,
     ) -> Result<Self, Failure> {
         let data = create_directory(data)?;
+        let lock = lock(&data)?;
         let stored = stored_nodes(&data, arguments.nodes, host)?;
         let mut taken: Vec<u16> =
             stored.iter().flat_map(|node| [node.cluster, node.mesh]).collect();
@@ -98,7 +103,7 @@ impl Layout {
             .store
             .clone()
             .unwrap_or_else(|| format!("sqlite://{}", data.join("quarry.db").display()));
-        Ok(Self { data, cookie_file, store, nodes })
+        Ok(Self { data, cookie_file, store, nodes, _lock: lock })
     }
 
     /// The voters as `--voters` takes them: all nodes.
@@ -110,6 +115,23 @@ impl Layout {
             .collect();
         voters.join(",")
     }
+}
+
+/// Makes sure that one process at a time runs the nodes of `data`.
+fn lock(data: &Path) -> Result<File, Failure> {
+    let mut options = File::options();
+    let mut file =
+        options.read(true).write(true).create(true).truncate(false).open(data.join("dev.lock"))?;
+    if flock(&file, FlockOperation::NonBlockingLockExclusive).is_err() {
+        let mut holder = String::new();
+        drop(file.read_to_string(&mut holder));
+        let message = format!("{} is in use by process {}", data.display(), holder.trim());
+        return Err(Failure::new(Exit::Refused, message)
+            .advise("stop that process, or name another directory with --data"));
+    }
+    file.set_len(0)?;
+    writeln!(file, "{}", std::process::id())?;
+    Ok(file)
 }
 
 /// The nodes of an earlier run in `data`, or new ones; on ports that are free.
@@ -190,9 +212,14 @@ mod tests {
         let host = Host::system();
         let three = arguments("quarry dev --nodes 3 --port 0");
         let first = Layout::choose(&three, directory.path(), &host).unwrap();
+        let held = Layout::choose(&three, directory.path(), &host).unwrap_err();
+        assert!(held.to_string().contains(&std::process::id().to_string()), "{held}");
+        let voters = first.voters();
+        drop(first);
         let second = Layout::choose(&three, directory.path(), &host).unwrap();
-        assert_eq!(first.voters(), second.voters());
-        assert_eq!(first.nodes.len(), 3);
+        assert_eq!(voters, second.voters());
+        assert_eq!(second.nodes.len(), 3);
+        drop(second);
         let one = arguments("quarry dev --port 0");
         let refused = Layout::choose(&one, directory.path(), &host).unwrap_err();
         assert_eq!(refused.exit, Exit::Refused);

@@ -13,7 +13,7 @@ use crate::{
     cli::{DevArguments, Format, Global},
     configuration::{self, Layer, Settings, Sources},
     failure::{Exit, Failure},
-    node::{self, LogDefaults, Phases, Recovery, RunningNode, Signals},
+    node::{self, Hosted, LogDefaults, Phases, Recovery, RunningNode, Signals},
     output::Output,
 };
 
@@ -77,8 +77,8 @@ impl Dev<'_> {
             LogDefaults::Person,
             self.output,
         )?;
-        let registry = node::built_in().build();
-        let starting = RunningNode::start(&settings, registry, Recovery::Refuse, host, &mut phases);
+        let hosted = Hosted::built_in()?;
+        let starting = RunningNode::start(&settings, hosted, Recovery::Refuse, host, &mut phases);
         let running = tokio::select! {
             started = starting => started?,
             // Nothing was promised yet.
