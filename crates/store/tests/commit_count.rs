@@ -29,8 +29,7 @@ async fn commits_are_shared(database: &dyn OpenStore) -> Result<(), Broken> {
 
     let before = store.commits();
     let clients = (0..64_usize).map(async |client| {
-        for number in 0..50 {
-            let owner = &owners[(client + number) % owners.len()];
+        for (number, owner) in owners.iter().cycle().skip(client).take(50).enumerate() {
             finish_one(owner, &format!("{client}.{number}")).await?;
         }
         Ok::<_, Broken>(())

@@ -5,6 +5,7 @@ use std::sync::{
     atomic::{AtomicU8, Ordering},
 };
 
+use bytes::BytesMut;
 use quarry_ports::Host;
 use quarry_sim::contract::store::Broken;
 use tokio::{
@@ -86,35 +87,39 @@ struct Connection {
 
 impl Connection {
     async fn run(self, mut client: TcpStream, mut server: TcpStream) -> std::io::Result<()> {
-        let (mut requests, mut answers) = (vec![0; 1 << 20], vec![0; 1 << 16]);
+        let (mut request, mut answer) = (BytesMut::new(), BytesMut::new());
         loop {
+            request.clear();
+            answer.clear();
+            request.reserve(1 << 20);
+            answer.reserve(1 << 16);
             tokio::select! {
-                read = client.read(&mut requests) => {
-                    let request = &requests[..read?];
-                    if request.is_empty() {
+                read = client.read_buf(&mut request) => {
+                    if read? == 0 {
                         return Ok(());
                     }
                     let fault = self.fault.swap(Fault::None as u8, Ordering::SeqCst);
                     if fault == Fault::None as u8 {
-                        server.write_all(request).await?;
+                        server.write_all(&request).await?;
                         continue;
                     }
                     if fault == Fault::HoldRequest as u8 {
                         drop(client);
                         self.release.notified().await;
                     }
-                    server.write_all(request).await?;
+                    server.write_all(&request).await?;
                     // An answer proves that the server has taken the request to its end.
-                    server.read(&mut answers).await?;
+                    if server.read_buf(&mut answer).await? == 0 {
+                        return Ok(());
+                    }
                     self.arrived.notify_one();
                     return Ok(());
                 }
-                read = server.read(&mut answers) => {
-                    let answer = &answers[..read?];
-                    if answer.is_empty() {
+                read = server.read_buf(&mut answer) => {
+                    if read? == 0 {
                         return Ok(());
                     }
-                    client.write_all(answer).await?;
+                    client.write_all(&answer).await?;
                 }
             }
         }
