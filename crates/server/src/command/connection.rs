@@ -57,10 +57,9 @@ fn of_problem(exit: Exit, problem: &Problem) -> Failure {
 }
 
 fn exit_of(problem: &Problem) -> Exit {
-    match problem.status {
-        404 => Exit::NotFound,
-        _ if problem.code == "invalid_payload" => Exit::Usage,
-        400 | 405 | 413 | 415 => Exit::Usage,
+    match (problem.status, problem.code.as_str()) {
+        (404, _) | (_, "unknown_ontology") => Exit::NotFound,
+        (400 | 405 | 413 | 415, _) | (_, "invalid_payload") => Exit::Usage,
         _ if problem.retryable => Exit::Unavailable,
         _ => Exit::Refused,
     }

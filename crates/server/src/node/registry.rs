@@ -9,9 +9,10 @@ use quarry_services::{Counter, Register};
 
 use crate::failure::Failure;
 
-/// Entity types, and the metrics that they count in.
+/// Entity types, what they know, and the metrics that they count in.
 pub(crate) struct Hosted {
     metrics: Metrics,
+    ontologies: Arc<Ontologies>,
     types: RegistryBuilder,
 }
 
@@ -23,9 +24,9 @@ impl Hosted {
     pub(crate) fn built_in() -> Result<Self, Failure> {
         let metrics = Metrics::new().map_err(anyhow::Error::from)?;
         let ontologies = Arc::new(Ontologies::built_in().map_err(anyhow::Error::from)?);
-        let extractor = KGExtractor::new(ontologies, metrics.clone());
+        let extractor = KGExtractor::new(Arc::clone(&ontologies), metrics.clone());
         let types = Registry::builder().with(Counter).with(Register).with(extractor);
-        Ok(Self { metrics, types })
+        Ok(Self { metrics, ontologies, types })
     }
 
     /// One more type.
@@ -33,8 +34,8 @@ impl Hosted {
         Self { types: self.types.with(entity), ..self }
     }
 
-    /// The metrics, and the registry of all types.
-    pub(crate) fn build(self) -> (Metrics, Registry) {
-        (self.metrics, self.types.build())
+    /// The metrics, the ontologies, and the registry of all types.
+    pub(crate) fn build(self) -> (Metrics, Arc<Ontologies>, Registry) {
+        (self.metrics, self.ontologies, self.types.build())
     }
 }

@@ -4,6 +4,7 @@ use std::{net::TcpListener, sync::Arc, time::Duration};
 
 use quarry::runtime::{Limits, Node, NodeConfig, Ports, TypeLimits};
 use quarry_consensus::{Consensus, Recovery};
+use quarry_extract::pack::Ontologies;
 use quarry_gateway::{Gateway, GatewayConfig, ListenerConfig};
 use quarry_mesh::Mesh;
 use quarry_ports::{Host, Store, Task};
@@ -51,7 +52,7 @@ impl RunningNode {
         let (listener, addresses) = Addresses::bind(&settings.node)?;
         let data = create_directory(&settings.node.data_dir)?;
         let cookie = parts::cookie(settings, &data, host)?;
-        let (metrics, registry) = hosted.build();
+        let (metrics, ontologies, registry) = hosted.build();
         phases.mark("listeners");
         let store = parts::store(settings, &data, host, &metrics).await?;
         let identity = store.identity().await.map_err(anyhow::Error::from)?;
@@ -74,7 +75,8 @@ impl RunningNode {
         };
         let node = Node::start(node_config(settings, boot), registry, ports);
         let (stop_http, stopped) = watch::channel(false);
-        let http = serve_http(&node, settings, listener, stopped, host)?;
+        let gateway = gateway(&node, settings, ontologies);
+        let http = serve_http(gateway, listener, stopped, host)?;
         phases.mark("runner");
         tracing::info!(node = settings.node.id, http = %addresses.http, "node started");
         Ok(Self {
@@ -187,20 +189,23 @@ fn node_config(settings: &Settings, boot: BootId) -> NodeConfig {
     }
 }
 
-fn serve_http(
-    node: &Node,
-    settings: &Settings,
-    listener: TcpListener,
-    mut stopped: watch::Receiver<bool>,
-    host: &Host,
-) -> Result<Task, Failure> {
+fn gateway(node: &Node, settings: &Settings, ontologies: Arc<Ontologies>) -> Gateway {
     let config = GatewayConfig {
         body_limit: settings.http.body_limit,
         call_timeout: settings.http.timeout,
         in_flight: settings.http.in_flight,
         ..GatewayConfig::default()
     };
-    let router = quarry_gateway::router(Gateway::new(node.clone(), config));
+    Gateway::with_ontologies(node.clone(), config, ontologies)
+}
+
+fn serve_http(
+    gateway: Gateway,
+    listener: TcpListener,
+    mut stopped: watch::Receiver<bool>,
+    host: &Host,
+) -> Result<Task, Failure> {
+    let router = quarry_gateway::router(gateway);
     let listener = tokio::net::TcpListener::from_std(listener)?;
     let shutdown = async move {
         // An error means that the node is gone: the same.

@@ -3,12 +3,9 @@
 use std::{io::Read, path::Path};
 
 use indicatif::{ProgressBar, ProgressStyle};
-use quarry_extract::{graph::Graph, pack::Ontologies};
+use quarry_extract::graph::Graph;
 
-use super::{
-    extractor::{Extractor, Work},
-    print::print_tables,
-};
+use super::{extractor::Extractor, print::print_tables};
 use crate::{
     cli::{ExtractArguments, Format, Global, GraphFormat},
     failure::{Exit, Failure},
@@ -21,8 +18,7 @@ pub(crate) async fn run(
     global: &Global,
     output: Output,
 ) -> Result<(), Failure> {
-    let ontologies = Ontologies::built_in().map_err(anyhow::Error::from)?;
-    let extractor = Extractor::choose(global, &arguments.ontology, &ontologies).await?;
+    let extractor = Extractor::choose(global, &arguments.ontology).await?;
     let output = match arguments.format {
         Some(GraphFormat::Table) => output.with_format(Format::Table),
         Some(GraphFormat::Json) => output.with_format(Format::Json),
@@ -34,8 +30,8 @@ pub(crate) async fn run(
     for file in &arguments.files {
         let graph = async {
             let text = read_text(file)?;
-            let work = Work::new(text.clone(), &arguments.ontology, &ontologies)?;
-            Ok::<_, Failure>((text, extractor.extract(work).await?))
+            let graph = extractor.extract(&text).await?;
+            Ok::<_, Failure>((text, graph))
         };
         match graph.await {
             Ok(graph) => read.push(graph),
