@@ -173,8 +173,8 @@ impl Keeper {
     }
 
     fn show(&self) {
-        let left = self.guard.deadline().since(self.host.now()).as_millis();
-        self.metrics.lease_seconds.set(i64::try_from(left).unwrap_or(i64::MAX));
+        let left = self.guard.deadline().since(self.host.now());
+        self.metrics.lease_seconds.set(left.as_secs_f64());
     }
 }
 

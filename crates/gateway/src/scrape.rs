@@ -29,7 +29,7 @@ fn refresh(gateway: &Gateway) {
     let unowned = view.shards.iter().filter(|shard| shard.owner.is_none()).count();
     metrics.shards_unowned.set(i64::try_from(unowned).unwrap_or(i64::MAX));
     let left = gateway.coordinator().lease().deadline().since(gateway.host().now());
-    metrics.lease_seconds.set(i64::try_from(left.as_millis()).unwrap_or(i64::MAX));
+    metrics.lease_seconds.set(left.as_secs_f64());
     let status = gateway.coordinator().status();
     metrics.raft_term.set(i64::try_from(status.term).unwrap_or(i64::MAX));
     metrics.raft_applied.set(i64::try_from(status.applied).unwrap_or(i64::MAX));

@@ -1,7 +1,8 @@
 //! The metric catalogue: every family of the program, in one place.
 
 use prometheus::{
-    Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, Opts, Registry,
+    Gauge, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge,
+    IntGaugeVec, Opts, Registry,
 };
 
 /// Seconds from 100 µs to 13 s, doubling.
@@ -40,6 +41,10 @@ macro_rules! catalogue {
 macro_rules! make {
     (IntCounter, $name:literal, $help:literal, []) => { IntCounter::with_opts(Opts::new($name, $help))? };
     (IntGauge, $name:literal, $help:literal, []) => { IntGauge::with_opts(Opts::new($name, $help))? };
+    (Gauge, $name:literal, $help:literal, []) => { Gauge::with_opts(Opts::new($name, $help))? };
+    (IntGaugeVec, $name:literal, $help:literal, [$($label:literal),+]) => {
+        IntGaugeVec::new(Opts::new($name, $help), &[$($label),+])?
+    };
     (Histogram, $name:literal, $help:literal, []) => {
         Histogram::with_opts(HistogramOpts::new($name, $help).buckets(latency_buckets()))?
     };
@@ -70,7 +75,7 @@ catalogue! {
     shards_unowned: IntGauge = "quarry_unowned_shards", "Shards without an owner, as this node knows.";
     shard_takeovers: IntCounterVec = "quarry_shard_takeovers_total", "Shards taken over, by result.", ["outcome"];
     handoff_seconds: Histogram = "quarry_handoff_seconds", "Time in which a shard admitted nothing because it was handed off.";
-    lease_seconds: IntGauge = "quarry_lease_left_milliseconds", "Time left of this node's lease.";
+    lease_seconds: Gauge = "quarry_lease_left_seconds", "Time left of this node's lease.";
     raft_term: IntGauge = "quarry_raft_term", "The coordinator's term, as this node knows.";
     raft_applied: IntGauge = "quarry_raft_applied_index", "The last log index applied on this node.";
     raft_leader_changes: IntCounter = "quarry_raft_leader_changes_total", "Changes of leader seen by this node.";
@@ -85,7 +90,7 @@ catalogue! {
     extractions: IntCounterVec = "extraction_total", "Extractions by grade.", ["outcome"];
     extraction_seconds: Histogram = "extraction_duration_seconds", "Time of one extraction.";
     invariant_violations: IntCounterVec = "quarry_invariant_violations_total", "Violations of invariants, by id.", ["id"];
-    build: IntCounterVec = "quarry_build_info", "Always 1; the version as a label.", ["version"];
+    build: IntGaugeVec = "quarry_build_info", "Always 1; the version as a label.", ["version"];
 }
 
 #[cfg(test)]
