@@ -20,7 +20,7 @@ use crate::{
     ask::Asker,
     config::{Config, Recovery},
     consensus::{Consensus, Threads, stop_renewing},
-    control::{FollowRequest, Links, Network, Plane, serve},
+    control::{FollowRequest, Links, Network, PATIENCE, Plane, serve},
     directory::{Directory, LockError},
     duty::{self, Duty, Foundation},
     follow::follow,
@@ -203,7 +203,7 @@ async fn begin(
 /// Serves the control plane until the sender says so.
 fn serve_plane(listener: TcpListener, plane: Plane, host: &Host) -> watch::Sender<bool> {
     let (stop_serving, mut stop) = watch::channel(false);
-    let serving = serve(listener, Arc::new(plane), host.clone(), async move {
+    let serving = serve(listener, Arc::new(plane), host.clone(), PATIENCE, async move {
         drop(stop.wait_for(|stop| *stop).await);
     });
     drop(host.spawn("coordinator server", async move {

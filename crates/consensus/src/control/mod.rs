@@ -6,6 +6,7 @@
 
 mod cookie;
 mod frame;
+mod gate;
 mod link;
 mod message;
 mod network;
@@ -15,6 +16,7 @@ mod server;
 mod tests;
 
 pub use cookie::Cookie;
+pub(crate) use gate::PATIENCE;
 pub(crate) use link::{CallError, Links, Purpose, decode};
 pub(crate) use message::{
     AttendRequest, FollowItem, FollowRequest, HeartbeatAnswer, HeartbeatRequest, Method,

@@ -19,13 +19,14 @@ use tonic::{
     codegen::{BoxFuture, Service, StdError, http},
     metadata::MetadataMap,
     server::{Grpc, NamedService, ServerStreamingService, UnaryService},
-    transport::{Server, server::TcpIncoming},
+    transport::Server,
 };
 
 use quarry_ports::Host;
 
 use super::{
     frame::{FrameCodec, MAX_MESSAGE},
+    gate::{Admission, STRANGERS, accept},
     message::{FollowItem, Method},
     plane::{Plane, write},
 };
@@ -36,14 +37,16 @@ const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(2);
 const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(4);
 const MAX_STREAMS: u32 = 1_024;
 
-/// Serves `plane` on `listener` until `stop` resolves.
+/// Serves `plane` on `listener` until `stop` resolves. A caller has to show the cookie within
+/// `patience`.
 pub(crate) async fn serve(
     listener: TcpListener,
     plane: Arc<Plane>,
     host: Host,
+    patience: Duration,
     stop: impl Future<Output = ()>,
 ) -> io::Result<()> {
-    let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
+    let incoming = accept(listener, STRANGERS, patience);
     Server::builder()
         .max_concurrent_streams(MAX_STREAMS)
         .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))
@@ -87,6 +90,11 @@ where
                     let metadata = MetadataMap::from_headers(request.headers().clone());
                     control.plane.check(&metadata).map(|()| method)
                 });
+            if method.is_ok()
+                && let Some(admission) = request.extensions().get::<Admission>()
+            {
+                admission.admit();
+            }
             let mut grpc = Grpc::new(FrameCodec)
                 .max_decoding_message_size(MAX_MESSAGE)
                 .max_encoding_message_size(MAX_MESSAGE);

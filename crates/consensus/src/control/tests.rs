@@ -12,6 +12,7 @@ use super::{
 use crate::view::Views;
 
 const TIMEOUT: Duration = Duration::from_secs(5);
+const PATIENCE: Duration = Duration::from_millis(100);
 
 fn cookie(byte: u8) -> Cookie {
     Cookie::new(&[byte; 32]).unwrap()
@@ -22,7 +23,8 @@ async fn served(views: &Arc<Views>) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap().to_string();
     let plane = Plane::new(NodeId(1), "here".to_owned(), cookie(1), Arc::clone(views), None);
-    let serving = serve(listener, Arc::new(plane), Host::system(), std::future::pending());
+    let serving =
+        serve(listener, Arc::new(plane), Host::system(), PATIENCE, std::future::pending());
     drop(Host::system().spawn("server", async move { serving.await.unwrap() }));
     address
 }
@@ -63,7 +65,8 @@ async fn a_peer_that_is_not_there_is_unreachable() {
     let listener = TcpListener::bind(&address).await.unwrap();
     let views = Arc::new(Views::new());
     let plane = Plane::new(NodeId(1), "here".to_owned(), cookie(1), views, None);
-    let serving = serve(listener, Arc::new(plane), Host::system(), std::future::pending());
+    let serving =
+        serve(listener, Arc::new(plane), Host::system(), PATIENCE, std::future::pending());
     drop(Host::system().spawn("server", async move { serving.await.unwrap() }));
     assert!(refused(&links, 1).await.contains("not a voter"));
 }
@@ -101,6 +104,21 @@ async fn a_follower_gets_the_newest_view_and_every_later_one() {
         }
     }
     assert_eq!(seen, [5, 6, 7, 8, 9]);
+}
+
+#[tokio::test]
+async fn who_has_shown_the_cookie_is_not_cut_off() {
+    let address = served(&Arc::new(Views::new())).await;
+    let links = links(cookie(1), "here", 1, &address);
+    let request = FollowRequest { node: NodeId(2) };
+    let mut items = links.follow(NodeId(1), &request, TIMEOUT).await.unwrap();
+    let began = Host::system().now();
+    // The second sign of life comes long after a stranger would have been cut off.
+    for _ in 0..3 {
+        let item = tokio::time::timeout(TIMEOUT, items.next()).await.unwrap().unwrap();
+        assert!(item.is_ok(), "{item:?}");
+    }
+    assert!(Host::system().now().since(began) > PATIENCE * 2);
 }
 
 #[test]

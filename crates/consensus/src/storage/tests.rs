@@ -105,6 +105,18 @@ fn a_snapshot_outlives_a_kill_and_an_older_one_never_replaces_it() {
     });
 }
 
+#[tokio::test]
+async fn after_a_failed_write_nothing_more_is_acknowledged() {
+    let place = tempfile::tempdir().unwrap();
+    let (mut log, _machine) = opened(&place).await;
+    log.blocking_append([entry(1, 1)]).await.unwrap();
+    // The file refuses a second entry of the same index.
+    assert!(log.blocking_append([entry(1, 1)]).await.is_err());
+    assert!(log.blocking_append([entry(1, 2)]).await.is_err());
+    assert!(log.save_vote(&Vote::new(9, 1)).await.is_err());
+    assert_eq!(log.read_vote().await.unwrap(), None);
+}
+
 #[test]
 fn a_damaged_record_is_named_and_nothing_is_opened() {
     let place = tempfile::tempdir().unwrap();
