@@ -72,7 +72,7 @@ async fn measure(
     let load_before = conditions::load_average();
     let disk = baseline::disk(directory, DISK, host).await?;
     let node = start(directory, url, host).await?;
-    let bench = Bench { kind, arguments, node: &node, host, disk: disk.clone() };
+    let bench = Bench { kind, arguments, node: &node, host, directory };
     let measured = bench.figures().await;
     let store = node.node().ports().store.describe();
     node.end().await;
@@ -121,7 +121,7 @@ struct Bench<'a> {
     arguments: &'a BenchArguments,
     node: &'a RunningNode,
     host: &'a Host,
-    disk: Baseline,
+    directory: &'a Path,
 }
 
 impl Bench<'_> {
@@ -147,9 +147,7 @@ impl Bench<'_> {
             figures.push(inside.await?);
             let over = self.figure("http", &over_http, *concurrency, &baseline, &progress);
             figures.push(over.await?);
-            if self.kind == Kind::Volatile || baselines.is_empty() {
-                baselines.push(baseline);
-            }
+            baselines.push(baseline);
         }
         progress.finish_and_clear();
         Ok((baselines, figures))
@@ -157,7 +155,7 @@ impl Bench<'_> {
 
     async fn baseline(&self, concurrency: u32) -> Result<Baseline, Failure> {
         match self.kind {
-            Kind::Durable => Ok(self.disk.clone()),
+            Kind::Durable => baseline::disk(self.directory, DISK, self.host).await,
             Kind::Volatile => {
                 baseline::channel(concurrency, self.arguments.round(), self.host).await
             }
