@@ -3,9 +3,12 @@
 //! `QUARRY_CRASH_POINT=name` ends the process when it first comes by, `name:5` the fifth time, and
 //! `name:5:stop` freezes it there (`SIGSTOP`) instead. Unset, a point costs one load.
 
-use std::sync::{
-    OnceLock,
-    atomic::{AtomicU64, Ordering},
+use std::{
+    sync::{
+        OnceLock,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
 };
 
 /// Every point of the program, in the order of a message's life.
@@ -57,6 +60,9 @@ pub fn point(name: &'static str) {
                 rustix::process::getpid(),
                 rustix::process::Signal::STOP,
             );
+            // Another thread may take the signal, and stop this one some microseconds later: it
+            // must not have gone on by then.
+            std::thread::sleep(Duration::from_millis(50));
         } else {
             std::process::abort();
         }
