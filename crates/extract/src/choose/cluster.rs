@@ -9,7 +9,9 @@ use crate::span::{Candidate, Form};
 use crate::text::{Source, Token};
 
 /// Share of a listed name's probability that it is something else of that name.
-const OTHER_THING: f64 = 0.12;
+const OTHER_THING: f64 = 0.05;
+/// The same for another spelling, such as an adjective of nationality.
+const OTHER_THING_SPELLED: f64 = 0.002;
 /// How much one sentence's relations may say about a class.
 const STRONGEST_VOTE: f64 = 3.0;
 
@@ -75,6 +77,9 @@ impl Cluster {
     /// Evidence from a relation in whose place it could stand.
     pub(super) fn vote(&mut self, ontology: &Ontology, allowed: &[ClassId], weight: f64) {
         let weight = weight.clamp(0.0, STRONGEST_VOTE);
+        if self.form == Form::Listed {
+            return;
+        }
         for class in ontology.class_ids().filter(|class| ontology.fits(*class, allowed)) {
             if let Some(score) = self.scores.get_mut(usize::from(class.0)) {
                 *score += weight;
@@ -121,12 +126,16 @@ impl Clusters {
                 let name = source.slice(candidate.start, candidate.end);
                 let probabilities = if candidate.listed.is_empty() {
                     let features = reading.name_features(tokens, &model.lexicon, ontology, at);
-                    model.classes.probabilities(&features)
+                    let mut found = model.classes.probabilities(&features);
+                    if candidate.form == Form::Phrase {
+                        keep_only(ontology, &candidate.stands_for, &mut found);
+                    }
+                    found
                 } else {
-                    listed(ontology, candidate)
+                    listed(ontology, candidate, name)
                 };
                 // A listed word may mean one thing here and another there (`French`).
-                let shared = candidate.listed.is_empty();
+                let shared = candidate.form != Form::Listed;
                 let known = by_name.get(&key(name)).copied().filter(|_| shared);
                 let index = known.unwrap_or_else(|| clusters.open(name, candidate, ontology));
                 if shared {
@@ -192,13 +201,24 @@ pub(super) fn shortens(class: &crate::pack::Class) -> bool {
     !class.pronouns.iter().any(|pronoun| pronoun == "it")
 }
 
+/// A phrase is of the classes whose members are written so.
+fn keep_only(ontology: &Ontology, classes: &[ClassId], probabilities: &mut [f64]) {
+    for (id, probability) in ontology.class_ids().zip(probabilities) {
+        if !classes.contains(&id) {
+            *probability = 0.0;
+        }
+    }
+}
+
 /// Names that differ in case only, or by an opening article, are one.
 fn key(name: &str) -> String {
     let lower = name.to_lowercase();
     lower.strip_prefix("the ").map_or_else(|| lower.clone(), ToOwned::to_owned)
 }
 
-fn listed(ontology: &Ontology, candidate: &Candidate) -> Vec<f64> {
+fn listed(ontology: &Ontology, candidate: &Candidate, surface: &str) -> Vec<f64> {
+    let own_name = candidate.listed.iter().any(|(_, name)| name == surface);
+    let other_thing = if own_name { OTHER_THING } else { OTHER_THING_SPELLED };
     let classes: Vec<ClassId> = candidate.listed.iter().map(|(class, _)| *class).collect();
     let count = |many: usize| f64::from(u32::try_from(many.max(1)).unwrap_or(u32::MAX));
     let others = ontology.classes().len().saturating_sub(classes.len());
@@ -206,9 +226,9 @@ fn listed(ontology: &Ontology, candidate: &Candidate) -> Vec<f64> {
         .class_ids()
         .map(|class| {
             if classes.contains(&class) {
-                (1.0 - OTHER_THING) / count(classes.len())
+                (1.0 - other_thing) / count(classes.len())
             } else {
-                OTHER_THING / count(others)
+                other_thing / count(others)
             }
         })
         .collect()

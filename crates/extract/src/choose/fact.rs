@@ -252,7 +252,7 @@ impl Passage<'_> {
             Range::Literal(datatype) => {
                 let literal = match object.value(*datatype) {
                     Some(value) => Literal {
-                        value: value.value.clone(),
+                        value: value.lexical.clone(),
                         datatype: value.xsd.to_owned(),
                         unit: value.unit.clone(),
                     },

@@ -71,7 +71,8 @@ pub(super) fn hypotheses(
             let known = o.form == Form::Literal || clusters.at((sentence, object)).is_some();
             let same =
                 clusters.of.get(&(sentence, subject)) == clusters.of.get(&(sentence, object));
-            if subject == object || !known || (same && o.form != Form::Literal) {
+            let together = reading.are_coordinated(subject, object);
+            if subject == object || together || !known || (same && o.form != Form::Literal) {
                 continue;
             }
             let pair = pair_features(ontology, reading, subject, object, &plausible);

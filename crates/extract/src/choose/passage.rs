@@ -3,13 +3,16 @@
 use super::antecedent;
 use super::cluster::Clusters;
 use super::fact::{Choice, choose};
-use super::hypothesis::{Hypothesis, hypotheses, score};
+use super::hypothesis::{Hypothesis, fit, hypotheses};
 use crate::graph::Fragment;
 use crate::induce::Model;
 use crate::pack::{Ontology, Range};
 use crate::reading::Reading;
 use crate::span::{Candidate, Form, candidates};
 use crate::text::{Chunk, Source, Token, sentences, tokenize};
+
+/// How much what a name seems to be weighs against what a relation would make of it.
+const OWN_OPINION: f64 = 1.0;
 
 /// A chunk with its sentences read.
 #[derive(Debug)]
@@ -89,21 +92,23 @@ impl<'a> Passage<'a> {
     fn vote(&self, clusters: &mut Clusters, found: &[Hypothesis]) {
         let mut votes = Vec::new();
         for hypothesis in found {
-            let weight = score(self.ontology, clusters, hypothesis);
-            if weight > 0.0 {
-                votes.push((hypothesis, weight));
-            }
+            let (subject, object) = fit(self.ontology, clusters, hypothesis);
+            // Each side is judged by the other more than by what it seems to be itself.
+            let (subject, object) = (subject.max(1e-4).ln(), object.max(1e-4).ln());
+            let for_subject = hypothesis.context + object + OWN_OPINION * subject;
+            let for_object = hypothesis.context + subject + OWN_OPINION * object;
+            votes.push((hypothesis, for_subject, for_object));
         }
-        for (hypothesis, weight) in votes {
+        for (hypothesis, for_subject, for_object) in votes {
             let Some(relation) = self.ontology.relation(hypothesis.relation) else { continue };
             let index = clusters.of.get(&hypothesis.subject).copied();
             if let Some(cluster) = index.and_then(|index| clusters.all.get_mut(index)) {
-                cluster.vote(self.ontology, &relation.domain, weight);
+                cluster.vote(self.ontology, &relation.domain, for_subject);
             }
             if let Range::Classes(classes) = &relation.range {
                 let index = clusters.of.get(&hypothesis.object).copied();
                 if let Some(cluster) = index.and_then(|index| clusters.all.get_mut(index)) {
-                    cluster.vote(self.ontology, classes, weight);
+                    cluster.vote(self.ontology, classes, for_object);
                 }
             }
         }

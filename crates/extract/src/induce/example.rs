@@ -47,10 +47,13 @@ impl Example {
             let listed =
                 lexicon.gazetteer.longest_at(&tokens).is_some_and(|(used, _)| used == tokens.len());
             if lower && !listed {
-                lexicon.phrases = true;
+                lexicon.phrases.extend(span.class);
             }
             if !lower {
                 lexicon.learn_name(name);
+            }
+            if let Some(class) = span.class.filter(|_| !listed) {
+                lexicon.closed.remove(&class);
             }
         }
         let mut spans: Vec<Candidate> =
@@ -74,6 +77,9 @@ impl Example {
             (Some(_), false) => Form::Phrase,
         };
         let mut candidate = Candidate::new(first..end, span.start, span.end, form);
+        if form == Form::Phrase {
+            candidate.stands_for = span.class.into_iter().collect();
+        }
         if form == Form::Literal {
             candidate.values = literal_at(inner).map(|(_, values)| values).unwrap_or_default();
         }

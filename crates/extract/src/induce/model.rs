@@ -2,7 +2,7 @@
 
 use super::class_model::ClassModel;
 use super::example::{Aligned, Example};
-use super::relation_model::{RelationModel, Sample};
+use super::relation_model::{Known, RelationModel, Sample};
 use crate::pack::{ClassId, Ontology, Range, RelationId};
 use crate::reading::{Feature, label_hits, pair_features, spelling_features};
 use crate::span::{Candidate, Form, Lexicon};
@@ -22,6 +22,8 @@ impl Model {
         let mut lexicon = Lexicon::of(ontology);
         let examples: Vec<Example> =
             ontology.sentences().iter().map(|s| Example::of(ontology, s)).collect();
+        let shown = examples.iter().flat_map(|example| &example.gold.spans);
+        lexicon.closed = shown.filter_map(|span| span.class).collect();
         for (example, sentence) in examples.iter().zip(ontology.sentences()) {
             example.teach(&sentence.text, &mut lexicon);
         }
@@ -33,10 +35,10 @@ impl Model {
             }
         }
         let mut samples = Vec::new();
-        for (example, sentence) in examples.iter().zip(ontology.sentences()) {
+        for (at, (example, sentence)) in examples.iter().zip(ontology.sentences()).enumerate() {
             for aligned in example.align(ontology, &sentence.text, &lexicon) {
                 names.extend(named(ontology, &lexicon, example, &aligned));
-                samples.extend(pairs(ontology, example, &aligned));
+                samples.extend(pairs(ontology, example, at, &aligned));
             }
         }
         let classes = ClassModel::train(ontology.classes().len(), &names);
@@ -85,7 +87,7 @@ pub(crate) fn may_be_subject(ontology: &Ontology, relation: RelationId, c: &Cand
     let Some(relation) = ontology.relation(relation) else { return false };
     match c.form {
         Form::Literal => false,
-        Form::Reference => {
+        Form::Reference | Form::Phrase => {
             c.stands_for.iter().any(|class| may_stand(ontology, *class, &relation.domain))
         }
         _ => true,
@@ -102,7 +104,7 @@ pub(crate) fn may_be_object(ontology: &Ontology, relation: RelationId, c: &Candi
         Range::Literal(datatype) => c.value(*datatype).is_some(),
         Range::Classes(classes) => match c.form {
             Form::Literal => false,
-            Form::Reference => {
+            Form::Reference | Form::Phrase => {
                 c.stands_for.iter().any(|class| may_stand(ontology, *class, classes))
             }
             Form::Listed if !starts_upper(c) => {
@@ -123,7 +125,7 @@ fn may_stand(ontology: &Ontology, class: ClassId, allowed: &[ClassId]) -> bool {
     ontology.fits(class, allowed) || allowed.iter().any(|other| ontology.fits(*other, &[class]))
 }
 
-fn pairs(ontology: &Ontology, example: &Example, aligned: &Aligned) -> Vec<Sample> {
+fn pairs(ontology: &Ontology, example: &Example, number: usize, aligned: &Aligned) -> Vec<Sample> {
     let reading = &aligned.reading;
     let meaning: Vec<Option<usize>> = aligned
         .gold
@@ -148,21 +150,32 @@ fn pairs(ontology: &Ontology, example: &Example, aligned: &Aligned) -> Vec<Sampl
             let usable = ontology.is_fully_annotated() || (known.0.is_some() && known.1.is_some());
             let dangling = (s.form == Form::Reference && known.0.is_none())
                 || (o.form == Form::Reference && known.1.is_none());
-            if subject == object || !usable || dangling || s.form == Form::Literal {
+            let together = reading.are_coordinated(subject, object);
+            if subject == object || together || !usable || dangling || s.form == Form::Literal {
                 continue;
             }
-            let relations: Vec<Option<(Vec<Feature>, bool)>> = ontology
+            let classes = (example.class_of(known.0), example.class_of(known.1));
+            let relations: Vec<Option<Known>> = ontology
                 .relation_ids()
                 .map(|id| {
-                    let fits = may_be_subject(ontology, id, s) && may_be_object(ontology, id, o);
-                    let relation = ontology.relation(id).filter(|_| fits)?;
-                    let holds =
-                        matches!(known, (Some(s), Some(o)) if holds(ontology, example, s, id, o));
-                    Some((label_hits(relation, reading, subject, object), holds))
+                    let may = may_be_subject(ontology, id, s) && may_be_object(ontology, id, o);
+                    let relation = ontology.relation(id).filter(|_| may)?;
+                    let holds = matches!(
+                        known, (Some(s), Some(o)) if holds(ontology, example, s, id, o)
+                    );
+                    let fits = classes.0.is_none_or(|c| ontology.fits(c, &relation.domain))
+                        && match &relation.range {
+                            Range::Classes(range) => {
+                                classes.1.is_none_or(|c| ontology.fits(c, range))
+                            }
+                            Range::Literal(_) => true,
+                        };
+                    let labels = label_hits(relation, reading, subject, object);
+                    Some(Known { labels, holds, fits })
                 })
                 .collect();
             let pair = pair_features(ontology, reading, subject, object, &plausible);
-            samples.push(Sample { pair, relations });
+            samples.push(Sample { pair, relations, example: number });
         }
     }
     samples

@@ -7,6 +7,7 @@ use sha2::{Digest, Sha256};
 use toml::Spanned;
 
 use super::{Ontology, Pack, validate};
+use crate::work::hexadecimal;
 
 /// One mistake in a pack.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -115,6 +116,7 @@ fn malformed(line: Option<u32>, message: &str) -> PackError {
 
 /// The first 16 hexadecimal digits of the SHA-256 of the content.
 fn version(content: &[u8]) -> String {
-    let digest = Sha256::digest(content);
-    digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+    let mut version = hexadecimal(&Sha256::digest(content));
+    version.truncate(16);
+    version
 }

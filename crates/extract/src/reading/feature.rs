@@ -13,7 +13,9 @@ pub(crate) fn feature(template: &str, parts: &[&str]) -> Feature {
         }
     };
     write(template);
-    parts.iter().for_each(|part| write(part));
+    for part in parts {
+        write(part);
+    }
     Feature(hash)
 }
 

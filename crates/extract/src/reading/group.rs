@@ -21,6 +21,8 @@ pub(crate) struct Side {
     pub(crate) items: Vec<String>,
     /// The content words among them.
     pub(crate) content: Vec<String>,
+    /// The nearest content word and those coordinated with it: `written, produced and directed by`.
+    pub(crate) heads: Vec<String>,
     /// The context ends at the sentence's boundary, not at another name.
     pub(crate) open: bool,
 }
@@ -28,7 +30,6 @@ pub(crate) struct Side {
 /// Candidates that share one place in the sentence.
 #[derive(Clone, Debug)]
 pub(crate) struct Group {
-    pub(crate) members: Range<usize>,
     pub(crate) left: Side,
     pub(crate) right: Side,
 }
@@ -58,7 +59,7 @@ impl Reading {
             reading.group_of.extend(range.clone().map(|_| at));
             let left = reading.side(ontology, tokens, &range, true);
             let right = reading.side(ontology, tokens, &range, false);
-            reading.groups.push(Group { members: range, left, right });
+            reading.groups.push(Group { left, right });
         }
         reading
     }
@@ -69,6 +70,11 @@ impl Reading {
 
     pub(crate) fn group(&self, candidate: usize) -> Option<&Group> {
         self.groups.get(*self.group_of.get(candidate)?)
+    }
+
+    /// Do two candidates stand side by side, so that neither is said of the other?
+    pub(crate) fn are_coordinated(&self, one: usize, other: usize) -> bool {
+        self.group_of.get(one) == self.group_of.get(other)
     }
 
     /// Context on one side of the candidates `members`.
@@ -111,13 +117,6 @@ impl Reading {
         }
         side
     }
-
-    /// Where a group starts and ends, in tokens.
-    pub(crate) fn extent(&self, group: &Group) -> Range<usize> {
-        let first = self.candidates.get(group.members.start).map_or(0, |c| c.outer.start);
-        let last = group.members.end.saturating_sub(1);
-        first..self.candidates.get(last).map_or(first, |c| c.outer.end)
-    }
 }
 
 impl Side {
@@ -126,10 +125,28 @@ impl Side {
         if token.kind == TokenKind::Mark && quote {
             return;
         }
+        let content = token.kind == TokenKind::Word && !is_function_word(&token.lower);
+        if content && (self.heads.is_empty() || self.is_coordinated()) {
+            self.heads.push(token.stem.clone());
+        }
         self.items.push(token.stem.clone());
-        if token.kind == TokenKind::Word && !is_function_word(&token.lower) {
+        if content {
             self.content.push(token.stem.clone());
         }
+    }
+
+    /// Do only a comma or a conjunction stand between the last head and the next item?
+    fn is_coordinated(&self) -> bool {
+        let Some(head) = self.heads.last() else { return false };
+        let since = self.items.iter().rev().take_while(|item| *item != head);
+        let mut links = 0;
+        for item in since {
+            if !matches!(item.as_str(), "," | "and" | "&" | "or") {
+                return false;
+            }
+            links += 1;
+        }
+        links > 0
     }
 }
 

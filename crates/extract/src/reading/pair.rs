@@ -71,18 +71,22 @@ impl Collector {
     /// The neighbourhood of the object on one side.
     fn near(&mut self, name: &str, side: &Side, order: &str, kind: &str) {
         let item = |at: usize| side.items.get(at).map_or("|", String::as_str);
+        // What follows a comma or a conjunction is another clause's more often than not.
+        let linked = matches!(item(0), "," | "and" | ";" | "&");
+        let name = &if linked { format!("{name}&") } else { name.to_owned() };
         self.add("near1", &[name, order, item(0)]);
         self.add("near2", &[name, order, item(0), item(1)]);
         self.add("near3", &[name, item(0), item(1), item(2)]);
         self.add("kind1", &[name, kind, item(0)]);
         let whole = side.items.join(" ");
         self.add("whole", &[name, order, &whole]);
-        for (at, word) in side.content.iter().take(4).enumerate() {
+        for word in side.content.iter().take(4) {
             self.add("bag", &[name, word]);
-            if at == 0 {
-                self.add("head", &[name, word]);
-                self.add("head-order", &[name, order, word]);
-            }
+        }
+        for word in &side.heads {
+            self.add("head-any", &[word]);
+            self.add("head", &[name, word]);
+            self.add("head-order", &[name, order, word]);
         }
         if let (Some(first), Some(second)) = (side.content.first(), side.content.get(1)) {
             self.add("heads", &[name, first, second]);
@@ -115,6 +119,9 @@ pub(crate) fn pair_features(
         if stance.subject_first { (&s.left, &s.right) } else { (&s.right, &s.left) };
     for word in outer.content.iter().take(2) {
         collector.add("subject-outer", &[order, adjacent, word]);
+    }
+    if let Some(word) = outer.heads.first() {
+        collector.add("head-any", &[word]);
     }
     if let Some(first) = outer.items.first() {
         collector.add("subject-outer1", &[order, adjacent, first]);

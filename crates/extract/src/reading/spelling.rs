@@ -93,11 +93,11 @@ pub(crate) fn label_before(
     candidate: &Candidate,
 ) -> Vec<ClassId> {
     (1..=2)
-        .filter_map(|length| {
+        .rev()
+        .find_map(|length| {
             let start = candidate.outer.start.checked_sub(length)?;
             let (used, classes) = lexicon.label_at(tokens.get(start..candidate.outer.start)?)?;
             (used == length).then_some(classes)
         })
-        .last()
         .unwrap_or_default()
 }

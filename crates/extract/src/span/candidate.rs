@@ -26,8 +26,8 @@ pub(crate) enum Form {
 pub(crate) struct Value {
     /// The pack's datatype that the reading satisfies.
     pub(crate) datatype: Datatype,
-    /// The value in the datatype's lexical form.
-    pub(crate) value: String,
+    /// The value in the lexical form of the datatype.
+    pub(crate) lexical: String,
     /// The `xsd:` name, which may be narrower than the pack's.
     pub(crate) xsd: &'static str,
     /// Unit of a number.
@@ -36,7 +36,7 @@ pub(crate) struct Value {
 
 impl Value {
     pub(crate) fn of(datatype: Datatype, value: String) -> Self {
-        Self { datatype, value, xsd: datatype.name(), unit: None }
+        Self { datatype, lexical: value, xsd: datatype.name(), unit: None }
     }
 }
 
@@ -56,7 +56,7 @@ pub(crate) struct Candidate {
     pub(crate) listed: Vec<(ClassId, String)>,
     /// Readings as a literal.
     pub(crate) values: Vec<Value>,
-    /// Classes that a reference may stand for.
+    /// Classes that a reference or a phrase may stand for.
     pub(crate) stands_for: Vec<ClassId>,
     /// A possessive pronoun.
     pub(crate) possessive: bool,

@@ -143,7 +143,7 @@ mod tests {
             ("99999999999 days", None),
         ] {
             let tokens = tokenize(&Source::new(text));
-            let found = duration(&tokens).map(|(used, values)| (used, values[0].value.clone()));
+            let found = duration(&tokens).map(|(used, values)| (used, values[0].lexical.clone()));
             assert_eq!(found, expected.map(|(used, value)| (used, value.to_owned())), "{text}");
         }
     }

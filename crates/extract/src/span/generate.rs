@@ -22,8 +22,12 @@ pub(crate) struct Lexicon {
     pub(crate) joins: Joins,
     /// Stems that the examples use outside names and values.
     pub(crate) context: HashSet<String>,
-    /// The examples have lower-case objects that are in no list.
-    pub(crate) phrases: bool,
+    /// Classes whose members in the examples are all in the pack's lists.
+    pub(crate) closed: HashSet<ClassId>,
+    /// First words of known names, in lower case.
+    pub(crate) openings: HashSet<String>,
+    /// Classes whose examples have lower-case members that are in no list.
+    pub(crate) phrases: HashSet<ClassId>,
     /// Words that mean a member of a class, in stems, longest first.
     labels: Vec<(Vec<String>, ClassId)>,
     pronouns: Vec<(String, Vec<ClassId>)>,
@@ -55,7 +59,9 @@ impl Lexicon {
 
     /// Learns the joints of a known name.
     pub(crate) fn learn_name(&mut self, name: &str) {
-        for (words, left, right) in gaps(&tokenize(&Source::new(name))) {
+        let tokens = tokenize(&Source::new(name));
+        self.openings.extend(tokens.first().map(|token| token.lower.clone()));
+        for (words, left, right) in gaps(&tokens) {
             self.joins.learn(&Gap { words: &words, left, right }, true);
         }
     }
@@ -125,7 +131,7 @@ pub(crate) fn candidates(
     builder.listed();
     builder.numbers();
     builder.references();
-    if lexicon.phrases {
+    if !lexicon.phrases.is_empty() {
         builder.phrases();
     }
     builder.found.sort_by_key(|candidate| candidate.start);
@@ -147,6 +153,12 @@ impl Builder<'_> {
         let start = self.tokens.get(tokens.start)?.start;
         let end = self.tokens.get(tokens.end.checked_sub(1)?)?.end;
         Some(Candidate::new(tokens, start, end, form))
+    }
+
+    /// Members of closed classes are words of a list; of open ones, names like any other.
+    fn form_of(&self, listed: &[(ClassId, String)]) -> Form {
+        let closed = listed.iter().any(|(class, _)| self.lexicon.closed.contains(class));
+        if closed { Form::Listed } else { Form::Name }
     }
 
     fn keep(&mut self, candidate: Candidate) {
@@ -237,11 +249,12 @@ impl Builder<'_> {
             taken: &self.taken,
             joins: &self.lexicon.joins,
             context: &self.lexicon.context,
+            openings: &self.lexicon.openings,
             listed: &listed,
         };
         for name in search.names() {
             let listed = self.readings(name.clone());
-            let form = if listed.is_empty() { Form::Name } else { Form::Listed };
+            let form = self.form_of(&listed);
             if let Some(mut candidate) = self.candidate(name, form) {
                 // A listed name may still be another thing of that name.
                 candidate.listed = listed;
@@ -259,7 +272,7 @@ impl Builder<'_> {
                 at += 1;
                 continue;
             };
-            if let Some(mut candidate) = self.candidate(at..at + used, Form::Listed) {
+            if let Some(mut candidate) = self.candidate(at..at + used, self.form_of(&readings)) {
                 candidate.listed = readings;
                 self.keep(candidate);
             }
@@ -308,8 +321,10 @@ impl Builder<'_> {
                 end += 1;
             }
             if end > at
-                && let Some(candidate) = self.candidate(at..end, Form::Phrase)
+                && let Some(mut candidate) = self.candidate(at..end, Form::Phrase)
             {
+                candidate.stands_for = self.lexicon.phrases.iter().copied().collect();
+                candidate.stands_for.sort_unstable();
                 self.keep(candidate);
             }
             at = end.max(at + 1);

@@ -57,6 +57,8 @@ impl Gap<'_> {
             (0.5, 1.0)
         } else if words.first() == Some(&"and") {
             (0.2, 2.0)
+        } else if words.len() > 1 && words.last() == Some(&"the") {
+            (1.0, 0.75)
         } else {
             (0.25, 1.0)
         }

@@ -124,7 +124,7 @@ fn date_value(year: &Token, month: usize, day: Option<u32>) -> Vec<Value> {
         None => (format!("{}-{month:02}", year.lower), "xsd:gYearMonth"),
     };
     vec![
-        candidate::Value { datatype: Datatype::Date, value, xsd, unit: None },
+        candidate::Value { datatype: Datatype::Date, lexical: value, xsd, unit: None },
         Value::of(Datatype::Year, year.lower.clone()),
     ]
 }
@@ -194,21 +194,21 @@ fn amount(tokens: &[Token]) -> Option<(usize, Vec<Value>)> {
     };
     let value = scaled(&plain_number(number)?, scale);
     if let Some(code) = sign {
-        return Some((used, quantity(value, code)));
+        return Some((used, quantity(&value, code)));
     }
     let unit = tokens.get(used)?;
     let code = currency(unit)
         .filter(|_| unit.kind == TokenKind::Word)
         .or_else(|| UNITS.iter().find(|(word, _)| *word == unit.lower).map(|(_, unit)| *unit))?;
-    Some((used + 1, quantity(value, code)))
+    Some((used + 1, quantity(&value, code)))
 }
 
-fn quantity(value: String, unit: &str) -> Vec<Value> {
+fn quantity(value: &str, unit: &str) -> Vec<Value> {
     let mut values = Vec::new();
     for datatype in [Datatype::Decimal, Datatype::Integer] {
         if datatype == Datatype::Decimal || !value.contains('.') {
             let unit = Some(unit.to_owned());
-            values.push(Value { unit, ..Value::of(datatype, value.clone()) });
+            values.push(Value { unit, ..Value::of(datatype, value.to_owned()) });
         }
     }
     values
@@ -249,7 +249,7 @@ mod tests {
                 assert_eq!(used, 0, "{text}");
                 continue;
             };
-            assert_eq!((length, values[0].value.as_str(), values[0].xsd), (used, value, xsd));
+            assert_eq!((length, values[0].lexical.as_str(), values[0].xsd), (used, value, xsd));
             assert_eq!(values[0].unit.as_deref(), unit, "{text}");
         }
     }

@@ -28,6 +28,8 @@ pub(super) struct Search<'a> {
     pub(super) joins: &'a Joins,
     /// Stems that the pack uses outside names.
     pub(super) context: &'a HashSet<String>,
+    /// First words of known names.
+    pub(super) openings: &'a HashSet<String>,
     /// Is this exact run in the pack's lists?
     pub(super) listed: &'a dyn Fn(Range<usize>) -> bool,
 }
@@ -139,9 +141,14 @@ impl Search<'_> {
         if name.start != self.sentence_opening() || (self.listed)(name.clone()) {
             return name;
         }
+        if is_article(&first.lower) && (self.listed)(name.start + 1..name.end) {
+            return name.start + 1..name.end;
+        }
         let lone = name.len() == 1;
         let function = is_function_word(&first.lower);
-        let known = self.context.contains(&first.stem) && !is_article(&first.lower);
+        let known = self.context.contains(&first.stem)
+            && !is_article(&first.lower)
+            && (lone || !self.openings.contains(&first.lower));
         if known || (lone && function) {
             return name.start + 1..name.end;
         }

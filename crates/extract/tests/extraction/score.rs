@@ -73,8 +73,14 @@ pub(crate) fn score(extractor: &Embedded, jsonl: &str) -> Score {
         if found != expected {
             let missed: Vec<_> = expected.difference(&found).collect();
             let wrong: Vec<_> = found.difference(&expected).collect();
-            score.report +=
-                &format!("{}\n  missed {missed:?}\n  wrong {wrong:?}\n", annotated.text);
+            let said = [format!("missed {missed:?}"), format!("wrong {wrong:?}")].join(
+                "
+  ",
+            );
+            score.report.push_str(&[annotated.text.as_str(), said.as_str(), ""].join(
+                "
+  ",
+            ));
         }
     }
     score

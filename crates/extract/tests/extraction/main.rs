@@ -1,0 +1,12 @@
+//! Tests of the public library.
+
+#[cfg(test)]
+mod film;
+#[cfg(test)]
+mod graphs;
+#[cfg(test)]
+mod induced;
+#[cfg(test)]
+mod packs;
+#[cfg(test)]
+mod score;
