@@ -162,6 +162,6 @@ async fn the_log_of_a_sqlite_file_is_copied_back_and_stays_bounded() -> Result<(
         number += 1;
         assert!(number < 4_000, "no checkpoint in 1 GiB of writes");
     }
-    assert!(largest < 256 << 20, "the log grew to {largest} bytes");
+    assert!(largest < 96 << 20, "the log grew to {largest} bytes");
     Ok(())
 }

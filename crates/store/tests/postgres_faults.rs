@@ -230,6 +230,24 @@ async fn every_fate_is_told_truly_while_sessions_are_ended() -> Result<(), Broke
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn reads_go_on_after_every_session_was_ended() -> Result<(), Broken> {
+    let database = postgres_database("ended_idle").await?;
+    let owner = Owner::start(&database, 1, 1).await?;
+    let row = message(&owner.address("a")?, "k")?;
+    owner.write(owner.accept(&row)).await?;
+    let mut other = database.connect().await?;
+    let ended: Vec<bool> = sqlx::query_scalar(
+        "select pg_terminate_backend(pid) from pg_stat_activity \
+         where datname = current_database() and application_name = 'quarry'",
+    )
+    .fetch_all(&mut other)
+    .await?;
+    assert!(ended.len() >= 2, "a lane and a reader");
+    assert!(owner.store.message(row.message_id).await?.is_some());
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_commit_over_tcp_does_not_wait_for_delayed_acknowledgements() -> Result<(), Broken> {
     let database = postgres_database("tcp").await?;
     let (wired, _wire) = database.behind_wire().await?;

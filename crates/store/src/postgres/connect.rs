@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// How long a connection may take to be made.
-const CONNECT_WITHIN: Duration = Duration::from_secs(3);
+const CONNECT_WITHIN: Duration = Duration::from_secs(2);
 /// The oldest PostgreSQL that is known to work.
 const OLDEST: i64 = 130_000;
 /// The advisory lock under which the schema is changed.
@@ -86,6 +86,7 @@ pub(super) async fn open(
         // As many loads as readers, and two to decide fates and to end blocking sessions.
         .max_connections(options.readers.max(1).saturating_mul(2).saturating_add(2))
         .acquire_timeout(CONNECT_WITHIN)
+        .test_before_acquire(false)
         .connect_with(session.clone())
         .await
         .map_err(failed)?;

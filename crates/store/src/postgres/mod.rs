@@ -10,7 +10,10 @@ mod write;
 
 use quarry_ports::{FenceError, FenceRequest, Host, LoadedShard, StoreError};
 use quarry_types::{ClusterId, Timestamp};
-use sqlx::{AssertSqlSafe, PgPool, postgres::PgArguments};
+use sqlx::{
+    AssertSqlSafe, PgPool,
+    postgres::{PgArguments, PgDatabaseError, PgSeverity},
+};
 use tokio::sync::Semaphore;
 
 use crate::{
@@ -48,8 +51,16 @@ impl Database for Postgres {
     }
 
     async fn fetch<T: Row>(&self, sql: String, values: Vec<Value>) -> Result<Vec<T>, StoreError> {
-        let query = sqlx::query_as_with(AssertSqlSafe(sql), arguments(values));
-        query.fetch_all(&self.pool).await.map_err(read_error)
+        // After a restart of the server every idle connection is found dead once; asking each
+        // before its use would cost a round trip every time.
+        let mut left = self.pool.size();
+        loop {
+            let query = sqlx::query_as_with(AssertSqlSafe(sql.clone()), arguments(&values));
+            match query.fetch_all(&self.pool).await {
+                Err(error) if left > 0 && is_disconnection(&error) => left -= 1,
+                result => return result.map_err(read_error),
+            }
+        }
     }
 
     async fn adopt(&self, cluster: ClusterId) -> Result<(), StoreError> {
@@ -87,16 +98,16 @@ impl Database for Postgres {
 }
 
 /// The values as PostgreSQL binds them.
-fn arguments(values: Vec<Value>) -> PgArguments {
+fn arguments(values: &[Value]) -> PgArguments {
     use sqlx::Arguments as _;
     let mut arguments = PgArguments::default();
     for value in values {
         // None of these types can fail to be bound.
         let bound = match value {
-            Value::Int(value) => arguments.add(value),
-            Value::Text(value) => arguments.add(value),
-            Value::Id(value) => arguments.add(value),
-            Value::Bytes(value) => arguments.add(value),
+            Value::Int(value) => arguments.add(*value),
+            Value::Text(value) => arguments.add(value.as_str()),
+            Value::Id(value) => arguments.add(*value),
+            Value::Bytes(value) => arguments.add(value.as_slice()),
             Value::NoText => arguments.add(None::<String>),
         };
         debug_assert!(bound.is_ok(), "a value could not be bound");
@@ -107,6 +118,17 @@ fn arguments(values: Vec<Value>) -> PgArguments {
 #[expect(clippy::needless_pass_by_value, reason = "it is handed to map_err")]
 fn unavailable(error: sqlx::Error) -> StoreError {
     StoreError::Unavailable { reason: error.to_string() }
+}
+
+/// Whether the session was gone, so that a read may be tried on another.
+fn is_disconnection(error: &sqlx::Error) -> bool {
+    match error {
+        sqlx::Error::Io(_) => true,
+        sqlx::Error::Database(error) => error
+            .try_downcast_ref::<PgDatabaseError>()
+            .is_some_and(|error| error.severity() != PgSeverity::Error),
+        _ => false,
+    }
 }
 
 /// What a failed read says.

@@ -11,19 +11,39 @@ use std::{
 
 use quarry_ports::Host;
 use sqlx::{Connection as _, SqliteConnection, sqlite::SqliteConnectOptions};
-use tokio::sync::Notify;
+use tokio::{io::AsyncWriteExt as _, sync::Notify};
 
 use super::connect::connect_options;
 
 /// Between two looks at the log while there are commits.
-const INTERVAL: Duration = Duration::from_millis(200);
-/// Pages of log from which a checkpoint is worth its flush: 4 MiB.
-const WORTH_PAGES: i64 = 1_024;
-/// Pages of log that are not let grow: 64 MiB. Then one checkpoint waits for the lock and starts the
-/// log anew, which under steady load no passive one ever can.
-const MOST_PAGES: i64 = 16_384;
-/// How long that one may keep writers of this file waiting.
+const INTERVAL: Duration = Duration::from_millis(100);
+/// Pages of log from which a checkpoint is worth its flush: 2 MiB.
+const WORTH_PAGES: i64 = 512;
+/// Pages of log from which it is started anew, which under steady load no passive checkpoint can do:
+/// 8 MiB. The one that does holds the lock, so passive ones leave it little to copy.
+const RESTART_PAGES: i64 = 2_048;
+/// How long that one waits for readers and writers of this file.
 const RESTART_WAIT: Duration = Duration::from_millis(100);
+/// The size that the log is given at the start. A flush of bytes that a file already has is many
+/// times faster than one that grows it, since the file system's journal is left alone.
+const LOG_BYTES: u64 = 16 * 1024 * 1024;
+
+/// Fills the log beside the file at `path` up to its size. Only while this process holds the file's
+/// write lock: nobody else appends to the log then. Readers of the log stop at the first frame that
+/// is not valid, and zeros never are.
+pub(super) async fn reserve(path: &Path) -> std::io::Result<()> {
+    let mut log = path.as_os_str().to_owned();
+    log.push("-wal");
+    let mut file = tokio::fs::OpenOptions::new().append(true).open(log).await?;
+    let mut missing = LOG_BYTES.saturating_sub(file.metadata().await?.len());
+    let zeros = vec![0; 1 << 20];
+    while missing > 0 {
+        let length = usize::try_from(missing).unwrap_or(usize::MAX).min(zeros.len());
+        file.write_all(zeros.get(..length).unwrap_or_default()).await?;
+        missing = missing.saturating_sub(u64::try_from(length).unwrap_or(u64::MAX));
+    }
+    file.sync_all().await
+}
 
 /// The checkpoint task of one open file.
 #[derive(Debug, Default)]
@@ -86,7 +106,8 @@ async fn checkpoint(
     if log_pages(connection, "pragma wal_checkpoint(noop)").await? < WORTH_PAGES {
         return Ok(());
     }
-    if log_pages(connection, "pragma wal_checkpoint(passive)").await? > MOST_PAGES {
+    if log_pages(connection, "pragma wal_checkpoint(passive)").await? >= RESTART_PAGES {
+        log_pages(connection, "pragma wal_checkpoint(passive)").await?;
         log_pages(connection, "pragma wal_checkpoint(restart)").await?;
     }
     Ok(())

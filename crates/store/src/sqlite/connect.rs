@@ -14,6 +14,7 @@ use crate::{
     schema,
 };
 
+use super::checkpoint;
 use super::writer::{LOCK_WAIT, Turn, Writer, is_busy, pause};
 
 /// How a connection to the file is made.
@@ -64,8 +65,14 @@ pub(super) async fn open(
     }
     let writer = Writer::new(connect_options(path));
     migrate(&writer, host, &store).await?;
+    let turn = writer.begin(host).await.map_err(failed)?;
+    if let Err(error) = checkpoint::reserve(path).await {
+        tracing::warn!(%error, "the log of the store was not given its size; commits are slower");
+    }
+    turn.rollback().await;
     let readers = SqlitePoolOptions::new()
         .min_connections(1)
+        .test_before_acquire(false)
         .max_connections(options.readers.max(1))
         .connect_with(connect_options(path).pragma("query_only", "1").busy_timeout(LOCK_WAIT))
         .await
