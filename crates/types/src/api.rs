@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::{Delivery, NodeState, Role};
 
 /// Which of the three answers a call got (G6), where it was not *done*.
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ProblemOutcome {
@@ -20,6 +21,7 @@ pub enum ProblemOutcome {
 }
 
 /// An error as `application/problem+json` (RFC 9457).
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Problem {
     /// A URN that names the kind of problem: `urn:quarry:problem:` and the code.
@@ -62,6 +64,7 @@ pub struct Problem {
 }
 
 /// The answer 202: the message is stored and will be handled.
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Accepted {
@@ -72,6 +75,7 @@ pub struct Accepted {
 }
 
 /// What a stored message waits for or ended as.
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum MessageStatus {
@@ -84,6 +88,7 @@ pub enum MessageStatus {
 }
 
 /// How a finished message ended.
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "status")]
 pub enum MessageOutcome<J> {
@@ -102,6 +107,7 @@ pub enum MessageOutcome<J> {
 }
 
 /// A stored message.
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Message<J> {
@@ -132,10 +138,10 @@ pub struct Message<J> {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub errors: Vec<String>,
     /// How it ended.
-    #[serde(default = "none", skip_serializing_if = "Option::is_none")]
+    #[serde(default = "none::<MessageOutcome<J>>", skip_serializing_if = "Option::is_none")]
     pub outcome: Option<MessageOutcome<J>>,
     /// Its argument; shown for a single message, not in lists.
-    #[serde(default = "none", skip_serializing_if = "Option::is_none")]
+    #[serde(default = "none::<J>", skip_serializing_if = "Option::is_none")]
     pub payload: Option<J>,
 }
 
@@ -144,6 +150,7 @@ fn none<T>() -> Option<T> {
 }
 
 /// Why an extraction failed.
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ExtractionFailure {
     /// Stable, for programs.
@@ -153,6 +160,7 @@ pub struct ExtractionFailure {
 }
 
 /// How far an extraction is.
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Extraction {
@@ -172,16 +180,18 @@ pub struct Extraction {
 }
 
 /// A page of a list.
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Page<T> {
     /// The items.
     pub items: Vec<T>,
     /// Pass it as `cursor` to get the next page; absent at the end.
-    #[serde(default = "none", skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next: Option<String>,
 }
 
 /// An entity in a list.
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct EntitySummary {
@@ -199,6 +209,7 @@ pub struct EntitySummary {
 }
 
 /// One entity, looked at closely.
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Entity {
@@ -221,6 +232,7 @@ pub struct Entity {
 }
 
 /// Where an entity lives, and why.
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Placement {
@@ -246,6 +258,7 @@ pub struct Placement {
 }
 
 /// A shard.
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Shard {
@@ -264,6 +277,7 @@ pub struct Shard {
 }
 
 /// All shards.
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Shards {
     /// The log index of the coordinator that this is read from.
@@ -273,6 +287,7 @@ pub struct Shards {
 }
 
 /// A node.
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Node {
     /// Its id.
@@ -296,6 +311,7 @@ pub struct Node {
 }
 
 /// How many shards are in which state.
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ShardCount {
     /// All of them.
@@ -309,6 +325,7 @@ pub struct ShardCount {
 }
 
 /// The cluster as the answering node knows it.
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Cluster {
@@ -331,6 +348,7 @@ pub struct Cluster {
 }
 
 /// A change of the cluster that is applied.
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Change {
     /// The node that was changed.
@@ -340,6 +358,7 @@ pub struct Change {
 }
 
 /// A method of an entity type.
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MethodEntry {
     /// Its name.
@@ -349,6 +368,7 @@ pub struct MethodEntry {
 }
 
 /// An entity type.
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TypeEntry {
     /// Its name.
@@ -358,6 +378,7 @@ pub struct TypeEntry {
 }
 
 /// The entity types that exist.
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Types {
     /// By name.
@@ -365,6 +386,7 @@ pub struct Types {
 }
 
 /// How a node is.
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum HealthStatus {
@@ -377,6 +399,7 @@ pub enum HealthStatus {
 }
 
 /// One thing that was looked at.
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Check {
     /// Its name: `store`, `coordinator`, `lease`, `shards` or `draining`.
@@ -388,6 +411,7 @@ pub struct Check {
 }
 
 /// The answer of `/readyz` and `/healthz`.
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Health {
     /// The worst of the checks.

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::{BootId, Epoch, NodeId, ShardId, Slot, SlotRange};
 
 /// What a node does.
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Role {
@@ -24,6 +25,7 @@ pub enum Role {
 }
 
 /// The state of a node in the cluster.
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum NodeState {

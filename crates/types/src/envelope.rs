@@ -61,6 +61,7 @@ pub enum ReplyMode {
 }
 
 /// How a method is delivered; declared by the entity type.
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Delivery {
