@@ -38,17 +38,27 @@ impl Embedded {
 
     /// Extracts from one chunk of a text. The answer depends on the chunk's own text only.
     pub fn extract_chunk(&self, text: &str, chunk: Chunk, parameters: &Parameters) -> Fragment {
+        self.extract_piece(&Source::new(text), chunk, parameters)
+    }
+
+    fn extract_piece(
+        &self,
+        source: &Source<'_>,
+        chunk: Chunk,
+        parameters: &Parameters,
+    ) -> Fragment {
         let at = |offset: u32| usize::try_from(offset).unwrap_or(usize::MAX);
-        let piece = Source::new(text).slice(at(chunk.start), at(chunk.end));
+        let piece = source.slice(at(chunk.start), at(chunk.end));
         let passage = Passage::read(&self.ontology, &self.model, piece);
         passage.decide(chunk, parameters.min_confidence)
     }
 
     /// Extracts from a whole text: every chunk, merged.
     pub fn extract(&self, text: &str, parameters: &Parameters) -> Graph {
+        let source = Source::new(text);
         let whole = chunks(text, parameters.chunk_size, parameters.overlap)
             .into_iter()
-            .map(|chunk| self.extract_chunk(text, chunk, parameters))
+            .map(|chunk| self.extract_piece(&source, chunk, parameters))
             .fold(Fragment::default(), Fragment::merge);
         let graph = whole.finish(self.heading());
         debug_assert_eq!(crate::graph::verify(&graph, text), Ok(()));

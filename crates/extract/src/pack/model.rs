@@ -8,6 +8,9 @@ use serde::{Deserialize, Serialize};
 pub struct Pack {
     /// Id by which requests name the ontology: lower-case letters, digits, `-`, `_`.
     pub id: String,
+    /// Other ids that name it where no ontology of their own does.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub aliases: Vec<String>,
     /// Name for people.
     #[serde(default)]
     pub label: String,

@@ -99,6 +99,7 @@ pub struct Relation {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ontology {
     pub(super) id: String,
+    pub(super) aliases: Vec<String>,
     pub(super) label: String,
     pub(super) version: String,
     pub(super) fully_annotated: bool,
@@ -111,6 +112,11 @@ impl Ontology {
     /// Id by which requests name it.
     pub fn id(&self) -> &str {
         &self.id
+    }
+
+    /// Other ids that name it where no ontology of their own does.
+    pub fn aliases(&self) -> &[String] {
+        &self.aliases
     }
 
     /// Name for people.

@@ -6,7 +6,10 @@ use std::sync::Arc;
 use super::{Ontology, PackError};
 
 /// The packs that are compiled in: id and TOML.
-pub const BUILT_IN: [(&str, &str); 1] = [("film", include_str!("../../packs/film.toml"))];
+pub const BUILT_IN: [(&str, &str); 2] = [
+    ("film", include_str!("../../packs/film.toml")),
+    ("person", include_str!("../../packs/person.toml")),
+];
 
 /// No ontology has this id.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -44,9 +47,11 @@ impl Ontologies {
         self.by_id.remove(id)
     }
 
-    /// The ontology of an id, or an error that lists what exists.
+    /// The ontology of an id or alias, or an error that lists what exists. An id goes before an
+    /// alias; of several ontologies with an alias the first by id answers.
     pub fn get(&self, id: &str) -> Result<Arc<Ontology>, UnknownOntology> {
-        self.by_id.get(id).cloned().ok_or_else(|| UnknownOntology {
+        let aliased = || self.iter().find(|known| known.aliases().iter().any(|alias| alias == id));
+        self.by_id.get(id).or_else(aliased).cloned().ok_or_else(|| UnknownOntology {
             id: id.to_owned(),
             known: self.by_id.keys().cloned().collect(),
         })

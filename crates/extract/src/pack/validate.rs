@@ -35,6 +35,7 @@ pub(super) fn ontology(
     Ok(Ontology {
         label: if pack.label.is_empty() { pack.id.clone() } else { pack.label },
         id: pack.id,
+        aliases: pack.aliases,
         version,
         fully_annotated: pack.fully_annotated,
         classes,
@@ -49,14 +50,16 @@ impl Check<'_> {
     }
 
     fn head(&mut self) {
-        let id = &self.pack.id;
+        let pack = self.pack;
         let plain =
             |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '-' | '_');
-        if id.is_empty() || id.len() > 64 || !id.chars().all(plain) {
-            let message = format!(
-                "id `{id}` must be 1 to 64 lower-case letters, digits, `-` or `_`; rename it"
-            );
-            self.report(None, "pack".to_owned(), message);
+        for id in core::iter::once(&pack.id).chain(&pack.aliases) {
+            if id.is_empty() || id.len() > 64 || !id.chars().all(plain) {
+                let message = format!(
+                    "id `{id}` must be 1 to 64 lower-case letters, digits, `-` or `_`; rename it"
+                );
+                self.report(None, "pack".to_owned(), message);
+            }
         }
         if self.pack.classes.is_empty() {
             let message = "has no class; add at least one [[class]]".to_owned();

@@ -43,6 +43,26 @@ fn a_paragraph_about_unknown_films_gives_its_facts() {
 }
 
 #[test]
+fn a_paragraph_about_unknown_people_gives_its_facts() {
+    let text = "Maria Mitchell was an American astronomer. She was born in Nantucket on August 1, \
+        1818. Mitchell taught at Vassar College and was a friend of Mary Somerville.";
+    let graph = built_in("person").extract(text, &Parameters::default());
+    assert_eq!(verify(&graph, text), Ok(()));
+    let found = facts(&graph);
+    for (predicate, object) in [
+        ("nationality", "United States"),
+        ("occupation", "astronomer"),
+        ("birthPlace", "Nantucket"),
+        ("birthDate", "1818-08-01"),
+        ("worksFor", "Vassar College"),
+        ("knows", "Mary Somerville"),
+    ] {
+        let fact = ("Maria Mitchell".to_owned(), predicate.to_owned(), object.to_owned());
+        assert!(found.contains(&fact), "{fact:?} in {found:#?}");
+    }
+}
+
+#[test]
 fn normalised_values_are_flagged_and_point_to_their_text() {
     let text = "🎬 Mirror runs for two hours.";
     let graph = FILM.extract(text, &Parameters::default());

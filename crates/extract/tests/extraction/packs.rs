@@ -37,6 +37,14 @@ fn a_changed_byte_is_another_version() {
 }
 
 #[test]
+fn the_person_pack_answers_for_foaf_until_an_ontology_has_that_id() {
+    let mut known = Ontologies::built_in().unwrap();
+    assert_eq!(known.get("foaf").unwrap().id(), "person");
+    known.put(Ontology::from_toml(&GOOD.replace("bees", "foaf")).unwrap());
+    assert_eq!(known.get("foaf").unwrap().id(), "foaf");
+}
+
+#[test]
 fn an_unknown_ontology_is_refused_with_those_that_exist() {
     let error = Ontologies::built_in().unwrap().get("fillm").unwrap_err().to_string();
     assert!(error.contains("fillm") && error.contains("film"), "{error}");
