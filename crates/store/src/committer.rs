@@ -112,7 +112,6 @@ impl<D: Database> Committer<D> {
             }
             let commits = group.iter().map(|request| (&request.commit, &request.lease));
             let batch = Batch::build(commits, &self.heads);
-            point("commit-before-send");
             let before = self.host.now();
             let written = self.database.write(self.lane, &batch).await;
             let ordinals = batch.first_ordinals.clone();

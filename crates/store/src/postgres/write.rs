@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use quarry_ports::MessageRow;
+use quarry_ports::{MessageRow, crash::point};
 use quarry_types::{Address, Epoch, MessageId, ShardId};
 use sqlx::{
     Postgres as Pg,
@@ -109,6 +109,8 @@ pub(super) async fn write(lane: &Lane, batch: &Batch<'_>) -> Result<Vec<Refused>
     if !batch.leases_are_held() {
         return Err(WriteError::LeaseOver);
     }
+    // What stops from here on is sent when it wakes up, and refused by the fence (G3).
+    point("commit-before-send");
     let connection =
         turn.connection().map_err(|error| WriteError::Unavailable(error.to_string()))?;
     let answer = tokio::time::timeout(ANSWER_WITHIN, query.fetch_all(connection)).await;

@@ -71,6 +71,7 @@ pub(super) async fn write(
     host: &Host,
     batch: &Batch<'_>,
 ) -> Result<Vec<Refused>, WriteError> {
+    point("commit-before-send");
     let mut turn = match writer.begin(host).await {
         Ok(turn) => turn,
         Err(error) => return Err(WriteError::Unavailable(error.to_string())),
