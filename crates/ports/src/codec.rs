@@ -45,6 +45,8 @@ pub mod schema {
     pub const CONTROL: Schema = Schema { id: 6, version: 1 };
     /// A stored error chain.
     pub const ERRORS: Schema = Schema { id: 7, version: 1 };
+    /// Reply chunks of one row.
+    pub const CHUNKS: Schema = Schema { id: 10, version: 1 };
     /// A Raft vote or progress mark.
     pub const RAFT_META: Schema = Schema { id: 8, version: 1 };
     /// A message of the greeting with which two nodes of the mesh prove who they are.

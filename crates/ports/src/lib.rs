@@ -18,9 +18,9 @@ pub use host::{Clock, Host, Random, Spawn, Task};
 pub use lease::LeaseGuard;
 pub use metrics::Metrics;
 pub use store::{
-    Commit, CommitError, Committed, EntityFilter, EntityRecord, FenceError, FenceRequest, KeyQuery,
-    LoadedShard, MessageFilter, MessageRecord, MessageRow, MessageState, MessageStateKind,
-    OpenCursor, OpenMessage, OpenPage, OpenRow, OpenState, OutcomeRow, Page, Position, StateRow,
-    Store, StoreError, StoredState,
+    ChunkBody, ChunkRow, Commit, CommitError, Committed, EntityFilter, EntityRecord, FenceError,
+    FenceRequest, KeyQuery, LoadedShard, MessageFilter, MessageRecord, MessageRow, MessageState,
+    MessageStateKind, OpenCursor, OpenMessage, OpenPage, OpenRow, OpenState, OutcomeRow, Page,
+    Position, StateRow, Store, StoreError, StoredChunk, StoredState,
 };
 pub use transport::{Peer, Reply, RequestHandler, Transport, TransportError};

@@ -8,6 +8,7 @@ use quarry_types::{
     Address, BootId, ClusterId, Epoch, IdempotencyKey, MessageId, Method, Outcome, Sequence,
     ShardId, Slot, SlotRange, Timestamp,
 };
+use serde::{Deserialize, Serialize};
 
 use crate::LeaseGuard;
 
@@ -141,6 +142,44 @@ pub struct OpenRow {
     pub errors: Vec<String>,
 }
 
+/// A part of a reply.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ChunkBody {
+    /// What the handler made: JSON.
+    Made(Bytes),
+    /// What stands from chunk `from` on was made by an earlier attempt and counts no more.
+    Reset {
+        /// The attempt that begins here.
+        attempt: u32,
+        /// The first chunk that counts no more.
+        from: u64,
+    },
+}
+
+/// Chunks of one message, numbered from `first` on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ChunkRow {
+    /// The message; accepted by this commit or an earlier one.
+    pub message_id: MessageId,
+    /// Its entity.
+    pub address: Address,
+    /// The number of the first chunk: as many as stand for the message already.
+    pub first: u64,
+    /// The chunks, at least one.
+    pub chunks: Vec<ChunkBody>,
+}
+
+/// A durable chunk.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoredChunk {
+    /// Its number within the message, from 0, gapless (R1).
+    pub sequence: u64,
+    /// Store time of its commit.
+    pub made_at: Timestamp,
+    /// What it is.
+    pub body: ChunkBody,
+}
+
 /// All that one step of a shard writes: together or not at all (G2).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Commit {
@@ -160,6 +199,8 @@ pub struct Commit {
     pub states: Vec<StateRow>,
     /// Open messages to write.
     pub open: Vec<OpenRow>,
+    /// Reply chunks to append (R1).
+    pub chunks: Vec<ChunkRow>,
 }
 
 /// A commit that is durable.
@@ -394,6 +435,17 @@ pub trait Store: Send + Sync + 'static {
 
     /// A message by its id.
     async fn message(&self, message_id: MessageId) -> Result<Option<MessageRecord>, StoreError>;
+
+    /// At most `limit` durable chunks of a message, from number `from` on, in order.
+    async fn chunks(
+        &self,
+        message_id: MessageId,
+        from: u64,
+        limit: u32,
+    ) -> Result<Vec<StoredChunk>, StoreError>;
+
+    /// All durable chunks of these messages, in the order asked; for a takeover.
+    async fn chunks_of(&self, messages: Vec<MessageId>) -> Result<Vec<Vec<ChunkBody>>, StoreError>;
 
     /// Messages, newest first.
     async fn messages(

@@ -1,5 +1,6 @@
 //! A live entity as a ractor actor.
 
+use bytes::Bytes;
 use quarry_core::delivery::{Ran, RunId, RunKind};
 use quarry_types::Address;
 use ractor::{Actor, ActorProcessingErr, ActorRef};
@@ -9,7 +10,7 @@ use crate::{Context, instance::Instance};
 
 /// One run to make.
 pub(crate) struct Run {
-    pub(crate) run: RunId,
+    pub(crate) id: RunId,
     pub(crate) kind: RunKind,
     pub(crate) context: Context,
 }
@@ -21,6 +22,14 @@ pub(crate) struct RunEnd {
     pub(crate) address: Address,
     pub(crate) run: RunId,
     pub(crate) ran: Ran,
+}
+
+/// A chunk that a handler made.
+#[derive(Debug)]
+pub(crate) struct Emitted {
+    pub(crate) address: Address,
+    pub(crate) run: RunId,
+    pub(crate) chunk: Bytes,
 }
 
 pub(crate) struct EntityActor;
@@ -53,7 +62,7 @@ impl Actor for EntityActor {
         hosted: &mut Hosted,
     ) -> Result<(), ActorProcessingErr> {
         let ran = hosted.instance.run(message.kind, &message.context).await;
-        let end = RunEnd { address: hosted.address.clone(), run: message.run, ran };
+        let end = RunEnd { address: hosted.address.clone(), run: message.id, ran };
         // Where the shard's task is gone, so is the shard: nobody waits for this result.
         let _ = hosted.ends.send(end);
         Ok(())

@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use quarry_core::delivery::{
-    Accept, Batch, CommitFailure, Found, FoundState, OpenRecord, OpenRecordState, Recovered,
+    Accept, Batch, Chunk, ChunkRecord, CommitFailure, Found, FoundState, OpenRecord,
+    OpenRecordState, Recovered,
 };
 use quarry_ports::{
-    Commit, CommitError, MessageRecord, MessageRow, MessageState, OpenMessage, OpenRow, OpenState,
-    OutcomeRow, Position, StateRow,
+    ChunkBody, ChunkRow, Commit, CommitError, MessageRecord, MessageRow, MessageState, OpenMessage,
+    OpenRow, OpenState, OutcomeRow, Position, StateRow,
 };
 use quarry_types::{Envelope, Epoch, KeyOrigin, ReplyMode, ShardId, Timestamp};
 
@@ -29,6 +30,7 @@ pub(crate) fn commit(shard: ShardId, epoch: Epoch, now: Timestamp, batch: Batch)
         outcomes: outcomes.collect(),
         states: states.collect(),
         open: batch.open.into_iter().map(open_row).collect(),
+        chunks: batch.chunks.into_iter().map(chunk_row).collect(),
     }
 }
 
@@ -47,6 +49,19 @@ fn message_row(envelope: &Envelope, accepted_at: Timestamp) -> MessageRow {
     }
 }
 
+fn chunk_row(record: ChunkRecord) -> ChunkRow {
+    let chunks = record.chunks.into_iter().map(|chunk| match chunk {
+        Chunk::Made(bytes) => ChunkBody::Made(bytes),
+        Chunk::Reset { attempt, from } => ChunkBody::Reset { attempt, from },
+    });
+    ChunkRow {
+        message_id: record.message_id,
+        address: record.address,
+        first: record.first,
+        chunks: chunks.collect(),
+    }
+}
+
 fn open_row(record: OpenRecord) -> OpenRow {
     OpenRow {
         message: message_row(&record.envelope, record.accepted_at),
@@ -61,7 +76,7 @@ fn open_row(record: OpenRecord) -> OpenRow {
     }
 }
 
-pub(crate) fn recovered(open: OpenMessage) -> Recovered {
+pub(crate) fn recovered(open: OpenMessage, chunks: Vec<ChunkBody>) -> Recovered {
     let message = open.message;
     Recovered {
         envelope: Arc::new(Envelope {
@@ -80,6 +95,13 @@ pub(crate) fn recovered(open: OpenMessage) -> Recovered {
         attempts: open.attempts,
         due: open.due,
         errors: open.errors,
+        chunks: chunks
+            .into_iter()
+            .map(|chunk| match chunk {
+                ChunkBody::Made(bytes) => Chunk::Made(bytes),
+                ChunkBody::Reset { attempt, from } => Chunk::Reset { attempt, from },
+            })
+            .collect(),
     }
 }
 

@@ -13,6 +13,7 @@ use crate::wire::Response;
 pub(crate) enum Ask {
     Call { envelope: Arc<Envelope>, delivery: Delivery, waiter: Waiter },
     Await { message_id: MessageId, waiter: Waiter },
+    AwaitChunks { message_id: MessageId, have: u64, waiter: Waiter },
 }
 
 /// The way back to a caller, on this node or another.

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use quarry_core::delivery::Limits;
 use quarry_ports::{
     Administration, Coordinator, Host, MessageRecord, MessageState, Metrics, Peer, RequestHandler,
-    Store, StoreError, Transport,
+    Store, StoreError, StoredChunk, Transport,
 };
 use quarry_types::{
     Address, Answer, BootId, CallError, ClusterView, Envelope, Epoch, IdempotencyKey, MessageId,
@@ -165,8 +165,41 @@ impl Node {
                 return Ok(record);
             }
             let asked = inner.ports.host.now();
-            inner.await_at_owner(message_id, left).await;
+            inner.await_at_owner(message_id, None, left).await;
             // The owner answers when there is something new; where it could not be asked, wait a bit.
+            if inner.ports.host.now().since(asked) < Duration::from_millis(20) {
+                tokio::time::sleep(Duration::from_millis(20).min(left)).await;
+            }
+        }
+    }
+
+    /// The durable chunks of a message from number `from` on, at most `limit`; waits up to `timeout`
+    /// for the first of them. Empty where there is none by then, or the message is over without.
+    ///
+    /// # Errors
+    /// [`StoreError`] where the store does not answer.
+    pub async fn chunks(
+        &self,
+        message_id: MessageId,
+        from: u64,
+        limit: u32,
+        timeout: Duration,
+    ) -> Result<Vec<StoredChunk>, StoreError> {
+        let inner = &self.0;
+        let store = &inner.ports.store;
+        let deadline = inner.ports.host.now().after(timeout);
+        loop {
+            // Asked before the chunks are read: what is over then has all its chunks durable.
+            let record = store.message(message_id).await?;
+            let chunks = store.chunks(message_id, from, limit).await?;
+            let left = deadline.since(inner.ports.host.now());
+            let is_over =
+                record.is_some_and(|record| !matches!(record.state, MessageState::Open { .. }));
+            if !chunks.is_empty() || is_over || left.is_zero() {
+                return Ok(chunks);
+            }
+            let asked = inner.ports.host.now();
+            inner.await_at_owner(message_id, Some(from), left).await;
             if inner.ports.host.now().since(asked) < Duration::from_millis(20) {
                 tokio::time::sleep(Duration::from_millis(20).min(left)).await;
             }

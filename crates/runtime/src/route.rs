@@ -97,7 +97,9 @@ impl Inner {
         };
         match response? {
             Response::Call(result) => result,
-            Response::NotHere => Err(CallError::Refused(no_owner(&envelope.address))),
+            Response::NotHere | Response::Readable => {
+                Err(CallError::Refused(no_owner(&envelope.address)))
+            }
         }
     }
 
@@ -123,20 +125,33 @@ impl Inner {
         }
     }
 
-    /// Waits at the message's owner until it is finished; returns early where it is not open there.
-    pub(crate) async fn await_at_owner(&self, message_id: MessageId, timeout: Duration) {
+    /// Waits at the message's owner until it is finished, or until more than `have` of its chunks
+    /// are durable; returns early where it is not open there.
+    pub(crate) async fn await_at_owner(
+        &self,
+        message_id: MessageId,
+        have: Option<u64>,
+        timeout: Duration,
+    ) {
         match self.owner(message_id.slot()) {
             Owner::None => {}
             Owner::Here(inbox) => {
                 let (sender, receiver) = oneshot::channel();
                 let waiter = Waiter::Here(sender);
-                if push(&inbox, Ask::Await { message_id, waiter }).is_ok() {
+                let ask = match have {
+                    Some(have) => Ask::AwaitChunks { message_id, have, waiter },
+                    None => Ask::Await { message_id, waiter },
+                };
+                if push(&inbox, ask).is_ok() {
                     // However it ends, the store is asked next.
                     let _ = tokio::time::timeout(timeout, receiver).await;
                 }
             }
             Owner::There(node) => {
-                let request = Request::Await(message_id);
+                let request = match have {
+                    Some(have) => Request::AwaitChunks(message_id, have),
+                    None => Request::Await(message_id),
+                };
                 // As above.
                 let _ = self.ask(node, &request, timeout.min(ONE_TRY), message_id).await;
             }
@@ -186,6 +201,9 @@ impl RequestHandler for Inner {
                 }
             }
             Request::Await(message_id) => (message_id.slot(), Ask::Await { message_id, waiter }),
+            Request::AwaitChunks(message_id, have) => {
+                (message_id.slot(), Ask::AwaitChunks { message_id, have, waiter })
+            }
         };
         match self.owner(slot) {
             Owner::Here(inbox) => match inbox.try_send(ask) {
@@ -201,7 +219,9 @@ impl RequestHandler for Inner {
 fn tell_refused(ask: Ask, error: CallError) {
     match ask {
         Ask::Call { waiter, .. } => waiter.answer(Err(error)),
-        Ask::Await { waiter, .. } => waiter.tell(Response::NotHere),
+        Ask::Await { waiter, .. } | Ask::AwaitChunks { waiter, .. } => {
+            waiter.tell(Response::NotHere);
+        }
     }
 }
 

@@ -23,7 +23,9 @@ const LOOK_AGAIN: Duration = Duration::from_secs(1);
 /// The ways into the shards that this node serves or loads. The lock is held for a look-up or a
 /// change only, never across an await.
 #[derive(Clone, Default)]
-pub(crate) struct Served(Arc<RwLock<BTreeMap<ShardId, (Epoch, mpsc::Sender<Ask>)>>>);
+pub(crate) struct Served(Arc<RwLock<Inboxes>>);
+
+type Inboxes = BTreeMap<ShardId, (Epoch, mpsc::Sender<Ask>)>;
 
 impl Served {
     pub(crate) fn get(&self, shard: ShardId) -> Option<mpsc::Sender<Ask>> {
@@ -58,6 +60,9 @@ struct Held {
     _task: Task,
 }
 
+/// A shard task that ended: which shard, under which epoch, and how.
+type Ended = (ShardId, Epoch, End);
+
 pub(crate) struct Runner {
     shared: Shared,
     coordinator: Arc<dyn Coordinator>,
@@ -69,10 +74,7 @@ pub(crate) struct Runner {
     spent: BTreeMap<ShardId, Epoch>,
     releasing: BTreeMap<ShardId, Epoch>,
     refused: BTreeMap<ShardId, Epoch>,
-    ends: (
-        mpsc::UnboundedSender<(ShardId, Epoch, End)>,
-        mpsc::UnboundedReceiver<(ShardId, Epoch, End)>,
-    ),
+    ends: (mpsc::UnboundedSender<Ended>, mpsc::UnboundedReceiver<Ended>),
     idle: Arc<Notify>,
 }
 

@@ -10,6 +10,8 @@ pub(crate) enum Request {
     Call(Envelope),
     /// Answer when this message is finished.
     Await(MessageId),
+    /// Answer when more than this many chunks of the message are durable, or it is over.
+    AwaitChunks(MessageId, u64),
 }
 
 /// The reply.
@@ -17,6 +19,8 @@ pub(crate) enum Request {
 pub(crate) enum Response {
     /// How the call ended.
     Call(Result<Answer, CallError>),
+    /// There is more to read.
+    Readable,
     /// The awaited message is not open here: the store knows more.
     NotHere,
 }

@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use quarry_ports::{Host, MessageState, Metrics};
+use quarry_ports::{ChunkBody, Host, MessageState, Metrics};
 use quarry_runtime::{Context, Entity, HandlerError, Node, NodeConfig, Ports, Registry, Reply};
 use quarry_sim::{
     Coordination, LeaseTimes, Member, MemoryCoordinator, MemoryDatabase, MemoryStore, Network,
@@ -35,6 +35,7 @@ enum Command {
     SetSlowly(i64),
     Panic,
     FailTwice,
+    Count(u32),
 }
 
 #[derive(Deserialize)]
@@ -65,6 +66,12 @@ impl Entity for Probe {
             Command::SetSlowly(value) => {
                 tokio::time::sleep(Duration::from_secs(1)).await;
                 *state = value;
+            }
+            Command::Count(to) => {
+                for number in 0..to {
+                    context.emit(&number).await?;
+                    tokio::time::sleep(Duration::from_millis(100)).await;
+                }
             }
             Command::Panic => panic!("as asked"),
             Command::FailTwice if context.attempt() < 3 => {
@@ -303,4 +310,51 @@ async fn while_the_store_is_away_calls_are_refused_and_then_go_on() {
     world.database.faults().set_available();
     assert_eq!(number(call(&node, "a", "get", "").await), 5);
     assert_eq!(number(call(&node, "a", "set", "7").await), 7);
+}
+
+/// Follows a message's chunks from number `from` on until it is over.
+async fn follow(node: &Node, id: MessageId, mut from: u64) -> Vec<String> {
+    let mut all = Vec::new();
+    loop {
+        let chunks = node.chunks(id, from, 100, Duration::from_secs(30)).await.unwrap();
+        if chunks.is_empty() {
+            return all;
+        }
+        for chunk in chunks {
+            assert_eq!(chunk.sequence, from, "gapless (R1)");
+            from += 1;
+            let ChunkBody::Made(bytes) = chunk.body else { panic!("a reset: {chunk:?}") };
+            all.push(String::from_utf8(bytes.to_vec()).unwrap());
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn chunks_are_followed_as_they_are_made_by_any_node_and_again_later() {
+    let world = World::new();
+    let (one, _one) = world.start(1);
+    let (two, _two) = world.start(2);
+    for id in ["a", "b", "c"] {
+        let one_way = Envelope { reply: ReplyMode::Accepted, ..envelope(&one, id, "count", "5") };
+        let accepted = id_of(&one.call(one_way, TIMEOUT).await.unwrap());
+        let first = two.chunks(accepted, 0, 100, TIMEOUT).await.unwrap();
+        assert!(!first.is_empty() && first.len() < 5, "while it runs");
+        let expected: Vec<String> = (0..5).map(|number| number.to_string()).collect();
+        assert_eq!(follow(&two, accepted, 0).await, expected);
+        assert_eq!(follow(&one, accepted, 3).await, expected[3..]);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_goes_on_without_gap_or_repeat_when_its_owner_is_lost() {
+    let world = World::new();
+    let (one, cut_off) = world.start(1);
+    let one_way = Envelope { reply: ReplyMode::Accepted, ..envelope(&one, "a", "count", "100") };
+    let accepted = id_of(&one.call(one_way, TIMEOUT).await.unwrap());
+    let (two, _two) = world.start(2);
+    let before = two.chunks(accepted, 0, 100, TIMEOUT).await.unwrap();
+    assert!(!before.is_empty());
+    cut_off.cut(true);
+    let expected: Vec<String> = (0..100).map(|number| number.to_string()).collect();
+    assert_eq!(follow(&two, accepted, 0).await, expected);
 }

@@ -133,19 +133,13 @@ impl Coordination {
                 let now = self.0.host.now();
                 let id = runner.sent(now);
                 let received = self.log().leases.heartbeat(member.id, member.boot, now);
-                match received {
-                    Ok(received) => {
-                        let acknowledged = self.log().leases.acknowledge(received, now);
-                        if let Some(deadline) =
-                            acknowledged.ok().and_then(|_| runner.acknowledged(id))
-                        {
-                            guard.renew(deadline);
-                        }
-                    }
-                    Err(_) => {
-                        self.apply(Command::Join { node: member.clone() });
-                        continue;
-                    }
+                let Ok(received) = received else {
+                    self.apply(Command::Join { node: member.clone() });
+                    continue;
+                };
+                let acknowledged = self.log().leases.acknowledge(received, now);
+                if let Some(deadline) = acknowledged.ok().and_then(|_| runner.acknowledged(id)) {
+                    guard.renew(deadline);
                 }
             }
             tokio::time::sleep(self.0.times.heartbeat()).await;

@@ -11,9 +11,9 @@ use std::{
 
 use async_trait::async_trait;
 use quarry_ports::{
-    Commit, CommitError, Committed, EntityFilter, EntityRecord, FenceError, FenceRequest, Host,
-    KeyQuery, LeaseGuard, LoadedShard, MessageFilter, MessageRecord, Metrics, OpenCursor, OpenPage,
-    Page, Store, StoreError, StoredState, crash::point,
+    ChunkBody, Commit, CommitError, Committed, EntityFilter, EntityRecord, FenceError,
+    FenceRequest, Host, KeyQuery, LeaseGuard, LoadedShard, MessageFilter, MessageRecord, Metrics,
+    OpenCursor, OpenPage, Page, Store, StoreError, StoredChunk, StoredState, crash::point,
 };
 use quarry_types::{Address, ClusterId, Epoch, MessageId, Sequence, ShardId, SlotRange};
 use tokio::sync::oneshot;
@@ -22,7 +22,7 @@ use crate::{
     committer::{Committer, Job, Request},
     database::Database,
     queue::Queue,
-    read,
+    read, read_chunks,
 };
 
 /// A [`Store`] over one of the databases.
@@ -151,6 +151,19 @@ impl<D: Database> Store for SqlStore<D> {
 
     async fn message(&self, message_id: MessageId) -> Result<Option<MessageRecord>, StoreError> {
         read::message(&*self.database, message_id).await
+    }
+
+    async fn chunks(
+        &self,
+        message_id: MessageId,
+        from: u64,
+        limit: u32,
+    ) -> Result<Vec<StoredChunk>, StoreError> {
+        read_chunks::chunks(&*self.database, message_id, from, limit).await
+    }
+
+    async fn chunks_of(&self, messages: Vec<MessageId>) -> Result<Vec<Vec<ChunkBody>>, StoreError> {
+        read_chunks::chunks_of(&*self.database, &messages).await
     }
 
     async fn messages(

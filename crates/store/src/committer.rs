@@ -10,8 +10,8 @@ use std::{
 };
 
 use quarry_ports::{
-    Commit, CommitError, Committed, FenceRequest, Host, LeaseGuard, LoadedShard, Metrics,
-    StoreError, crash::point,
+    ChunkBody, Commit, CommitError, Committed, FenceRequest, Host, LeaseGuard, LoadedShard,
+    Metrics, StoreError, crash::point,
 };
 use quarry_types::{Epoch, ShardId};
 use tokio::sync::oneshot;
@@ -314,12 +314,23 @@ fn gather(first: Request, jobs: &mut VecDeque<Job>) -> Vec<Request> {
 }
 
 fn weight(commit: &Commit) -> (usize, usize) {
-    let rows =
-        commit.messages.len() + commit.outcomes.len() + commit.states.len() + commit.open.len();
+    let rows = commit.messages.len()
+        + commit.outcomes.len()
+        + commit.states.len()
+        + commit.open.len()
+        + commit.chunks.len();
     let payloads = commit.messages.iter().map(|row| row.payload.len());
     let copies = commit.open.iter().map(|row| row.message.payload.len());
     let states = commit.states.iter().map(|row| row.state.as_ref().map_or(0, bytes::Bytes::len));
-    (rows, payloads.chain(copies).chain(states).sum())
+    let chunks = commit.chunks.iter().flat_map(|row| &row.chunks).map(chunk_bytes);
+    (rows, payloads.chain(copies).chain(states).chain(chunks).sum())
+}
+
+fn chunk_bytes(chunk: &ChunkBody) -> usize {
+    match chunk {
+        ChunkBody::Made(bytes) => bytes.len(),
+        ChunkBody::Reset { .. } => 0,
+    }
 }
 
 /// Asks for a part's fate while a lease is held and some time is left, then tells the lane.

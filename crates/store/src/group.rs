@@ -2,7 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use quarry_ports::{Commit, LeaseGuard, MessageRow, OpenRow, OutcomeRow, Position, StateRow};
+use quarry_ports::{
+    ChunkRow, Commit, LeaseGuard, MessageRow, OpenRow, OutcomeRow, Position, StateRow,
+};
 use quarry_types::{Address, Epoch, MessageId, Sequence, ShardId, SlotRange, Tenant, Timestamp};
 
 use crate::head::Head;
@@ -35,6 +37,7 @@ pub(crate) struct Batch<'a> {
     pub(crate) open: Vec<Of<(Position, &'a OpenRow)>>,
     /// Open messages that an outcome removes.
     pub(crate) closed: Vec<Of<MessageId>>,
+    pub(crate) chunks: Vec<Of<&'a ChunkRow>>,
     pub(crate) states: Vec<Of<(&'a Address, &'a [u8])>>,
     pub(crate) deleted: Vec<Of<&'a Address>>,
     pub(crate) leases: Vec<&'a LeaseGuard>,
@@ -127,6 +130,9 @@ impl<'a> Merge<'a> {
             }
             self.finished.insert(row.message_id);
         }
+        for row in &commit.chunks {
+            self.batch.chunks.push(Of { part, row });
+        }
         for row in &commit.states {
             self.states.insert(&row.address, Of { part, row });
         }
@@ -181,6 +187,11 @@ pub(crate) fn check(commit: &Commit, range: SlotRange) -> Result<(), String> {
     for row in &commit.outcomes {
         if !range.contains(row.message_id.slot()) {
             return Err(format!("outcome of {} is not of the shard's slots", row.message_id));
+        }
+    }
+    for row in &commit.chunks {
+        if !range.contains(row.message_id.slot()) || row.chunks.is_empty() {
+            return Err(format!("chunks of {} are not of the shard's slots", row.message_id));
         }
     }
     match commit.states.iter().find(|row| !range.contains(row.address.slot())) {

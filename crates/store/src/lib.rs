@@ -19,6 +19,7 @@ mod open;
 mod postgres;
 mod queue;
 mod read;
+mod read_chunks;
 mod record;
 mod schema;
 mod sqlite;

@@ -2,8 +2,8 @@
 
 use bytes::Bytes;
 use quarry_ports::{
-    EntityRecord, MessageRecord, MessageRow, MessageState, OpenMessage, OpenState, Position,
-    StoreError, codec,
+    ChunkBody, EntityRecord, MessageRecord, MessageRow, MessageState, OpenMessage, OpenState,
+    Position, StoreError, codec,
 };
 use quarry_types::{
     Address, EntityId, EntityType, Failure, IdempotencyKey, MessageId, Method, Outcome, Sequence,
@@ -177,6 +177,16 @@ fn errors(stored: Option<Vec<u8>>) -> Result<Vec<String>, StoreError> {
         Some(bytes) => codec::decode(codec::schema::ERRORS, &bytes)
             .map_err(|error| corrupt("the errors of an open message", error)),
     }
+}
+
+/// What `chunk.body` holds.
+pub(crate) fn stored_chunks(chunks: &[ChunkBody]) -> Result<Vec<u8>, codec::CodecError> {
+    codec::encode(codec::schema::CHUNKS, &chunks).map(Vec::from)
+}
+
+pub(crate) fn chunks(stored: &[u8]) -> Result<Vec<ChunkBody>, StoreError> {
+    codec::decode(codec::schema::CHUNKS, stored)
+        .map_err(|error| corrupt("the chunks of a message", error))
 }
 
 /// What `outcome.kind` and `outcome.body` hold. A failure is JSON, which any text fits in.

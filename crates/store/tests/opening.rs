@@ -8,7 +8,8 @@ use quarry_sim::contract::store::{Broken, OpenStore, Owner, message, success};
 use quarry_store::{OpenError, Options, open};
 use sqlx::{AssertSqlSafe, Connection as _, Row as _, SqliteConnection};
 
-const TABLES: [&str; 9] = [
+const TABLES: [&str; 10] = [
+    "chunk",
     "cluster_identity",
     "entity_state",
     "message",

@@ -5,6 +5,8 @@ use alloc::{string::String, sync::Arc, vec::Vec};
 use bytes::Bytes;
 use quarry_types::{Address, Envelope, MessageId, Outcome, Sequence, Timestamp};
 
+use super::Chunk;
+
 /// All that one commit of the shard writes, together or not at all (G2).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Batch {
@@ -20,6 +22,21 @@ pub struct Batch {
     pub states: Vec<(Address, Bytes)>,
     /// Open rows to write.
     pub open: Vec<OpenRecord>,
+    /// Chunks to append.
+    pub chunks: Vec<ChunkRecord>,
+}
+
+/// Chunks of one message to append.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ChunkRecord {
+    /// The message.
+    pub message_id: MessageId,
+    /// Its entity.
+    pub address: Address,
+    /// The number of the first one; the others follow.
+    pub first: u64,
+    /// The chunks.
+    pub chunks: Vec<Chunk>,
 }
 
 /// A message to accept.
@@ -100,6 +117,8 @@ pub(super) enum Change {
     Retry { due: Timestamp },
     /// Set aside.
     Quarantine,
+    /// Parts of the reply.
+    Chunks { first: u64, chunks: Vec<Chunk> },
     /// Finished.
     Finish { outcome: Outcome, state: Option<Bytes> },
 }
@@ -116,6 +135,13 @@ impl Unit {
                 reply + state.as_ref().map_or(0, Bytes::len)
             }
             Change::Attempt | Change::Retry { .. } | Change::Quarantine => payload,
+            Change::Chunks { chunks, .. } => chunks
+                .iter()
+                .map(|chunk| match chunk {
+                    Chunk::Made(bytes) => bytes.len(),
+                    Chunk::Reset { .. } => 0,
+                })
+                .sum(),
             Change::Accept => 0,
         };
         accepted + changed

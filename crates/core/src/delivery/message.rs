@@ -5,6 +5,8 @@ use alloc::{string::String, sync::Arc, vec::Vec};
 use bytes::Bytes;
 use quarry_types::{Envelope, MessageId, Outcome, ReplyMode, Sequence, Timestamp};
 
+use super::{Chunk, stream::Stream};
+
 /// What the store knows of a key that was asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Found {
@@ -42,6 +44,8 @@ pub struct Recovered {
     pub due: Timestamp,
     /// The errors of its attempts.
     pub errors: Vec<String>,
+    /// The chunks of its reply that stand.
+    pub chunks: Vec<Chunk>,
 }
 
 /// Whether the message's row stands (D1).
@@ -89,6 +93,7 @@ pub(super) struct Message<W> {
     pub(super) needs_recording: bool,
     pub(super) errors: Vec<String>,
     pub(super) waiting: Vec<Waiting<W>>,
+    pub(super) stream: Stream<W>,
 }
 
 pub(super) struct Waiting<W> {
@@ -117,6 +122,7 @@ impl<W> Message<W> {
             needs_recording: false,
             errors: Vec::new(),
             waiting: Vec::new(),
+            stream: Stream::default(),
         }
     }
 

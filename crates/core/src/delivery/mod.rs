@@ -23,11 +23,13 @@ mod recover;
 mod run;
 mod settle;
 mod shard;
+mod stream;
 #[cfg(test)]
 mod tests;
 
-pub use batch::{Accept, Batch, CommitFailure, Finish, OpenRecord, OpenRecordState};
+pub use batch::{Accept, Batch, ChunkRecord, CommitFailure, Finish, OpenRecord, OpenRecordState};
 pub use limits::{Limits, TypeLimits};
 pub use message::{Found, FoundState, Recovered};
 pub use run::{ActivationFailure, Ran, RunId, RunKind, Work};
 pub use shard::{Check, Effect, KeyQuestion, Shard};
+pub use stream::Chunk;

@@ -78,6 +78,7 @@ impl Disk {
                 attempts: record.map_or(0, |record| record.attempts),
                 due: record.map_or(Timestamp(0), |record| record.due),
                 errors: Vec::new(),
+                chunks: Vec::new(),
             });
         }
         all.sort_by_key(|recovered| recovered.position);
@@ -223,6 +224,7 @@ impl World {
             Effect::Commit(batch) => return self.commit(&batch, step),
             Effect::Passivate(address) => drop(self.live.remove(&address)),
             Effect::Answer { waiter, result, .. } => self.told(waiter, &result),
+            Effect::Readable(_) => {}
             Effect::Closed | Effect::Lost => return self.restart(),
         }
         self.todo.extend(out);

@@ -9,6 +9,7 @@ use super::{
     batch::{Change, Unit},
     entity::Entity,
     message::{Acceptance, Message, Phase},
+    stream::Stream,
 };
 
 impl<W> Shard<W> {
@@ -36,6 +37,7 @@ impl<W> Shard<W> {
         message.acceptance = Acceptance::Stored(recovered.position);
         message.attempts = recovered.attempts;
         message.errors = recovered.errors;
+        message.stream = Stream::recovered(&recovered.chunks);
         let is_out_of_attempts =
             recovered.attempts >= self.limits.of(&address.entity_type).attempts;
         message.needs_recording = true;

@@ -140,6 +140,7 @@ impl<W> Shard<W> {
         }
         message.is_attempt_recorded = false;
         message.phase = Phase::Running;
+        message.stream.begin();
         if message.acceptance == Acceptance::None {
             self.accept_due.insert((now.after(self.limits.accept_after), message_id));
         }

@@ -7,12 +7,12 @@ use quarry_types::{
 };
 
 use super::{
-    Accept, Batch, CommitFailure, Effect, Finish, OpenRecord, OpenRecordState, Shard,
+    Accept, Batch, ChunkRecord, CommitFailure, Effect, Finish, OpenRecord, OpenRecordState, Shard,
     admit::quarantined,
     batch::{Change, Unit},
     entity::Activation,
     limits::back_off,
-    message::{Acceptance, Message, Phase},
+    message::{Acceptance, Message, Phase, Waiting},
     shard::{Check, Gate, answer, refused},
 };
 
@@ -57,6 +57,12 @@ impl<W> Shard<W> {
             }
             match &unit.change {
                 Change::Accept => {}
+                Change::Chunks { first, chunks } => batch.chunks.push(ChunkRecord {
+                    message_id: unit.message_id,
+                    address: unit.address.clone(),
+                    first: *first,
+                    chunks: chunks.clone(),
+                }),
                 Change::Attempt => {
                     batch.open.push(open_record(message, message.accepted_at, false));
                 }
@@ -149,6 +155,10 @@ impl<W> Shard<W> {
         let message_id = unit.message_id;
         match &unit.change {
             Change::Accept => {}
+            Change::Chunks { first, chunks } => {
+                let end = first.saturating_add(u64::try_from(chunks.len()).unwrap_or(u64::MAX));
+                self.chunks_are_durable(message_id, end, out);
+            }
             Change::Attempt => {
                 if let Some(message) = self.messages.get_mut(&message_id) {
                     message.needs_recording = false;
@@ -164,7 +174,7 @@ impl<W> Shard<W> {
                 }
             }
             Change::Quarantine => {
-                for waiting in self.forget(message_id).map(|m| m.waiting).unwrap_or_default() {
+                for waiting in self.end(message_id, out) {
                     out.push(answer(waiting.waiter, Err(quarantined(message_id))));
                 }
             }
@@ -183,9 +193,16 @@ impl<W> Shard<W> {
         }
     }
 
+    /// The message is over: its readers are told; who waits for the outcome is returned.
+    fn end(&mut self, message_id: MessageId, out: &mut Vec<Effect<W>>) -> Vec<Waiting<W>> {
+        let Some(message) = self.forget(message_id) else { return Vec::new() };
+        out.extend(message.stream.readers.into_iter().map(|(reader, _)| Effect::Readable(reader)));
+        message.waiting
+    }
+
     fn is_finished(&mut self, unit: &Unit, outcome: &Outcome, out: &mut Vec<Effect<W>>) {
         let message_id = unit.message_id;
-        for waiting in self.forget(message_id).map(|m| m.waiting).unwrap_or_default() {
+        for waiting in self.end(message_id, out) {
             let replayed = waiting.is_replay;
             let outcome = outcome.clone();
             out.push(answer(waiting.waiter, Ok(Answer::Handled { message_id, outcome, replayed })));
@@ -334,7 +351,8 @@ impl<W> Shard<W> {
             message.acceptance = Acceptance::None;
         }
         match unit.change {
-            Change::Accept => {}
+            // The run that made chunks is gone with the activation; so is its attempt.
+            Change::Accept | Change::Chunks { .. } => {}
             Change::Attempt => {
                 message.attempts = message.attempts.saturating_sub(1);
                 message.is_attempt_recorded = false;

@@ -38,6 +38,8 @@ pub enum Effect<W> {
         /// What is to be checked first.
         check: Check,
     },
+    /// Tell a reader that there is more to read, or that the message is over.
+    Readable(W),
     /// Drop the entity's actor.
     Passivate(Address),
     /// The shard is closed: nothing runs, nothing is in flight, nothing will come.
@@ -286,6 +288,9 @@ impl<W> Shard<W> {
         for (message_id, message) in core::mem::take(&mut self.messages) {
             let is_stored = matches!(message.acceptance, Acceptance::Stored(_));
             let may_be_done = is_stored || in_flight.contains(&message_id);
+            out.extend(
+                message.stream.readers.into_iter().map(|(reader, _)| Effect::Readable(reader)),
+            );
             for waiting in message.waiting {
                 let error = if may_be_done { owner_lost(message_id) } else { self.not_owner() };
                 out.push(answer(waiting.waiter, Err(error)));

@@ -326,6 +326,7 @@ fn what_is_open_at_a_takeover_runs_after_its_attempt_is_committed() {
         attempts,
         due: Timestamp(0),
         errors: vec![],
+        chunks: vec![],
     };
     let mut out = Vec::new();
     shard.recover(NOW, vec![recovered("k1", 10, 0), recovered("k2", 1, 1)], &mut out);
@@ -382,6 +383,61 @@ fn a_slow_handler_gets_its_row_meanwhile() {
     assert!(done(&mut shard, "c1", work.run).is_empty());
     let outcome = batch_of(&committed(&mut shard, 1, 1));
     assert_eq!((outcome.accepts.len(), outcome.finishes.len()), (0, 1));
+}
+
+fn emit(shard: &mut Shard<u32>, run: RunId, texts: &[&'static str]) -> Vec<Effect<u32>> {
+    let mut out = Vec::new();
+    let made = texts.iter().map(|text| Bytes::from_static(text.as_bytes())).collect();
+    shard.emitted(NOW, &address("c1"), run, made, &mut out);
+    out
+}
+
+#[test]
+fn chunks_are_readable_once_they_are_durable() {
+    let mut shard = shard();
+    admit(&mut shard, message("c1", "k1"), 1);
+    let work = run_of(&activate(&mut shard, "c1"));
+    let id = work.envelope.message_id;
+    let mut out = Vec::new();
+    assert!(shard.await_chunks(id, 0, 9, &mut out).is_ok() && out.is_empty());
+    let batch = batch_of(&emit(&mut shard, work.run, &["a", "b"]));
+    assert_eq!(
+        (batch.accepts.len(), batch.chunks[0].first, batch.chunks[0].chunks.len()),
+        (1, 0, 2)
+    );
+    assert_eq!(committed(&mut shard, batch.ticket, 1), [Effect::Readable(9)]);
+    assert!(shard.await_chunks(id, 2, 9, &mut out).is_ok() && out.is_empty());
+    let batch = batch_of(&done(&mut shard, "c1", work.run));
+    let effects = committed(&mut shard, batch.ticket, 2);
+    assert!(effects.contains(&Effect::Readable(9)), "the end is told too");
+    assert_eq!(shard.await_chunks(id, 2, 9, &mut out), Err(9));
+}
+
+#[test]
+fn a_handler_that_runs_again_repeats_no_chunk_and_resets_where_it_differs() {
+    let mut shard = shard();
+    let made = |text: &'static str| Chunk::Made(Bytes::from_static(text.as_bytes()));
+    let recovered = Recovered {
+        envelope: Arc::new(message("c1", "k1")),
+        accepted_at: NOW,
+        position: (Sequence(3), 0),
+        attempts: 1,
+        due: Timestamp(0),
+        errors: vec![],
+        chunks: vec![made("a"), made("b"), made("c")],
+    };
+    let mut out = Vec::new();
+    shard.recover(NOW, vec![recovered], &mut out);
+    let ticket = batch_of(&out).ticket;
+    committed(&mut shard, ticket, 4);
+    let work = run_of(&activate(&mut shard, "c1"));
+    assert!(emit(&mut shard, work.run, &["a", "b"]).is_empty());
+    let batch = batch_of(&emit(&mut shard, work.run, &["x", "y"]));
+    assert_eq!(batch.chunks[0].first, 3);
+    assert_eq!(
+        batch.chunks[0].chunks,
+        [Chunk::Reset { attempt: 2, from: 2 }, made("x"), made("y")]
+    );
 }
 
 #[test]

@@ -146,15 +146,15 @@ impl Serving {
                 tracing::warn!(shard = %self.shard, epoch = %self.epoch, %error, "a commit failed");
                 self.machine.commit_failed(now, ticket, convert::failure(error), &mut self.out);
             }
-            Done::FenceChecked(claims, stands) => self.settle_claims(claims, stands),
+            Done::FenceChecked(claims, stands) => self.settle_claims(claims, &stands),
         }
         self.count();
     }
 
-    fn settle_claims(&mut self, claims: Vec<Claim>, stands: Result<bool, StoreError>) {
-        let is_lost = stands == Ok(false);
+    fn settle_claims(&mut self, claims: Vec<Claim>, stands: &Result<bool, StoreError>) {
+        let is_lost = *stands == Ok(false);
         for claim in claims {
-            claim.waiter.answer(match &stands {
+            claim.waiter.answer(match stands {
                 Ok(true) => claim.result,
                 Ok(false) => Err(not_owner(self.epoch)),
                 Err(error) => Err(refused(RefusalCode::StoreUnavailable, &error.to_string())),

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use quarry_ports::{FenceError, FenceRequest, LoadedShard};
+use quarry_ports::{
+    ChunkBody, FenceError, FenceRequest, LoadedShard, OpenCursor, OpenPage, StoreError,
+};
 
 use super::{
     Control, End,
@@ -56,11 +58,11 @@ impl ShardTask {
         let mut pause = Duration::from_millis(20);
         loop {
             self.still_granted()?;
-            let store = std::sync::Arc::clone(&self.shared.store);
-            match store.open_messages(self.range, loaded.low_water, after, PAGE).await {
-                Ok(page) => {
-                    let recovered = page.messages.into_iter().map(convert::recovered).collect();
-                    serving.recover(recovered);
+            match self.page(loaded, after).await {
+                Ok((page, chunks)) => {
+                    let open = page.messages.into_iter().zip(chunks);
+                    let recovered = open.map(|(open, chunks)| convert::recovered(open, chunks));
+                    serving.recover(recovered.collect());
                     after = page.next;
                     if after.is_none() {
                         return Ok(());
@@ -73,6 +75,18 @@ impl ShardTask {
                 }
             }
         }
+    }
+
+    async fn page(
+        &self,
+        loaded: LoadedShard,
+        after: Option<OpenCursor>,
+    ) -> Result<(OpenPage, Vec<Vec<ChunkBody>>), StoreError> {
+        let store = &self.shared.store;
+        let page = store.open_messages(self.range, loaded.low_water, after, PAGE).await?;
+        let open = page.messages.iter().map(|open| open.message.message_id).collect();
+        let chunks = store.chunks_of(open).await?;
+        Ok((page, chunks))
     }
 
     fn still_granted(&self) -> Result<(), End> {

@@ -1,6 +1,6 @@
 //! Performs what the machine decided.
 
-use quarry_core::delivery::{Check, Effect, Ran, Work};
+use quarry_core::delivery::{Check, Effect, Ran, RunKind, Work};
 use quarry_ports::crash;
 use quarry_types::{Address, Answer, CallError, RefusalCode};
 
@@ -9,7 +9,7 @@ use super::{
     io::Claim,
     task::{Serving, refused},
 };
-use crate::{Context, actor::Run, inbox::Waiter};
+use crate::{Context, actor::Run, inbox::Waiter, wire::Response};
 
 impl Serving {
     /// Performs all effects, in order; questions of one kind go to the store together.
@@ -23,7 +23,7 @@ impl Serving {
                     Effect::Run(address, work) => self.run(&address, work),
                     Effect::Commit(batch) => self.commit(batch),
                     Effect::Answer { waiter, result, check: Check::Nothing } => {
-                        self.tell(waiter, result)
+                        self.tell(waiter, result);
                     }
                     Effect::Answer { waiter, result, check: Check::Lease } => {
                         self.tell_local(waiter, result)
@@ -31,6 +31,7 @@ impl Serving {
                     Effect::Answer { waiter, result, check: Check::Fence } => {
                         claims.push(Claim { waiter, result });
                     }
+                    Effect::Readable(waiter) => waiter.tell(Response::Readable),
                     Effect::Passivate(address) => self.passivate(&address),
                     Effect::Closed => self.end = Some(End::Closed),
                     Effect::Lost => self.end = self.end.or(Some(End::Lost)),
@@ -49,8 +50,10 @@ impl Serving {
             epoch: self.epoch,
             owner: self.shared.node,
             now: self.now(),
+            run: work.run,
+            chunks: (work.kind == RunKind::Command).then(|| self.chunks.clone()),
         };
-        let run = Run { run: work.run, kind: work.kind, context };
+        let run = Run { id: work.run, kind: work.kind, context };
         let sent = self.actors.get(address).is_some_and(|actor| actor.send_message(run).is_ok());
         if !sent {
             let now = self.now();

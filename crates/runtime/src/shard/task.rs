@@ -15,13 +15,15 @@ use tokio::sync::{mpsc, watch};
 use super::io::Io;
 use crate::{
     Registry,
-    actor::{Run, RunEnd},
+    actor::{Emitted, Run, RunEnd},
     inbox::Ask,
     wire::Response,
 };
 
 /// How many requests are taken in one turn.
 const TURN: usize = 256;
+/// Chunks of all handlers of a shard that wait to be taken; a handler that makes more waits.
+const CHUNKS: usize = 256;
 /// How often idle entities are looked for.
 const SWEEP: Duration = Duration::from_secs(5);
 /// A handler that has run for this long is long: the shard goes on admitting while it is asked to
@@ -82,10 +84,24 @@ pub(super) struct Serving {
     pub(super) actors: BTreeMap<Address, ActorRef<Run>>,
     pub(super) io: FuturesUnordered<Io>,
     pub(super) ends: mpsc::UnboundedSender<RunEnd>,
+    pub(super) chunks: mpsc::Sender<Emitted>,
     pub(super) clock: StoreClock,
     pub(super) out: Vec<Effect<crate::inbox::Waiter>>,
     pub(super) end: Option<End>,
     counted: (usize, usize),
+}
+
+/// What the shard's actors say.
+struct News {
+    ended: mpsc::UnboundedReceiver<RunEnd>,
+    emitted: mpsc::Receiver<Emitted>,
+}
+
+impl News {
+    /// The chunks that wait. What a run made is here before its end is.
+    fn emitted(&mut self) -> Vec<Emitted> {
+        std::iter::from_fn(|| self.emitted.try_recv().ok()).take(CHUNKS).collect()
+    }
 }
 
 /// Store time: the database's clock at the takeover, then this host's monotonic clock.
@@ -109,20 +125,27 @@ impl ShardTask {
             Err(end) => return self.end(end).await,
         };
         crash::point("fence-loaded");
-        let (ends, mut ended) = mpsc::unbounded_channel();
-        let mut serving = self.serving(loaded, ends);
+        let (ends, ended) = mpsc::unbounded_channel();
+        let (chunks, emitted) = mpsc::channel(CHUNKS);
+        let mut news = News { ended, emitted };
+        let mut serving = self.serving(loaded, ends, chunks);
         if let Err(end) = self.recover(&mut serving, loaded).await {
             serving.stop();
             return self.end(end).await;
         }
         self.shared.metrics.active_shards.inc();
-        let end = self.serve(&mut serving, &mut ended).await;
+        let end = self.serve(&mut serving, &mut news).await;
         self.shared.metrics.active_shards.dec();
         serving.stop();
         self.end(end).await
     }
 
-    fn serving(&self, loaded: LoadedShard, ends: mpsc::UnboundedSender<RunEnd>) -> Serving {
+    fn serving(
+        &self,
+        loaded: LoadedShard,
+        ends: mpsc::UnboundedSender<RunEnd>,
+        chunks: mpsc::Sender<Emitted>,
+    ) -> Serving {
         let clock = StoreClock { base: loaded.now, at: self.shared.host.now() };
         Serving {
             shared: self.shared.clone(),
@@ -137,6 +160,7 @@ impl ShardTask {
             actors: BTreeMap::new(),
             io: FuturesUnordered::new(),
             ends,
+            chunks,
             clock,
             out: Vec::new(),
             end: None,
@@ -144,11 +168,7 @@ impl ShardTask {
         }
     }
 
-    async fn serve(
-        &mut self,
-        serving: &mut Serving,
-        ended: &mut mpsc::UnboundedReceiver<RunEnd>,
-    ) -> End {
+    async fn serve(&mut self, serving: &mut Serving, news: &mut News) -> End {
         let mut asks = Vec::with_capacity(TURN);
         let mut sweep = tokio::time::interval(SWEEP);
         let mut close_by: Option<Monotonic> = None;
@@ -171,11 +191,13 @@ impl ShardTask {
                         Control::Abandon => serving.give_up(),
                     }
                 }
-                Some(end) = ended.recv() => {
+                Some(end) = news.ended.recv() => {
+                    serving.emitted(news.emitted());
                     serving.ran(end);
-                    while let Ok(end) = ended.try_recv() {
-                        serving.ran(end);
-                    }
+                }
+                Some(emitted) = news.emitted.recv() => {
+                    serving.emitted(vec![emitted]);
+                    serving.emitted(news.emitted());
                 }
                 Some(done) = serving.io.next(), if !serving.io.is_empty() => serving.done(done),
                 taken = self.inbox.recv_many(&mut asks, TURN) => {
@@ -201,7 +223,9 @@ impl ShardTask {
         while let Some(ask) = self.inbox.recv().await {
             match ask {
                 Ask::Call { waiter, .. } => waiter.answer(Err(not_owner(self.epoch))),
-                Ask::Await { waiter, .. } => waiter.tell(Response::NotHere),
+                Ask::Await { waiter, .. } | Ask::AwaitChunks { waiter, .. } => {
+                    waiter.tell(Response::NotHere);
+                }
             }
         }
         crash::point("shard-closed");
@@ -234,11 +258,24 @@ impl Serving {
                 self.machine.admit(now, envelope, delivery, waiter, &mut self.out);
                 crash::point("admitted");
             }
+            Ask::AwaitChunks { message_id, have, waiter } => {
+                let awaited = self.machine.await_chunks(message_id, have, waiter, &mut self.out);
+                if let Err(waiter) = awaited {
+                    waiter.tell(Response::NotHere);
+                }
+            }
             Ask::Await { message_id, waiter } => {
                 if let Err(waiter) = self.machine.await_outcome(message_id, waiter) {
                     waiter.tell(Response::NotHere);
                 }
             }
+        }
+    }
+
+    fn emitted(&mut self, emitted: Vec<Emitted>) {
+        let now = self.now();
+        for Emitted { address, run, chunk } in emitted {
+            self.machine.emitted(now, &address, run, vec![chunk], &mut self.out);
         }
     }
 

@@ -11,9 +11,9 @@ use std::{
 
 use async_trait::async_trait;
 use quarry_ports::{
-    Clock, Commit, CommitError, Committed, EntityFilter, EntityRecord, FenceError, FenceRequest,
-    KeyQuery, LeaseGuard, LoadedShard, MessageFilter, MessageRecord, OpenCursor, OpenPage, Page,
-    Store, StoreError, StoredState,
+    ChunkBody, Clock, Commit, CommitError, Committed, EntityFilter, EntityRecord, FenceError,
+    FenceRequest, KeyQuery, LeaseGuard, LoadedShard, MessageFilter, MessageRecord, OpenCursor,
+    OpenPage, Page, Store, StoreError, StoredChunk, StoredState,
 };
 use quarry_types::{Address, ClusterId, Epoch, MessageId, Sequence, ShardId, SlotRange};
 
@@ -183,6 +183,27 @@ impl Store for MemoryStore {
 
     async fn message(&self, message_id: MessageId) -> Result<Option<MessageRecord>, StoreError> {
         Ok(self.read()?.record(message_id))
+    }
+
+    async fn chunks(
+        &self,
+        message_id: MessageId,
+        from: u64,
+        limit: u32,
+    ) -> Result<Vec<StoredChunk>, StoreError> {
+        let tables = self.read()?;
+        let chunks = tables.chunks.get(&message_id).into_iter().flatten();
+        let wanted = chunks.filter(|chunk| chunk.sequence >= from);
+        Ok(wanted.take(usize::try_from(limit).unwrap_or(usize::MAX)).cloned().collect())
+    }
+
+    async fn chunks_of(&self, messages: Vec<MessageId>) -> Result<Vec<Vec<ChunkBody>>, StoreError> {
+        let tables = self.read()?;
+        let bodies = |id: &MessageId| {
+            let chunks = tables.chunks.get(id).into_iter().flatten();
+            chunks.map(|chunk| chunk.body.clone()).collect()
+        };
+        Ok(messages.iter().map(bodies).collect())
     }
 
     async fn messages(

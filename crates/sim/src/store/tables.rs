@@ -8,7 +8,7 @@ use std::{
 use bytes::Bytes;
 use quarry_ports::{
     Commit, CommitError, FenceError, FenceRequest, LoadedShard, MessageRecord, MessageRow,
-    MessageState, OpenMessage, OpenState, OutcomeRow, Position,
+    MessageState, OpenMessage, OpenState, OutcomeRow, Position, StoredChunk,
 };
 use quarry_types::{
     Address, BootId, ClusterId, Epoch, IdempotencyKey, MessageId, Method, Sequence, ShardId,
@@ -70,6 +70,7 @@ pub(super) struct Tables {
     open: BTreeMap<MessageId, OpenMessage>,
     pub(super) outcomes: BTreeMap<MessageId, OutcomeRow>,
     pub(super) states: BTreeMap<Address, State>,
+    pub(super) chunks: BTreeMap<MessageId, Vec<StoredChunk>>,
 }
 
 impl Tables {
@@ -159,6 +160,16 @@ impl Tables {
                 return Err(format!("open message {id} is not of the shard's slots"));
             }
         }
+        for row in &commit.chunks {
+            let stand = self.chunks.get(&row.message_id).map_or(0, Vec::len);
+            // R1. Several rows of one message in one commit follow one another.
+            let before = commit.chunks.iter().take_while(|other| !std::ptr::eq(*other, row));
+            let before = before.filter(|other| other.message_id == row.message_id);
+            let stand = stand + before.map(|other| other.chunks.len()).sum::<usize>();
+            if u64::try_from(stand) != Ok(row.first) {
+                return Err(format!("chunk {} of {} is not the next", row.first, row.message_id));
+            }
+        }
         match commit.states.iter().find(|row| !range.contains(row.address.slot())) {
             Some(row) => Err(format!("state of {} is not of the shard's slots", row.address)),
             None => Ok(()),
@@ -188,6 +199,12 @@ impl Tables {
         for row in &commit.outcomes {
             self.open.remove(&row.message_id);
             self.outcomes.insert(row.message_id, row.clone());
+        }
+        for row in &commit.chunks {
+            let stream = self.chunks.entry(row.message_id).or_default();
+            let numbered = (row.first..).zip(row.chunks.iter().cloned());
+            let made_at = commit.now;
+            stream.extend(numbered.map(|(sequence, body)| StoredChunk { sequence, made_at, body }));
         }
         for row in &commit.states {
             match &row.state {

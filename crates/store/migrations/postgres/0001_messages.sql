@@ -85,6 +85,19 @@ create table outcome (
 );
 
 -- No index holds a column that changes, so that updates stay within their page.
+-- Reply chunks, several in a row, numbered from `first`.
+create table chunk (
+    message_id uuid not null,
+    first bigint not null,
+    count bigint not null,
+    shard bigint not null,
+    tenant text not null,
+    slot bigint not null,
+    made_at bigint not null,
+    body bytea not null,
+    primary key (message_id, first)
+);
+
 create table entity_state (
     tenant text collate "C" not null,
     entity_type text collate "C" not null,

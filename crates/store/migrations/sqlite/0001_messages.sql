@@ -84,6 +84,19 @@ create table outcome (
     finished_at integer not null
 ) strict, without rowid;
 
+-- Reply chunks, several in a row, numbered from `first`.
+create table chunk (
+    message_id blob not null,
+    first integer not null,
+    count integer not null,
+    shard integer not null,
+    tenant text not null,
+    slot integer not null,
+    made_at integer not null,
+    body blob not null,
+    primary key (message_id, first)
+) strict, without rowid;
+
 create table entity_state (
     tenant text not null,
     entity_type text not null,

@@ -14,7 +14,7 @@ use uuid::Uuid;
 use crate::{
     database::{Refused, WriteError, counter, stored},
     group::{Batch, Of},
-    record::{stored_errors, stored_open_state, stored_outcome},
+    record::{stored_chunks, stored_errors, stored_open_state, stored_outcome},
 };
 
 use super::connect::Lane;
@@ -91,6 +91,13 @@ with part as materialized (
         as r (shard, tenant, entity_type, entity_id), written w
     where w.shard = r.shard and s.tenant = r.tenant and s.entity_type = r.entity_type
         and s.entity_id = r.entity_id
+), chunks as (
+    insert into chunk (message_id, first, count, shard, tenant, slot, made_at, body)
+    select r.message_id, r.first, r.count, w.shard, r.tenant, r.slot, w.now_ms, r.body
+    from unnest($53::bigint[], $54::uuid[], $55::bigint[], $56::bigint[], $57::text[],
+        $58::bigint[], $59::bytea[])
+        as r (shard, message_id, first, count, tenant, slot, body)
+    join written w on w.shard = r.shard
 )
 select f.shard, f.epoch, w.shard is not null from fence f left join written w on w.shard = f.shard";
 
@@ -197,7 +204,16 @@ fn bind_rows<'q>(query: Write<'q>, batch: &'q Batch<'q>) -> Write<'q> {
     let query = bind_addresses(query, states, |row| row.0)
         .bind(column(states, |of| i64::from(of.row.0.slot().0)))
         .bind(column(states, |of| of.row.1));
-    bind_addresses(query, &batch.deleted, |row| row)
+    let query = bind_addresses(query, &batch.deleted, |row| row);
+    let chunks = &batch.chunks;
+    query
+        .bind(column(chunks, |of| number(of.part.shard)))
+        .bind(column(chunks, |of| uuid(of.row.message_id)))
+        .bind(column(chunks, |of| stored(of.row.first)))
+        .bind(column(chunks, |of| i64::try_from(of.row.chunks.len()).unwrap_or(i64::MAX)))
+        .bind(column(chunks, |of| of.row.address.tenant.as_str()))
+        .bind(column(chunks, |of| i64::from(of.row.message_id.slot().0)))
+        .bind(column(chunks, |of| stored_chunks(&of.row.chunks).unwrap_or_default()))
 }
 
 fn bind_messages<'q, T>(

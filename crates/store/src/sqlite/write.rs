@@ -2,14 +2,14 @@
 
 use std::collections::BTreeSet;
 
-use quarry_ports::{Host, MessageRow, Position, crash::point};
+use quarry_ports::{ChunkRow, Host, MessageRow, Position, crash::point};
 use quarry_types::{Epoch, MessageId, ShardId};
 use uuid::Uuid;
 
 use crate::{
     database::{Refused, Value, WriteError, counter, stored},
     group::{Batch, Of, Part},
-    record::{stored_errors, stored_open_state, stored_outcome},
+    record::{stored_chunks, stored_errors, stored_open_state, stored_outcome},
 };
 
 use super::{
@@ -49,6 +49,11 @@ const OPEN: Rows = Rows {
         sequence = excluded.sequence, ordinal = excluded.ordinal, payload = excluded.payload, \
         attempts = excluded.attempts, due = excluded.due, state = excluded.state, \
         errors = excluded.errors",
+};
+const CHUNKS: Rows = Rows {
+    head: "insert into chunk (message_id, first, count, shard, tenant, slot, made_at, body) values ",
+    row: "(?,?,?,?,?,?,?,?)",
+    tail: "",
 };
 const CLOSED: Rows =
     Rows { head: "delete from open_message where message_id in (", row: "?", tail: ")" };
@@ -132,6 +137,9 @@ async fn insert(turn: &mut Turn<'_>, batch: &Batch<'_>) -> Result<Vec<Refused>, 
     });
     OPEN.execute(turn, rows).await?;
     CLOSED.execute(turn, values(&batch.closed, stands, |_, row| vec![id(*row)])).await?;
+    CHUNKS
+        .execute(turn, values(&batch.chunks, stands, |part, row| chunk_values(part, row)))
+        .await?;
     let rows = values(&batch.states, stands, |part, (address, state)| {
         vec![
             text(address.tenant.as_str()),
@@ -205,6 +213,19 @@ fn message_values(part: &Part, position: Position, row: &MessageRow) -> Vec<Valu
         text(row.key.as_str()),
         Value::Bytes(row.payload.to_vec()),
         Value::Int(row.accepted_at.0),
+    ]
+}
+
+fn chunk_values(part: &Part, row: &ChunkRow) -> Vec<Value> {
+    vec![
+        id(row.message_id),
+        Value::Int(stored(row.first)),
+        Value::Int(i64::try_from(row.chunks.len()).unwrap_or(i64::MAX)),
+        Value::Int(i64::from(part.shard.0)),
+        text(row.address.tenant.as_str()),
+        Value::Int(i64::from(row.message_id.slot().0)),
+        Value::Int(part.now.0),
+        Value::Bytes(stored_chunks(&row.chunks).unwrap_or_default()),
     ]
 }
 

@@ -4,6 +4,7 @@
 //! [`store_contract!`](crate::store_contract) with a function that makes one; each check becomes a
 //! test of its own name.
 
+mod chunks;
 mod commits;
 mod crowd;
 mod fence;
@@ -17,6 +18,7 @@ use std::{fmt, sync::Arc};
 use async_trait::async_trait;
 use quarry_ports::Store;
 
+pub use chunks::*;
 pub use commits::*;
 pub use crowd::*;
 pub use fence::*;
@@ -117,6 +119,8 @@ macro_rules! store_contract {
             a_culprit_fails_alone
             nothing_of_the_old_owner_follows_a_takeover
             two_processes_write_side_by_side
+            chunks_are_numbered_without_gaps
+            a_chunk_that_stands_is_not_overwritten
             random_histories_read_as_those_of_the_model
         }
     };
