@@ -15,6 +15,7 @@ use tempfile::TempDir;
 use crate::{
     client::Client,
     database::Database,
+    metrics::Metrics,
     process::{Launch, PortBlock, Process, StoreKind},
     wait::until,
 };
@@ -40,6 +41,7 @@ struct Node {
 pub struct Cluster {
     nodes: Vec<Node>,
     client: Client,
+    store_url: String,
     database: Option<Database>,
     directory: TempDir,
     _ports: PortBlock,
@@ -52,7 +54,14 @@ pub async fn run(
     store: StoreKind,
     test: impl AsyncFnOnce(&mut Cluster) -> Result<()>,
 ) -> Result<()> {
-    let mut cluster = Cluster::prepare(nodes, store).await?;
+    run_prepared(Cluster::prepare(nodes, store).await?, test).await
+}
+
+/// As [`run`], on a cluster that was prepared and does not run yet.
+pub async fn run_prepared(
+    mut cluster: Cluster,
+    test: impl AsyncFnOnce(&mut Cluster) -> Result<()>,
+) -> Result<()> {
     let result = match cluster.start_all().await {
         Ok(()) => test(&mut cluster).await.and_then(|()| cluster.nobody_panicked()),
         Err(error) => Err(error),
@@ -87,7 +96,8 @@ impl Cluster {
                 Node::new(id, &addresses, &voters, &store_url, directory.path())
             })
             .collect::<Result<_>>()?;
-        Ok(Self { nodes, client: Client::new()?, database, directory, _ports: ports })
+        let client = Client::new()?;
+        Ok(Self { nodes, client, store_url, database, directory, _ports: ports })
     }
 
     /// Starts every node and waits until all are ready.
@@ -109,6 +119,24 @@ impl Cluster {
     /// The base addresses of all nodes, in the order of their ids.
     pub fn urls(&self) -> Vec<String> {
         self.nodes.iter().map(|node| node.url.clone()).collect()
+    }
+
+    /// The base address of node `id`.
+    pub fn url(&self, id: u16) -> Result<&str> {
+        let node = self.nodes.iter().find(|node| node.id == id);
+        Ok(&node.with_context(|| format!("there is no node {id}"))?.url)
+    }
+
+    /// The base addresses of all nodes but `id`, beginning behind it.
+    pub fn urls_beside(&self, id: u16) -> Vec<String> {
+        let (before, after): (Vec<&Node>, Vec<&Node>) =
+            self.nodes.iter().filter(|node| node.id != id).partition(|node| node.id < id);
+        after.into_iter().chain(before).map(|node| node.url.clone()).collect()
+    }
+
+    /// Where all nodes store what they are sent.
+    pub fn store_url(&self) -> &str {
+        &self.store_url
     }
 
     /// The client that the cluster itself uses.
@@ -149,6 +177,13 @@ impl Cluster {
         self.process(id)?.signal(Signal::CONT)
     }
 
+    /// Waits until node `id` has stopped itself, as a crash point makes it do.
+    pub async fn stopped(&self, id: u16, within: Duration) -> Result<()> {
+        let process = self.process(id)?;
+        let what = format!("node {id} stops itself");
+        until(&what, within, async || process.is_stopped().then_some(())).await
+    }
+
     /// Starts node `id` again and waits until it is ready.
     pub async fn restart(&mut self, id: u16) -> Result<()> {
         self.start(id)?;
@@ -186,12 +221,16 @@ impl Cluster {
         Ok(status)
     }
 
+    /// What node `id` counted.
+    pub async fn metrics(&self, id: u16) -> Result<Metrics> {
+        Ok(Metrics::new(self.client.text(&format!("{}/metrics", self.url(id)?)).await?))
+    }
+
     /// How many violations of invariants the running nodes have counted.
     pub async fn violations(&self) -> Result<u64> {
         let mut sum = 0;
         for node in self.nodes.iter().filter(|node| node.process.is_some()) {
-            let page = self.client.text(&format!("{}/metrics", node.url)).await?;
-            sum += sum_of(&page, "quarry_invariant_violations_total");
+            sum += self.metrics(node.id).await?.sum("quarry_invariant_violations_total");
         }
         Ok(sum)
     }
@@ -313,26 +352,9 @@ fn tail_of(log: &Path) -> String {
     lines.get(lines.len().saturating_sub(LINES)..).unwrap_or_default().join("\n")
 }
 
-/// The sum over all series of `family` in a page of metrics.
-fn sum_of(page: &str, family: &str) -> u64 {
-    let values = page.lines().filter_map(|line| {
-        let rest = line.strip_prefix(family)?;
-        rest.starts_with(['{', ' ']).then(|| rest.rsplit(' ').next()?.parse::<u64>().ok())?
-    });
-    values.sum()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_series_of_a_family_are_summed() {
-        let page =
-            "# HELP a_total A.\na_total{id=\"S1\"} 2\na_total{id=\"L3\"} 1\na_total_more 9\n";
-        assert_eq!(sum_of(page, "a_total"), 3);
-        assert_eq!(sum_of(page, "b_total"), 0);
-    }
 
     #[test]
     fn a_tail_is_the_end_of_the_log() -> Result<()> {

@@ -1,6 +1,6 @@
 //! Takes a node away under load, and measures how long its entities were silent.
 
-use std::{fmt, time::Duration};
+use std::{collections::BTreeMap, fmt, time::Duration};
 
 use anyhow::{Context, Result, bail};
 
@@ -64,27 +64,42 @@ pub async fn strike(
     victim: u16,
     fault: Fault,
 ) -> Result<Failover> {
-    let register = owned_by(registers, victim).await?;
-    let value = registers.next_value(PROBE);
+    let survivors = registers.through(cluster.urls_beside(victim));
+    let register = owned_by(&survivors, victim).await?;
+    let value = survivors.next_value(PROBE);
     let watch = Stopwatch::start();
     match fault {
         Fault::Kill => cluster.kill(victim).await?,
         Fault::Freeze => cluster.freeze(victim)?,
     }
-    // Addresses count from 0 and nodes from 1, so this begins at the node behind the victim.
-    let next = registers.append(PROBE, &register, &value, usize::from(victim)).await?;
+    let next = survivors.append(PROBE, &register, &value, 0).await?;
     let next = next.with_context(|| format!("Register/{register} stayed silent"))?;
     Ok(Failover { fault, victim, register, silent: watch.elapsed(), next })
 }
 
-/// Appends to one register after the other until one answers that `node` owns it.
+/// Who answers an append to each of `r0` and up.
+pub async fn owners(registers: &Registers, count: u32) -> Result<BTreeMap<String, u16>> {
+    let mut owners = BTreeMap::new();
+    for number in 0..count {
+        let register = format!("r{number}");
+        let owner = owner(registers, &register).await?;
+        owners.insert(register, owner);
+    }
+    Ok(owners)
+}
+
+/// Who answers an append to `register`.
+pub async fn owner(registers: &Registers, register: &str) -> Result<u16> {
+    let value = registers.next_value(PROBE);
+    let appended = registers.append(PROBE, register, &value, 0).await?;
+    appended.with_context(|| format!("Register/{register} is silent"))?.owner_node()
+}
+
+/// Asks one register after the other until one answers that `node` owns it.
 async fn owned_by(registers: &Registers, node: u16) -> Result<String> {
     for number in 0..100 {
         let register = format!("r{}", number % 50);
-        let value = registers.next_value(PROBE);
-        let appended = registers.append(PROBE, &register, &value, usize::from(node)).await?;
-        let appended = appended.with_context(|| format!("Register/{register} is silent"))?;
-        if appended.owner.to_string().trim_matches('"') == node.to_string() {
+        if owner(registers, &register).await? == node {
             return Ok(register);
         }
     }

@@ -120,6 +120,14 @@ impl Process {
         kill_process(self.pid, signal).with_context(|| format!("signal {signal:?}"))
     }
 
+    /// Whether it stands still, by a signal or by itself.
+    pub fn is_stopped(&self) -> bool {
+        let path = format!("/proc/{}/stat", self.pid.as_raw_nonzero());
+        // The name of the program stands before the state and may hold anything.
+        let stat = fs::read_to_string(path).unwrap_or_default();
+        stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with('T'))
+    }
+
     /// How it ended, if it has.
     pub fn ended(&mut self) -> Result<Option<ExitStatus>> {
         Ok(self.child.try_wait()?)

@@ -77,6 +77,12 @@ impl Stopwatch {
     pub fn elapsed(&self) -> Duration {
         self.clock.monotonic().since(self.started)
     }
+
+    /// Waits until `time` has passed since the start.
+    pub async fn reaches(&self, time: Duration) -> Result<()> {
+        let within = time.saturating_sub(self.elapsed()) + Duration::from_secs(1);
+        until("time passes", within, async || (self.elapsed() >= time).then_some(())).await
+    }
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use std::{
     collections::BTreeMap,
     sync::{
         Arc,
-        atomic::{AtomicU32, Ordering},
+        atomic::{AtomicBool, AtomicU32, Ordering},
     },
     time::Duration,
 };
@@ -43,6 +43,14 @@ pub struct Appended {
     pub owner: Value,
 }
 
+impl Appended {
+    /// The owner as a node's number.
+    pub fn owner_node(&self) -> Result<u16> {
+        let text = self.owner.to_string();
+        text.trim_matches('"').parse().with_context(|| format!("{text} is no node"))
+    }
+}
+
 #[derive(Deserialize)]
 struct Values {
     values: Vec<Entry>,
@@ -56,8 +64,15 @@ pub struct Load {
     pub clients: u32,
     /// Registers, chosen in turn, `r0` and up.
     pub registers: u32,
-    /// Appends of all clients together.
+    /// Appends of all clients together, unless the load is stopped before.
     pub appends: u32,
+}
+
+impl Load {
+    /// A load that goes on until it is stopped.
+    pub const fn endless(clients: u32, registers: u32) -> Self {
+        Self { clients, registers, appends: u32::MAX }
+    }
 }
 
 impl Registers {
@@ -65,6 +80,12 @@ impl Registers {
     pub fn new(client: Client, urls: Vec<String>) -> Self {
         let (recorder, done) = (Arc::default(), Arc::default());
         Self { client, urls: urls.into(), recorder, done }
+    }
+
+    /// The same registers and their history, reached through `urls` only.
+    #[must_use]
+    pub fn through(&self, urls: Vec<String>) -> Self {
+        Self { urls: urls.into(), ..self.clone() }
     }
 
     /// Appends of [`Registers::load`] that ended so far.
@@ -158,17 +179,21 @@ impl Registers {
     /// Starts `load`. Each client sends one append after the other, to all registers and through
     /// all addresses in turn. Ends with the number of appends that were not answered.
     pub fn load(&self, load: Load) -> LoadRun {
+        let stop = Arc::new(AtomicBool::new(false));
         let mut clients = JoinSet::new();
         for client in 0..load.clients {
-            let registers = self.clone();
-            clients.spawn(async move { registers.run_client(client, load).await });
+            let (registers, stop) = (self.clone(), Arc::clone(&stop));
+            clients.spawn(async move { registers.run_client(client, load, &stop).await });
         }
-        LoadRun(clients)
+        LoadRun { clients, stop }
     }
 
-    async fn run_client(self, client: u32, load: Load) -> Result<u32> {
+    async fn run_client(self, client: u32, load: Load, stop: &AtomicBool) -> Result<u32> {
         let mut unanswered = 0;
         for number in (client..load.appends).step_by(usize::try_from(load.clients)?) {
+            if stop.load(Ordering::Relaxed) {
+                break;
+            }
             let register = format!("r{}", number % load.registers);
             let value = format!("c{client}-{number}");
             let first = usize::try_from(number / load.clients)?;
@@ -224,15 +249,25 @@ pub struct Verified {
 
 /// A load that runs; dropping it ends its clients.
 #[derive(Debug)]
-pub struct LoadRun(JoinSet<Result<u32>>);
+pub struct LoadRun {
+    clients: JoinSet<Result<u32>>,
+    stop: Arc<AtomicBool>,
+}
 
 impl LoadRun {
     /// Waits for all clients; the number of appends that were not answered.
     pub async fn finish(mut self) -> Result<u32> {
         let mut unanswered = 0;
-        while let Some(client) = self.0.join_next().await {
+        while let Some(client) = self.clients.join_next().await {
             unanswered += client.context("a client panicked")??;
         }
         Ok(unanswered)
+    }
+
+    /// Lets every client end what it does, and waits for that; the number of appends that were not
+    /// answered.
+    pub async fn stop(self) -> Result<u32> {
+        self.stop.store(true, Ordering::Relaxed);
+        self.finish().await
     }
 }

@@ -1,0 +1,170 @@
+//! The data itself, read behind the nodes' backs: what every shard committed, and whether all rows
+//! belong to such commits.
+
+use std::{collections::BTreeMap, str::FromStr};
+
+use anyhow::{Context, Result, ensure};
+use sqlx::{
+    ConnectOptions, Connection, PgConnection, SqliteConnection, postgres::PgConnectOptions,
+    sqlite::SqliteConnectOptions,
+};
+
+use crate::cluster::Cluster;
+
+/// Each statement counts rows that break a promise of the store.
+const BREACHES: &[(&str, &str)] = &[
+    (
+        "commits whose epoch is below that of the commit before (L1)",
+        "select count(*) from (select epoch, lag(epoch) over (partition by shard order by sequence) \
+         as before from shard_commit) as c where c.before > c.epoch",
+    ),
+    (
+        "commits that do not follow the one before (L3)",
+        "select count(*) from (select sequence, lag(sequence, 1, -1) over (partition by shard \
+         order by sequence) as before from shard_commit) as c where c.sequence <> c.before + 1",
+    ),
+    (
+        "commits of an epoch above the fence's",
+        "select count(*) from shard_commit c left join shard_fence f on f.shard = c.shard \
+         where f.shard is null or c.epoch > f.epoch",
+    ),
+    (
+        "messages of no commit, or of a void one",
+        "select count(*) from message m left join shard_commit c on c.shard = m.shard \
+         and c.sequence = m.sequence where c.shard is null or c.void <> 0",
+    ),
+    (
+        "messages that are not 0, 1, 2 … of their commit",
+        "select count(*) from (select ordinal, row_number() over (partition by shard, sequence \
+         order by ordinal) as place from message) as m where m.ordinal <> m.place - 1",
+    ),
+    (
+        "messages out of their shard's slots",
+        "select count(*) from message m join shard_fence f on f.shard = m.shard \
+         where m.slot not between f.first_slot and f.last_slot",
+    ),
+    (
+        "outcomes of no commit, or of a void one",
+        "select count(*) from outcome o left join shard_commit c on c.shard = o.shard \
+         and c.sequence = o.sequence where c.shard is null or c.void <> 0",
+    ),
+    (
+        "outcomes of no message, or before it (D2)",
+        "select count(*) from outcome o left join message m on m.message_id = o.message_id \
+         where m.message_id is null or m.shard <> o.shard or m.sequence > o.sequence",
+    ),
+    (
+        "messages that are neither open nor finished, or both",
+        "select count(*) from message m left join outcome o on o.message_id = m.message_id \
+         left join open_message p on p.message_id = m.message_id \
+         where (o.message_id is null) = (p.message_id is null)",
+    ),
+    (
+        "states of no commit, or of a void one",
+        "select count(*) from entity_state s \
+         left join shard_fence f on s.slot between f.first_slot and f.last_slot \
+         left join shard_commit c on c.shard = f.shard and c.sequence = s.sequence \
+         where c.shard is null or c.void <> 0",
+    ),
+    (
+        "states that the commit of their last outcome did not write (G2)",
+        "select count(*) from (select s.sequence, (select max(o.sequence) from message m \
+         join outcome o on o.message_id = m.message_id where m.slot = s.slot \
+         and m.tenant = s.tenant and m.entity_type = s.entity_type \
+         and m.entity_id = s.entity_id) as last from entity_state s) as s \
+         where s.last is null or s.last <> s.sequence",
+    ),
+];
+
+const TOTALS: &str = "select (select count(distinct shard) from shard_commit), \
+    (select count(*) from shard_commit), (select count(*) from message), \
+    (select count(*) from outcome), (select count(*) from entity_state)";
+
+enum Reader {
+    Postgres(PgConnection),
+    Sqlite(SqliteConnection),
+}
+
+macro_rules! fetch {
+    ($reader:expr, $sql:expr) => {
+        match $reader {
+            Reader::Postgres(connection) => sqlx::query_as($sql).fetch_all(connection).await,
+            Reader::Sqlite(connection) => sqlx::query_as($sql).fetch_all(connection).await,
+        }
+    };
+}
+
+/// A connection of its own to the store of a cluster.
+pub struct Ledger(Reader);
+
+/// One row of `shard_commit`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CommitRow {
+    /// Id of the shard.
+    pub shard: i64,
+    /// Place in the shard's sequence.
+    pub sequence: i64,
+    /// Epoch of the owner that wrote it.
+    pub epoch: i64,
+}
+
+/// What a ledger without a breach holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Audited {
+    /// Shards that were ever loaded.
+    pub shards: i64,
+    /// Their commits.
+    pub commits: i64,
+    /// Messages accepted.
+    pub messages: i64,
+    /// Messages finished.
+    pub outcomes: i64,
+    /// Entities with a state.
+    pub states: i64,
+}
+
+impl Ledger {
+    /// Opens the store of `cluster`.
+    pub async fn of(cluster: &Cluster) -> Result<Self> {
+        let url = cluster.store_url();
+        let reader = if let Some(path) = url.strip_prefix("sqlite://") {
+            let options = SqliteConnectOptions::new().filename(path).read_only(true);
+            Reader::Sqlite(options.disable_statement_logging().connect().await?)
+        } else {
+            let options = PgConnectOptions::from_str(url)?.disable_statement_logging();
+            Reader::Postgres(PgConnection::connect_with(&options).await?)
+        };
+        Ok(Self(reader))
+    }
+
+    /// Checks all that the store promises of its rows; the error names what is broken.
+    pub async fn audit(&mut self) -> Result<Audited> {
+        let mut broken = Vec::new();
+        for (what, sql) in BREACHES {
+            let counts: Vec<(i64,)> = fetch!(&mut self.0, *sql).with_context(|| *what)?;
+            let (count,) = counts.first().context("a count without a row")?;
+            if *count > 0 {
+                broken.push(format!("{count} {what}"));
+            }
+        }
+        ensure!(broken.is_empty(), "the data is broken:\n{}", broken.join("\n"));
+        let totals: Vec<(i64, i64, i64, i64, i64)> = fetch!(&mut self.0, TOTALS)?;
+        let (shards, commits, messages, outcomes, states) =
+            *totals.first().context("totals without a row")?;
+        Ok(Audited { shards, commits, messages, outcomes, states })
+    }
+
+    /// The epoch of every shard's fence.
+    pub async fn fences(&mut self) -> Result<BTreeMap<i64, i64>> {
+        let rows: Vec<(i64, i64)> = fetch!(&mut self.0, "select shard, epoch from shard_fence")?;
+        Ok(rows.into_iter().collect())
+    }
+
+    /// Every commit, by shard and sequence.
+    pub async fn commits(&mut self) -> Result<Vec<CommitRow>> {
+        let sql = "select shard, sequence, epoch from shard_commit order by shard, sequence";
+        let rows: Vec<(i64, i64, i64)> = fetch!(&mut self.0, sql)?;
+        let row = |(shard, sequence, epoch)| CommitRow { shard, sequence, epoch };
+        Ok(rows.into_iter().map(row).collect())
+    }
+}
