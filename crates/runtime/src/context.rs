@@ -1,16 +1,20 @@
 //! What a handler knows of its run.
 
-use std::sync::Arc;
+use std::sync::{
+    Arc, Weak,
+    atomic::{AtomicU32, Ordering},
+};
 
+use bytes::Bytes;
 use quarry_core::delivery::RunId;
 use quarry_types::{Address, Envelope, Epoch, MessageId, NodeId, Timestamp};
 use serde::Serialize;
 use tokio::sync::mpsc;
 
-use crate::{HandlerError, Reply, actor::Emitted};
+use crate::{HandlerError, Reply, actor::Emitted, handler_call::HandlerCall, node::Inner};
 
 /// The circumstances of one run of a handler.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Context {
     pub(crate) envelope: Arc<Envelope>,
     pub(crate) attempt: u32,
@@ -20,6 +24,9 @@ pub struct Context {
     pub(crate) run: RunId,
     /// None for a read, which has no stream.
     pub(crate) chunks: Option<mpsc::Sender<Emitted>>,
+    pub(crate) caller: Weak<Inner>,
+    /// Calls made by this run so far.
+    pub(crate) calls: Arc<AtomicU32>,
 }
 
 impl Context {
@@ -70,6 +77,30 @@ impl Context {
         };
         let emitted = Emitted { address: self.address().clone(), run: self.run, chunk };
         chunks.send(emitted).await.map_err(HandlerError::from)
+    }
+
+    /// Calls a durable method of another entity and waits for its outcome, however long it takes.
+    /// The call's key is made of this message and the number of the call, so a handler that runs
+    /// again gets the outcome of its first run: the other entity handles it once.
+    ///
+    /// # Errors
+    /// The other entity's failure, as a final one; a retry where it could not be reached.
+    pub async fn call<T: Serialize + ?Sized + Sync>(
+        &self,
+        address: &Address,
+        method: &str,
+        argument: &T,
+    ) -> Result<Bytes, HandlerError> {
+        if address == self.address() {
+            return Err(HandlerError::fail("waits_for_itself", "an entity cannot call itself"));
+        }
+        let number = self.calls.fetch_add(1, Ordering::Relaxed);
+        let key = format!("{}.{number}", self.message_id());
+        let call = HandlerCall { address, method, argument: Reply::of(argument)?.0, key: &key };
+        match self.caller.upgrade() {
+            Some(node) => node.call_from_handler(call).await,
+            None => Err(HandlerError::Retry("the node is stopping".to_owned())),
+        }
     }
 
     /// Store time at the start of the run.

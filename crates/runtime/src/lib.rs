@@ -10,6 +10,7 @@ mod actor;
 mod context;
 mod convert;
 mod entity;
+mod handler_call;
 mod inbox;
 mod instance;
 mod method;

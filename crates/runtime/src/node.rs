@@ -82,31 +82,24 @@ pub(crate) struct Inner {
     pub(crate) served: Served,
     calls: Semaphore,
     stopping: watch::Sender<bool>,
-    idle: Arc<Notify>,
+    pub(crate) idle: Arc<Notify>,
 }
 
 impl Node {
     /// Starts the runner: from now on it takes the shards that the coordinator grants.
     pub fn start(config: NodeConfig, registry: Registry, ports: Ports) -> Self {
-        let served = Served::default();
-        let idle = Arc::new(Notify::new());
         let (stopping, stop) = watch::channel(false);
-        let shared = Shared {
-            node: config.node,
-            boot: config.boot,
-            registry: registry.clone(),
-            store: Arc::clone(&ports.store),
-            lease: ports.coordinator.lease(),
-            host: ports.host.clone(),
-            metrics: ports.metrics.clone(),
-            limits: config.limits.clone(),
-            drain_time: config.drain_time,
-        };
-        let coordinator = Arc::clone(&ports.coordinator);
-        let runner = Runner::new(shared, coordinator, served.clone(), stop, Arc::clone(&idle));
-        ports.host.spawn("runner", runner.run());
-        let calls = Semaphore::new(config.calls);
-        let inner = Arc::new(Inner { config, registry, ports, served, calls, stopping, idle });
+        let inner = Arc::new(Inner {
+            calls: Semaphore::new(config.calls),
+            served: Served::default(),
+            idle: Arc::default(),
+            config,
+            registry,
+            ports,
+            stopping,
+        });
+        let runner = Runner::new(inner.shared(), &inner, stop);
+        inner.ports.host.spawn("runner", runner.run());
         inner.ports.transport.serve(Arc::clone(&inner) as Arc<dyn RequestHandler>);
         let follower = Arc::clone(&inner);
         inner.ports.host.spawn("peers", async move { follower.follow_peers().await });
@@ -208,8 +201,7 @@ impl Node {
 
     /// A new id for a message to `address`.
     pub fn new_message_id(&self, address: &Address) -> MessageId {
-        let host = &self.0.ports.host;
-        MessageId::new(host.clock.wall(), address.slot(), host.random.next_u64())
+        self.0.new_message_id(address)
     }
 
     /// A new random key for a message whose client gave none.
@@ -289,6 +281,26 @@ impl Node {
 }
 
 impl Inner {
+    fn shared(self: &Arc<Self>) -> Shared {
+        Shared {
+            node: self.config.node,
+            boot: self.config.boot,
+            registry: self.registry.clone(),
+            store: Arc::clone(&self.ports.store),
+            lease: self.ports.coordinator.lease(),
+            host: self.ports.host.clone(),
+            metrics: self.ports.metrics.clone(),
+            limits: self.config.limits.clone(),
+            drain_time: self.config.drain_time,
+            caller: Arc::downgrade(self),
+        }
+    }
+
+    pub(crate) fn new_message_id(&self, address: &Address) -> MessageId {
+        let host = &self.ports.host;
+        MessageId::new(host.clock.wall(), address.slot(), host.random.next_u64())
+    }
+
     /// Keeps the transport's peers as the coordinator's view has them.
     async fn follow_peers(&self) {
         let mut view = self.ports.coordinator.view();

@@ -12,6 +12,7 @@ use tokio::sync::{Notify, mpsc, watch};
 
 use crate::{
     inbox::Ask,
+    node::Inner,
     shard::{Control, End, ShardTask, Shared},
 };
 
@@ -79,25 +80,19 @@ pub(crate) struct Runner {
 }
 
 impl Runner {
-    pub(crate) fn new(
-        shared: Shared,
-        coordinator: Arc<dyn Coordinator>,
-        served: Served,
-        stopping: watch::Receiver<bool>,
-        idle: Arc<Notify>,
-    ) -> Self {
+    pub(crate) fn new(shared: Shared, node: &Inner, stopping: watch::Receiver<bool>) -> Self {
         Self {
             shared,
-            coordinator,
-            served,
+            coordinator: Arc::clone(&node.ports.coordinator),
+            served: node.served.clone(),
             stopping,
+            idle: Arc::clone(&node.idle),
             held: BTreeMap::new(),
             spent: BTreeMap::new(),
             releasing: BTreeMap::new(),
             refused: BTreeMap::new(),
             // One entry per ended shard task: bounded by the number of shards.
             ends: mpsc::unbounded_channel(),
-            idle,
         }
     }
 

@@ -1,4 +1,5 @@
 //! One or two nodes over in-memory adapters: what authors and callers are promised.
+#![expect(clippy::unwrap_used, reason = "a test ends where something is wrong")]
 
 use std::{
     collections::BTreeSet,
@@ -36,6 +37,7 @@ enum Command {
     Panic,
     FailTwice,
     Count(u32),
+    SetAnother(String),
 }
 
 #[derive(Deserialize)]
@@ -72,6 +74,15 @@ impl Entity for Probe {
                     context.emit(&number).await?;
                     tokio::time::sleep(Duration::from_millis(100)).await;
                 }
+            }
+            Command::SetAnother(id) => {
+                let other =
+                    Address { id: quarry_types::EntityId::new(&id)?, ..context.address().clone() };
+                let reply = context.call(&other, "set", &7).await?;
+                if context.attempt() < 2 {
+                    return Err(std::io::Error::other("after the call").into());
+                }
+                *state = serde_json::from_slice(&reply)?;
             }
             Command::Panic => panic!("as asked"),
             Command::FailTwice if context.attempt() < 3 => {
@@ -357,4 +368,18 @@ async fn a_stream_goes_on_without_gap_or_repeat_when_its_owner_is_lost() {
     cut_off.cut(true);
     let expected: Vec<String> = (0..100).map(|number| number.to_string()).collect();
     assert_eq!(follow(&two, accepted, 0).await, expected);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_handler_that_runs_again_calls_another_entity_once() {
+    let world = World::new();
+    let (one, _one) = world.start(1);
+    let (_two, _coordinator) = world.start(2);
+    for id in ["a", "b", "c", "d"] {
+        world.attempts.store(0, Ordering::Relaxed);
+        let other = format!("\"other-{id}\"");
+        assert_eq!(number(call(&one, id, "set_another", &other).await), 7);
+        assert_eq!(number(call(&one, &format!("other-{id}"), "get", "").await), 7);
+        assert_eq!(world.attempts.load(Ordering::Relaxed), 3, "two attempts here, one there");
+    }
 }

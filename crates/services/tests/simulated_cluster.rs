@@ -3,6 +3,11 @@
 //! Clients append to registers through every node and retry by key while nodes are killed, cut off
 //! and started again. Whatever the seed: every acknowledged value stands exactly once and in its
 //! client's order, and the same seed gives the same trace twice.
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test ends where something is wrong"
+)]
 
 use std::{
     collections::BTreeMap,
@@ -139,10 +144,10 @@ impl World {
                 }
                 Ok(Ok(other)) => panic!("an answer that nothing asked for: {other:?}"),
                 Ok(Err(CallError::Refused(refusal))) => {
-                    self.note(&format!("refused {}", refusal.code.as_str()))
+                    self.note(&format!("refused {}", refusal.code.as_str()));
                 }
                 Ok(Err(CallError::Unknown(unknown))) => {
-                    self.note(&format!("unknown {}", unknown.code.as_str()))
+                    self.note(&format!("unknown {}", unknown.code.as_str()));
                 }
                 Err(_) => self.note("time-out"),
             }
@@ -205,25 +210,26 @@ async fn run(seed: u64) -> String {
         assert!(client.ended().await, "a client failed under seed {seed}");
     }
     assert!(breaking.ended().await);
-    let mut seen: BTreeMap<String, usize> = BTreeMap::new();
+    let mut values: BTreeMap<String, usize> = BTreeMap::new();
     for register in 0..REGISTERS {
         let read = world.call(register, "read", "", "read").await;
-        check_register(seed, &read, &mut seen);
+        check_register(seed, &read, &mut values);
     }
     for id in 0..CLIENTS {
         for call in 0..CALLS {
             let value = format!("{id}-{call:03}");
-            assert_eq!(seen.get(&value), Some(&1), "seed {seed}: {value} stands once");
+            assert_eq!(values.get(&value), Some(&1), "seed {seed}: {value} stands once");
         }
     }
     assert_eq!(world.coordination.violations(), 0, "seed {seed}");
     std::mem::take(&mut *world.trace.lock().unwrap())
 }
 
-fn check_register(seed: u64, read: &[u8], seen: &mut BTreeMap<String, usize>) {
+fn check_register(seed: u64, read: &[u8], all: &mut BTreeMap<String, usize>) {
     #[derive(Deserialize)]
     struct Value {
-        value: String,
+        #[serde(rename = "value")]
+        text: String,
         seq: u64,
         epoch: u64,
         owner: u64,
@@ -247,11 +253,11 @@ fn check_register(seed: u64, read: &[u8], seen: &mut BTreeMap<String, usize>) {
             value.owner,
             "seed {seed}: one owner per epoch"
         );
-        *seen.entry(value.value.clone()).or_default() += 1;
-        let (client, _) = value.value.split_once('-').unwrap();
-        let before = last.insert(client.to_owned(), value.value.clone());
+        *all.entry(value.text.clone()).or_default() += 1;
+        let (client, _) = value.text.split_once('-').unwrap();
+        let before = last.insert(client.to_owned(), value.text.clone());
         assert!(
-            before.is_none_or(|before| before < value.value),
+            before.is_none_or(|before| before < value.text),
             "seed {seed}: in the client's order"
         );
     }

@@ -9,6 +9,8 @@ use super::{
     io::Claim,
     task::{Serving, refused},
 };
+use std::sync::Arc;
+
 use crate::{Context, actor::Run, inbox::Waiter, wire::Response};
 
 impl Serving {
@@ -26,7 +28,7 @@ impl Serving {
                         self.tell(waiter, result);
                     }
                     Effect::Answer { waiter, result, check: Check::Lease } => {
-                        self.tell_local(waiter, result)
+                        self.tell_local(waiter, result);
                     }
                     Effect::Answer { waiter, result, check: Check::Fence } => {
                         claims.push(Claim { waiter, result });
@@ -51,6 +53,8 @@ impl Serving {
             owner: self.shared.node,
             now: self.now(),
             run: work.run,
+            caller: self.shared.caller.clone(),
+            calls: Arc::default(),
             chunks: (work.kind == RunKind::Command).then(|| self.chunks.clone()),
         };
         let run = Run { id: work.run, kind: work.kind, context };

@@ -17,6 +17,7 @@ use crate::{
     Registry,
     actor::{Emitted, Run, RunEnd},
     inbox::Ask,
+    node::Inner,
     wire::Response,
 };
 
@@ -64,6 +65,8 @@ pub(crate) struct Shared {
     pub(crate) metrics: Metrics,
     pub(crate) limits: Limits,
     pub(crate) drain_time: Duration,
+    /// The node, for calls that handlers make.
+    pub(crate) caller: std::sync::Weak<Inner>,
 }
 
 pub(crate) struct ShardTask {
@@ -243,7 +246,7 @@ impl Serving {
             return Duration::from_millis(10);
         }
         let now = self.now();
-        let Some(at) = self.machine.next_wake() else { return Duration::from_secs(3_600) };
+        let Some(at) = self.machine.next_wake() else { return Duration::from_hours(1) };
         Duration::from_millis(u64::try_from(at.0.saturating_sub(now.0)).unwrap_or(0))
     }
 

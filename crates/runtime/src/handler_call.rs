@@ -1,0 +1,82 @@
+//! Calls that handlers make.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use quarry_types::{
+    Address, Answer, CallError, Envelope, IdempotencyKey, KeyOrigin, Method, Outcome, RefusalCode,
+    ReplyMode, UnknownCode,
+};
+
+use crate::{HandlerError, node::Inner};
+
+/// How long one try to route a handler's call takes at most; then it is tried again.
+const ONE_TRY: Duration = Duration::from_secs(30);
+
+/// A call of a handler to another entity.
+pub(crate) struct HandlerCall<'a> {
+    pub(crate) address: &'a Address,
+    pub(crate) method: &'a str,
+    pub(crate) argument: Bytes,
+    pub(crate) key: &'a str,
+}
+
+impl Inner {
+    /// Calls until there is an outcome. It ends with the handler: a shard that is lost cancels it.
+    pub(crate) async fn call_from_handler(
+        &self,
+        call: HandlerCall<'_>,
+    ) -> Result<Bytes, HandlerError> {
+        let mut envelope = self.envelope(&call)?;
+        let delivery = self
+            .registry
+            .check(&call.address.entity_type, &envelope.method, &envelope.payload)
+            .map_err(|refusal| HandlerError::fail(refusal.code.as_str(), refusal.message))?;
+        loop {
+            match self.route(envelope.clone(), delivery, ONE_TRY).await {
+                Ok(Answer::Handled { outcome: Outcome::Success(reply), .. }) => return Ok(reply),
+                Ok(Answer::Handled { outcome: Outcome::Failure(failure), .. }) => {
+                    return Err(HandlerError::Final(failure));
+                }
+                Ok(Answer::Accepted { .. }) => {
+                    return Err(HandlerError::Retry(
+                        "accepted, where an outcome was asked for".to_owned(),
+                    ));
+                }
+                Err(CallError::Unknown(unknown)) if unknown.code == UnknownCode::Quarantined => {
+                    return Err(HandlerError::fail("quarantined", unknown.message));
+                }
+                Err(CallError::Unknown(_)) => {
+                    envelope.send_count = envelope.send_count.saturating_add(1);
+                }
+                Err(CallError::Refused(refusal)) if refusal.code == RefusalCode::KeyReused => {
+                    let message =
+                        "a handler that ran again called another method or with another argument";
+                    return Err(HandlerError::fail("not_repeatable", message));
+                }
+                Err(CallError::Refused(refusal)) if refusal.code.is_retryable() => {
+                    return Err(HandlerError::Retry(refusal.to_string()));
+                }
+                Err(CallError::Refused(refusal)) => {
+                    return Err(HandlerError::fail(refusal.code.as_str(), refusal.message));
+                }
+            }
+        }
+    }
+
+    fn envelope(&self, call: &HandlerCall<'_>) -> Result<Envelope, HandlerError> {
+        let invalid =
+            |error: quarry_types::Invalid| HandlerError::fail("invalid_call", error.to_string());
+        Ok(Envelope {
+            message_id: self.new_message_id(call.address),
+            address: call.address.clone(),
+            method: Method::new(call.method).map_err(invalid)?,
+            payload: call.argument.clone(),
+            key: IdempotencyKey::new(call.key).map_err(invalid)?,
+            key_origin: KeyOrigin::Client,
+            send_count: 0,
+            reply: ReplyMode::Outcome,
+            trace_parent: None,
+        })
+    }
+}
