@@ -100,9 +100,9 @@ fn expected(node: u16, through: u16, owner: u16) -> Frames {
 async fn calls_cross_the_mesh_when_another_node_owns_the_entity() -> Result<()> {
     cluster::run(3, StoreKind::Sqlite, async |cluster| {
         let registers = Registers::new(cluster.client().clone(), cluster.urls());
-        let of_each = register_of_each(cluster, &registers).await?;
+        let found = register_of_each(cluster, &registers).await?;
         for through in cluster.ids() {
-            for (owner, register) in &of_each {
+            for (owner, register) in &found {
                 let before = all_frames(cluster).await?;
                 call(cluster, through, register).await?;
                 for node in cluster.ids() {
