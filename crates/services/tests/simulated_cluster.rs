@@ -3,11 +3,7 @@
 //! Clients append to registers through every node and retry by key while nodes are killed, cut off
 //! and started again. Whatever the seed: every acknowledged value stands exactly once and in its
 //! client's order, and the same seed gives the same trace twice.
-#![expect(
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    reason = "a test ends where something is wrong"
-)]
+#![expect(clippy::unwrap_used, reason = "a test ends where something is wrong")]
 
 use std::{
     collections::BTreeMap,
