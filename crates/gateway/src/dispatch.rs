@@ -55,6 +55,12 @@ impl Terms {
         Ok(Self { headers, reply, timeout: timeout.unwrap_or(config.call_timeout) })
     }
 
+    /// Those of a message that the gateway has stored before it waits for the outcome.
+    pub(crate) fn of_stored(timeout: Duration) -> Self {
+        let headers = SendHeaders { key: None, send_count: 0, respond_async: true };
+        Self { headers, reply: ReplyMode::Accepted, timeout }
+    }
+
     /// Those of a read that the gateway makes by itself.
     pub(crate) fn of_read(gateway: &Gateway) -> Self {
         let headers = SendHeaders { key: None, send_count: 0, respond_async: false };

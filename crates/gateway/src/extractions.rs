@@ -23,11 +23,12 @@ use crate::{
 };
 
 const EXTRACTOR: &str = "KGExtractor";
-const EXTRACT: &str = "ExtractFromText";
+/// Extracts.
+pub(crate) const EXTRACT: &str = "ExtractFromText";
 const RESULT: &str = "GetCachedResult";
 
 /// The failure with which the entity refuses a request id that stands for another submission.
-const REQUEST_REUSED: &str = "request_reused";
+pub(crate) const REQUEST_REUSED: &str = "request_reused";
 /// The failure with which the entity says that it has no graph.
 const NO_RESULT: &str = "NoResult";
 
@@ -61,20 +62,32 @@ pub(crate) async fn submit(
     Ok(response)
 }
 
-/// Checks all that can be wrong with a submission; whom it is for, and by which method.
+/// Decodes a submission and checks all that can be wrong with it; whom it is for, and by which
+/// method.
 fn checked(gateway: &Gateway, payload: &[u8]) -> Result<(Address, Method), Problem> {
-    let extractor = address(gateway, EXTRACTOR, "any")?;
+    let entity_type = address(gateway, EXTRACTOR, "any")?.entity_type;
     let method = method(EXTRACT)?;
-    gateway.node().registry().check(&extractor.entity_type, &method, payload)?;
+    gateway.node().registry().check(&entity_type, &method, payload)?;
     let submission: Submission = serde_json::from_slice(payload)
         .map_err(|error| Problem::new(Code::InvalidSubmission, error.to_string()).field("body"))?;
+    Ok((addressee(gateway, &submission)?, method))
+}
+
+/// The entity that a submission is for; refuses one that is not good.
+pub(crate) fn addressee(gateway: &Gateway, submission: &Submission) -> Result<Address, Problem> {
     let checked = submission
         .check(gateway.tenant().as_str(), gateway.ontologies())
         .map_err(|error| refusal(&error))?;
-    let id = EntityId::new(&checked.request_id).map_err(|error| {
+    submission_address(gateway, &checked.request_id)
+}
+
+/// The entity of a request id.
+pub(crate) fn submission_address(gateway: &Gateway, request_id: &str) -> Result<Address, Problem> {
+    let extractor = address(gateway, EXTRACTOR, "any")?;
+    let id = EntityId::new(request_id).map_err(|error| {
         Problem::new(Code::InvalidSubmission, error.to_string()).field("requestId")
     })?;
-    Ok((Address { id, ..extractor }, method))
+    Ok(Address { id, ..extractor })
 }
 
 fn refusal(error: &InvalidSubmission) -> Problem {
@@ -90,7 +103,8 @@ fn refusal(error: &InvalidSubmission) -> Problem {
     }
 }
 
-fn method(name: &str) -> Result<Method, Problem> {
+/// A method of the extractor.
+pub(crate) fn method(name: &str) -> Result<Method, Problem> {
     Method::new(name).map_err(|error| Problem::new(Code::InvalidName, error.to_string()))
 }
 
@@ -167,7 +181,7 @@ fn no_such_extraction(address: &Address) -> Problem {
 }
 
 /// The stored graph, as the entity has it.
-async fn stored(
+pub(crate) async fn stored(
     gateway: &Gateway,
     trace: &Trace,
     address: &Address,
@@ -187,7 +201,10 @@ async fn stored(
 }
 
 /// The newest message to the extraction.
-async fn newest(gateway: &Gateway, address: &Address) -> Result<Option<MessageRecord>, Problem> {
+pub(crate) async fn newest(
+    gateway: &Gateway,
+    address: &Address,
+) -> Result<Option<MessageRecord>, Problem> {
     let filter = MessageFilter {
         tenant: Some(address.tenant.clone()),
         address: Some(address.clone()),

@@ -18,6 +18,7 @@ mod placement;
 mod problem;
 mod request;
 mod router;
+mod rpc;
 mod scrape;
 mod send;
 mod serve;

@@ -11,7 +11,7 @@ use axum::{
 
 use crate::{
     Code, Gateway, Problem, cluster, entities, extractions, health, layers, messages, placement,
-    scrape, send, start, types,
+    rpc, scrape, send, start, types,
 };
 
 /// A route of the interface.
@@ -78,6 +78,7 @@ pub(crate) const ROUTES: &[Route] = &[
     Route::post("/v1/cluster/nodes/{id}/undrain", "let a node take shards again", || {
         post(cluster::undrain)
     }),
+    Route::post("/api/rpc", "call procedures, in the short form or by frames", || post(rpc::call)),
     Route::probe("/livez", "whether the process is alive", || get(health::live)),
     Route::probe("/readyz", "whether the node takes work", || get(health::ready)),
     Route::probe("/healthz", "how the node is, looked at deeply", || get(health::deep)),

@@ -58,6 +58,8 @@ pub enum Code {
     UnknownOntology,
     /// A submission is well-formed and cannot be taken.
     InvalidSubmission,
+    /// A procedure call is malformed.
+    InvalidCall,
     /// No such node.
     NoSuchNode,
     /// A call without a stored outcome cannot be answered later.
@@ -119,6 +121,7 @@ impl Code {
             Self::RequestReused => "request_reused",
             Self::UnknownOntology => "unknown_ontology",
             Self::InvalidSubmission => "invalid_payload",
+            Self::InvalidCall => "invalid_call",
             Self::NoSuchNode => "no_such_node",
             Self::NotDurable => "not_durable",
             Self::GatewayBusy => "gateway_busy",
@@ -151,6 +154,7 @@ impl Code {
             | Self::MalformedJson
             | Self::UnreadableBody
             | Self::UnexpectedBody
+            | Self::InvalidCall
             | Self::NotDurable => StatusCode::BAD_REQUEST,
             Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::BodyTimeout => StatusCode::REQUEST_TIMEOUT,

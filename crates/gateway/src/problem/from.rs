@@ -28,7 +28,7 @@ impl From<Refusal> for Problem {
 
 /// The member of the body at which decoding failed, from the decoder's `method: path: reason`;
 /// `body` where it is the whole.
-fn payload_field(detail: &str) -> String {
+pub(crate) fn payload_field(detail: &str) -> String {
     let (_, rest) = detail.split_once(": ").unwrap_or(("", detail));
     let path = rest.split_once(": ").map(|(path, _)| path);
     let path = path.filter(|path| !path.is_empty() && !path.contains([' ', '`', '"']));

@@ -7,5 +7,6 @@ mod render;
 mod value;
 
 pub use code::Code;
+pub(crate) use from::payload_field;
 pub(crate) use render::{Plain, render, write};
 pub use value::Problem;

@@ -62,6 +62,17 @@ impl Problem {
         self
     }
 
+    /// The same problem under another code, where what is at fault is within the member `parent`.
+    #[must_use]
+    pub(crate) fn within(mut self, code: Code, parent: &str) -> Self {
+        self.0.code = code;
+        self.0.field = Some(match self.0.field.as_deref() {
+            None | Some("body") => parent.to_owned(),
+            Some(field) => format!("{parent}.{field}"),
+        });
+        self
+    }
+
     /// Names the line and column at which JSON breaks, both from 1.
     #[must_use]
     pub fn place(mut self, line: u32, column: u32) -> Self {
@@ -101,6 +112,16 @@ impl Problem {
     #[must_use]
     pub fn code(&self) -> Code {
         self.0.code
+    }
+
+    /// The header, parameter or member of the body that is at fault.
+    pub(crate) fn named(&self) -> Option<&str> {
+        self.0.field.as_deref()
+    }
+
+    /// What is said to people.
+    pub(crate) fn detail(&self) -> &str {
+        &self.0.detail
     }
 
     /// Takes the headers that go with the answer.

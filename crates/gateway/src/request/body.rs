@@ -1,4 +1,4 @@
-//! The body: bounded, in time, JSON or nothing.
+//! The body: bounded, in time, JSON or nothing. The one place that checks content types.
 
 use std::{error::Error, time::Duration};
 
@@ -10,12 +10,29 @@ use axum::{
 use bytes::Bytes;
 use serde::de::IgnoredAny;
 
-use super::headers::is_json;
+use super::headers::{is_json, is_lines};
 use crate::{Code, Gateway, Problem};
+
+/// What `curl -d` labels every body, and browsers the bodies of forms.
+const FORM: &str = "application/x-www-form-urlencoded";
 
 /// A body that is JSON, as it was sent; empty where there was none.
 #[derive(Debug)]
 pub(crate) struct JsonBody(pub(crate) Bytes);
+
+/// A body that is JSON, or one JSON value per line.
+#[derive(Debug)]
+pub(crate) enum LinesBody {
+    /// One JSON value, or nothing.
+    Json(Bytes),
+    /// One JSON value per line, not looked at yet, and the media type that says so.
+    Lines {
+        /// The lines.
+        lines: Bytes,
+        /// In lower case, without parameters.
+        media_type: String,
+    },
+}
 
 /// No body: one with content is refused.
 #[derive(Debug)]
@@ -28,12 +45,23 @@ impl FromRequest<Gateway> for JsonBody {
         let (parts, body) = request.into_parts();
         let config = gateway.config();
         let body = read(&parts.headers, body, config.body_limit, config.body_timeout).await?;
-        if body.is_empty() {
-            return Ok(Self(body));
+        check_body(&parts.headers, &body).map(|()| Self(body))
+    }
+}
+
+impl FromRequest<Gateway> for LinesBody {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, gateway: &Gateway) -> Result<Self, Problem> {
+        let (parts, body) = request.into_parts();
+        let config = gateway.config();
+        let body = read(&parts.headers, body, config.body_limit, config.body_timeout).await?;
+        match media_type(&parts.headers) {
+            Some(media_type) if is_lines(&media_type) => {
+                Ok(Self::Lines { lines: body, media_type })
+            }
+            _ => check_body(&parts.headers, &body).map(|()| Self::Json(body)),
         }
-        check_type(&parts.headers)?;
-        check_json(&body)?;
-        Ok(Self(body))
     }
 }
 
@@ -92,17 +120,39 @@ fn is_length_limit(error: &axum::Error) -> bool {
     false
 }
 
-fn check_type(headers: &HeaderMap) -> Result<(), Problem> {
-    let Some(value) = headers.get(header::CONTENT_TYPE) else { return Ok(()) };
+/// The media type that the headers name, in lower case and without parameters.
+fn media_type(headers: &HeaderMap) -> Option<String> {
+    let value = headers.get(header::CONTENT_TYPE)?;
     let text = String::from_utf8_lossy(value.as_bytes());
-    let media_type = text.split(';').next().unwrap_or("").trim().to_ascii_lowercase();
-    if is_json(&media_type) {
+    Some(text.split(';').next().unwrap_or("").trim().to_ascii_lowercase())
+}
+
+/// Whether `body` is empty, or JSON that is labelled so. A body without a label, or with the label
+/// that `curl -d` gives to everything, is JSON where it reads as such; but not from a page in a
+/// browser, which could send such a body to any server without asking it first.
+fn check_body(headers: &HeaderMap, body: &[u8]) -> Result<(), Problem> {
+    if body.is_empty() {
         return Ok(());
     }
-    let detail = format!(
-        "the body is {media_type:?}; this route takes JSON: send Content-Type: application/json"
-    );
-    Err(Problem::new(Code::UnsupportedMediaType, detail).field("Content-Type"))
+    let unsupported = |detail: String| {
+        Err(Problem::new(Code::UnsupportedMediaType, detail).field("Content-Type"))
+    };
+    let from_page = headers.contains_key(header::ORIGIN);
+    match media_type(headers).as_deref() {
+        Some(media_type) if is_json(media_type) => check_json(body),
+        None | Some(FORM) if from_page => {
+            unsupported("a page must send Content-Type: application/json".to_owned())
+        }
+        None => check_json(body),
+        Some(FORM) => check_json(body).or_else(|_| {
+            let detail = "the body is labelled a form, and is not JSON either; \
+                          send JSON with Content-Type: application/json";
+            unsupported(detail.to_owned())
+        }),
+        Some(other) => unsupported(format!(
+            "the body is {other:?}; this route takes JSON: send Content-Type: application/json"
+        )),
+    }
 }
 
 /// Whether `body` is one JSON value in UTF-8. Nesting is bounded where the value is decoded.

@@ -83,6 +83,11 @@ pub(super) fn is_json(media_type: &str) -> bool {
         || (media_type.starts_with("application/") && media_type.ends_with("+json"))
 }
 
+/// Whether a media type without parameters, in lower case, is one JSON value per line.
+pub(super) fn is_lines(media_type: &str) -> bool {
+    matches!(media_type, "application/ndjson" | "application/x-ndjson")
+}
+
 fn single<'a>(
     headers: &'a HeaderMap,
     name: &HeaderName,

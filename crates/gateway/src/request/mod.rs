@@ -8,7 +8,7 @@ mod nearest;
 mod path;
 mod query;
 
-pub(crate) use body::{JsonBody, NoBody};
+pub(crate) use body::{JsonBody, LinesBody, NoBody};
 pub(crate) use cursor::Cursors;
 pub(crate) use headers::{IDEMPOTENCY_KEY, SendHeaders, accepts_json};
 pub(crate) use nearest::did_you_mean;

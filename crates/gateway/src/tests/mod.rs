@@ -5,5 +5,6 @@ mod contain;
 mod extract;
 mod harness;
 mod look;
+mod rpc;
 mod send;
 mod socket;
