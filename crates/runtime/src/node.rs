@@ -251,19 +251,15 @@ impl Node {
         let inner = &self.0;
         let deadline = inner.ports.host.now().after(inner.config.drain_time);
         let drain = Administration::Drain(inner.config.node);
-        let told =
-            tokio::time::timeout(Duration::from_secs(2), inner.ports.coordinator.administer(drain))
-                .await;
-        let others = self.view().nodes.values().any(|node| {
-            node.id != inner.config.node && node.state == NodeState::Up && node.weight > 0
-        });
-        if matches!(told, Ok(Ok(_))) && others {
-            self.wait_until_idle(deadline).await;
+        let drained = inner.ports.coordinator.administer(drain);
+        let told = tokio::time::timeout(Duration::from_secs(2), drained).await;
+        if matches!(told, Ok(Ok(_))) {
+            self.wait_until_idle(deadline, || self.someone_can_take_over()).await;
         }
         // What nobody took is closed here, so that its last commits are through.
         inner.stopping.send_replace(true);
         let grace = inner.ports.host.now().after(Duration::from_secs(2));
-        self.wait_until_idle(deadline.max(grace)).await;
+        self.wait_until_idle(deadline.max(grace), || true).await;
         if !matches!(
             tokio::time::timeout(Duration::from_secs(2), inner.ports.coordinator.goodbye()).await,
             Ok(Ok(()))
@@ -272,8 +268,20 @@ impl Node {
         }
     }
 
-    async fn wait_until_idle(&self, deadline: quarry_types::Monotonic) {
-        while !self.0.served.all().is_empty() && self.0.ports.host.now() < deadline {
+    /// Whether another runner is up and the coordinator can grant it shards.
+    fn someone_can_take_over(&self) -> bool {
+        let takes = |node: &NodeView| {
+            node.id != self.id() && node.state == NodeState::Up && node.weight > 0
+        };
+        self.0.ports.coordinator.status().has_quorum && self.view().nodes.values().any(takes)
+    }
+
+    /// Waits until no shard is served, `deadline`, or `is_hopeful` no more.
+    async fn wait_until_idle(&self, deadline: Monotonic, is_hopeful: impl Fn() -> bool) {
+        let is_over = || {
+            self.0.served.all().is_empty() || self.0.ports.host.now() >= deadline || !is_hopeful()
+        };
+        while !is_over() {
             // The runner notifies when its last shard is closed; looking again costs nothing.
             let _ = tokio::time::timeout(Duration::from_millis(20), self.0.idle.notified()).await;
         }
