@@ -9,7 +9,7 @@ use quarry_ports::{
 };
 use quarry_types::{
     Address, Answer, BootId, CallError, ClusterView, Envelope, Epoch, IdempotencyKey, MessageId,
-    NodeId, NodeState, Refusal, RefusalCode, ShardId,
+    Monotonic, NodeId, NodeState, NodeView, Refusal, RefusalCode, ShardId,
 };
 use tokio::sync::{Notify, Semaphore, watch};
 
