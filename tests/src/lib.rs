@@ -20,6 +20,7 @@
 
 pub mod client;
 pub mod cluster;
+pub mod command;
 pub mod database;
 pub mod failover;
 pub mod grants;
