@@ -13,6 +13,7 @@ mod extractions;
 mod gateway;
 mod health;
 mod layers;
+mod lingering;
 mod messages;
 mod placement;
 mod problem;

@@ -15,7 +15,7 @@ use tokio::{
 };
 use tower::ServiceExt;
 
-use crate::spoken::Spoken;
+use crate::{lingering::Lingering, spoken::Spoken};
 
 /// What a listener allows.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -61,7 +61,7 @@ pub async fn serve(
             () = &mut shutdown => break,
             accepted = accept(&listener, &places) => accepted,
         };
-        let stream = Spoken::new(stream, host.clone());
+        let stream = Spoken::new(Lingering::new(stream), host.clone());
         let talk = talk(stream, router.clone(), connection(&config), stop.clone());
         host.spawn("http connection", async move {
             if let Err(error) = talk.await {
@@ -79,7 +79,7 @@ pub async fn serve(
 
 /// Serves one connection to its end, which comes after the request in flight once `stop` changes.
 async fn talk(
-    stream: Spoken<TcpStream>,
+    stream: Spoken<Lingering<TcpStream>>,
     router: Router,
     builder: http1::Builder,
     mut stop: watch::Receiver<()>,

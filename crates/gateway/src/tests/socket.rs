@@ -75,6 +75,27 @@ async fn what_is_not_http_is_answered_with_a_problem_too() {
     }
 }
 
+/// A socket that is closed while something unread waits is reset, and the answer with it.
+#[tokio::test]
+async fn a_refusal_arrives_although_the_body_was_not_read() {
+    let world = World::new().await;
+    let listening = listen(&world, ListenerConfig::default()).await;
+    let body = vec![b'1'; 4 << 20];
+    let head = format!(
+        "POST /v1/entities/Counter/c/add HTTP/1.1\r\nhost: x\r\ncontent-length: {}\r\n\r\n",
+        body.len()
+    );
+    for _ in 0..30 {
+        let mut stream = TcpStream::connect(listening.address).await.unwrap();
+        stream.write_all(head.as_bytes()).await.unwrap();
+        stream.write_all(&body).await.unwrap();
+        let mut answer = String::new();
+        let reading = stream.read_to_string(&mut answer);
+        tokio::time::timeout(Duration::from_secs(10), reading).await.unwrap().unwrap();
+        assert!(answer.starts_with("HTTP/1.1 413 ") && answer.ends_with('}'), "{answer}");
+    }
+}
+
 #[tokio::test]
 async fn a_slow_header_ends_the_connection() {
     let world = World::new().await;
