@@ -11,6 +11,7 @@
 mod choose;
 mod embedded;
 mod entity;
+pub mod evaluation;
 pub mod graph;
 mod induce;
 pub mod pack;

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use super::{Ontology, PackError};
 
 /// The packs that are compiled in: id and TOML.
-pub const BUILT_IN: [(&str, &str); 2] = [
+pub const BUILT_IN: [(&str, &str); 3] = [
+    ("company", include_str!("../../packs/company.toml")),
     ("film", include_str!("../../packs/film.toml")),
     ("person", include_str!("../../packs/person.toml")),
 ];

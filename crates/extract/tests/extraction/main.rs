@@ -1,11 +1,11 @@
 //! Tests of the public library.
 
 #[cfg(test)]
-mod film;
-#[cfg(test)]
 mod graphs;
 #[cfg(test)]
 mod induced;
+#[cfg(test)]
+mod measured;
 #[cfg(test)]
 mod packs;
 #[cfg(test)]
