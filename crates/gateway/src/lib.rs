@@ -28,6 +28,7 @@ mod start;
 mod time;
 mod trace;
 mod types;
+mod unread;
 
 #[cfg(test)]
 mod tests;

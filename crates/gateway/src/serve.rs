@@ -2,20 +2,16 @@
 
 use std::{future::Future, sync::Arc, time::Duration};
 
-use axum::{Router, body::Body, extract::Request};
-use hyper::{body::Incoming, server::conn::http1};
-use hyper_util::{
-    rt::{TokioIo, TokioTimer},
-    service::TowerToHyperService,
-};
+use axum::Router;
+use hyper::{server::conn::http1, service::service_fn};
+use hyper_util::rt::{TokioIo, TokioTimer};
 use quarry_ports::Host;
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::{OwnedSemaphorePermit, Semaphore, watch},
 };
-use tower::ServiceExt;
 
-use crate::{lingering::Lingering, spoken::Spoken};
+use crate::{lingering::Lingering, spoken::Spoken, unread};
 
 /// What a listener allows.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -84,8 +80,7 @@ async fn talk(
     builder: http1::Builder,
     mut stop: watch::Receiver<()>,
 ) -> hyper::Result<()> {
-    let service = router.map_request(|request: Request<Incoming>| request.map(Body::new));
-    let service = TowerToHyperService::new(service);
+    let service = service_fn(move |request| unread::answer(router.clone(), request));
     let connection = builder.serve_connection(TokioIo::new(stream), service).with_upgrades();
     let mut connection = std::pin::pin!(connection);
     tokio::select! {

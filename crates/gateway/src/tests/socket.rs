@@ -93,6 +93,7 @@ async fn a_refusal_arrives_although_the_body_was_not_read() {
         let reading = stream.read_to_string(&mut answer);
         tokio::time::timeout(Duration::from_secs(10), reading).await.unwrap().unwrap();
         assert!(answer.starts_with("HTTP/1.1 413 ") && answer.ends_with('}'), "{answer}");
+        assert!(answer.contains("\r\nconnection: close\r\n"), "{answer}");
     }
 }
 
