@@ -6,6 +6,7 @@
 mod finish;
 mod fragment;
 mod json;
+mod rdf;
 mod verify;
 
 pub use finish::Heading;
@@ -13,4 +14,5 @@ pub use fragment::{EntityKey, EntityPart, FactPart, FactTarget, Fragment, Refuse
 pub use json::{
     Entity, Grade, Graph, Literal, Mention, Object, Provenance, Refused, Relation, Span, Usage,
 };
+pub use rdf::{RdfError, ntriples, triples, turtle};
 pub use verify::{Unverified, verify};

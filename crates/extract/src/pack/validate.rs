@@ -84,6 +84,7 @@ impl Check<'_> {
             if !seen.insert(spec.name.as_str()) {
                 self.report(line, place.clone(), "is given twice; keep one".to_owned());
             }
+            self.iri(line, &place, spec.iri.as_deref());
             match lineage(&pack.classes, spec) {
                 Ok(lineage) => classes.push(class(pack, spec, lineage)),
                 Err(message) => self.report(line, place, message),
@@ -102,6 +103,7 @@ impl Check<'_> {
             if !seen.insert(spec.name.as_str()) {
                 self.report(line, place.clone(), "is given twice; keep one".to_owned());
             }
+            self.iri(line, &place, spec.iri.as_deref());
             match relation(pack, classes, spec) {
                 Ok(relation) => relations.push(relation),
                 Err(messages) => {
@@ -112,6 +114,15 @@ impl Check<'_> {
             }
         }
         relations
+    }
+
+    fn iri(&mut self, line: Option<u32>, place: &str, iri: Option<&str>) {
+        let Some(iri) = iri.filter(|iri| oxrdf::NamedNode::new(*iri).is_err()) else { return };
+        let message = format!(
+            "has the iri `{iri}`, which is none; write it in full, such as \
+             http://schema.org/Person, or drop it"
+        );
+        self.report(line, place.to_owned(), message);
     }
 
     fn sentences(&mut self, classes: &[Class]) {

@@ -9,4 +9,6 @@ mod measured;
 #[cfg(test)]
 mod packs;
 #[cfg(test)]
+mod rdf;
+#[cfg(test)]
 mod score;

@@ -85,6 +85,7 @@ fn structural_mistakes_are_refused() {
         ("domain = [\"Hive\"]", "domain = []", "no domain"),
         ("\"keptBy\", ", "\"keptOn\", ", "unknown relation"),
         ("id = \"bees\"", "id = \"Bees!\"", "lower-case"),
+        ("name = \"Hive\"", "name = \"Hive\"\niri = \"schema Hive\"", "write it in full"),
         ("domain = [\"Hive\"]", "domain = [\"Hive\"]\ninverse = \"keeps\"", "unknown inverse"),
     ] {
         let error = Ontology::from_toml(&GOOD.replace(from, to)).unwrap_err().to_string();
