@@ -24,7 +24,7 @@ mod lease_model {
 
 use lease_model::{
     coordinator,
-    model::{D2_ONCE, G6, L3, L4, L5},
+    model::{D2_KEPT, D2_ONCE, G6, L3, L4, L5},
     rules::{Bounds, Network, Requests, Rules, Setting},
     search::{Counterexample, exhaust, shortest},
     world::Step,
@@ -35,8 +35,8 @@ use lease_model::{
 const BOUNDS: Bounds = Bounds { grants: 3, writes: 2, restarts: 2, sequences: 3 };
 /// Bounds within which every request can be kept.
 const SMALL: Bounds = Bounds { grants: 2, writes: 2, restarts: 1, sequences: 3 };
-/// Entries in the coordinator's log: the model of the real state machine ends there.
-const ENTRIES: u64 = 5;
+/// Entries in the coordinator's log behind the one that makes the cluster.
+const ENTRIES: u64 = 6;
 
 const SOUND: Setting = Setting {
     rules: Rules::Sound,
@@ -83,6 +83,7 @@ fn writes_without_a_sequence_are_found() {
     println!("{doubled}");
     let lost = |step: &Step| matches!(step, Step::LoseAnswer(_));
     assert!(doubled.steps.iter().any(lost), "doubled without a lost answer");
+    println!("{}", found(Rules::NoWriteSequence, D2_KEPT));
     let network = Network::Duplicating;
     let by_network = shortest(Rules::NoWriteSequence, network, BOUNDS, D2_ONCE);
     println!("{}", by_network.expect("a request that comes again is written again"));
