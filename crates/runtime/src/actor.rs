@@ -6,7 +6,7 @@ use quarry_types::Address;
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use tokio::sync::mpsc;
 
-use crate::{Context, instance::Instance};
+use crate::{Context, inbox::Waiter, instance::Instance};
 
 /// One run to make.
 pub(crate) struct Run {
@@ -24,12 +24,20 @@ pub(crate) struct RunEnd {
     pub(crate) ran: Ran,
 }
 
-/// A chunk that a handler made.
+/// What a handler says while it runs.
 #[derive(Debug)]
-pub(crate) struct Emitted {
+pub(crate) struct Said {
     pub(crate) address: Address,
     pub(crate) run: RunId,
-    pub(crate) chunk: Bytes,
+    pub(crate) what: Saying,
+}
+
+#[derive(Debug)]
+pub(crate) enum Saying {
+    /// A chunk of the reply.
+    Chunk(Bytes),
+    /// It is about to do what cannot be undone: tell it when all before that is durable.
+    Settle(Waiter),
 }
 
 pub(crate) struct EntityActor;

@@ -9,9 +9,19 @@ use bytes::Bytes;
 use quarry_core::delivery::RunId;
 use quarry_types::{Address, Envelope, Epoch, MessageId, NodeId, Timestamp};
 use serde::Serialize;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
-use crate::{HandlerError, Reply, actor::Emitted, handler_call::HandlerCall, node::Inner};
+use crate::{
+    HandlerError, Reply,
+    actor::{Said, Saying},
+    handler_call::{self, HandlerCall},
+    inbox::Waiter,
+    node::Inner,
+    wire::Response,
+};
+
+/// The largest chunk: 256 KiB.
+const MAX_CHUNK: usize = 256 * 1024;
 
 /// The circumstances of one run of a handler.
 #[derive(Clone)]
@@ -23,7 +33,7 @@ pub struct Context {
     pub(crate) now: Timestamp,
     pub(crate) run: RunId,
     /// None for a read, which has no stream.
-    pub(crate) chunks: Option<mpsc::Sender<Emitted>>,
+    pub(crate) shard: Option<mpsc::Sender<Said>>,
     pub(crate) caller: Weak<Inner>,
     /// Calls made by this run so far.
     pub(crate) calls: Arc<AtomicU32>,
@@ -72,16 +82,36 @@ impl Context {
     /// shard has moved.
     pub async fn emit<T: Serialize + ?Sized + Sync>(&self, chunk: &T) -> Result<(), HandlerError> {
         let chunk = Reply::of(chunk)?.0;
-        let Some(chunks) = &self.chunks else {
-            return Err(HandlerError::fail("no_stream", "a read has no stream of chunks"));
+        if chunk.len() > MAX_CHUNK {
+            let message = format!("a chunk of {} bytes is over {MAX_CHUNK}", chunk.len());
+            return Err(HandlerError::fail("too_large", message));
+        }
+        self.say(Saying::Chunk(chunk)).await
+    }
+
+    async fn say(&self, what: Saying) -> Result<(), HandlerError> {
+        let Some(shard) = &self.shard else {
+            return Err(HandlerError::fail("only_reads", "a read has no effects"));
         };
-        let emitted = Emitted { address: self.address().clone(), run: self.run, chunk };
-        chunks.send(emitted).await.map_err(HandlerError::from)
+        let said = Said { address: self.address().clone(), run: self.run, what };
+        shard.send(said).await.map_err(|_| HandlerError::Retry("the shard has moved".to_owned()))
+    }
+
+    /// Waits until the message's row and every state that the handler saw are durable.
+    async fn settle(&self) -> Result<(), HandlerError> {
+        let (sender, settled) = oneshot::channel();
+        self.say(Saying::Settle(Waiter::Here(sender))).await?;
+        match settled.await {
+            Ok(Response::Readable) => Ok(()),
+            _ => Err(HandlerError::Retry("the shard has moved".to_owned())),
+        }
     }
 
     /// Calls a durable method of another entity and waits for its outcome, however long it takes.
-    /// The call's key is made of this message and the number of the call, so a handler that runs
-    /// again gets the outcome of its first run: the other entity handles it once.
+    /// It leaves only when this message's row and all that the handler saw are durable. Its key is
+    /// made of this message's entity, method and key and of the number of the call, so a handler
+    /// that runs again gets the outcome of its first run: the other entity handles it once. Two
+    /// entities that call one another at the same time wait until one gives up, after 5 minutes.
     ///
     /// # Errors
     /// The other entity's failure, as a final one; a retry where it could not be reached.
@@ -94,8 +124,9 @@ impl Context {
         if address == self.address() {
             return Err(HandlerError::fail("waits_for_itself", "an entity cannot call itself"));
         }
+        self.settle().await?;
         let number = self.calls.fetch_add(1, Ordering::Relaxed);
-        let key = format!("{}.{number}", self.message_id());
+        let key = handler_call::key(&self.envelope, number);
         let call = HandlerCall { address, method, argument: Reply::of(argument)?.0, key: &key };
         match self.caller.upgrade() {
             Some(node) => node.call_from_handler(call).await,

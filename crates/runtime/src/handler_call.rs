@@ -7,11 +7,35 @@ use quarry_types::{
     Address, Answer, CallError, Envelope, IdempotencyKey, KeyOrigin, Method, Outcome, RefusalCode,
     ReplyMode, UnknownCode,
 };
+use sha2::{Digest, Sha256};
 
 use crate::{HandlerError, node::Inner};
 
 /// How long one try to route a handler's call takes at most; then it is tried again.
 const ONE_TRY: Duration = Duration::from_secs(30);
+
+/// After this long without an outcome the handler's attempt fails.
+const PATIENCE: Duration = Duration::from_mins(5);
+
+/// The key of call `number` of a handler that handles `envelope`: the same in every run, also where
+/// the client sent the message again under another id.
+pub(crate) fn key(envelope: &Envelope, number: u32) -> String {
+    let address = &envelope.address;
+    let mut hash = Sha256::new();
+    for part in [
+        address.tenant.as_str(),
+        address.entity_type.as_str(),
+        address.id.as_str(),
+        envelope.method.as_str(),
+        envelope.key.as_str(),
+    ] {
+        hash.update(u64::try_from(part.len()).unwrap_or(u64::MAX).to_be_bytes());
+        hash.update(part.as_bytes());
+    }
+    let digest = hash.finalize();
+    let (half, _) = digest.split_first_chunk().unwrap_or((&[0; 16], &[]));
+    format!("call-{:032x}.{number}", u128::from_be_bytes(*half))
+}
 
 /// A call of a handler to another entity.
 pub(crate) struct HandlerCall<'a> {
@@ -32,6 +56,7 @@ impl Inner {
             .registry
             .check(&call.address.entity_type, &envelope.method, &envelope.payload)
             .map_err(|refusal| HandlerError::fail(refusal.code.as_str(), refusal.message))?;
+        let until = self.ports.host.now().after(PATIENCE);
         loop {
             match self.route(envelope.clone(), delivery, ONE_TRY).await {
                 Ok(Answer::Handled { outcome: Outcome::Success(reply), .. }) => return Ok(reply),
@@ -45,6 +70,9 @@ impl Inner {
                 }
                 Err(CallError::Unknown(unknown)) if unknown.code == UnknownCode::Quarantined => {
                     return Err(HandlerError::fail("quarantined", unknown.message));
+                }
+                Err(CallError::Unknown(unknown)) if self.ports.host.now() >= until => {
+                    return Err(HandlerError::Retry(unknown.to_string()));
                 }
                 Err(CallError::Unknown(_)) => {
                     envelope.send_count = envelope.send_count.saturating_add(1);

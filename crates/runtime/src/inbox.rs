@@ -24,6 +24,11 @@ pub(crate) enum Waiter {
 }
 
 impl Waiter {
+    /// Whether the caller on this node has stopped waiting. Of one on another node it is not known.
+    pub(crate) fn is_gone(&self) -> bool {
+        matches!(self, Self::Here(sender) if sender.is_closed())
+    }
+
     pub(crate) fn tell(self, response: Response) {
         match self {
             // A caller that is gone needs no answer: the outcome is stored.

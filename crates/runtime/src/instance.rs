@@ -8,6 +8,9 @@ use quarry_core::delivery::{Ran, RunKind};
 
 use crate::{Context, Entity, HandlerError, Reply, method};
 
+/// The largest reply and the largest state: 8 MiB, so that either fits into a frame between nodes.
+const MAX_ENCODED: usize = 8 * 1024 * 1024;
+
 /// A live entity: its state in memory and the type that handles its messages.
 pub(crate) trait Instance: Send {
     /// Runs one handler. The state changes only where it comes to [`Ran::Done`].
@@ -47,6 +50,13 @@ impl<E: Entity> Live<E> {
             Err(panic) => return broken(&*panic),
         };
         match result {
+            Ok((reply, state)) if reply.len().max(state.len()) > MAX_ENCODED => {
+                let message = format!("a reply or state is over {MAX_ENCODED} bytes");
+                match self.restore() {
+                    Ok(()) => failed(HandlerError::fail("too_large", message)),
+                    Err(error) => Ran::Retry { error, is_broken: true },
+                }
+            }
             Ok((reply, state)) if state == self.encoded => Ran::Done { reply, state: None },
             Ok((reply, state)) => {
                 self.encoded = state.clone();

@@ -19,9 +19,9 @@ use crate::{
 /// Pauses between looks for an owner: doubling between these.
 const FIRST_PAUSE: Duration = Duration::from_millis(10);
 const LONGEST_PAUSE: Duration = Duration::from_millis(250);
-/// One request to another node is given up after this long, so that a frozen owner whose shards
-/// have moved meanwhile is noticed; the message is then sent again under the same key.
-const ONE_TRY: Duration = Duration::from_secs(2);
+/// A request with a durable message is given up after this long and sent again under the same key,
+/// which attaches to it. A change of owner ends it earlier.
+const ONE_TRY: Duration = Duration::from_secs(10);
 
 impl Inner {
     /// Routes `envelope` until it is answered, refused for good, or `timeout` is over.
@@ -91,8 +91,17 @@ impl Inner {
                 }
             }
             Owner::There(node) => {
-                // A durable message may rightly take long; asking again attaches to it.
-                self.ask(node, &request, left.min(ONE_TRY), envelope.message_id).await
+                // A durable message may rightly take long; asking again attaches to it. A read would
+                // begin anew.
+                let one_try = if delivery == Delivery::Durable { left.min(ONE_TRY) } else { left };
+                let asked = self.ask(node, &request, one_try, envelope.message_id);
+                tokio::select! {
+                    biased;
+                    response = asked => response,
+                    () = self.owner_changes(envelope.address.slot(), node) => {
+                        Err(unknown(UnknownCode::LinkLost, "the owner changed", envelope.message_id))
+                    }
+                }
             }
         };
         match response? {
@@ -154,6 +163,17 @@ impl Inner {
                 };
                 // As above.
                 let _ = self.ask(node, &request, timeout.min(ONE_TRY), message_id).await;
+            }
+        }
+    }
+
+    /// Waits until another node than `node` owns `slot`, as this node knows.
+    async fn owner_changes(&self, slot: Slot, node: NodeId) {
+        let mut view = self.ports.coordinator.view();
+        loop {
+            let owner = view.borrow_and_update().shard_of(slot).and_then(|shard| shard.owner);
+            if owner.is_some_and(|owner| owner != node) || view.changed().await.is_err() {
+                return;
             }
         }
     }

@@ -74,7 +74,8 @@ pub(crate) struct Runner {
     /// Grants that this process must not load (again): closed, lost or refused under this epoch.
     spent: BTreeMap<ShardId, Epoch>,
     releasing: BTreeMap<ShardId, Epoch>,
-    refused: BTreeMap<ShardId, Epoch>,
+    /// Loads that the store refused: the epoch granted, and the one it recorded.
+    refused: BTreeMap<ShardId, (Epoch, Epoch)>,
     ends: (mpsc::UnboundedSender<Ended>, mpsc::UnboundedReceiver<Ended>),
     idle: Arc<Notify>,
 }
@@ -140,7 +141,9 @@ impl Runner {
         }
         self.releasing
             .retain(|shard, epoch| mine.get(shard).is_some_and(|granted| granted.epoch == *epoch));
-        self.refused.retain(|shard, _| mine.contains_key(shard));
+        self.refused.retain(|shard, (epoch, _)| {
+            mine.get(shard).is_some_and(|granted| granted.epoch == *epoch)
+        });
         self.spent
             .retain(|shard, epoch| mine.get(shard).is_some_and(|granted| granted.epoch == *epoch));
         let is_stopping = *self.stopping.borrow();
@@ -193,7 +196,7 @@ impl Runner {
                 self.releasing.insert(shard, epoch);
             }
             End::Refused(recorded) => {
-                self.refused.insert(shard, recorded);
+                self.refused.insert(shard, (epoch, recorded));
             }
         }
     }
@@ -216,7 +219,7 @@ impl Runner {
                 Err(_) => tracing::debug!("shards could not be released in time"),
             }
         }
-        for (shard, recorded) in self.refused.clone() {
+        for (shard, (_, recorded)) in self.refused.clone() {
             let reported = self.coordinator.fence_refused(shard, recorded);
             if !matches!(tokio::time::timeout(REPORT, reported).await, Ok(Ok(()))) {
                 tracing::debug!(%shard, "a refused fence could not be reported yet");

@@ -177,9 +177,7 @@ impl<W> Shard<W> {
         message.phase = Phase::Queued;
         let is_resent = message.envelope.send_count > 0;
         let took_over = self.taken_over.is_some_and(|at| now < at.after(AFTER_TAKEOVER));
-        if is_resent || took_over {
-            self.record_attempt(message_id);
-        }
+        message.needs_recording = is_resent || took_over;
     }
 
     fn is_known(&mut self, message_id: MessageId, found: &Found, out: &mut Vec<Effect<W>>) {

@@ -11,8 +11,8 @@ use super::RunId;
 pub(super) enum Activation {
     /// None.
     Inactive,
-    /// Its state is being loaded.
-    Loading,
+    /// Its state is being loaded, for the activation of this number.
+    Loading(u64),
     /// It has one.
     Active,
 }
@@ -83,5 +83,6 @@ impl<W> Entity<W> {
             && self.reads.is_empty()
             && self.running.is_none()
             && self.ahead.is_empty()
+            && !matches!(self.activation, Activation::Loading(_))
     }
 }

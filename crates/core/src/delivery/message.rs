@@ -48,6 +48,9 @@ pub struct Recovered {
     pub chunks: Vec<Chunk>,
 }
 
+/// The longest error text that is kept, in characters.
+const MOST_ERROR: usize = 1_000;
+
 /// Whether the message's row stands (D1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Acceptance {
@@ -93,6 +96,8 @@ pub(super) struct Message<W> {
     pub(super) needs_recording: bool,
     pub(super) errors: Vec<String>,
     pub(super) waiting: Vec<Waiting<W>>,
+    /// Its handler, before an outside effect.
+    pub(super) settling: Vec<W>,
     pub(super) stream: Stream<W>,
 }
 
@@ -122,11 +127,15 @@ impl<W> Message<W> {
             needs_recording: false,
             errors: Vec::new(),
             waiting: Vec::new(),
+            settling: Vec::new(),
             stream: Stream::default(),
         }
     }
 
-    pub(super) fn push_error(&mut self, error: String, most: usize) {
+    pub(super) fn push_error(&mut self, mut error: String, most: usize) {
+        if let Some((end, _)) = error.char_indices().nth(MOST_ERROR) {
+            error.truncate(end);
+        }
         if self.errors.len() >= most {
             self.errors.remove(0);
         }

@@ -25,6 +25,8 @@ mod settle;
 mod shard;
 mod stream;
 #[cfg(test)]
+mod stream_tests;
+#[cfg(test)]
 mod tests;
 
 pub use batch::{Accept, Batch, ChunkRecord, CommitFailure, Finish, OpenRecord, OpenRecordState};

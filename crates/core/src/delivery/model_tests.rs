@@ -30,6 +30,7 @@ struct Disk {
     finished: BTreeMap<MessageId, Outcome>,
     open: BTreeMap<MessageId, OpenRecord>,
     states: BTreeMap<Address, Bytes>,
+    chunks: BTreeMap<MessageId, Vec<Chunk>>,
 }
 
 impl Disk {
@@ -42,6 +43,12 @@ impl Disk {
                 .messages
                 .insert(accept.envelope.message_id, (accept.envelope.clone(), position));
             assert!(old.is_none(), "a row is written once (D1)");
+        }
+        for record in &batch.chunks {
+            assert!(self.messages.contains_key(&record.message_id), "no chunk without a row");
+            let stream = self.chunks.entry(record.message_id).or_default();
+            assert_eq!(u64::try_from(stream.len()), Ok(record.first), "gapless (R1)");
+            stream.extend(record.chunks.iter().cloned());
         }
         for record in &batch.open {
             assert!(self.messages.contains_key(&record.envelope.message_id));
@@ -78,7 +85,7 @@ impl Disk {
                 attempts: record.map_or(0, |record| record.attempts),
                 due: record.map_or(Timestamp(0), |record| record.due),
                 errors: Vec::new(),
-                chunks: Vec::new(),
+                chunks: self.chunks.get(id).cloned().unwrap_or_default(),
             });
         }
         all.sort_by_key(|recovered| recovered.position);
@@ -98,6 +105,24 @@ impl Disk {
         };
         Some(Found { message_id: *id, payload: envelope.payload.clone(), state })
     }
+}
+
+/// The chunks of a message: an attempt that fails makes others than one that is done.
+fn made_by(envelope: &Envelope, is_failing: bool) -> Vec<Bytes> {
+    let texts: &[&str] = if is_failing { &["a", "x", "y", "z"] } else { &["a", "b", "c"] };
+    texts.iter().map(|text| Bytes::from(format!("{} {text}", envelope.key))).collect()
+}
+
+/// What a reader holds who starts over where it is told to.
+fn read(stream: &[Chunk]) -> Vec<Bytes> {
+    let mut held: Vec<(u64, Bytes)> = Vec::new();
+    for (number, chunk) in (0..).zip(stream) {
+        match chunk {
+            Chunk::Made(bytes) => held.push((number, bytes.clone())),
+            Chunk::Reset { from, .. } => held.retain(|(number, _)| number < from),
+        }
+    }
+    held.into_iter().map(|(_, bytes)| bytes).collect()
 }
 
 /// One decision of the schedule; what cannot happen now is passed over.
@@ -208,23 +233,28 @@ impl World {
                 let found = self.disk.find(&question);
                 self.shard.looked_up(self.now, question.message_id, Ok(found), &mut out);
             }
-            Effect::Activate(address) => {
+            Effect::Activate(address, activation) => {
                 let stored = self.disk.states.get(&address).cloned().unwrap_or_default();
                 let state = core::str::from_utf8(&stored)
                     .unwrap()
                     .split_terminator(',')
                     .map(ToString::to_string);
-                self.live.insert(address.clone(), state.collect());
-                self.shard.activated(self.now, &address, Ok(()), &mut out);
+                if self.shard.awaits_activation(&address, activation) {
+                    self.live.insert(address.clone(), state.collect());
+                }
+                self.shard.activated(self.now, &address, activation, Ok(()), &mut out);
             }
             Effect::Run(address, work) => {
-                let result = self.handle(&address, &work, matches!(step, Step::FailHandler));
+                let is_failing = matches!(step, Step::FailHandler);
+                let made = made_by(&work.envelope, is_failing);
+                self.shard.emitted(self.now, &address, work.run, made, &mut out);
+                let result = self.handle(&address, &work, is_failing);
                 self.shard.ran(self.now, &address, work.run, result, &mut out);
             }
             Effect::Commit(batch) => return self.commit(&batch, step),
             Effect::Passivate(address) => drop(self.live.remove(&address)),
             Effect::Answer { waiter, result, .. } => self.told(waiter, &result),
-            Effect::Readable(_) => {}
+            Effect::Readable(_) | Effect::Settled(_) => {}
             Effect::Closed | Effect::Lost => return self.restart(),
         }
         self.todo.extend(out);
@@ -310,6 +340,9 @@ impl World {
         for (id, (envelope, _)) in &self.disk.messages {
             let is_finished = self.disk.finished.contains_key(id);
             let key = envelope.key.to_string();
+            if is_finished {
+                assert_eq!(read(&self.disk.chunks[id]), made_by(envelope, false), "{key}");
+            }
             assert_eq!(is_finished, all.contains(&key), "{key}: outcome and state go together");
             assert!(is_finished || quarantined.contains(&key), "{key} is stuck (G9)");
         }

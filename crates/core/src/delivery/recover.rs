@@ -1,6 +1,6 @@
 //! Takeover: what the owner before left open.
 
-use alloc::{string::ToString, vec::Vec};
+use alloc::{collections::BTreeSet, string::ToString, vec::Vec};
 
 use quarry_types::Timestamp;
 
@@ -14,12 +14,18 @@ use super::{
 
 impl<W> Shard<W> {
     /// Takes a page of what was open at the takeover, in order of position and before anything is
-    /// admitted. Each runs only after the number of its next attempt is committed, one commit per
-    /// page, so that a message that ends its process is counted; one that is out of attempts is
+    /// admitted. Each runs, when its turn comes, only after the number of its next attempt is
+    /// committed (one commit for the first ones of a page), so that a message that ends its process
+    /// is counted, and one that only waits is not; one that is out of attempts is
     /// quarantined (D4). One whose back-off has not ended waits for its end first.
     pub fn recover(&mut self, now: Timestamp, page: Vec<Recovered>, out: &mut Vec<Effect<W>>) {
+        let addresses: BTreeSet<_> =
+            page.iter().map(|recovered| recovered.envelope.address.clone()).collect();
         for recovered in page {
             self.recover_one(now, recovered);
+        }
+        for address in addresses {
+            self.schedule(&address, now, out);
         }
         self.flush(out);
     }
@@ -33,7 +39,7 @@ impl<W> Shard<W> {
         let key = (address.clone(), envelope.method.clone(), envelope.key.clone());
         self.admissions += 1;
         let mut message =
-            Message::new(envelope, recovered.accepted_at, self.admissions, Phase::Recording);
+            Message::new(envelope, recovered.accepted_at, self.admissions, Phase::Queued);
         message.acceptance = Acceptance::Stored(recovered.position);
         message.attempts = recovered.attempts;
         message.errors = recovered.errors;
@@ -49,23 +55,14 @@ impl<W> Shard<W> {
         self.unfinished.insert((recovered.position, message_id));
         self.keys.insert(key, message_id);
         let entity = self.entities.entry(address.clone()).or_insert_with(|| Entity::new(now));
-        let change = if is_out_of_attempts {
+        if is_out_of_attempts {
             message.phase = Phase::Settling;
-            message.push_error(
-                "the last attempt ended with its process".to_string(),
-                self.limits.errors,
-            );
-            Some(Change::Quarantine)
+            let error = "the last attempt ended with its process".to_string();
+            message.push_error(error, self.limits.errors);
+            let change = Change::Quarantine;
+            self.pending.push_back(Unit { message_id, address, is_accept: false, change });
         } else {
             entity.queue.push_back(message_id);
-            (!is_backing_off).then_some(Change::Attempt)
-        };
-        if let Some(change) = change {
-            if matches!(change, Change::Attempt) {
-                message.attempts += 1;
-                message.is_attempt_recorded = true;
-            }
-            self.pending.push_back(Unit { message_id, address, is_accept: false, change });
         }
         self.messages.insert(message_id, message);
     }

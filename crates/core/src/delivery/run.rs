@@ -75,6 +75,7 @@ pub enum ActivationFailure {
 impl<W> Shard<W> {
     /// Gives the entity its next turn, if it can take one.
     pub(super) fn schedule(&mut self, address: &Address, now: Timestamp, out: &mut Vec<Effect<W>>) {
+        self.record_front(address);
         let Some(entity) = self.entities.get(address) else { return };
         if entity.running.is_some() || self.gate == Gate::Ended {
             return;
@@ -90,10 +91,11 @@ impl<W> Shard<W> {
         let activation = entity.activation;
         let Some(entity) = self.entities.get_mut(address) else { return };
         match activation {
-            Activation::Loading => {}
+            Activation::Loading(_) => {}
             Activation::Inactive => {
-                entity.activation = Activation::Loading;
-                out.push(Effect::Activate(address.clone()));
+                self.activations += 1;
+                entity.activation = Activation::Loading(self.activations);
+                out.push(Effect::Activate(address.clone(), self.activations));
             }
             Activation::Active => {
                 self.runs += 1;
@@ -155,18 +157,28 @@ impl<W> Shard<W> {
         ));
     }
 
+    /// Whether the machine still waits for this activation; where it does not, a newer one is under
+    /// way or none is needed, and the actor must not be used.
+    #[must_use]
+    pub fn awaits_activation(&self, address: &Address, activation: u64) -> bool {
+        self.entities
+            .get(address)
+            .is_some_and(|entity| entity.activation == Activation::Loading(activation))
+    }
+
     /// The actor is up, or could not be.
     pub fn activated(
         &mut self,
         now: Timestamp,
         address: &Address,
+        activation: u64,
         result: Result<(), ActivationFailure>,
         out: &mut Vec<Effect<W>>,
     ) {
-        let Some(entity) = self.entities.get_mut(address) else { return };
-        if entity.activation != Activation::Loading {
+        if !self.awaits_activation(address, activation) {
             return;
         }
+        let Some(entity) = self.entities.get_mut(address) else { return };
         entity.used_at = now;
         match result {
             Ok(()) => entity.activation = Activation::Active,
@@ -266,6 +278,7 @@ impl<W> Shard<W> {
                 return;
             }
         };
+        self.end_stream(message_id);
         let Some(message) = self.messages.get_mut(&message_id) else { return };
         message.phase = Phase::Settling;
         let is_accept = message.acceptance == Acceptance::None;
@@ -331,9 +344,7 @@ impl<W> Shard<W> {
             let Some(message) = self.messages.get_mut(&message_id) else { continue };
             match message.acceptance {
                 Acceptance::None => self.refuse(message_id, &error, out),
-                Acceptance::Stored(_)
-                    if matches!(message.phase, Phase::Queued | Phase::Recording) =>
-                {
+                Acceptance::Pending | Acceptance::Stored(_) if message.phase == Phase::Queued => {
                     let due = now.after(back_off(1));
                     message.phase = Phase::BackingOff(due);
                     self.due.insert((due, message_id));

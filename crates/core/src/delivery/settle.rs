@@ -126,6 +126,7 @@ impl<W> Shard<W> {
             }
         }
         for address in touched {
+            self.tell_settled(&address, out);
             self.schedule(&address, now, out);
         }
         self.flush(out);
@@ -281,15 +282,6 @@ impl<W> Shard<W> {
         for unit in failed {
             each(self, unit, out);
         }
-        for unit in failed.iter().chain(&behind) {
-            let is_unrecorded = self.messages.get(&unit.message_id).is_some_and(|message| {
-                message.phase == Phase::Recording
-                    && matches!(message.acceptance, Acceptance::Stored(_))
-            });
-            if is_unrecorded {
-                self.record_attempt(unit.message_id);
-            }
-        }
         for address in touched {
             self.accept_wanted(&address);
             self.schedule(&address, now, out);
@@ -325,6 +317,7 @@ impl<W> Shard<W> {
                 if let Some(message) = self.messages.get_mut(&message_id) {
                     message.phase = Phase::Queued;
                     message.attempts = message.attempts.saturating_sub(1);
+                    out.extend(message.settling.drain(..).map(Effect::Settled));
                 }
             }
             None => {}
@@ -350,15 +343,14 @@ impl<W> Shard<W> {
         if unit.is_accept {
             message.acceptance = Acceptance::None;
         }
-        match unit.change {
-            // The run that made chunks is gone with the activation; so is its attempt.
-            Change::Accept | Change::Chunks { .. } => {}
+        match &unit.change {
+            Change::Accept => {}
+            // The run that made them is gone with the activation; so is its attempt.
+            Change::Chunks { first, .. } => message.stream.undo(*first),
             Change::Attempt => {
                 message.attempts = message.attempts.saturating_sub(1);
                 message.is_attempt_recorded = false;
                 message.needs_recording = true;
-                message.phase = Phase::Recording;
-                message.wants_acceptance |= message.acceptance == Acceptance::None;
             }
             Change::Retry { .. } | Change::Quarantine => {
                 message.attempts = message.attempts.saturating_sub(1);
@@ -375,9 +367,13 @@ impl<W> Shard<W> {
         if !matches!(message.acceptance, Acceptance::Stored(_)) {
             let error = refused(RefusalCode::StoreUnavailable, error, Some(1_000));
             self.refuse(unit.message_id, &error, out);
-        } else if matches!(unit.change, Change::Finish { .. }) {
+        } else if matches!(unit.change, Change::Finish { .. } | Change::Chunks { .. }) {
             self.attempt_failed(now, unit.message_id, String::from(error), false);
         } else {
+            // Not even the failure could be stored: it counts, and its texts are let go.
+            let is_failure = matches!(unit.change, Change::Retry { .. } | Change::Quarantine);
+            message.attempts += u32::from(is_failure);
+            message.errors = alloc::vec![String::from("an error could not be stored")];
             let due = now.after(back_off(message.attempts.max(1)));
             message.phase = Phase::BackingOff(due);
             self.due.insert((due, unit.message_id));
@@ -386,25 +382,74 @@ impl<W> Shard<W> {
 }
 
 impl<W> Shard<W> {
-    /// The message's next attempt may begin only after its number is committed: with its row where
-    /// it has none yet.
-    pub(super) fn record_attempt(&mut self, message_id: MessageId) {
+    /// An entity's next message that may have been run before begins its attempt only after the
+    /// attempt's number is committed: with its row where it has none yet.
+    pub(super) fn record_front(&mut self, address: &Address) {
+        let front = self.entities.get(address).and_then(|entity| entity.queue.front().copied());
+        let Some(message_id) = front else { return };
         let Some(message) = self.messages.get_mut(&message_id) else { return };
-        message.needs_recording = true;
-        message.phase = Phase::Recording;
-        if !matches!(message.acceptance, Acceptance::Stored(_)) {
-            message.wants_acceptance = true;
+        if message.phase != Phase::Queued || !message.needs_recording || self.gate != Gate::Open {
             return;
         }
-        message.attempts += 1;
-        message.is_attempt_recorded = true;
-        let address = message.envelope.address.clone();
-        self.pending.push_back(Unit {
-            message_id,
-            address,
-            is_accept: false,
-            change: Change::Attempt,
-        });
+        match message.acceptance {
+            Acceptance::Pending => {}
+            Acceptance::None => {
+                message.phase = Phase::Recording;
+                message.wants_acceptance = true;
+                self.accept_wanted(address);
+            }
+            Acceptance::Stored(_) => {
+                message.phase = Phase::Recording;
+                message.attempts += 1;
+                message.is_attempt_recorded = true;
+                let (address, change) = (address.clone(), Change::Attempt);
+                self.pending.push_back(Unit { message_id, address, is_accept: false, change });
+            }
+        }
+    }
+
+    /// Tells `waiter` once the running message's row and every state that its handler saw are
+    /// durable: before that, no outside effect may be made. Gives the waiter back where the run is
+    /// over.
+    ///
+    /// # Errors
+    /// The waiter, unused.
+    pub fn settle(
+        &mut self,
+        address: &Address,
+        run: super::RunId,
+        waiter: W,
+        out: &mut Vec<Effect<W>>,
+    ) -> Result<(), W> {
+        let running = self.entities.get(address).and_then(|entity| entity.running.as_ref());
+        let Some(super::entity::Running::Command { run: present, message_id, .. }) = running else {
+            return Err(waiter);
+        };
+        let message_id = *message_id;
+        if *present != run {
+            return Err(waiter);
+        }
+        let Some(message) = self.messages.get_mut(&message_id) else { return Err(waiter) };
+        message.settling.push(waiter);
+        message.wants_acceptance = true;
+        self.accept_wanted(address);
+        self.tell_settled(address, out);
+        self.flush(out);
+        Ok(())
+    }
+
+    fn tell_settled(&mut self, address: &Address, out: &mut Vec<Effect<W>>) {
+        let Some(entity) = self.entities.get(address).filter(|entity| entity.ahead.is_empty())
+        else {
+            return;
+        };
+        let Some(super::entity::Running::Command { message_id, .. }) = &entity.running else {
+            return;
+        };
+        let Some(message) = self.messages.get_mut(message_id) else { return };
+        if matches!(message.acceptance, Acceptance::Stored(_)) {
+            out.extend(core::mem::take(&mut message.settling).into_iter().map(Effect::Settled));
+        }
     }
 }
 

@@ -23,8 +23,9 @@ use super::{
 pub enum Effect<W> {
     /// Ask the store for a key; answer with [`Shard::looked_up`].
     Lookup(KeyQuestion),
-    /// Load the entity's state and start its actor; answer with [`Shard::activated`].
-    Activate(Address),
+    /// Load the entity's state and start its actor; answer with [`Shard::activated`] and the
+    /// number.
+    Activate(Address, u64),
     /// Hand the work to the entity's actor; answer with [`Shard::ran`].
     Run(Address, Work),
     /// Commit; answer with [`Shard::committed`] or [`Shard::commit_failed`].
@@ -40,6 +41,8 @@ pub enum Effect<W> {
     },
     /// Tell a reader that there is more to read, or that the message is over.
     Readable(W),
+    /// Tell a handler that everything before its next outside effect is durable.
+    Settled(W),
     /// Drop the entity's actor.
     Passivate(Address),
     /// The shard is closed: nothing runs, nothing is in flight, nothing will come.
@@ -102,6 +105,7 @@ pub struct Shard<W> {
     pub(super) in_flight: Option<(u64, Vec<Unit>)>,
     pub(super) tickets: u64,
     pub(super) runs: u64,
+    pub(super) activations: u64,
     pub(super) admissions: u64,
     pub(super) committed: Sequence,
     /// When the shard came from an owner before.
@@ -130,12 +134,19 @@ impl<W> Shard<W> {
             in_flight: None,
             tickets: 0,
             runs: 0,
+            activations: 0,
             admissions: 0,
             committed,
             taken_over: (committed > Sequence(0)).then_some(now),
             unfinished: BTreeSet::new(),
             alone: 0,
         }
+    }
+
+    /// Steps that wait for a commit behind the one in flight.
+    #[must_use]
+    pub fn backlog(&self) -> usize {
+        self.pending.len()
     }
 
     /// Unfinished messages.
@@ -174,10 +185,6 @@ impl<W> Shard<W> {
             if let Some(message) = self.messages.get_mut(&message_id) {
                 message.phase = Phase::Queued;
                 let address = message.envelope.address.clone();
-                if message.needs_recording {
-                    self.record_attempt(message_id);
-                    self.accept_wanted(&address);
-                }
                 self.schedule(&address, now, out);
             }
         }
@@ -205,6 +212,14 @@ impl<W> Shard<W> {
             }
             stays
         });
+    }
+
+    /// Lets go of callers that wait no more.
+    pub fn forget_callers(&mut self, is_gone: impl Fn(&W) -> bool) {
+        for message in self.messages.values_mut() {
+            message.waiting.retain(|waiting| !is_gone(&waiting.waiter));
+            message.stream.readers.retain(|(reader, _)| !is_gone(reader));
+        }
     }
 
     /// Stops admitting. What runs is finished and committed, then comes [`Effect::Closed`]. What has
@@ -291,6 +306,7 @@ impl<W> Shard<W> {
             out.extend(
                 message.stream.readers.into_iter().map(|(reader, _)| Effect::Readable(reader)),
             );
+            out.extend(message.settling.into_iter().map(Effect::Settled));
             for waiting in message.waiting {
                 let error = if may_be_done { owner_lost(message_id) } else { self.not_owner() };
                 out.push(answer(waiting.waiter, Err(error)));

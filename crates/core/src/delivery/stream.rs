@@ -31,22 +31,32 @@ pub enum Chunk {
     },
 }
 
+/// What stands under a number.
+#[derive(Clone, Copy)]
+enum Mark {
+    /// A chunk with this hash.
+    Made(u64),
+    /// What stands from this number on counts no more.
+    Reset(u64),
+}
+
 /// The chunks of one message, as its owner knows them.
 pub(super) struct Stream<W> {
-    /// A hash per chunk that stands or is on its way; of a reset, none.
-    made: Vec<Option<u64>>,
-    /// How many of them are durable.
-    pub(super) durable: usize,
-    /// What the present attempt makes next is compared with this one, while it repeats the last.
-    repeats: Option<usize>,
-    /// The first chunk of the attempt that counts.
-    begins: usize,
+    /// All that stands or is on its way, by number.
+    marks: Vec<Mark>,
+    /// The numbers and hashes of what counts, in order.
+    counts: Vec<(u64, u64)>,
+    /// How many of `marks` are durable.
+    pub(super) durable: u64,
+    /// While the present attempt repeats what counts: how many chunks it has repeated.
+    repeated: Option<usize>,
     pub(super) readers: Vec<(W, u64)>,
 }
 
 impl<W> Default for Stream<W> {
     fn default() -> Self {
-        Self { made: Vec::new(), durable: 0, repeats: None, begins: 0, readers: Vec::new() }
+        let (marks, counts, readers) = (Vec::new(), Vec::new(), Vec::new());
+        Self { marks, counts, durable: 0, repeated: None, readers }
     }
 }
 
@@ -55,51 +65,65 @@ impl<W> Stream<W> {
     pub(super) fn recovered(chunks: &[Chunk]) -> Self {
         let mut stream = Self::default();
         for chunk in chunks {
-            match chunk {
-                Chunk::Made(bytes) => stream.made.push(Some(xxh3_64(bytes))),
-                Chunk::Reset { .. } => {
-                    stream.made.push(None);
-                    stream.begins = stream.made.len();
-                }
-            }
+            stream.push(match chunk {
+                Chunk::Made(bytes) => Mark::Made(xxh3_64(bytes)),
+                Chunk::Reset { from, .. } => Mark::Reset(*from),
+            });
         }
-        stream.durable = stream.made.len();
+        stream.durable = stream.next();
         stream
     }
 
-    /// An attempt begins: what is not durable is forgotten, what is is compared.
-    pub(super) fn begin(&mut self) {
-        self.made.truncate(self.durable);
-        self.begins = self.begins.min(self.made.len());
-        self.repeats = Some(self.begins);
+    /// The number of the next chunk.
+    fn next(&self) -> u64 {
+        u64::try_from(self.marks.len()).unwrap_or(u64::MAX)
     }
 
-    /// Number of chunks that stand or are on their way.
-    pub(super) fn len(&self) -> usize {
-        self.made.len()
+    fn push(&mut self, mark: Mark) {
+        match mark {
+            Mark::Made(hash) => self.counts.push((self.next(), hash)),
+            Mark::Reset(from) => self.counts.retain(|(number, _)| *number < from),
+        }
+        self.marks.push(mark);
+    }
+
+    /// An attempt begins: what it makes is compared with what counts.
+    pub(super) fn begin(&mut self) {
+        self.repeated = Some(0);
+    }
+
+    /// What stands from `first` on was not written.
+    pub(super) fn undo(&mut self, first: u64) {
+        let marks = core::mem::take(&mut self.marks);
+        self.counts.clear();
+        for mark in marks.into_iter().take(usize::try_from(first).unwrap_or(usize::MAX)) {
+            self.push(mark);
+        }
     }
 
     /// What of `made` is new: chunks to store behind what stands.
     fn take(&mut self, attempt: u32, made: Vec<Bytes>) -> Vec<Chunk> {
         let mut new = Vec::new();
         for bytes in made {
-            let hash = Some(xxh3_64(&bytes));
-            if let Some(at) = self.repeats {
-                if self.made.get(at) == Some(&hash) {
-                    self.repeats = Some(at + 1);
+            let hash = xxh3_64(&bytes);
+            if let Some(repeated) = self.repeated {
+                if self.counts.get(repeated).is_some_and(|(_, known)| *known == hash) {
+                    self.repeated = Some(repeated + 1);
                     continue;
                 }
-                self.repeats = None;
-                if at < self.made.len() {
-                    new.push(Chunk::Reset { attempt, from: u64::try_from(at).unwrap_or(u64::MAX) });
-                    self.made.push(None);
-                    self.begins = self.made.len();
-                }
+                new.extend(self.part(attempt));
             }
-            self.made.push(hash);
+            self.push(Mark::Made(hash));
             new.push(Chunk::Made(bytes));
         }
         new
+    }
+
+    /// The attempt repeats no more: what counts and was not repeated is reset.
+    fn part(&mut self, attempt: u32) -> Option<Chunk> {
+        let (from, _) = *self.counts.get(self.repeated.take()?)?;
+        self.push(Mark::Reset(from));
+        Some(Chunk::Reset { attempt, from })
     }
 }
 
@@ -120,8 +144,22 @@ impl<W> Shard<W> {
         }
         let message_id = *message_id;
         let Some(message) = self.messages.get_mut(&message_id) else { return };
-        let first = message.stream.len();
+        let first = message.stream.next();
         let chunks = message.stream.take(message.attempts, made);
+        self.append(message_id, first, chunks);
+        self.flush(out);
+    }
+
+    /// The last attempt is done: what an earlier one made beyond it counts no more.
+    pub(super) fn end_stream(&mut self, message_id: MessageId) {
+        let Some(message) = self.messages.get_mut(&message_id) else { return };
+        let first = message.stream.next();
+        let reset = message.stream.part(message.attempts);
+        self.append(message_id, first, reset.into_iter().collect());
+    }
+
+    fn append(&mut self, message_id: MessageId, first: u64, chunks: Vec<Chunk>) {
+        let Some(message) = self.messages.get_mut(&message_id) else { return };
         if chunks.is_empty() {
             return;
         }
@@ -129,10 +167,9 @@ impl<W> Shard<W> {
         if is_accept {
             message.acceptance = Acceptance::Pending;
         }
-        let first = u64::try_from(first).unwrap_or(u64::MAX);
+        let address = message.envelope.address.clone();
         let change = Change::Chunks { first, chunks };
-        self.pending.push_back(Unit { message_id, address: address.clone(), is_accept, change });
-        self.flush(out);
+        self.pending.push_back(Unit { message_id, address, is_accept, change });
     }
 
     /// Tells `waiter` when more than `have` chunks of the message are durable, or it is over; gives
@@ -148,7 +185,7 @@ impl<W> Shard<W> {
         out: &mut Vec<Effect<W>>,
     ) -> Result<(), W> {
         let Some(message) = self.messages.get_mut(&message_id) else { return Err(waiter) };
-        if u64::try_from(message.stream.durable).unwrap_or(u64::MAX) > have {
+        if message.stream.durable > have {
             out.push(Effect::Readable(waiter));
         } else {
             message.stream.readers.push((waiter, have));
@@ -165,7 +202,7 @@ impl<W> Shard<W> {
     ) {
         let Some(message) = self.messages.get_mut(&message_id) else { return };
         let stream = &mut message.stream;
-        stream.durable = stream.durable.max(usize::try_from(end).unwrap_or(usize::MAX));
+        stream.durable = stream.durable.max(end);
         let (ready, waiting): (Vec<_>, Vec<_>) =
             core::mem::take(&mut stream.readers).into_iter().partition(|(_, have)| *have < end);
         stream.readers = waiting;

@@ -8,19 +8,19 @@ use quarry_types::{
     MessageId, Method, Outcome, RefusalCode, ReplyMode, Sequence, Tenant, Timestamp, UnknownCode,
 };
 
-use super::*;
+use super::{entity::Activation, *};
 
-const NOW: Timestamp = Timestamp(1_000_000);
+pub(super) const NOW: Timestamp = Timestamp(1_000_000);
 
-fn shard() -> Shard<u32> {
+pub(super) fn shard() -> Shard<u32> {
     Shard::new(Limits::default(), Epoch(7), Sequence(0), NOW)
 }
 
-fn address(id: &str) -> Address {
+pub(super) fn address(id: &str) -> Address {
     Address::parse(Tenant::default_tenant(), &alloc::format!("Counter/{id}")).unwrap()
 }
 
-fn message(id: &str, key: &str) -> Envelope {
+pub(super) fn message(id: &str, key: &str) -> Envelope {
     let address = address(id);
     let random = xxhash_rust::xxh3::xxh3_64(key.as_bytes());
     Envelope {
@@ -36,19 +36,22 @@ fn message(id: &str, key: &str) -> Envelope {
     }
 }
 
-fn admit(shard: &mut Shard<u32>, envelope: Envelope, waiter: u32) -> Vec<Effect<u32>> {
+pub(super) fn admit(shard: &mut Shard<u32>, envelope: Envelope, waiter: u32) -> Vec<Effect<u32>> {
     let mut out = Vec::new();
     shard.admit(NOW, Arc::new(envelope), Delivery::Durable, waiter, &mut out);
     out
 }
 
-fn activate(shard: &mut Shard<u32>, id: &str) -> Vec<Effect<u32>> {
+pub(super) fn activate(shard: &mut Shard<u32>, id: &str) -> Vec<Effect<u32>> {
     let mut out = Vec::new();
-    shard.activated(NOW, &address(id), Ok(()), &mut out);
+    let Activation::Loading(activation) = shard.entities[&address(id)].activation else {
+        panic!("{id} is not loading")
+    };
+    shard.activated(NOW, &address(id), activation, Ok(()), &mut out);
     out
 }
 
-fn run_of(effects: &[Effect<u32>]) -> Work {
+pub(super) fn run_of(effects: &[Effect<u32>]) -> Work {
     let work = effects.iter().find_map(|effect| match effect {
         Effect::Run(_, work) => Some(work.clone()),
         _ => None,
@@ -56,7 +59,7 @@ fn run_of(effects: &[Effect<u32>]) -> Work {
     work.unwrap_or_else(|| panic!("nothing runs: {effects:?}"))
 }
 
-fn batch_of(effects: &[Effect<u32>]) -> Batch {
+pub(super) fn batch_of(effects: &[Effect<u32>]) -> Batch {
     let batch = effects.iter().find_map(|effect| match effect {
         Effect::Commit(batch) => Some(batch.clone()),
         _ => None,
@@ -64,7 +67,7 @@ fn batch_of(effects: &[Effect<u32>]) -> Batch {
     batch.unwrap_or_else(|| panic!("nothing is committed: {effects:?}"))
 }
 
-fn done(shard: &mut Shard<u32>, id: &str, run: RunId) -> Vec<Effect<u32>> {
+pub(super) fn done(shard: &mut Shard<u32>, id: &str, run: RunId) -> Vec<Effect<u32>> {
     let mut out = Vec::new();
     let result =
         Ran::Done { reply: Bytes::from_static(b"1"), state: Some(Bytes::from_static(b"1")) };
@@ -72,13 +75,13 @@ fn done(shard: &mut Shard<u32>, id: &str, run: RunId) -> Vec<Effect<u32>> {
     out
 }
 
-fn committed(shard: &mut Shard<u32>, ticket: u64, sequence: u64) -> Vec<Effect<u32>> {
+pub(super) fn committed(shard: &mut Shard<u32>, ticket: u64, sequence: u64) -> Vec<Effect<u32>> {
     let mut out = Vec::new();
     shard.committed(NOW, ticket, Sequence(sequence), 0, &mut out);
     out
 }
 
-fn answers(effects: &[Effect<u32>]) -> Vec<(u32, &Result<Answer, CallError>)> {
+pub(super) fn answers(effects: &[Effect<u32>]) -> Vec<(u32, &Result<Answer, CallError>)> {
     let answers = effects.iter().filter_map(|effect| match effect {
         Effect::Answer { waiter, result, .. } => Some((*waiter, result)),
         _ => None,
@@ -89,7 +92,7 @@ fn answers(effects: &[Effect<u32>]) -> Vec<(u32, &Result<Answer, CallError>)> {
 #[test]
 fn a_call_is_answered_after_the_one_commit_that_holds_row_outcome_and_state() {
     let mut shard = shard();
-    assert_eq!(admit(&mut shard, message("c1", "k1"), 1), [Effect::Activate(address("c1"))]);
+    assert_eq!(admit(&mut shard, message("c1", "k1"), 1), [Effect::Activate(address("c1"), 1)]);
     let work = run_of(&activate(&mut shard, "c1"));
     assert_eq!(work.attempt, 1);
     let effects = done(&mut shard, "c1", work.run);
@@ -177,7 +180,7 @@ fn a_message_sent_before_runs_only_after_its_attempt_is_committed() {
     assert_eq!((batch.open[0].attempts, batch.open[0].position), (1, None));
     assert!(!out.iter().any(|effect| matches!(effect, Effect::Run(..))));
     let effects = committed(&mut shard, batch.ticket, 1);
-    assert_eq!(effects, [Effect::Activate(address("c1"))]);
+    assert_eq!(effects, [Effect::Activate(address("c1"), 1)]);
     assert_eq!(run_of(&activate(&mut shard, "c1")).attempt, 1);
 }
 
@@ -333,7 +336,7 @@ fn what_is_open_at_a_takeover_runs_after_its_attempt_is_committed() {
     let batch = batch_of(&out);
     let states: Vec<_> = batch.open.iter().map(|open| (open.state, open.attempts)).collect();
     assert_eq!(states, [(OpenRecordState::Quarantined, 10), (OpenRecordState::Waiting, 2)]);
-    assert!(!out.iter().any(|effect| matches!(effect, Effect::Run(..) | Effect::Activate(_))));
+    assert!(!out.iter().any(|effect| matches!(effect, Effect::Run(..) | Effect::Activate(..))));
     committed(&mut shard, batch.ticket, 4);
     assert_eq!(run_of(&activate(&mut shard, "c1")).attempt, 2);
 }
@@ -385,61 +388,6 @@ fn a_slow_handler_gets_its_row_meanwhile() {
     assert_eq!((outcome.accepts.len(), outcome.finishes.len()), (0, 1));
 }
 
-fn emit(shard: &mut Shard<u32>, run: RunId, texts: &[&'static str]) -> Vec<Effect<u32>> {
-    let mut out = Vec::new();
-    let made = texts.iter().map(|text| Bytes::from_static(text.as_bytes())).collect();
-    shard.emitted(NOW, &address("c1"), run, made, &mut out);
-    out
-}
-
-#[test]
-fn chunks_are_readable_once_they_are_durable() {
-    let mut shard = shard();
-    admit(&mut shard, message("c1", "k1"), 1);
-    let work = run_of(&activate(&mut shard, "c1"));
-    let id = work.envelope.message_id;
-    let mut out = Vec::new();
-    assert!(shard.await_chunks(id, 0, 9, &mut out).is_ok() && out.is_empty());
-    let batch = batch_of(&emit(&mut shard, work.run, &["a", "b"]));
-    assert_eq!(
-        (batch.accepts.len(), batch.chunks[0].first, batch.chunks[0].chunks.len()),
-        (1, 0, 2)
-    );
-    assert_eq!(committed(&mut shard, batch.ticket, 1), [Effect::Readable(9)]);
-    assert!(shard.await_chunks(id, 2, 9, &mut out).is_ok() && out.is_empty());
-    let batch = batch_of(&done(&mut shard, "c1", work.run));
-    let effects = committed(&mut shard, batch.ticket, 2);
-    assert!(effects.contains(&Effect::Readable(9)), "the end is told too");
-    assert_eq!(shard.await_chunks(id, 2, 9, &mut out), Err(9));
-}
-
-#[test]
-fn a_handler_that_runs_again_repeats_no_chunk_and_resets_where_it_differs() {
-    let mut shard = shard();
-    let made = |text: &'static str| Chunk::Made(Bytes::from_static(text.as_bytes()));
-    let recovered = Recovered {
-        envelope: Arc::new(message("c1", "k1")),
-        accepted_at: NOW,
-        position: (Sequence(3), 0),
-        attempts: 1,
-        due: Timestamp(0),
-        errors: vec![],
-        chunks: vec![made("a"), made("b"), made("c")],
-    };
-    let mut out = Vec::new();
-    shard.recover(NOW, vec![recovered], &mut out);
-    let ticket = batch_of(&out).ticket;
-    committed(&mut shard, ticket, 4);
-    let work = run_of(&activate(&mut shard, "c1"));
-    assert!(emit(&mut shard, work.run, &["a", "b"]).is_empty());
-    let batch = batch_of(&emit(&mut shard, work.run, &["x", "y"]));
-    assert_eq!(batch.chunks[0].first, 3);
-    assert_eq!(
-        batch.chunks[0].chunks,
-        [Chunk::Reset { attempt: 2, from: 2 }, made("x"), made("y")]
-    );
-}
-
 #[test]
 fn an_idle_entity_is_passivated() {
     let mut shard = shard();
@@ -453,4 +401,37 @@ fn an_idle_entity_is_passivated() {
     shard.passivate_idle(Timestamp(NOW.0 + 60_000), &mut out);
     assert_eq!(out, [Effect::Passivate(address("c1"))]);
     assert_eq!(shard.resident_entities(), 0);
+}
+
+#[test]
+fn an_actor_of_an_activation_that_was_given_up_is_not_used() {
+    let mut shard = shard();
+    admit(&mut shard, message("c1", "k1"), 1);
+    let work = run_of(&activate(&mut shard, "c1"));
+    let flying = batch_of(&done(&mut shard, "c1", work.run));
+    admit(&mut shard, Envelope { reply: ReplyMode::Accepted, ..message("c2", "k2") }, 2);
+    let mut out = Vec::new();
+    let away = CommitFailure::Unavailable("away".to_string());
+    assert!(shard.awaits_activation(&address("c2"), 2));
+    shard.commit_failed(NOW, flying.ticket, away, &mut out);
+    assert!(!shard.awaits_activation(&address("c2"), 2), "another is under way, or none");
+}
+
+#[test]
+fn waiting_behind_others_at_takeovers_is_no_attempt() {
+    let mut shard = shard();
+    let recovered = |key: &str, ordinal| Recovered {
+        envelope: Arc::new(message("c1", key)),
+        accepted_at: NOW,
+        position: (Sequence(3), ordinal),
+        attempts: 9,
+        due: Timestamp(0),
+        errors: vec![],
+        chunks: vec![],
+    };
+    let mut out = Vec::new();
+    shard.recover(NOW, vec![recovered("k1", 0), recovered("k2", 1)], &mut out);
+    let recorded: Vec<_> =
+        batch_of(&out).open.iter().map(|open| open.envelope.key.to_string()).collect();
+    assert_eq!(recorded, ["k1"]);
 }

@@ -28,7 +28,7 @@ pub(super) struct Claim {
 /// What a question came to.
 pub(super) enum Done {
     Keys(Vec<MessageId>, Result<Vec<Option<MessageRecord>>, StoreError>),
-    Activated(Vec<(Address, Result<ActorRef<Run>, ActivationFailure>)>),
+    Activated(Vec<(Address, u64, Result<ActorRef<Run>, ActivationFailure>)>),
     Committed(u64, Result<Committed, CommitError>),
     FenceChecked(Vec<Claim>, Result<bool, StoreError>),
 }
@@ -54,14 +54,15 @@ impl Serving {
         self.io.push(Box::pin(async move { Done::Keys(ids, store.find_keys(queries).await) }));
     }
 
-    pub(super) fn activate(&mut self, addresses: Vec<Address>) {
-        if addresses.is_empty() {
+    pub(super) fn activate(&mut self, asked: Vec<(Address, u64)>) {
+        if asked.is_empty() {
             return;
         }
         let store = Arc::clone(&self.shared.store);
         let registry = self.shared.registry.clone();
         let ends = self.ends.clone();
-        self.shared.metrics.activations.inc_by(u64::try_from(addresses.len()).unwrap_or(0));
+        self.shared.metrics.activations.inc_by(u64::try_from(asked.len()).unwrap_or(0));
+        let addresses: Vec<Address> = asked.iter().map(|(address, _)| address.clone()).collect();
         self.io.push(Box::pin(async move {
             let stored = store.states(addresses.clone()).await;
             let stored: Vec<Result<Option<StoredState>, ActivationFailure>> = match stored {
@@ -74,7 +75,7 @@ impl Serving {
                 }
             };
             let mut activated = Vec::with_capacity(addresses.len());
-            for (address, stored) in addresses.into_iter().zip(stored) {
+            for ((address, number), stored) in asked.into_iter().zip(stored) {
                 let actor = match stored {
                     Ok(stored) => {
                         let instance =
@@ -83,7 +84,7 @@ impl Serving {
                     }
                     Err(failure) => Err(failure),
                 };
-                activated.push((address, actor));
+                activated.push((address, number, actor));
             }
             Done::Activated(activated)
         }));
@@ -128,13 +129,8 @@ impl Serving {
                 }
             }
             Done::Activated(activated) => {
-                for (address, result) in activated {
-                    let result = result.map(|actor| {
-                        if let Some(old) = self.actors.insert(address.clone(), actor) {
-                            old.kill();
-                        }
-                    });
-                    self.machine.activated(now, &address, result, &mut self.out);
+                for (address, number, result) in activated {
+                    self.activated(&address, number, result);
                 }
             }
             Done::Committed(ticket, Ok(committed)) => {
@@ -149,6 +145,25 @@ impl Serving {
             Done::FenceChecked(claims, stands) => self.settle_claims(claims, &stands),
         }
         self.count();
+    }
+
+    /// Takes an actor that is up, unless the machine has given its activation up meanwhile.
+    fn activated(
+        &mut self,
+        address: &Address,
+        number: u64,
+        result: Result<ActorRef<Run>, ActivationFailure>,
+    ) {
+        let is_awaited = self.machine.awaits_activation(address, number);
+        let result = result.map(|actor| {
+            let unused =
+                if is_awaited { self.actors.insert(address.clone(), actor) } else { Some(actor) };
+            if let Some(unused) = unused {
+                unused.kill();
+            }
+        });
+        let now = self.now();
+        self.machine.activated(now, address, number, result, &mut self.out);
     }
 
     fn settle_claims(&mut self, claims: Vec<Claim>, stands: &Result<bool, StoreError>) {

@@ -21,7 +21,7 @@ impl Serving {
             for effect in std::mem::take(&mut self.out) {
                 match effect {
                     Effect::Lookup(question) => questions.push(question),
-                    Effect::Activate(address) => activations.push(address),
+                    Effect::Activate(address, number) => activations.push((address, number)),
                     Effect::Run(address, work) => self.run(&address, work),
                     Effect::Commit(batch) => self.commit(batch),
                     Effect::Answer { waiter, result, check: Check::Nothing } => {
@@ -33,7 +33,9 @@ impl Serving {
                     Effect::Answer { waiter, result, check: Check::Fence } => {
                         claims.push(Claim { waiter, result });
                     }
-                    Effect::Readable(waiter) => waiter.tell(Response::Readable),
+                    Effect::Readable(waiter) | Effect::Settled(waiter) => {
+                        waiter.tell(Response::Readable);
+                    }
                     Effect::Passivate(address) => self.passivate(&address),
                     Effect::Closed => self.end = Some(End::Closed),
                     Effect::Lost => self.end = self.end.or(Some(End::Lost)),
@@ -55,7 +57,7 @@ impl Serving {
             run: work.run,
             caller: self.shared.caller.clone(),
             calls: Arc::default(),
-            chunks: (work.kind == RunKind::Command).then(|| self.chunks.clone()),
+            shard: (work.kind == RunKind::Command).then(|| self.said.clone()),
         };
         let run = Run { id: work.run, kind: work.kind, context };
         let sent = self.actors.get(address).is_some_and(|actor| actor.send_message(run).is_ok());

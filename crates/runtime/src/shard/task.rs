@@ -15,16 +15,18 @@ use tokio::sync::{mpsc, watch};
 use super::io::Io;
 use crate::{
     Registry,
-    actor::{Emitted, Run, RunEnd},
-    inbox::Ask,
+    actor::{Run, RunEnd, Said, Saying},
+    inbox::{Ask, Waiter},
     node::Inner,
     wire::Response,
 };
 
 /// How many requests are taken in one turn.
 const TURN: usize = 256;
-/// Chunks of all handlers of a shard that wait to be taken; a handler that makes more waits.
-const CHUNKS: usize = 256;
+/// What all handlers of a shard said and was not taken yet; a handler that says more waits.
+const SAID: usize = 256;
+/// Steps that may wait for a commit while handlers make more chunks.
+const BACKLOG: usize = 1_024;
 /// How often idle entities are looked for.
 const SWEEP: Duration = Duration::from_secs(5);
 /// A handler that has run for this long is long: the shard goes on admitting while it is asked to
@@ -83,13 +85,13 @@ pub(super) struct Serving {
     pub(super) shared: Shared,
     pub(super) shard: ShardId,
     pub(super) epoch: Epoch,
-    pub(super) machine: Shard<crate::inbox::Waiter>,
+    pub(super) machine: Shard<Waiter>,
     pub(super) actors: BTreeMap<Address, ActorRef<Run>>,
     pub(super) io: FuturesUnordered<Io>,
     pub(super) ends: mpsc::UnboundedSender<RunEnd>,
-    pub(super) chunks: mpsc::Sender<Emitted>,
+    pub(super) said: mpsc::Sender<Said>,
     pub(super) clock: StoreClock,
-    pub(super) out: Vec<Effect<crate::inbox::Waiter>>,
+    pub(super) out: Vec<Effect<Waiter>>,
     pub(super) end: Option<End>,
     counted: (usize, usize),
 }
@@ -97,13 +99,13 @@ pub(super) struct Serving {
 /// What the shard's actors say.
 struct News {
     ended: mpsc::UnboundedReceiver<RunEnd>,
-    emitted: mpsc::Receiver<Emitted>,
+    said: mpsc::Receiver<Said>,
 }
 
 impl News {
-    /// The chunks that wait. What a run made is here before its end is.
-    fn emitted(&mut self) -> Vec<Emitted> {
-        std::iter::from_fn(|| self.emitted.try_recv().ok()).take(CHUNKS).collect()
+    /// What waits. What a run said is here before its end is.
+    fn said(&mut self) -> Vec<Said> {
+        std::iter::from_fn(|| self.said.try_recv().ok()).take(SAID).collect()
     }
 }
 
@@ -129,9 +131,9 @@ impl ShardTask {
         };
         crash::point("fence-loaded");
         let (ends, ended) = mpsc::unbounded_channel();
-        let (chunks, emitted) = mpsc::channel(CHUNKS);
-        let mut news = News { ended, emitted };
-        let mut serving = self.serving(loaded, ends, chunks);
+        let (sayings, said) = mpsc::channel(SAID);
+        let mut news = News { ended, said };
+        let mut serving = self.serving(loaded, ends, sayings);
         if let Err(end) = self.recover(&mut serving, loaded).await {
             serving.stop();
             return self.end(end).await;
@@ -147,7 +149,7 @@ impl ShardTask {
         &self,
         loaded: LoadedShard,
         ends: mpsc::UnboundedSender<RunEnd>,
-        chunks: mpsc::Sender<Emitted>,
+        said: mpsc::Sender<Said>,
     ) -> Serving {
         let clock = StoreClock { base: loaded.now, at: self.shared.host.now() };
         Serving {
@@ -163,7 +165,7 @@ impl ShardTask {
             actors: BTreeMap::new(),
             io: FuturesUnordered::new(),
             ends,
-            chunks,
+            said,
             clock,
             out: Vec::new(),
             end: None,
@@ -181,6 +183,10 @@ impl ShardTask {
                 return end;
             }
             let wake = serving.next_wake(close_by.is_some());
+            if wake.is_zero() {
+                serving.tick();
+                serving.perform();
+            }
             tokio::select! {
                 biased;
                 changed = self.control.changed() => {
@@ -195,14 +201,18 @@ impl ShardTask {
                     }
                 }
                 Some(end) = news.ended.recv() => {
-                    serving.emitted(news.emitted());
+                    serving.said(news.said());
                     serving.ran(end);
                 }
-                Some(emitted) = news.emitted.recv() => {
-                    serving.emitted(vec![emitted]);
-                    serving.emitted(news.emitted());
+                Some(said) = news.said.recv(), if serving.machine.backlog() < BACKLOG => {
+                    serving.said(vec![said]);
                 }
                 Some(done) = serving.io.next(), if !serving.io.is_empty() => serving.done(done),
+                () = tokio::time::sleep(wake) => {
+                    serving.tick();
+                    serving.close_when_quiet(close_by);
+                }
+                _ = sweep.tick() => serving.sweep(),
                 taken = self.inbox.recv_many(&mut asks, TURN) => {
                     if taken == 0 {
                         serving.give_up();
@@ -211,11 +221,6 @@ impl ShardTask {
                         serving.ask(ask);
                     }
                 }
-                () = tokio::time::sleep(wake) => {
-                    serving.tick();
-                    serving.close_when_quiet(close_by);
-                }
-                _ = sweep.tick() => serving.sweep(),
             }
         }
     }
@@ -275,10 +280,19 @@ impl Serving {
         }
     }
 
-    fn emitted(&mut self, emitted: Vec<Emitted>) {
+    fn said(&mut self, said: Vec<Said>) {
         let now = self.now();
-        for Emitted { address, run, chunk } in emitted {
-            self.machine.emitted(now, &address, run, vec![chunk], &mut self.out);
+        for Said { address, run, what } in said {
+            match what {
+                Saying::Chunk(chunk) => {
+                    self.machine.emitted(now, &address, run, vec![chunk], &mut self.out);
+                }
+                Saying::Settle(waiter) => {
+                    if let Err(waiter) = self.machine.settle(&address, run, waiter, &mut self.out) {
+                        waiter.tell(Response::NotHere);
+                    }
+                }
+            }
         }
     }
 
@@ -296,6 +310,7 @@ impl Serving {
     fn sweep(&mut self) {
         let now = self.now();
         self.machine.passivate_idle(now, &mut self.out);
+        self.machine.forget_callers(Waiter::is_gone);
         self.count();
     }
 

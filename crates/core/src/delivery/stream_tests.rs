@@ -1,0 +1,120 @@
+//! Given, when, then effects: chunks, and what waits for them.
+
+use alloc::{string::ToString, sync::Arc, vec, vec::Vec};
+
+use bytes::Bytes;
+use quarry_types::{Sequence, Timestamp};
+
+use super::{tests::*, *};
+
+fn emit(shard: &mut Shard<u32>, run: RunId, texts: &[&'static str]) -> Vec<Effect<u32>> {
+    let mut out = Vec::new();
+    let made = texts.iter().map(|text| Bytes::from_static(text.as_bytes())).collect();
+    shard.emitted(NOW, &address("c1"), run, made, &mut out);
+    out
+}
+
+#[test]
+fn chunks_are_readable_once_they_are_durable() {
+    let mut shard = shard();
+    admit(&mut shard, message("c1", "k1"), 1);
+    let work = run_of(&activate(&mut shard, "c1"));
+    let id = work.envelope.message_id;
+    let mut out = Vec::new();
+    assert!(shard.await_chunks(id, 0, 9, &mut out).is_ok() && out.is_empty());
+    let batch = batch_of(&emit(&mut shard, work.run, &["a", "b"]));
+    assert_eq!(
+        (batch.accepts.len(), batch.chunks[0].first, batch.chunks[0].chunks.len()),
+        (1, 0, 2)
+    );
+    assert_eq!(committed(&mut shard, batch.ticket, 1), [Effect::Readable(9)]);
+    assert!(shard.await_chunks(id, 2, 9, &mut out).is_ok() && out.is_empty());
+    let batch = batch_of(&done(&mut shard, "c1", work.run));
+    let effects = committed(&mut shard, batch.ticket, 2);
+    assert!(effects.contains(&Effect::Readable(9)), "the end is told too");
+    assert_eq!(shard.await_chunks(id, 2, 9, &mut out), Err(9));
+}
+
+#[test]
+fn a_handler_that_runs_again_repeats_no_chunk_and_resets_where_it_differs() {
+    let mut shard = shard();
+    let made = |text: &'static str| Chunk::Made(Bytes::from_static(text.as_bytes()));
+    let recovered = Recovered {
+        envelope: Arc::new(message("c1", "k1")),
+        accepted_at: NOW,
+        position: (Sequence(3), 0),
+        attempts: 1,
+        due: Timestamp(0),
+        errors: vec![],
+        chunks: vec![made("a"), made("b"), made("c")],
+    };
+    let mut out = Vec::new();
+    shard.recover(NOW, vec![recovered], &mut out);
+    let ticket = batch_of(&out).ticket;
+    committed(&mut shard, ticket, 4);
+    let work = run_of(&activate(&mut shard, "c1"));
+    assert!(emit(&mut shard, work.run, &["a", "b"]).is_empty());
+    let batch = batch_of(&emit(&mut shard, work.run, &["x", "y"]));
+    assert_eq!(batch.chunks[0].first, 3);
+    assert_eq!(
+        batch.chunks[0].chunks,
+        [Chunk::Reset { attempt: 2, from: 2 }, made("x"), made("y")]
+    );
+}
+
+#[test]
+fn a_retry_compares_with_chunks_that_are_still_on_their_way() {
+    let mut shard = shard();
+    admit(&mut shard, message("c1", "k1"), 1);
+    let work = run_of(&activate(&mut shard, "c1"));
+    let first = batch_of(&emit(&mut shard, work.run, &["a"]));
+    let mut out = Vec::new();
+    let retry = Ran::Retry { error: "no".to_string(), is_broken: false };
+    shard.ran(NOW, &address("c1"), work.run, retry, &mut out);
+    shard.tick(Timestamp(NOW.0 + 100), &mut out);
+    let again = run_of(&out);
+    assert!(emit(&mut shard, again.run, &["b"]).is_empty(), "behind the commit in flight");
+    let second = batch_of(&committed(&mut shard, first.ticket, 1));
+    let numbers: Vec<u64> = second.chunks.iter().map(|chunks| chunks.first).collect();
+    assert_eq!(numbers, [1]);
+    let made = Chunk::Made(Bytes::from_static(b"b"));
+    assert_eq!(second.chunks[0].chunks, [Chunk::Reset { attempt: 2, from: 0 }, made]);
+}
+
+#[test]
+fn what_a_shorter_attempt_does_not_make_again_counts_no_more() {
+    let mut shard = shard();
+    admit(&mut shard, message("c1", "k1"), 1);
+    let work = run_of(&activate(&mut shard, "c1"));
+    let first = batch_of(&emit(&mut shard, work.run, &["a", "b", "c"]));
+    committed(&mut shard, first.ticket, 1);
+    let mut out = Vec::new();
+    let retry = Ran::Retry { error: "no".to_string(), is_broken: false };
+    shard.ran(NOW, &address("c1"), work.run, retry, &mut out);
+    let ticket = batch_of(&out).ticket;
+    committed(&mut shard, ticket, 2);
+    out.clear();
+    shard.tick(Timestamp(NOW.0 + 100), &mut out);
+    let again = run_of(&out);
+    assert!(emit(&mut shard, again.run, &["a"]).is_empty());
+    let batch = batch_of(&done(&mut shard, "c1", again.run));
+    assert_eq!(batch.chunks[0].chunks, [Chunk::Reset { attempt: 2, from: 1 }]);
+    assert_eq!(batch.finishes.len(), 1, "in one commit with the outcome");
+}
+
+#[test]
+fn an_outside_effect_waits_for_the_row_and_for_the_states_before() {
+    let mut shard = shard();
+    admit(&mut shard, message("c1", "k1"), 1);
+    admit(&mut shard, message("c1", "k2"), 2);
+    let work = run_of(&activate(&mut shard, "c1"));
+    let effects = done(&mut shard, "c1", work.run);
+    let (first, ahead) = (batch_of(&effects), run_of(&effects));
+    let mut out = Vec::new();
+    assert!(shard.settle(&address("c1"), ahead.run, 9, &mut out).is_ok() && out.is_empty());
+    let effects = committed(&mut shard, first.ticket, 1);
+    assert!(!effects.contains(&Effect::Settled(9)), "its own row is not there yet");
+    let row = batch_of(&effects);
+    assert_eq!(row.accepts.len(), 1);
+    assert!(committed(&mut shard, row.ticket, 2).contains(&Effect::Settled(9)));
+}
