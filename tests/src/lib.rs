@@ -30,5 +30,6 @@ pub mod metrics;
 pub mod process;
 pub mod report;
 pub mod tidy;
+pub mod transcript;
 pub mod wait;
 pub mod workload;

@@ -37,6 +37,9 @@
 //! ```
 
 pub mod design;
+#[cfg(doctest)]
+mod readme;
+
 pub use quarry_ports as ports;
 pub use quarry_runtime as runtime;
 pub use quarry_types as types;
