@@ -15,6 +15,8 @@ mod health;
 mod layers;
 mod lingering;
 mod messages;
+mod ontologies;
+mod openapi;
 mod placement;
 mod problem;
 mod request;

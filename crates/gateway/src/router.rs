@@ -10,8 +10,9 @@ use axum::{
 };
 
 use crate::{
-    Code, Gateway, Problem, cluster, entities, extractions, health, layers, messages, placement,
-    rpc, scrape, send, start, types,
+    Code, Gateway, Problem, cluster, entities, extractions, health, layers, messages, ontologies,
+    openapi::{self, Operation},
+    placement, rpc, scrape, send, start, types,
 };
 
 /// A route of the interface.
@@ -22,6 +23,8 @@ pub(crate) struct Route {
     pub(crate) does: &'static str,
     /// Its method beside HEAD and what the framework adds.
     pub(crate) method: Method,
+    /// All else that is said of it.
+    pub(crate) describe: fn() -> Operation,
     handler: fn() -> MethodRouter<Gateway>,
     probe: bool,
 }
@@ -30,60 +33,110 @@ impl Route {
     pub(crate) const fn get(
         path: &'static str,
         does: &'static str,
+        describe: fn() -> Operation,
         handler: fn() -> MethodRouter<Gateway>,
     ) -> Self {
-        Self { path, does, method: Method::GET, handler, probe: false }
+        Self { path, does, method: Method::GET, describe, handler, probe: false }
     }
 
     pub(crate) const fn post(
         path: &'static str,
         does: &'static str,
+        describe: fn() -> Operation,
         handler: fn() -> MethodRouter<Gateway>,
     ) -> Self {
-        Self { path, does, method: Method::POST, handler, probe: false }
+        Self { path, does, method: Method::POST, describe, handler, probe: false }
     }
 
     pub(crate) const fn probe(
         path: &'static str,
         does: &'static str,
+        describe: fn() -> Operation,
         handler: fn() -> MethodRouter<Gateway>,
     ) -> Self {
-        Self { path, does, method: Method::GET, handler, probe: true }
+        Self { path, does, method: Method::GET, describe, handler, probe: true }
+    }
+
+    /// Whether it is answered also by a node that has too much to do.
+    pub(crate) const fn is_probe(&self) -> bool {
+        self.probe
     }
 }
 
+/// Where procedures are called.
+const RPC: &str = "/api/rpc";
+
 /// Every route, in the order in which people read them.
 pub(crate) const ROUTES: &[Route] = &[
-    Route::post("/v1/entities/{type}/{id}/{method}", "send a message", || post(send::send)),
-    Route::get("/v1/entities/{type}/{id}", "look at an entity", || get(entities::show)),
-    Route::get("/v1/entities", "list entities", || get(entities::list)),
-    Route::post("/v1/extractions", "text and ontology in, knowledge graph out", || {
-        post(extractions::submit)
+    Route::post("/v1/entities/{type}/{id}/{method}", "send a message", openapi::send, || {
+        post(send::send)
     }),
-    Route::get("/v1/extractions/{id}", "how far an extraction is", || get(extractions::show)),
-    Route::get("/v1/extractions/{id}/graph", "the graph of an extraction", || {
-        get(extractions::graph)
+    Route::get("/v1/entities/{type}/{id}", "look at an entity", openapi::entity, || {
+        get(entities::show)
     }),
-    Route::get("/v1/types", "list entity types and methods", || get(types::list)),
-    Route::get("/v1/messages/{mid}", "state and outcome of a message", || get(messages::show)),
-    Route::get("/v1/messages", "list messages", || get(messages::list)),
-    Route::get("/v1/placement/{type}/{id}", "where an entity lives, and why", || {
-        get(placement::show)
+    Route::get("/v1/entities", "list entities", openapi::entities, || get(entities::list)),
+    Route::post(
+        "/v1/extractions",
+        "text and ontology in, knowledge graph out",
+        openapi::submit,
+        || post(extractions::submit),
+    ),
+    Route::get("/v1/extractions/{id}", "how far an extraction is", openapi::extraction, || {
+        get(extractions::show)
     }),
-    Route::get("/v1/cluster", "nodes and coordinator", || get(cluster::show)),
-    Route::get("/v1/cluster/shards", "list shards", || get(cluster::shards)),
-    Route::post("/v1/cluster/nodes/{id}/drain", "move all shards away from a node", || {
-        post(cluster::drain)
+    Route::get(
+        "/v1/extractions/{id}/graph",
+        "the graph of an extraction",
+        openapi::extraction_graph,
+        || get(extractions::graph),
+    ),
+    Route::get("/v1/ontologies/{id}", "look at an ontology", openapi::ontology, || {
+        get(ontologies::show)
     }),
-    Route::post("/v1/cluster/nodes/{id}/undrain", "let a node take shards again", || {
-        post(cluster::undrain)
+    Route::get("/v1/ontologies", "list ontologies", openapi::ontologies, || get(ontologies::list)),
+    Route::get("/v1/types", "list entity types and methods", openapi::types, || get(types::list)),
+    Route::get("/v1/messages/{mid}", "state and outcome of a message", openapi::message, || {
+        get(messages::show)
     }),
-    Route::post("/api/rpc", "call procedures, in the short form or by frames", || post(rpc::call)),
-    Route::probe("/livez", "whether the process is alive", || get(health::live)),
-    Route::probe("/readyz", "whether the node takes work", || get(health::ready)),
-    Route::probe("/healthz", "how the node is, looked at deeply", || get(health::deep)),
-    Route::probe("/metrics", "metrics as Prometheus reads them", || get(scrape::metrics)),
-    Route::get("/", "this page", || get(start::page)),
+    Route::get("/v1/messages", "list messages", openapi::messages, || get(messages::list)),
+    Route::get(
+        "/v1/placement/{type}/{id}",
+        "where an entity lives, and why",
+        openapi::placement,
+        || get(placement::show),
+    ),
+    Route::get("/v1/cluster", "nodes and coordinator", openapi::cluster, || get(cluster::show)),
+    Route::get("/v1/cluster/shards", "list shards", openapi::shards, || get(cluster::shards)),
+    Route::post(
+        "/v1/cluster/nodes/{id}/drain",
+        "move all shards away from a node",
+        openapi::drain,
+        || post(cluster::drain),
+    ),
+    Route::post(
+        "/v1/cluster/nodes/{id}/undrain",
+        "let a node take shards again",
+        openapi::undrain,
+        || post(cluster::undrain),
+    ),
+    Route::post(RPC, "call procedures, in the short form or by frames", openapi::call, || {
+        post(rpc::call)
+    }),
+    Route::probe("/livez", "whether the process is alive", openapi::live, || get(health::live)),
+    Route::probe("/readyz", "whether the node takes work", openapi::ready, || get(health::ready)),
+    Route::probe("/healthz", "how the node is, looked at deeply", openapi::deep, || {
+        get(health::deep)
+    }),
+    Route::probe("/metrics", "metrics as Prometheus reads them", openapi::metrics, || {
+        get(scrape::metrics)
+    }),
+    Route::get(
+        "/openapi.json",
+        "the description of all routes (OpenAPI 3.1)",
+        openapi::description,
+        || get(openapi::serve),
+    ),
+    Route::get("/", "this page", openapi::start, || get(start::page)),
 ];
 
 /// The interface of `gateway` as a service.
@@ -93,10 +146,12 @@ pub fn router(gateway: Gateway) -> Router {
 
 pub(crate) fn layered(gateway: Gateway, routes: &[Route]) -> Router {
     let table = |probe: bool| {
-        routes
-            .iter()
-            .filter(|route| route.probe == probe)
-            .fold(Router::new(), |router, route| router.route(route.path, (route.handler)()))
+        let of_kind = routes.iter().filter(|route| route.probe == probe);
+        of_kind.fold(Router::new(), |table, route| {
+            let table = table.route(route.path, (route.handler)());
+            // Clients of the protocol end their base address with a slash.
+            if route.path == RPC { table.route("/api/rpc/", (route.handler)()) } else { table }
+        })
     };
     let admit = from_fn_with_state(gateway.clone(), layers::admit);
     let observe = from_fn_with_state(gateway.clone(), layers::observe);

@@ -10,14 +10,18 @@ use axum::{
 
 use crate::{
     Gateway, Problem,
-    request::Query,
+    request::{NoBody, Query},
     router::{ROUTES, Route},
 };
 
 const POLICY: HeaderValue = HeaderValue::from_static("default-src 'self'");
 
 /// The start page: the routes, each with what it does.
-pub(crate) async fn page(State(gateway): State<Gateway>, uri: Uri) -> Result<Response, Problem> {
+pub(crate) async fn page(
+    State(gateway): State<Gateway>,
+    uri: Uri,
+    _: NoBody,
+) -> Result<Response, Problem> {
     Query::parse(uri.query(), &[])?;
     let mut rows = String::new();
     for route in ROUTES {

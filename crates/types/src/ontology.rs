@@ -56,6 +56,8 @@ pub struct Summary {
     pub label: String,
     /// The hash of its content: 16 hexadecimal digits.
     pub version: String,
+    /// Other names by which requests may name it.
+    pub aliases: Vec<String>,
     /// How many classes it has.
     pub classes: u32,
     /// How many relations it has.
@@ -83,6 +85,8 @@ pub struct Ontology {
     pub label: String,
     /// The hash of its content: 16 hexadecimal digits.
     pub version: String,
+    /// Other names by which requests may name it.
+    pub aliases: Vec<String>,
     /// Whether its examples carry every triple that it allows for them.
     pub fully_annotated: bool,
     /// Its classes.

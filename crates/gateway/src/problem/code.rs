@@ -60,6 +60,8 @@ pub enum Code {
     InvalidSubmission,
     /// A procedure call is malformed.
     InvalidCall,
+    /// There is no such ontology to look at.
+    NoSuchOntology,
     /// No such node.
     NoSuchNode,
     /// A call without a stored outcome cannot be answered later.
@@ -122,6 +124,7 @@ impl Code {
             Self::UnknownOntology => "unknown_ontology",
             Self::InvalidSubmission => "invalid_payload",
             Self::InvalidCall => "invalid_call",
+            Self::NoSuchOntology => "no_such_ontology",
             Self::NoSuchNode => "no_such_node",
             Self::NotDurable => "not_durable",
             Self::GatewayBusy => "gateway_busy",
@@ -165,6 +168,7 @@ impl Code {
             | Self::NoSuchEntity
             | Self::NoSuchExtraction
             | Self::NotYetExtracted
+            | Self::NoSuchOntology
             | Self::NoSuchNode => StatusCode::NOT_FOUND,
             Self::RequestReused | Self::UnknownOntology | Self::InvalidSubmission => {
                 StatusCode::UNPROCESSABLE_ENTITY

@@ -13,4 +13,9 @@ mod procedure;
 mod route;
 mod short;
 
+pub(crate) use frame::{ClientFrame, ServerFrame};
+#[cfg(test)]
+pub(crate) use procedure::Procedure;
+pub(crate) use procedure::StatusAnswer;
 pub(crate) use route::call;
+pub(crate) use short::ShortAnswer;

@@ -16,10 +16,10 @@ use super::{
 use crate::{Code, Gateway, Problem, trace::Trace};
 
 /// A call.
-#[derive(Debug, Deserialize, JsonSchema)]
+#[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct ShortCall {
-    /// The procedure: `extraction.extract` or `extraction.getStatus`.
+struct ShortCall {
+    /// The procedure.
     #[serde(rename = "_tag")]
     tag: String,
     /// Its argument.

@@ -147,6 +147,8 @@ fn bodies() -> Vec<Case> {
         (Ask::post(APPEND).body("{\"value\": \"v\", \"extra\": 1}"), 422, invalid, Some("extra")),
         (Ask::post("/v1/entities/Counter/c/get").body("1"), 422, invalid, Some("body")),
         (Ask::get("/v1/cluster").body("{}"), 400, "unexpected_body", None),
+        (Ask::get("/").body("{}"), 400, "unexpected_body", None),
+        (Ask::get("/openapi.json").body("{}"), 400, "unexpected_body", None),
         (Ask::post("/v1/cluster/nodes/1/drain").body("{}"), 400, "unexpected_body", None),
     ]
 }
@@ -178,9 +180,10 @@ impl<const N: usize> ConcatAll for [Vec<Case>; N] {
 }
 
 /// A path of the route with names that exist.
-fn filled(path: &str) -> String {
+pub(super) fn filled(path: &str) -> String {
     let path = path.replace("{type}", "Counter").replace("{method}", "add");
     path.replace("nodes/{id}", "nodes/1")
+        .replace("ontologies/{id}", "ontologies/film")
         .replace("{id}", "c")
         .replace("{mid}", "01890000-0000-7000-8000-000000000000")
 }

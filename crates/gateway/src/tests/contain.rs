@@ -7,18 +7,19 @@ use axum::routing::{get, post};
 use super::harness::{Ask, World, answer_of};
 use crate::{
     Gateway, GatewayConfig,
+    openapi::start,
     router::{Route, layered},
 };
 
 const ROUTES: &[Route] = &[
-    Route::get("/panic", "panics", || get(panics)),
-    Route::post("/panic-at-work", "panics", || post(panics)),
-    Route::get("/hang", "hangs", || get(std::future::pending::<()>)),
-    Route::post("/hang-at-work", "hangs", || post(std::future::pending::<()>)),
-    Route::get("/teapot", "refuses by itself", || {
+    Route::get("/panic", "panics", start, || get(panics)),
+    Route::post("/panic-at-work", "panics", start, || post(panics)),
+    Route::get("/hang", "hangs", start, || get(std::future::pending::<()>)),
+    Route::post("/hang-at-work", "hangs", start, || post(std::future::pending::<()>)),
+    Route::get("/teapot", "refuses by itself", start, || {
         get(|| async { axum::http::StatusCode::IM_A_TEAPOT })
     }),
-    Route::probe("/probe", "answers", || get(|| async { "here" })),
+    Route::probe("/probe", "answers", start, || get(|| async { "here" })),
 ];
 
 async fn panics() {

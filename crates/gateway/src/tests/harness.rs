@@ -9,7 +9,7 @@ use axum::{
 };
 use quarry::prelude::*;
 use quarry_core::lease::LeaseTimes;
-use quarry_extract::{KGExtractor, pack::Ontologies};
+use quarry_extract::{ExtractionWork, KGExtractor, pack::Ontologies};
 use quarry_ports::{Host, MessageFilter, Metrics};
 use quarry_services::{Counter, Register};
 use quarry_sim::{Coordination, MemoryDatabase, MemoryStore, Network};
@@ -17,6 +17,7 @@ use quarry_types::{BootId, Role, Tenant};
 use serde_json::Value;
 use tower::ServiceExt;
 
+use super::openapi::conforms;
 use crate::{Gateway, GatewayConfig, router};
 
 /// An entity that misbehaves as it is told.
@@ -111,16 +112,23 @@ impl World {
             metrics: Metrics::new().unwrap(),
         };
         let ontologies = Arc::new(Ontologies::built_in().unwrap());
-        let extractor = KGExtractor::new(Arc::clone(&ontologies), ports.metrics.clone());
+        let work = ExtractionWork::new(Arc::clone(&ontologies), ports.metrics.clone());
+        let extractor = KGExtractor::new(Arc::clone(&ontologies));
         let registry = Registry::builder().with(Counter).with(Register).with(Moody);
-        let registry = registry.with(extractor).build();
+        let registry = registry.with(extractor).with(work).build();
         let node = Node::start(NodeConfig::new(NodeId(1), boot), registry, ports);
         let gateway = Gateway::with_ontologies(node, config, ontologies);
         Self { router: router(gateway.clone()), gateway, database, coordinator }
     }
 
+    /// Asks, and holds the answer against the description of the interface.
     pub(super) async fn ask(&self, request: Ask) -> Answer {
-        answer_of(self.router.clone(), request).await
+        let (method, path) = (request.method.clone(), request.path.clone());
+        let answer = answer_of(self.router.clone(), request).await;
+        if let Err(reason) = conforms(&method, &path, &answer) {
+            panic!("{method} {path} {reason}: {answer:?}");
+        }
+        answer
     }
 
     pub(super) async fn get(&self, path: &str) -> Answer {

@@ -5,6 +5,8 @@ mod contain;
 mod extract;
 mod harness;
 mod look;
+mod ontologies;
+mod openapi;
 mod rpc;
 mod send;
 mod socket;

@@ -56,6 +56,20 @@ async fn the_short_form_is_taken_with_any_content_type_that_curl_sends() {
 }
 
 #[tokio::test]
+async fn the_built_in_person_pack_answers_for_foaf() {
+    let world = World::new().await;
+    let answer = rpc(
+        &world,
+        None,
+        r#"{"_tag":"extraction.extract","payload":{"text":"test","ontologyId":"foaf"}}"#,
+    )
+    .await;
+    assert_eq!(answer.body["value"]["ontologyId"], "person", "{answer:?}");
+    let slash = Ask::post("/api/rpc/").body(call("extraction.extract", &film()));
+    assert_eq!(world.ask(slash).await.body["_tag"], "Success");
+}
+
+#[tokio::test]
 async fn the_seeds_options_are_understood() {
     let world = World::new().await;
     for options in [

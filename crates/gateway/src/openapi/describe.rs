@@ -1,0 +1,246 @@
+//! The operations, in the order of the table of routes.
+
+use quarry_types::{api, graph::Graph, ontology};
+use serde_json::{Value, json};
+
+use super::{
+    bodies::{Alive, CallAnswer, CallBody, Description, Submission},
+    operation::{JSON, Operation, duration, flag, one_of},
+    problems::Calls,
+    shape::Shape,
+};
+use crate::{Code, rpc::ServerFrame};
+
+const STORE: &[Code] = &[Code::StoreUnavailable, Code::StoreCorrupt];
+const UNKNOWN_TYPE: Code = Code::Refused(quarry_types::RefusalCode::UnknownType);
+
+/// An operation that sends a message as its client says.
+fn sending(id: &'static str) -> Operation {
+    Operation::new(id)
+        .calls(Calls::Sending)
+        .query("async", "Answer 202 once the message is stored.", flag())
+        .query("timeout", "How long to wait for the outcome; 30s by default.", duration())
+        .header(
+            "Idempotency-Key",
+            "Names one intent: the same entity, method and key are handled once.",
+            json!({ "type": "string", "minLength": 1, "maxLength": 256 }),
+        )
+        .header(
+            "Quarry-Send-Count",
+            "How often the request was sent before; raised by clients that repeat.",
+            json!({ "type": "integer", "minimum": 0, "default": 0 }),
+        )
+        .header(
+            "Prefer",
+            "`respond-async` (RFC 7240): answer 202 where the method stores something.",
+            json!({ "type": "string" }),
+        )
+}
+
+const OF_MESSAGE: &[&str] = &["Quarry-Message-Id", "Idempotency-Key", "Idempotency-Replayed"];
+const OF_ACCEPTED: &[&str] = &[
+    "Quarry-Message-Id",
+    "Idempotency-Key",
+    "Idempotency-Replayed",
+    "Location",
+    "Preference-Applied",
+];
+
+pub(crate) fn send() -> Operation {
+    sending("sendMessage")
+        .body("The method's argument; nothing for none.", false)
+        .takes(JSON, Shape::any())
+        .answer(200, "The handler's reply; `null` for none.")
+        .gives(JSON, Shape::any())
+        .with(OF_MESSAGE)
+        .answer(202, "The message is stored and will be handled.")
+        .gives(JSON, Shape::of::<api::Accepted>())
+        .with(OF_ACCEPTED)
+}
+
+pub(crate) fn entity() -> Operation {
+    Operation::new("showEntity")
+        .answer(200, "The entity: owner, state, queue, last error.")
+        .gives(JSON, Shape::of::<api::Entity>())
+        .problems(STORE)
+        .problems(&[UNKNOWN_TYPE, Code::NoSuchEntity])
+}
+
+pub(crate) fn entities() -> Operation {
+    Operation::new("listEntities")
+        .query("type", "Only those of this type.", json!({ "type": "string" }))
+        .paged()
+        .answer(200, "Entities with a stored state, in order of type and id.")
+        .gives(JSON, Shape::of::<api::Page<api::EntitySummary>>())
+        .problems(STORE)
+}
+
+pub(crate) fn submit() -> Operation {
+    sending("submitExtraction")
+        .body("A text and the ontology to extract by.", true)
+        .takes(JSON, Shape::of::<Submission>())
+        .answer(200, "The graph.")
+        .gives(JSON, Shape::of::<Graph>())
+        .with(OF_MESSAGE)
+        .answer(202, "The submission is stored and will be extracted.")
+        .gives(JSON, Shape::of::<api::Accepted>())
+        .with(OF_ACCEPTED)
+        .problems(&[Code::RequestReused, Code::UnknownOntology, Code::InvalidSubmission])
+}
+
+pub(crate) fn extraction() -> Operation {
+    Operation::new("showExtraction")
+        .path("id", "A request id.", json!({ "type": "string" }))
+        .calls(Calls::Reading)
+        .answer(200, "How far the extraction is.")
+        .gives(JSON, Shape::of::<api::Extraction>())
+        .problems(STORE)
+        .problems(&[Code::NoSuchExtraction])
+}
+
+pub(crate) fn extraction_graph() -> Operation {
+    Operation::new("showGraph")
+        .path("id", "A request id.", json!({ "type": "string" }))
+        .query("format", "How the graph is written.", one_of(["json"]))
+        .calls(Calls::Reading)
+        .answer(200, "The graph.")
+        .gives(JSON, Shape::of::<Graph>())
+        .problems(STORE)
+        .problems(&[Code::NoSuchExtraction, Code::NotYetExtracted])
+}
+
+pub(crate) fn ontology() -> Operation {
+    Operation::new("showOntology")
+        .path("id", "The id, or another name, of an ontology.", json!({ "type": "string" }))
+        .answer(200, "The ontology.")
+        .gives(JSON, Shape::of::<ontology::Ontology>())
+        .problems(&[Code::NoSuchOntology])
+}
+
+pub(crate) fn ontologies() -> Operation {
+    Operation::new("listOntologies")
+        .answer(200, "The ontologies that extractions may name.")
+        .gives(JSON, Shape::of::<ontology::Ontologies>())
+}
+
+pub(crate) fn types() -> Operation {
+    Operation::new("listTypes")
+        .answer(200, "The entity types of the cluster.")
+        .gives(JSON, Shape::of::<api::Types>())
+}
+
+pub(crate) fn message() -> Operation {
+    Operation::new("showMessage")
+        .query("wait", "How long to wait for the message's end.", duration())
+        .answer(200, "The message.")
+        .gives(JSON, Shape::of::<api::Message<Value>>())
+        .with(&["Quarry-Message-Id"])
+        .problems(STORE)
+        .problems(&[Code::NoSuchMessage])
+}
+
+pub(crate) fn messages() -> Operation {
+    Operation::new("listMessages")
+        .query("state", "Only those in this state.", one_of(["open", "quarantined", "finished"]))
+        .query("entity", "Only those to this entity: `Type/id`.", json!({ "type": "string" }))
+        .paged()
+        .answer(200, "Messages, newest first.")
+        .gives(JSON, Shape::of::<api::Page<api::Message<Value>>>())
+        .problems(STORE)
+}
+
+pub(crate) fn placement() -> Operation {
+    Operation::new("showPlacement")
+        .answer(200, "Where the entity lives, and why.")
+        .gives(JSON, Shape::of::<api::Placement>())
+        .problems(&[UNKNOWN_TYPE])
+}
+
+pub(crate) fn cluster() -> Operation {
+    Operation::new("showCluster")
+        .answer(200, "The cluster as the answering node knows it.")
+        .gives(JSON, Shape::of::<api::Cluster>())
+}
+
+pub(crate) fn shards() -> Operation {
+    Operation::new("listShards")
+        .answer(200, "All shards, in order of their slots.")
+        .gives(JSON, Shape::of::<api::Shards>())
+}
+
+fn change(id: &'static str) -> Operation {
+    Operation::new(id)
+        .path("id", "A node's id.", json!({ "type": "integer", "minimum": 0 }))
+        .answer(200, "The change is applied; doing it again changes nothing.")
+        .gives(JSON, Shape::of::<api::Change>())
+        .problems(&[Code::NoSuchNode, Code::CoordinatorUnavailable, Code::ClusterRefused])
+}
+
+pub(crate) fn drain() -> Operation {
+    change("drainNode")
+}
+
+pub(crate) fn undrain() -> Operation {
+    change("undrainNode")
+}
+
+/// Lines of frames, under the media types of both generations of clients.
+const LINES: [&str; 2] = ["application/ndjson", "application/x-ndjson"];
+
+pub(crate) fn call() -> Operation {
+    let does = "A call in the short form, or frames of Effect's RPC protocol; as JSON, or one \
+                frame per line.";
+    let mut operation = Operation::new("call")
+        .calls(Calls::Inside)
+        .body(does, true)
+        .takes(JSON, Shape::described::<CallBody>());
+    for media_type in LINES {
+        operation = operation.takes(media_type, Shape::text());
+    }
+    operation = operation
+        .answer(200, "How the call ended, or frames; typed errors are answers.")
+        .gives(JSON, Shape::described::<CallAnswer>());
+    for media_type in LINES {
+        operation = operation.gives(media_type, Shape::described::<ServerFrame>());
+    }
+    operation.problems(&[Code::InvalidCall, Code::RequestReused])
+}
+
+pub(crate) fn live() -> Operation {
+    Operation::new("isAlive").answer(200, "The process is alive.").gives(JSON, Shape::of::<Alive>())
+}
+
+fn health(id: &'static str, well: &'static str, ill: &'static str) -> Operation {
+    let shape = Shape::of::<api::Health>();
+    Operation::new(id).answer(200, well).gives(JSON, shape).answer(503, ill).gives(JSON, shape)
+}
+
+pub(crate) fn ready() -> Operation {
+    health("isReady", "The node takes work.", "The node takes no work now.").query(
+        "verbose",
+        "Show all checks, not only those that failed.",
+        flag(),
+    )
+}
+
+pub(crate) fn deep() -> Operation {
+    health("isHealthy", "The node does its work.", "The node cannot do its work.")
+}
+
+pub(crate) fn metrics() -> Operation {
+    Operation::new("readMetrics")
+        .answer(200, "All metrics, in Prometheus' text format.")
+        .gives("text/plain", Shape::text())
+}
+
+pub(crate) fn description() -> Operation {
+    Operation::new("readDescription")
+        .answer(200, "This document.")
+        .gives(JSON, Shape::of::<Description>())
+}
+
+pub(crate) fn start() -> Operation {
+    Operation::new("readStart")
+        .answer(200, "What this is and which routes it has.")
+        .gives("text/html", Shape::text())
+}

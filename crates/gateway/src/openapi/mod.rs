@@ -1,0 +1,21 @@
+//! The description of the interface, OpenAPI 3.1, at `/openapi.json`.
+//!
+//! It is made from the table of routes, each of which carries its [`Operation`], and from the types
+//! that handlers read and write. The tests of this crate compare every answer that they get with
+//! it, and the whole of it with the committed `openapi.json`.
+
+mod bodies;
+mod describe;
+mod document;
+mod operation;
+mod problems;
+mod serve;
+mod shape;
+
+pub(crate) use describe::*;
+#[cfg(test)]
+pub(crate) use document::{HEADERS, document};
+pub(crate) use operation::Operation;
+#[cfg(test)]
+pub(crate) use problems::problems;
+pub(crate) use serve::serve;
