@@ -5,7 +5,7 @@ use sqlx::AssertSqlSafe;
 
 use crate::database::Value;
 
-use super::{arguments, writer::Turn};
+use super::{file::arguments, writer::Turn};
 
 /// How many rows a statement holds; smaller rests go in smaller runs.
 const SIZES: [usize; 4] = [128, 32, 8, 1];

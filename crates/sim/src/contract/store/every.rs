@@ -1,0 +1,62 @@
+//! The list of all checks.
+
+/// Makes a test of every check. `$make` is an async function from the check's name to an
+/// [`OpenStore`](crate::contract::store::OpenStore), or a [`Broken`](crate::contract::store::Broken).
+#[macro_export]
+macro_rules! store_contract {
+    ($make:path) => {
+        $crate::store_contract! { $make:
+            a_fresh_shard_starts_before_its_first_commit
+            loading_again_from_one_process_changes_nothing
+            an_older_epoch_gets_no_fence
+            a_grant_is_good_for_one_process
+            a_commit_without_a_load_is_fenced
+            a_stale_owner_is_fenced_until_it_loads_anew
+            a_commit_of_another_epoch_is_fenced
+            a_takeover_reads_what_was_recorded_last
+            store_time_never_falls
+            a_lease_that_is_over_refuses_until_the_next_load
+            a_store_belongs_to_one_cluster
+            fences_are_checked_together
+            an_accepted_message_is_there_after_a_restart
+            sequences_are_gapless_and_ordinals_count
+            a_message_finished_by_its_commit_leaves_nothing_open
+            a_second_outcome_is_rejected
+            an_outcome_without_a_message_is_rejected
+            a_key_is_accepted_once
+            rows_of_other_slots_are_rejected
+            nothing_of_a_rejected_commit_is_there
+            a_deleted_state_is_gone
+            the_last_state_of_an_entity_counts
+            unfinished_messages_are_read_in_order_and_in_pages
+            the_mark_hides_what_is_below_it
+            another_range_is_not_read
+            an_open_row_says_what_a_new_owner_must_know
+            an_open_row_is_overwritten_and_removed_by_the_outcome
+            a_quarantined_message_is_shown_and_not_run
+            keys_are_found_in_the_order_asked
+            states_are_found_in_the_order_asked
+            messages_are_listed_newest_first
+            messages_are_listed_by_state_and_entity
+            entities_are_listed_in_order
+            a_store_says_that_it_takes_writes
+            many_committers_get_gapless_sequences
+            the_order_of_calls_is_the_order_of_commits
+            a_culprit_fails_alone
+            nothing_of_the_old_owner_follows_a_takeover
+            two_processes_write_side_by_side
+            chunks_are_numbered_without_gaps
+            a_chunk_that_stands_is_not_overwritten
+            random_histories_read_as_those_of_the_model
+        }
+    };
+    ($make:path: $($check:ident)*) => {
+        $(
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $check() -> Result<(), $crate::contract::store::Broken> {
+                let database = $make(stringify!($check)).await?;
+                $crate::contract::store::$check(&database).await
+            }
+        )*
+    };
+}
