@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::choose::Passage;
+use crate::event::{Event, Stage};
 use crate::graph::{Fragment, Graph, Heading};
 use crate::induce::Model;
 use crate::pack::Ontology;
@@ -11,6 +12,22 @@ use crate::work::Parameters;
 
 /// Name and version of the embedded extractor, as provenance carries it.
 pub const EMBEDDED: &str = "embedded/1";
+
+/// A chunk with its text.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Piece {
+    /// Where it stands in the whole text.
+    pub chunk: Chunk,
+    /// What stands there.
+    pub text: String,
+}
+
+impl Piece {
+    fn of(source: &Source<'_>, chunk: Chunk) -> Self {
+        let at = |offset: u32| usize::try_from(offset).unwrap_or(usize::MAX);
+        Self { chunk, text: source.slice(at(chunk.start), at(chunk.end)).to_owned() }
+    }
+}
 
 /// An extractor induced from one pack. Building it takes well under a second; it is then shared.
 #[derive(Clone, Debug)]
@@ -36,32 +53,52 @@ impl Embedded {
         &self.model.notes
     }
 
-    /// Extracts from one chunk of a text. The answer depends on the chunk's own text only.
-    pub fn extract_chunk(&self, text: &str, chunk: Chunk, parameters: &Parameters) -> Fragment {
-        self.extract_piece(&Source::new(text), chunk, parameters)
+    /// Cuts a text into the pieces that are extracted by themselves.
+    pub fn pieces(text: &str, parameters: &Parameters) -> Vec<Piece> {
+        let source = Source::new(text);
+        chunks(text, parameters.chunk_size, parameters.overlap)
+            .into_iter()
+            .map(|chunk| Piece::of(&source, chunk))
+            .collect()
     }
 
-    fn extract_piece(
-        &self,
-        source: &Source<'_>,
-        chunk: Chunk,
-        parameters: &Parameters,
-    ) -> Fragment {
-        let at = |offset: u32| usize::try_from(offset).unwrap_or(usize::MAX);
-        let piece = source.slice(at(chunk.start), at(chunk.end));
-        let passage = Passage::read(&self.ontology, &self.model, piece);
-        passage.decide(chunk, parameters.min_confidence)
+    /// Extracts from one chunk of a text. The answer depends on the chunk's own text only.
+    pub fn extract_chunk(&self, text: &str, chunk: Chunk, parameters: &Parameters) -> Fragment {
+        self.extract_piece(&Piece::of(&Source::new(text), chunk), parameters)
+    }
+
+    /// Extracts from one piece.
+    pub fn extract_piece(&self, piece: &Piece, parameters: &Parameters) -> Fragment {
+        let passage = Passage::read(&self.ontology, &self.model, &piece.text);
+        passage.decide(piece.chunk, parameters.min_confidence)
     }
 
     /// Extracts from a whole text: every chunk, merged.
     pub fn extract(&self, text: &str, parameters: &Parameters) -> Graph {
-        let source = Source::new(text);
-        let whole = chunks(text, parameters.chunk_size, parameters.overlap)
-            .into_iter()
-            .map(|chunk| self.extract_piece(&source, chunk, parameters))
-            .fold(Fragment::default(), Fragment::merge);
+        self.extract_observed(text, parameters, &mut |_| {})
+    }
+
+    /// Extracts from a whole text and tells how far it is: the stages and their progress.
+    pub fn extract_observed(
+        &self,
+        text: &str,
+        parameters: &Parameters,
+        observer: &mut dyn FnMut(Event),
+    ) -> Graph {
+        observer(Event::StageStarted { stage: Stage::Chunk });
+        let pieces = Self::pieces(text, parameters);
+        observer(Event::StageCompleted { stage: Stage::Chunk });
+        observer(Event::StageStarted { stage: Stage::Extract });
+        let mut whole = Fragment::default();
+        for (done, piece) in (1_usize..).zip(&pieces) {
+            whole = whole.merge(self.extract_piece(piece, parameters));
+            observer(Event::chunks_read(done, pieces.len()));
+        }
+        observer(Event::StageCompleted { stage: Stage::Extract });
+        observer(Event::StageStarted { stage: Stage::Merge });
         let graph = whole.finish(self.heading());
         debug_assert_eq!(crate::graph::verify(&graph, text), Ok(()));
+        observer(Event::StageCompleted { stage: Stage::Merge });
         graph
     }
 

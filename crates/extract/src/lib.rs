@@ -12,6 +12,7 @@ mod choose;
 mod embedded;
 mod entity;
 pub mod evaluation;
+pub mod event;
 pub mod graph;
 mod induce;
 pub mod pack;
@@ -21,8 +22,8 @@ mod submission;
 mod text;
 mod work;
 
-pub use embedded::{EMBEDDED, Embedded};
-pub use entity::KGExtractor;
+pub use embedded::{EMBEDDED, Embedded, Piece};
+pub use entity::{ExtractionWork, KGExtractor};
 pub use submission::{Checked, Extractor, InvalidSubmission, MAX_TEXT, Options, Submission};
 pub use text::{Chunk, chunks};
 pub use work::{Parameters, submission_fingerprint, work_key};

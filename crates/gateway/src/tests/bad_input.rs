@@ -226,7 +226,7 @@ async fn what_exists_is_listed_and_what_was_meant_is_guessed() {
     let answer = world.post("/v1/entities/Nope/c/add", "1").await;
     assert_eq!(
         answer.body["available"],
-        serde_json::json!(["Counter", "KGExtractor", "Moody", "Register"])
+        serde_json::json!(["Counter", "ExtractionWork", "KGExtractor", "Moody", "Register"])
     );
     let answer = world.post("/v1/entities/Counter/c/nope", "1").await;
     assert_eq!(answer.body["available"], serde_json::json!(["add", "get"]));

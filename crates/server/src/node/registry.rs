@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use quarry::runtime::{Registry, RegistryBuilder};
-use quarry_extract::{KGExtractor, pack::Ontologies};
+use quarry_extract::{ExtractionWork, KGExtractor, pack::Ontologies};
 use quarry_ports::Metrics;
 use quarry_services::{Counter, Register};
 
@@ -24,8 +24,9 @@ impl Hosted {
     pub(crate) fn built_in() -> Result<Self, Failure> {
         let metrics = Metrics::new().map_err(anyhow::Error::from)?;
         let ontologies = Arc::new(Ontologies::built_in().map_err(anyhow::Error::from)?);
-        let extractor = KGExtractor::new(Arc::clone(&ontologies), metrics.clone());
-        let types = Registry::builder().with(Counter).with(Register).with(extractor);
+        let work = ExtractionWork::new(Arc::clone(&ontologies), metrics.clone());
+        let extractor = KGExtractor::new(Arc::clone(&ontologies));
+        let types = Registry::builder().with(Counter).with(Register).with(extractor).with(work);
         Ok(Self { metrics, ontologies, types })
     }
 

@@ -1,0 +1,127 @@
+//! `KGExtractor/<requestId>`: one submission.
+
+use std::sync::Arc;
+
+use quarry::{prelude::*, types::EntityType};
+
+use super::work::{ExtractionWork, Task};
+use crate::{
+    event::{Event, Stage},
+    graph::{Grade, Graph},
+    pack::Ontologies,
+    submission::{Checked, Submission},
+};
+
+/// Has a submission's text read, and keeps the graph under its request id and for its document:
+/// asked again, the stored graph is answered. The chunks of its reply are [`Event`]s.
+pub struct KGExtractor {
+    ontologies: Arc<Ontologies>,
+}
+
+/// What is kept of a submission.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub struct Extracted {
+    fingerprint: Option<String>,
+    graph: Option<Graph>,
+}
+
+/// Durable methods.
+#[derive(Debug, Deserialize)]
+pub enum Command {
+    /// Extracts, unless that was done; answers the graph.
+    ExtractFromText(Submission),
+}
+
+/// Volatile methods.
+#[derive(Debug, Deserialize)]
+pub enum Query {
+    /// The stored graph; a failure `NoResult` where there is none.
+    GetCachedResult,
+}
+
+impl KGExtractor {
+    /// An extractor over these ontologies. It needs [`ExtractionWork`] beside it.
+    pub fn new(ontologies: Arc<Ontologies>) -> Self {
+        Self { ontologies }
+    }
+}
+
+/// The graph of the work, as this submission's.
+async fn extract(
+    checked: Checked,
+    submission: Submission,
+    context: &Context,
+) -> Result<Graph, HandlerError> {
+    context.emit(&Event::StageStarted { stage: Stage::Extract }).await?;
+    let work = Address {
+        tenant: context.address().tenant.clone(),
+        entity_type: EntityType::new(ExtractionWork::TYPE)?,
+        id: quarry::types::EntityId::new(&checked.work_key)?,
+    };
+    let Submission { text, document_id, .. } = submission;
+    let ontology_id = checked.ontology.id().to_owned();
+    let task = Task { text, ontology_id, parameters: checked.parameters };
+    let graph = context.call(&work, "Extract", &task).await?;
+    let mut graph: Graph = serde_json::from_slice(&graph)?;
+    graph.request_id = checked.request_id;
+    graph.document_id = document_id;
+    context.emit(&Event::StageCompleted { stage: Stage::Extract }).await?;
+    Ok(graph)
+}
+
+impl Entity for KGExtractor {
+    const TYPE: &'static str = "KGExtractor";
+    type State = Extracted;
+    type Command = Command;
+    type Query = Query;
+
+    async fn handle(
+        &self,
+        state: &mut Extracted,
+        Command::ExtractFromText(submission): Command,
+        context: &Context,
+    ) -> Result<Reply, HandlerError> {
+        let tenant = context.address().tenant.as_str();
+        let mut checked = submission
+            .check(tenant, &self.ontologies)
+            .map_err(|error| HandlerError::fail("invalid_submission", error.to_string()))?;
+        context.address().id.as_str().clone_into(&mut checked.request_id);
+        if state.fingerprint.as_ref().is_some_and(|known| *known != checked.fingerprint) {
+            let message = "this request id was used before with another text, ontology or document";
+            return Err(HandlerError::fail("request_reused", message));
+        }
+        context.emit(&Event::Started { request_id: checked.request_id.clone() }).await?;
+        let known = state.graph.take_if(|graph| graph.grade != Grade::Partial);
+        let graph = if let Some(graph) = known {
+            graph
+        } else {
+            state.fingerprint = Some(checked.fingerprint.clone());
+            let extracted = extract(checked, submission, context).await;
+            if let Err(HandlerError::Final(failure)) = &extracted {
+                let error = format!("{}: {}", failure.code, failure.message);
+                context.emit(&Event::Failed { error }).await?;
+            }
+            extracted?
+        };
+        for event in Event::of_graph(&graph) {
+            context.emit(&event).await?;
+        }
+        let reply = Reply::of(&graph);
+        state.graph = Some(graph);
+        reply
+    }
+
+    async fn read(
+        &self,
+        state: &Extracted,
+        Query::GetCachedResult: Query,
+        _: &Context,
+    ) -> Result<Reply, HandlerError> {
+        match &state.graph {
+            Some(graph) => Reply::of(graph),
+            None => {
+                Err(HandlerError::fail("NoResult", "nothing was extracted under this request id"))
+            }
+        }
+    }
+}

@@ -1,0 +1,206 @@
+//! The entities on a node over in-memory adapters: each text is read once, and tells its events.
+#![expect(clippy::unwrap_used, reason = "a test ends where something is wrong")]
+
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
+
+use quarry::{ports::ChunkBody, prelude::*};
+use quarry_extract::{
+    ExtractionWork, KGExtractor, event::Event, graph::Graph, graph::verify, pack::Ontologies,
+};
+use quarry_ports::Metrics;
+use quarry_sim::{
+    Coordination, LeaseTimes, Member, MemoryCoordinator, MemoryDatabase, MemoryStore, Network,
+};
+use quarry_types::{Answer, BootId, Envelope, KeyOrigin, Method, Outcome, ReplyMode, Role, Tenant};
+
+const TIMEOUT: Duration = Duration::from_secs(30);
+const TEXT: &str = "Mirror is a 1975 Soviet drama directed by Andrei Tarkovsky. 🎬 It stars \
+    Margarita Terekhova.";
+
+struct World {
+    node: Node,
+    metrics: Metrics,
+    _coordinator: Arc<MemoryCoordinator>,
+}
+
+impl World {
+    fn start() -> Self {
+        let host = quarry_sim::host(1);
+        let times = LeaseTimes::new(Duration::from_millis(500), Duration::from_secs(3)).unwrap();
+        let boot = BootId(7);
+        let coordinator = Coordination::new(host.clone(), times, 4).join(Member {
+            id: NodeId(1),
+            boot,
+            roles: [Role::Runner].into(),
+            weight: 100,
+            groups: BTreeSet::new(),
+            http: String::new(),
+            control: String::new(),
+            mesh: "node-1".to_owned(),
+        });
+        let metrics = Metrics::new().unwrap();
+        let ports = Ports {
+            store: MemoryStore::open(&MemoryDatabase::new(), Arc::clone(&host.clock)),
+            transport: Network::new(host.clone(), 1).node(NodeId(1)),
+            coordinator: Arc::clone(&coordinator) as _,
+            host,
+            metrics: metrics.clone(),
+        };
+        let ontologies = Arc::new(Ontologies::built_in().unwrap());
+        let registry = Registry::builder()
+            .with(KGExtractor::new(Arc::clone(&ontologies)))
+            .with(ExtractionWork::new(ontologies, metrics.clone()))
+            .build();
+        let node = Node::start(NodeConfig::new(NodeId(1), boot), registry, ports);
+        Self { node, metrics, _coordinator: coordinator }
+    }
+
+    async fn ask(
+        &self,
+        entity: &str,
+        method: &str,
+        payload: serde_json::Value,
+    ) -> (MessageId, Outcome) {
+        let address = Address::parse(Tenant::default_tenant(), entity).unwrap();
+        let envelope = Envelope {
+            message_id: self.node.new_message_id(&address),
+            address,
+            method: Method::new(method).unwrap(),
+            payload: payload.to_string().into(),
+            key: self.node.new_key(),
+            key_origin: KeyOrigin::Gateway,
+            send_count: 0,
+            reply: ReplyMode::Outcome,
+            trace_parent: None,
+        };
+        match self.node.call(envelope, TIMEOUT).await {
+            Ok(Answer::Handled { message_id, outcome, .. }) => (message_id, outcome),
+            other => panic!("not handled: {other:?}"),
+        }
+    }
+
+    async fn extract(&self, id: &str, more: serde_json::Value) -> (MessageId, Graph) {
+        let mut submission = serde_json::json!({"text": TEXT, "ontologyId": "film"});
+        submission.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        let (message, outcome) =
+            self.ask(&format!("KGExtractor/{id}"), "ExtractFromText", submission).await;
+        let Outcome::Success(graph) = outcome else { panic!("{outcome:?}") };
+        (message, serde_json::from_slice(&graph).unwrap())
+    }
+
+    /// How many texts were read.
+    fn extractions(&self) -> u64 {
+        self.metrics.extractions.with_label_values(&["complete"]).get()
+    }
+
+    async fn events(&self, message: MessageId) -> Vec<Event> {
+        let chunks = self.node.chunks(message, 0, 1_000, TIMEOUT).await.unwrap();
+        let read = |body: ChunkBody| match body {
+            ChunkBody::Made(bytes) => serde_json::from_slice(&bytes).unwrap(),
+            reset @ ChunkBody::Reset { .. } => panic!("no event: {reset:?}"),
+        };
+        chunks.into_iter().map(|chunk| read(chunk.body)).collect()
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_same_text_is_read_once_under_however_many_request_ids() {
+    let world = World::start();
+    let (_, one) = world.extract("one", serde_json::json!({})).await;
+    let (_, two) = world.extract("two", serde_json::json!({"documentId": "d2"})).await;
+    let (_, again) = world.extract("one", serde_json::json!({})).await;
+    assert_eq!(world.extractions(), 1);
+    assert_eq!(one, again);
+    assert_eq!((one.request_id.as_str(), one.document_id.as_deref()), ("one", None));
+    assert_eq!((two.request_id.as_str(), two.document_id.as_deref()), ("two", Some("d2")));
+    assert_eq!(one.relations, two.relations);
+    assert!(!one.relations.is_empty());
+    assert_eq!(verify(&one, TEXT), Ok(()));
+    let other = serde_json::json!({"options": {"minConfidence": 0.9}});
+    world.extract("three", other).await;
+    assert_eq!(world.extractions(), 2, "other parameters are other work");
+}
+
+#[tokio::test(start_paused = true)]
+async fn submissions_at_the_same_time_share_one_run() {
+    let world = World::start();
+    let (one, two, three) = tokio::join!(
+        world.extract("one", serde_json::json!({})),
+        world.extract("two", serde_json::json!({})),
+        world.extract("three", serde_json::json!({"documentId": "d"})),
+    );
+    assert_eq!(world.extractions(), 1);
+    assert_eq!(one.1.relations, two.1.relations);
+    assert_eq!(one.1.relations, three.1.relations);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_submission_tells_what_it_finds_in_order() {
+    let world = World::start();
+    let (message, graph) = world.extract("one", serde_json::json!({})).await;
+    let events = world.events(message).await;
+    let names: Vec<String> = events
+        .iter()
+        .map(|event| serde_json::to_value(event).unwrap()["type"].as_str().unwrap().to_owned())
+        .collect();
+    let mut expected = vec!["started", "stage_started", "stage_completed"];
+    expected.extend(graph.entities.iter().map(|_| "entity_found"));
+    expected.push("entities_extracted");
+    expected.extend(graph.relations.iter().map(|_| "fact_found"));
+    expected.extend(["relations_extracted", "completed"]);
+    assert_eq!(names, expected);
+    let count = u64::try_from(graph.relations.len()).unwrap();
+    assert!(events.contains(&Event::RelationsExtracted { count }));
+    assert_eq!(events.last(), Some(&Event::Completed { result_id: "one".to_owned() }));
+    let (again, _) = world.extract("one", serde_json::json!({})).await;
+    let told = world.events(again).await;
+    assert_eq!(told.first(), events.first());
+    assert_eq!(told[1..], events[3..], "a stored graph has no stages");
+}
+
+#[tokio::test(start_paused = true)]
+async fn work_is_done_for_its_own_key_alone() {
+    let world = World::start();
+    let task = serde_json::json!({"text": TEXT, "ontologyId": "film",
+        "parameters": {"chunkSize": 500, "overlap": 50, "minConfidence": 0.5}});
+    let (message, outcome) = world.ask("ExtractionWork/forged", "Extract", task).await;
+    assert!(matches!(&outcome, Outcome::Failure(f) if f.code == "OntologyError"), "{outcome:?}");
+    assert!(world.events(message).await.is_empty());
+    assert_eq!(world.extractions(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_id_stands_for_one_submission() {
+    let world = World::start();
+    world.extract("one", serde_json::json!({})).await;
+    let other = serde_json::json!({"text": "Another.", "ontologyId": "film"});
+    let (_, outcome) = world.ask("KGExtractor/one", "ExtractFromText", other).await;
+    assert!(matches!(&outcome, Outcome::Failure(f) if f.code == "request_reused"), "{outcome:?}");
+    let (_, graph) = world.extract("one", serde_json::json!({})).await;
+    assert!(!graph.relations.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_long_text_tells_how_far_it_is() {
+    let world = World::start();
+    let text = format!("{TEXT} ").repeat(60);
+    let submission = serde_json::json!({"text": text, "ontologyId": "film"});
+    let (_, outcome) = world.ask("KGExtractor/long", "ExtractFromText", submission).await;
+    assert!(matches!(outcome, Outcome::Success(_)), "{outcome:?}");
+    let filter = quarry_ports::MessageFilter { tenant: None, address: None, state: None };
+    let messages = world.node.ports().store.messages(filter, None, 10).await.unwrap();
+    let work = messages
+        .items
+        .iter()
+        .find(|record| record.message.address.entity_type.as_str() == "ExtractionWork")
+        .unwrap();
+    let events = world.events(work.message.message_id).await;
+    let percent: Vec<u32> = events
+        .iter()
+        .filter_map(|event| match event {
+            Event::Progress { percent, .. } => Some(*percent),
+            _ => None,
+        })
+        .collect();
+    assert!(percent.len() >= 3 && percent.is_sorted(), "{percent:?}");
+}
