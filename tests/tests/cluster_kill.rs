@@ -6,7 +6,9 @@ use anyhow::{Result, ensure};
 use quarry_tests::{
     cluster::{self, Cluster},
     failover::{Failover, Fault, progressed, strike},
+    ledger::Ledger,
     process::StoreKind,
+    report::say,
     workload::{Load, Registers, Verified},
 };
 
@@ -28,6 +30,7 @@ async fn each_node_in_turn(cluster: &mut Cluster) -> Result<(Vec<Failover>, Veri
     ensure!(verified.epochs_most > 1, "no register ever moved: {verified:?}");
     let violations = cluster.violations().await?;
     ensure!(violations == 0, "{violations} violations of invariants");
+    say(format!("{:?}", Ledger::of(cluster).await?.audit().await?));
     Ok((failovers, verified))
 }
 
@@ -68,7 +71,9 @@ async fn all_at_once(cluster: &mut Cluster) -> Result<Verified> {
     cluster.start_all().await?;
     let unanswered = load.finish().await?;
     ensure!(unanswered == 0, "{unanswered} appends were never answered");
-    registers.verify().await
+    let verified = registers.verify().await?;
+    say(format!("{:?}", Ledger::of(cluster).await?.audit().await?));
+    Ok(verified)
 }
 
 #[tokio::test]

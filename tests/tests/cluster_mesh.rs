@@ -87,12 +87,12 @@ async fn all_frames(cluster: &Cluster) -> Result<BTreeMap<u16, Frames>> {
 
 /// What [`CALLS`] calls through `through` to an entity of `owner` must add at `node`.
 fn expected(node: u16, through: u16, owner: u16) -> Frames {
-    let none = Frames::default();
+    let silent = Frames::default();
     match node {
-        _ if through == owner => none,
-        _ if node == through => Frames { requests_sent: CALLS, replies_received: CALLS, ..none },
-        _ if node == owner => Frames { requests_received: CALLS, replies_sent: CALLS, ..none },
-        _ => none,
+        _ if through == owner => silent,
+        _ if node == through => Frames { requests_sent: CALLS, replies_received: CALLS, ..silent },
+        _ if node == owner => Frames { requests_received: CALLS, replies_sent: CALLS, ..silent },
+        _ => silent,
     }
 }
 

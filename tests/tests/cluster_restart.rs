@@ -6,7 +6,9 @@ use anyhow::{Result, ensure};
 use quarry_tests::{
     cluster::{self, Cluster},
     failover::progressed,
+    ledger::Ledger,
     process::StoreKind,
+    report::say,
     workload::{Load, Registers, Verified},
 };
 
@@ -27,6 +29,7 @@ async fn one_after_the_other(cluster: &mut Cluster) -> Result<Verified> {
     ensure!(unanswered == 0, "{unanswered} appends were never answered");
     let verified = registers.verify().await?;
     ensure!(verified.acknowledged == verified.stored, "not all is there once: {verified:?}");
+    say(format!("{:?}", Ledger::of(cluster).await?.audit().await?));
     Ok(verified)
 }
 
