@@ -25,6 +25,9 @@ use crate::{
     read, read_chunks,
 };
 
+/// How long a load waits for its lane.
+const HEARD_WITHIN: Duration = Duration::from_secs(5);
+
 /// A [`Store`] over one of the databases.
 pub(crate) struct SqlStore<D> {
     database: Arc<D>,
@@ -63,9 +66,22 @@ impl<D: Database> SqlStore<D> {
         self.lanes.get(shard.checked_rem(self.lanes.len())?)
     }
 
-    async fn tell(&self, shard: ShardId, job: Job, heard: oneshot::Receiver<()>) -> Option<()> {
-        self.lane(shard)?.push_control(job);
-        heard.await.ok()
+    /// Tells the shard's lane `job`. A lane that waits for a silent database hears it late; the load
+    /// is given up then and may be repeated.
+    async fn tell(
+        &self,
+        shard: ShardId,
+        job: Job,
+        heard: oneshot::Receiver<()>,
+    ) -> Result<(), StoreError> {
+        let unavailable = |reason| StoreError::Unavailable { reason };
+        let closed = || unavailable("the store is closed".to_owned());
+        self.lane(shard).ok_or_else(closed)?.push_control(job);
+        let heard = tokio::time::timeout(HEARD_WITHIN, heard).await;
+        let heard = heard.map_err(|_| {
+            unavailable(format!("earlier commits were under way for longer than {HEARD_WITHIN:?}"))
+        })?;
+        heard.map_err(|_| closed())
     }
 }
 
@@ -75,10 +91,6 @@ impl<D> Drop for SqlStore<D> {
             lane.close();
         }
     }
-}
-
-fn stopped() -> StoreError {
-    StoreError::Unavailable { reason: "the store is closed".to_owned() }
 }
 
 #[async_trait]
@@ -97,13 +109,13 @@ impl<D: Database> Store for SqlStore<D> {
         // Nothing of the shard is under way from here on, so that what is read stays true.
         let (begun, heard) = oneshot::channel();
         let job = Job::BeginLoad { shard: request.shard, begun };
-        self.tell(request.shard, job, heard).await.ok_or_else(stopped)?;
+        self.tell(request.shard, job, heard).await?;
         let loaded = self.database.load(request).await?;
         self.commits.fetch_add(1, Ordering::Relaxed);
         point("fence-loaded");
         let (done, heard) = oneshot::channel();
         let job = Job::Loaded { request, loaded, done };
-        self.tell(request.shard, job, heard).await.ok_or_else(stopped)?;
+        self.tell(request.shard, job, heard).await?;
         Ok(loaded)
     }
 

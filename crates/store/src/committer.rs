@@ -342,10 +342,12 @@ async fn decide<D: Database>(
 ) {
     let until = host.now().after(DECIDE_WITHIN);
     let fate = loop {
-        let reason = match database.decide(decision.part).await {
-            Ok(fate) => break Ok(fate),
-            Err(StoreError::Corrupt { reason }) => break Err(reason),
-            Err(StoreError::Unavailable { reason }) => reason,
+        let deciding = database.decide(decision.part);
+        let reason = match tokio::time::timeout(until.since(host.now()), deciding).await {
+            Ok(Ok(fate)) => break Ok(fate),
+            Ok(Err(StoreError::Corrupt { reason })) => break Err(reason),
+            Ok(Err(StoreError::Unavailable { reason })) => reason,
+            Err(_) => format!("no decision within {DECIDE_WITHIN:?}"),
         };
         let held = decision.requests.iter().all(|(_, request)| request.lease.is_held());
         if !held || host.now() >= until {

@@ -1,12 +1,10 @@
 //! Connections, their settings, and the schema.
 
-use std::{str::FromStr as _, time::Duration};
+use std::{str::FromStr as _, sync::Arc, time::Duration};
 
 use quarry_ports::Host;
-use sqlx::{
-    Connection as _, PgConnection, PgPool, SqlSafeStr as _,
-    postgres::{PgConnectOptions, PgPoolOptions},
-};
+use quarry_types::Monotonic;
+use sqlx::{PgConnection, SqlSafeStr as _, postgres::PgConnectOptions};
 use tokio::sync::{Mutex, MutexGuard};
 
 use crate::{
@@ -14,8 +12,15 @@ use crate::{
     schema,
 };
 
-/// How long a connection may take to be made.
-const CONNECT_WITHIN: Duration = Duration::from_secs(2);
+use super::pool::{Connected, Connector, Ending, Failed, Pool};
+
+/// How long one look at the database may take while it is opened.
+const LOOK_WITHIN: Duration = Duration::from_secs(5);
+/// How long the schema may take to be brought up to date, the wait for others that do so included.
+const MIGRATE_WITHIN: Duration = Duration::from_mins(10);
+/// After a connection could not be made in time, none is tried for this long: what waits in the lane
+/// is refused at once instead of waiting in turn.
+const CONNECT_AGAIN: Duration = Duration::from_secs(1);
 /// The oldest PostgreSQL that is known to work.
 const OLDEST: i64 = 130_000;
 /// The advisory lock under which the schema is changed.
@@ -24,44 +29,81 @@ const MIGRATION_LOCK: i64 = 0x7175_6172_7279;
 /// One lane's connection, used by one statement at a time. Dropped after anything but an error that
 /// the server answered with, and made anew by the next statement.
 pub(super) struct Lane {
-    options: PgConnectOptions,
-    connection: Mutex<Option<PgConnection>>,
+    pub(super) connector: Arc<Connector>,
+    host: Host,
+    state: Mutex<LaneState>,
+}
+
+#[derive(Default)]
+struct LaneState {
+    connected: Option<Connected>,
+    /// Not to be connected before this instant.
+    not_before: Option<Monotonic>,
 }
 
 impl Lane {
+    fn new(connector: Arc<Connector>, host: Host) -> Self {
+        Self { connector, host, state: Mutex::new(LaneState::default()) }
+    }
+
     /// The lane's connection.
-    pub(super) async fn connect(&self) -> Result<LaneTurn<'_>, sqlx::Error> {
-        let mut turn = self.connection.lock().await;
-        if turn.is_none() {
-            let connecting = PgConnection::connect_with(&self.options);
-            let connected = tokio::time::timeout(CONNECT_WITHIN, connecting).await;
-            *turn = Some(connected.map_err(|_| sqlx::Error::PoolTimedOut)??);
-        }
+    pub(super) async fn connect(&self) -> Result<LaneTurn<'_>, Failed> {
+        let mut turn = self.state.lock().await;
+        let connected = turn.connected.take().filter(|made| self.connector.trusts(made));
+        let connected = match connected {
+            Some(connected) => connected,
+            None => self.connect_anew(&mut turn).await?,
+        };
+        turn.connected = Some(connected);
         Ok(LaneTurn(turn))
+    }
+
+    async fn connect_anew(&self, state: &mut LaneState) -> Result<Connected, Failed> {
+        if state.not_before.is_some_and(|instant| self.host.now() < instant) {
+            return Err(Failed::Resting { limit: CONNECT_AGAIN });
+        }
+        let connected = self.connector.connect().await;
+        let silent = matches!(connected, Err(Failed::NotConnected { .. }));
+        state.not_before = silent.then(|| self.host.now().after(CONNECT_AGAIN));
+        connected
     }
 }
 
 /// A lane's connection in use.
-pub(super) struct LaneTurn<'a>(MutexGuard<'a, Option<PgConnection>>);
+pub(super) struct LaneTurn<'a>(MutexGuard<'a, LaneState>);
 
 impl LaneTurn<'_> {
     pub(super) fn connection(&mut self) -> Result<&mut PgConnection, sqlx::Error> {
-        self.0.as_mut().ok_or(sqlx::Error::WorkerCrashed)
+        let connected = self.0.connected.as_mut().ok_or(sqlx::Error::WorkerCrashed)?;
+        Ok(&mut connected.connection)
     }
 
     /// Gives the connection up.
     pub(super) fn discard(&mut self) {
-        drop(self.0.take());
+        drop(self.0.connected.take());
     }
 }
 
-/// Settings of every session, so that no owner that stops can hold a lock for long.
+/// Settings of every session, so that neither an owner that stops nor one that cannot be reached any
+/// more holds a lock for long: the server ends the session, or cancels a statement whose answer
+/// nobody waits for any more. Our own end of a silent connection is seen to by time limits alone,
+/// since the client library sets no options on its sockets.
 fn session(options: PgConnectOptions) -> PgConnectOptions {
     let over_tcp = options.get_socket().is_none() && !options.get_host().starts_with('/');
-    let options = options
-        .application_name("quarry")
-        .options([("idle_in_transaction_session_timeout", "1000"), ("lock_timeout", "1000")]);
-    if over_tcp { options.options([("tcp_user_timeout", "5000")]) } else { options }
+    let options = options.application_name("quarry").options([
+        ("idle_in_transaction_session_timeout", "1000"),
+        ("lock_timeout", "1000"),
+        ("statement_timeout", "15000"),
+    ]);
+    if !over_tcp {
+        return options;
+    }
+    options.options([
+        ("tcp_user_timeout", "5000"),
+        ("tcp_keepalives_idle", "5"),
+        ("tcp_keepalives_interval", "2"),
+        ("tcp_keepalives_count", "3"),
+    ])
 }
 
 /// Opens the database, checks its durability, and brings its schema up to date.
@@ -69,30 +111,43 @@ pub(super) async fn open(
     url: &str,
     options: &Options,
     host: &Host,
-) -> Result<(String, Vec<Lane>, PgPool), OpenError> {
+) -> Result<(String, Vec<Lane>, Pool), OpenError> {
     let parsed = PgConnectOptions::from_str(url).map_err(|error| OpenError::Database {
         store: "postgres".to_owned(),
         reason: format!("its url is not understood: {error}"),
     })?;
     let store = name(&parsed);
-    let failed = |error: sqlx::Error| OpenError::Database {
-        store: store.clone(),
-        reason: error.to_string(),
-    };
-    let session = session(parsed);
+    let failed =
+        |failed: Failed| OpenError::Database { store: store.clone(), reason: failed.to_string() };
+    let connector = Arc::new(Connector::new(session(parsed)));
     let lanes = (0..options.committers.max(1))
-        .map(|_| Lane { options: session.clone(), connection: Mutex::new(None) });
-    let pool = PgPoolOptions::new()
-        // As many loads as readers, and two to decide fates and to end blocking sessions.
-        .max_connections(options.readers.max(1).saturating_mul(2).saturating_add(2))
-        .acquire_timeout(CONNECT_WITHIN)
-        .test_before_acquire(false)
-        .connect_with(session.clone())
-        .await
-        .map_err(failed)?;
-    check(&pool, options, &store).await?;
-    migrate(&pool, host, &store).await?;
-    Ok((store, lanes.collect(), pool))
+        .map(|_| Lane::new(Arc::clone(&connector), host.clone()))
+        .collect();
+    // As many loads as readers, and two to decide fates and to end blocking sessions.
+    let size = options.readers.max(1).saturating_mul(2).saturating_add(2);
+    let pool = Pool::new(Arc::clone(&connector), size);
+    let looking =
+        connector.within("the first look at the database", LOOK_WITHIN, durability(&pool));
+    check(looking.await.map_err(failed)?, options, &store)?;
+    let migrating = migrate(&pool, host, &store);
+    let migrated = connector.within("the change of the schema", MIGRATE_WITHIN, migrating).await;
+    match migrated {
+        Ok(()) => Ok((store, lanes, pool)),
+        Err(Opening::Open(error)) => Err(error),
+        Err(Opening::Failed(error)) => Err(failed(error)),
+    }
+}
+
+/// Why a step of opening did not come to its end.
+enum Opening {
+    Open(OpenError),
+    Failed(Failed),
+}
+
+impl From<Failed> for Opening {
+    fn from(failed: Failed) -> Self {
+        Self::Failed(failed)
+    }
 }
 
 /// Server and database, without user and password.
@@ -105,16 +160,22 @@ fn name(options: &PgConnectOptions) -> String {
     format!("postgres {place}:{}/{database}", options.get_port())
 }
 
-/// Refuses a server that is too old, or that may forget what it acknowledged.
-async fn check(pool: &PgPool, options: &Options, store: &str) -> Result<(), OpenError> {
+/// Version as a number and in words, `fsync`, `synchronous_commit`.
+type Durability = (i64, String, String, String);
+
+async fn durability(pool: &Pool) -> Result<Durability, Failed> {
     let sql = "select current_setting('server_version_num')::bigint, \
         current_setting('server_version'), current_setting('fsync'), \
         current_setting('synchronous_commit')";
-    let (number, version, fsync, synchronous): (i64, String, String, String) =
-        sqlx::query_as(sql).fetch_one(pool).await.map_err(|error| OpenError::Database {
-            store: store.to_owned(),
-            reason: error.to_string(),
-        })?;
+    let mut used = pool.take().await?;
+    let found = sqlx::query_as(sql).fetch_one(used.connection()).await?;
+    used.done();
+    Ok(found)
+}
+
+/// Refuses a server that is too old, or that may forget what it acknowledged.
+fn check(found: Durability, options: &Options, store: &str) -> Result<(), OpenError> {
+    let (number, version, fsync, synchronous) = found;
     if number < OLDEST {
         return Err(OpenError::Old { store: store.to_owned(), found: version });
     }
@@ -128,44 +189,47 @@ async fn check(pool: &PgPool, options: &Options, store: &str) -> Result<(), Open
 }
 
 /// Applies what is missing of the schema in one transaction, under a lock that keeps others out.
-async fn migrate(pool: &PgPool, host: &Host, store: &str) -> Result<(), OpenError> {
-    let failed = |error: sqlx::Error| OpenError::Database {
-        store: store.to_owned(),
-        reason: error.to_string(),
-    };
-    let mut transaction = pool.begin().await.map_err(failed)?;
+async fn migrate(pool: &Pool, host: &Host, store: &str) -> Result<(), Opening> {
+    let mut used = pool.begin().await?;
+    apply(used.connection(), host, store).await?;
+    Ok(used.end(Ending::Commit).await?)
+}
+
+async fn apply(connection: &mut PgConnection, host: &Host, store: &str) -> Result<(), Opening> {
+    let failed = |error: sqlx::Error| Opening::Failed(error.into());
     // Others may be at it for longer than an ordinary lock is waited for.
-    sqlx::query("set local lock_timeout = '60s'")
-        .execute(&mut *transaction)
-        .await
-        .map_err(failed)?;
+    for setting in ["set local lock_timeout = '60s'", "set local statement_timeout = 0"] {
+        sqlx::query(setting).execute(&mut *connection).await.map_err(failed)?;
+    }
     sqlx::query("select pg_advisory_xact_lock($1)")
         .bind(MIGRATION_LOCK)
-        .execute(&mut *transaction)
+        .execute(&mut *connection)
         .await
         .map_err(failed)?;
-    sqlx::query(schema::CREATE_VERSIONS).execute(&mut *transaction).await.map_err(failed)?;
+    sqlx::query(schema::CREATE_VERSIONS).execute(&mut *connection).await.map_err(failed)?;
     let found: Option<i64> = sqlx::query_scalar(schema::NEWEST_VERSION)
-        .fetch_one(&mut *transaction)
+        .fetch_one(&mut *connection)
         .await
         .map_err(failed)?;
-    let pending = schema::pending(schema::POSTGRES, found).map_err(|known| OpenError::Newer {
-        store: store.to_owned(),
-        found: found.unwrap_or(0),
-        known,
+    let pending = schema::pending(schema::POSTGRES, found).map_err(|known| {
+        Opening::Open(OpenError::Newer {
+            store: store.to_owned(),
+            found: found.unwrap_or(0),
+            known,
+        })
     })?;
     for migration in pending {
         sqlx::raw_sql(migration.sql.into_sql_str())
-            .execute(&mut *transaction)
+            .execute(&mut *connection)
             .await
             .map_err(failed)?;
         sqlx::query(schema::RECORD_VERSION)
             .bind(migration.version)
             .bind(migration.name)
             .bind(host.clock.wall().0)
-            .execute(&mut *transaction)
+            .execute(&mut *connection)
             .await
             .map_err(failed)?;
     }
-    transaction.commit().await.map_err(failed)
+    Ok(())
 }

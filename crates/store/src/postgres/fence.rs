@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use quarry_ports::{FenceError, FenceRequest, LoadedShard, StoreError};
 use quarry_types::{Epoch, Sequence, Timestamp};
-use sqlx::{PgConnection, PgPool};
+use sqlx::PgConnection;
 
 use crate::{
     database::{Fate, counter, stored, stored_bits},
@@ -12,7 +12,12 @@ use crate::{
     group::Part,
 };
 
-use super::unavailable;
+use super::pool::{Ending, Failed, Pool};
+
+#[expect(clippy::needless_pass_by_value, reason = "it is handed to map_err")]
+fn unavailable(error: sqlx::Error) -> StoreError {
+    StoreError::Unavailable { reason: error.to_string() }
+}
 
 /// How long a takeover waits for the fence before it ends the session that holds it.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -22,27 +27,23 @@ const TRIES: u32 = 5;
 const CLOCK: &str = "(extract(epoch from clock_timestamp()) * 1000)::bigint";
 
 /// As [`quarry_ports::Store::load_shard`].
-pub(super) async fn load(pool: &PgPool, request: FenceRequest) -> Result<LoadedShard, FenceError> {
-    let mut transaction = pool.begin().await.map_err(unavailable)?;
+pub(super) async fn load(pool: &Pool, request: FenceRequest) -> Result<LoadedShard, FenceError> {
+    let mut used = pool.begin().await.map_err(StoreError::from)?;
     // The wait for the fence is ours.
     let sql = "select pg_backend_pid(), set_config('lock_timeout', '30s', true)";
     let (own, _): (i32, String) =
-        sqlx::query_as(sql).fetch_one(&mut *transaction).await.map_err(unavailable)?;
-    let raising = raise(&mut transaction, request);
+        sqlx::query_as(sql).fetch_one(used.connection()).await.map_err(unavailable)?;
+    let raising = raise(used.connection(), request);
     let loaded = insist(pool, own, raising).await?;
-    match loaded {
-        Ok(loaded) => {
-            transaction.commit().await.map_err(unavailable)?;
-            Ok(loaded)
-        }
-        Err(refused) => Err(refused),
-    }
+    let ending = if loaded.is_ok() { Ending::Commit } else { Ending::Rollback };
+    used.end(ending).await.map_err(StoreError::from)?;
+    loaded
 }
 
 /// Waits for `raising`, which may be blocked by a session of an owner that stopped; ends that
 /// session each time it has blocked for [`PATIENCE`]. Its commit is then undone, or was done.
 async fn insist<T>(
-    pool: &PgPool,
+    pool: &Pool,
     own: i32,
     raising: impl Future<Output = Result<T, sqlx::Error>>,
 ) -> Result<T, StoreError> {
@@ -50,16 +51,19 @@ async fn insist<T>(
     for _ in 0..TRIES {
         match tokio::time::timeout(PATIENCE, raising.as_mut()).await {
             Ok(raised) => return raised.map_err(unavailable),
-            Err(_) => end_blockers(pool, own).await.map_err(unavailable)?,
+            Err(_) => end_blockers(pool, own).await?,
         }
     }
     let reason = "the fence of the shard is held by a session that cannot be ended".to_owned();
     Err(StoreError::Unavailable { reason })
 }
 
-async fn end_blockers(pool: &PgPool, own: i32) -> Result<(), sqlx::Error> {
+async fn end_blockers(pool: &Pool, own: i32) -> Result<(), Failed> {
     let sql = "select pid, pg_terminate_backend(pid) from unnest(pg_blocking_pids($1)) pid";
-    let ended: Vec<(i32, bool)> = sqlx::query_as(sql).bind(own).fetch_all(pool).await?;
+    let mut used = pool.take().await?;
+    let ended: Vec<(i32, bool)> =
+        sqlx::query_as(sql).bind(own).fetch_all(used.connection()).await?;
+    used.done();
     for (session, ended) in ended {
         tracing::warn!(session, ended, "a session blocked the fence of a shard and was ended");
     }
@@ -102,10 +106,10 @@ async fn raise(
 
 /// Decides a part's fate by writing an empty commit in its place. The lost statement either holds
 /// the fence row, and ends first, or has not begun, and finds its sequence taken.
-pub(super) async fn decide(pool: &PgPool, part: Part) -> Result<Fate, StoreError> {
-    let mut transaction = pool.begin().await.map_err(unavailable)?;
-    let fate = void(&mut transaction, part).await.map_err(unavailable)?;
-    transaction.commit().await.map_err(unavailable)?;
+pub(super) async fn decide(pool: &Pool, part: Part) -> Result<Fate, StoreError> {
+    let mut used = pool.begin().await?;
+    let fate = void(used.connection(), part).await.map_err(unavailable)?;
+    used.end(Ending::Commit).await?;
     Ok(fate)
 }
 

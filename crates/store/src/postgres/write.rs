@@ -124,7 +124,11 @@ pub(super) async fn write(lane: &Lane, batch: &Batch<'_>) -> Result<Vec<Refused>
     let error = match answer {
         Ok(Ok(seen)) => return Ok(refused(batch, &seen)),
         Ok(Err(error)) => meaning(&error),
-        Err(_) => WriteError::Lost(format!("no answer within {ANSWER_WITHIN:?}")),
+        Err(_) => {
+            // Its fate is decided on a connection that is made after this.
+            lane.connector.suspect_all();
+            WriteError::Lost(format!("no answer to a commit within {ANSWER_WITHIN:?}"))
+        }
     };
     if matches!(error, WriteError::Lost(_)) {
         turn.discard();

@@ -1,4 +1,4 @@
-//! A wire between adapter and server that a test can cut.
+//! A wire between adapter and server that a test can cut or silence.
 
 use std::sync::{
     Arc,
@@ -11,7 +11,7 @@ use quarry_sim::contract::store::Broken;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::{TcpListener, TcpStream},
-    sync::Notify,
+    sync::{Notify, watch},
 };
 
 /// What happens to the next request on the wire.
@@ -32,6 +32,7 @@ pub(crate) struct Wire {
     fault: Arc<AtomicU8>,
     release: Arc<Notify>,
     arrived: Arc<Notify>,
+    silent: watch::Sender<bool>,
 }
 
 impl Wire {
@@ -43,7 +44,9 @@ impl Wire {
             fault: Arc::new(AtomicU8::new(Fault::None as u8)),
             release: Arc::new(Notify::new()),
             arrived: Arc::new(Notify::new()),
+            silent: watch::Sender::new(false),
         };
+        let silent = wire.silent.subscribe();
         let (fault, release, arrived) =
             (Arc::clone(&wire.fault), Arc::clone(&wire.release), Arc::clone(&wire.arrived));
         let host = Host::system();
@@ -57,6 +60,7 @@ impl Wire {
                     fault: Arc::clone(&fault),
                     release: Arc::clone(&release),
                     arrived: Arc::clone(&arrived),
+                    silent: silent.clone(),
                 };
                 host.spawn("wire-connection", async move {
                     // A broken connection is what this is for.
@@ -72,6 +76,12 @@ impl Wire {
         self.fault.store(fault as u8, Ordering::SeqCst);
     }
 
+    /// From now on nothing passes, on standing connections and new ones, and none is closed; or all
+    /// that was held back passes, late, whether its sender still waits or not.
+    pub(crate) fn silence(&self, silent: bool) {
+        self.silent.send_replace(silent);
+    }
+
     /// Lets the held request go to the server, and waits for its answer.
     pub(crate) async fn release(&self) {
         self.release.notify_one();
@@ -83,10 +93,11 @@ struct Connection {
     fault: Arc<AtomicU8>,
     release: Arc<Notify>,
     arrived: Arc<Notify>,
+    silent: watch::Receiver<bool>,
 }
 
 impl Connection {
-    async fn run(self, mut client: TcpStream, mut server: TcpStream) -> std::io::Result<()> {
+    async fn run(mut self, mut client: TcpStream, mut server: TcpStream) -> std::io::Result<()> {
         let (mut request, mut answer) = (BytesMut::new(), BytesMut::new());
         loop {
             request.clear();
@@ -95,7 +106,9 @@ impl Connection {
             answer.reserve(1 << 16);
             tokio::select! {
                 read = client.read_buf(&mut request) => {
-                    if read? == 0 {
+                    let read = read?;
+                    self.heard().await;
+                    if read == 0 {
                         return Ok(());
                     }
                     let fault = self.fault.swap(Fault::None as u8, Ordering::SeqCst);
@@ -116,12 +129,19 @@ impl Connection {
                     return Ok(());
                 }
                 read = server.read_buf(&mut answer) => {
-                    if read? == 0 {
+                    let read = read?;
+                    self.heard().await;
+                    if read == 0 {
                         return Ok(());
                     }
                     client.write_all(&answer).await?;
                 }
             }
         }
+    }
+
+    /// Waits for the end of a silence.
+    async fn heard(&mut self) {
+        drop(self.silent.wait_for(|silent| !silent).await);
     }
 }
