@@ -10,7 +10,7 @@ use axum::{
 use bytes::Bytes;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use quarry_extract::{InvalidSubmission, Submission};
-use quarry_ports::{MessageFilter, MessageRecord, MessageState};
+use quarry_ports::{MessageFilter, MessageRecord, MessageState, StoreError};
 use quarry_types::{Address, Answer, Delivery, EntityId, Failure, Method, Outcome, api};
 use serde::Deserialize;
 
@@ -23,6 +23,7 @@ use crate::{
 };
 
 const EXTRACTOR: &str = "KGExtractor";
+const WORK: &str = "ExtractionWork";
 /// Extracts.
 pub(crate) const EXTRACT: &str = "ExtractFromText";
 const RESULT: &str = "GetCachedResult";
@@ -70,15 +71,24 @@ fn checked(gateway: &Gateway, payload: &[u8]) -> Result<(Address, Method), Probl
     gateway.node().registry().check(&entity_type, &method, payload)?;
     let submission: Submission = serde_json::from_slice(payload)
         .map_err(|error| Problem::new(Code::InvalidSubmission, error.to_string()).field("body"))?;
-    Ok((addressee(gateway, &submission)?, method))
+    Ok((addressee(gateway, &submission)?.address, method))
 }
 
-/// The entity that a submission is for; refuses one that is not good.
-pub(crate) fn addressee(gateway: &Gateway, submission: &Submission) -> Result<Address, Problem> {
+/// Whom a submission is for.
+pub(crate) struct Addressee {
+    /// The submission.
+    pub(crate) address: Address,
+    /// The work behind it, which several submissions may share.
+    pub(crate) work: Address,
+}
+
+/// The entities that a submission is for; refuses one that is not good.
+pub(crate) fn addressee(gateway: &Gateway, submission: &Submission) -> Result<Addressee, Problem> {
     let checked = submission
         .check(gateway.tenant().as_str(), gateway.ontologies())
         .map_err(|error| refusal(&error))?;
-    submission_address(gateway, &checked.request_id)
+    let work = address(gateway, WORK, &checked.work_key)?;
+    Ok(Addressee { address: submission_address(gateway, &checked.request_id)?, work })
 }
 
 /// The entity of a request id.
@@ -200,11 +210,11 @@ pub(crate) async fn stored(
     }
 }
 
-/// The newest message to the extraction.
+/// The newest message to an entity.
 pub(crate) async fn newest(
     gateway: &Gateway,
     address: &Address,
-) -> Result<Option<MessageRecord>, Problem> {
+) -> Result<Option<MessageRecord>, StoreError> {
     let filter = MessageFilter {
         tenant: Some(address.tenant.clone()),
         address: Some(address.clone()),

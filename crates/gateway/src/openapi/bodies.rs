@@ -8,7 +8,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::rpc::{ClientFrame, ServerFrame, ShortAnswer, StatusAnswer};
+use crate::rpc::{ClientFrame, ServerFrame, ShortAnswer, ShortEvent, StatusAnswer};
 
 /// A text to extract from, with the ontology to extract by.
 #[derive(Serialize, Deserialize, JsonSchema)]
@@ -59,6 +59,9 @@ pub(super) enum ShortCall {
     /// the same is asked for again.
     #[schemars(rename = "extraction.extract")]
     Extract(ExtractPayload),
+    /// The same, told as it happens.
+    #[schemars(rename = "extraction.streamExtract")]
+    StreamExtract(ExtractPayload),
     /// How far an extraction is.
     #[schemars(rename = "extraction.getStatus")]
     GetStatus(StatusPayload),
@@ -143,9 +146,20 @@ pub(super) enum CallBody {
 #[expect(dead_code, reason = "a description of what is written elsewhere")]
 pub(super) enum CallAnswer {
     /// To the short form.
-    Short(ShortAnswer<CallValue>),
+    Short(Box<ShortAnswer<CallValue>>),
     /// To frames.
     Frames(Vec<ServerFrame>),
+}
+
+/// A line of an answer: an event of a call in the short form, or a frame.
+#[derive(JsonSchema)]
+#[schemars(untagged)]
+#[expect(dead_code, reason = "a description of what is written elsewhere")]
+pub(super) enum CallLine {
+    /// Of `extraction.streamExtract`.
+    Event(Box<ShortEvent<Graph>>),
+    /// To frames in lines.
+    Frame(Box<ServerFrame>),
 }
 
 /// What a procedure answers.
@@ -154,9 +168,9 @@ pub(super) enum CallAnswer {
 #[expect(dead_code, reason = "a description of what is written elsewhere")]
 pub(super) enum CallValue {
     /// Of `extraction.extract`.
-    Graph(Graph),
+    Graph(Box<Graph>),
     /// Of `extraction.getStatus`.
-    Status(StatusAnswer<Graph>),
+    Status(Box<StatusAnswer<Graph>>),
 }
 
 /// The answer of `/livez`.
@@ -169,7 +183,7 @@ pub(super) struct Alive {
 /// The description that is being read.
 #[derive(Serialize, Deserialize, JsonSchema)]
 pub(super) struct Description {
-    /// The version of OpenAPI.
+    /// The version of `OpenAPI`.
     openapi: String,
     /// The rest.
     #[serde(flatten)]

@@ -4,12 +4,12 @@ use quarry_types::{api, graph::Graph, ontology};
 use serde_json::{Value, json};
 
 use super::{
-    bodies::{Alive, CallAnswer, CallBody, Description, Submission},
+    bodies::{Alive, CallAnswer, CallBody, CallLine, Description, Submission},
     operation::{JSON, Operation, duration, flag, one_of},
     problems::Calls,
     shape::Shape,
 };
-use crate::{Code, rpc::ServerFrame};
+use crate::Code;
 
 const STORE: &[Code] = &[Code::StoreUnavailable, Code::StoreCorrupt];
 const UNKNOWN_TYPE: Code = Code::Refused(quarry_types::RefusalCode::UnknownType);
@@ -201,8 +201,9 @@ pub(crate) fn call() -> Operation {
         .answer(200, "How the call ended, or frames; typed errors are answers.")
         .gives(JSON, Shape::described::<CallAnswer>());
     for media_type in LINES {
-        operation = operation.gives(media_type, Shape::described::<ServerFrame>());
+        operation = operation.gives(media_type, Shape::described::<CallLine>());
     }
+    operation = operation.gives("text/event-stream", Shape::text());
     operation.problems(&[Code::InvalidCall, Code::RequestReused])
 }
 

@@ -1,5 +1,7 @@
 //! The document, from the table of routes.
 
+use std::collections::BTreeSet;
+
 use schemars::{SchemaGenerator, generate::SchemaSettings};
 use serde_json::{Map, Value, json};
 
@@ -99,17 +101,16 @@ fn header_references<'a>(names: impl IntoIterator<Item = &'a str>) -> Value {
 
 fn describe(route: &Route, schemas: &mut Schemas) -> Value {
     let operation = (route.describe)();
-    let mut described = json!({
-        "operationId": operation.id,
-        "summary": route.does,
-        "tags": [tag(route.path)],
-        "parameters": parameters(route, &operation),
-        "responses": responses(route, &operation, schemas),
-    });
-    if let Some(body) = &operation.body {
-        described["requestBody"] = request_body(body, schemas);
-    }
-    described
+    let body = operation.body.as_ref().map(|body| request_body(body, schemas));
+    let mut described = Map::from_iter([
+        ("operationId".to_owned(), operation.id.into()),
+        ("summary".to_owned(), route.does.into()),
+        ("tags".to_owned(), json!([tag(route.path)])),
+        ("parameters".to_owned(), parameters(route, &operation).into()),
+        ("responses".to_owned(), responses(route, &operation, schemas)),
+    ]);
+    described.extend(body.map(|body| ("requestBody".to_owned(), body)));
+    described.into()
 }
 
 /// The group of a route: its first segment that is not the version.
@@ -149,38 +150,44 @@ fn request_body(body: &Body, schemas: &mut Schemas) -> Value {
     })
 }
 
-fn contents(contents: &[(&'static str, Shape)], generator: &mut SchemaGenerator) -> Value {
+fn contents(
+    contents: &[(&'static str, Shape)],
+    generator: &mut SchemaGenerator,
+) -> Map<String, Value> {
     let mut entry = |(media_type, shape): &(&'static str, Shape)| {
         ((*media_type).to_owned(), json!({ "schema": (shape.schema)(generator) }))
     };
-    contents.iter().map(&mut entry).collect::<Map<_, _>>().into()
+    contents.iter().map(&mut entry).collect()
 }
 
 fn responses(route: &Route, operation: &Operation, schemas: &mut Schemas) -> Value {
+    let mut problems = problems(route, operation);
     let mut responses = Map::new();
     for Answer { status, does, contents: shapes, headers } in &operation.answers {
+        let mut contents = contents(shapes, &mut schemas.written);
+        if problems.remove(status).is_some() {
+            // A status that says bad news in a form of its own as well.
+            contents.extend(problem_content());
+        }
         let response = json!({
             "description": does,
             "headers": header_references(headers.iter().copied()),
-            "content": contents(shapes, &mut schemas.written),
+            "content": contents,
         });
         responses.insert(status.to_string(), response);
     }
-    for (status, codes) in problems(route, operation) {
-        let problem = problem(status, codes.into_iter().collect(), operation);
-        match responses.get_mut(&status.to_string()) {
-            // A status that says bad news in a form of its own as well.
-            Some(response) => {
-                let media_type = "application/problem+json";
-                response["content"][media_type] = problem["content"][media_type].clone();
-            }
-            None => drop(responses.insert(status.to_string(), problem)),
-        }
+    for (status, codes) in problems {
+        responses.insert(status.to_string(), problem(status, codes, operation));
     }
     responses.into()
 }
 
-fn problem(status: u16, codes: Vec<&'static str>, operation: &Operation) -> Value {
+fn problem_content() -> Map<String, Value> {
+    let schema = json!({ "schema": { "$ref": "#/components/schemas/Problem" } });
+    Map::from_iter([("application/problem+json".to_owned(), schema)])
+}
+
+fn problem(status: u16, codes: BTreeSet<&'static str>, operation: &Operation) -> Value {
     let mut headers = Vec::new();
     if matches!(status, 429 | 503) {
         headers.extend(["Retry-After", "RateLimit"]);
@@ -198,8 +205,6 @@ fn problem(status: u16, codes: Vec<&'static str>, operation: &Operation) -> Valu
     json!({
         "description": names.join(", "),
         "headers": header_references(headers),
-        "content": { "application/problem+json": {
-            "schema": { "$ref": "#/components/schemas/Problem" },
-        } },
+        "content": problem_content(),
     })
 }

@@ -1,4 +1,4 @@
-//! The description of the interface, OpenAPI 3.1, at `/openapi.json`.
+//! The description of the interface, `OpenAPI` 3.1, at `/openapi.json`.
 //!
 //! It is made from the table of routes, each of which carries its [`Operation`], and from the types
 //! that handlers read and write. The tests of this crate compare every answer that they get with

@@ -57,16 +57,20 @@ fn prefers_async(headers: &HeaderMap) -> Result<bool, Problem> {
     Ok(false)
 }
 
-/// Whether the client takes JSON: it says so, or says nothing.
-pub(crate) fn accepts_json(headers: &HeaderMap) -> Result<(), Problem> {
-    let mut ranges = headers
+/// The media types that the client takes, in lower case and without parameters.
+fn accepted(headers: &HeaderMap) -> impl Iterator<Item = String> {
+    headers
         .get_all(header::ACCEPT)
         .iter()
         .filter_map(|value| value.to_str().ok())
         .flat_map(|value| value.split(','))
         .map(|range| range.split(';').next().unwrap_or("").trim().to_ascii_lowercase())
         .filter(|range| !range.is_empty())
-        .peekable();
+}
+
+/// Whether the client takes JSON: it says so, or says nothing.
+pub(crate) fn accepts_json(headers: &HeaderMap) -> Result<(), Problem> {
+    let mut ranges = accepted(headers).peekable();
     let silent = ranges.peek().is_none();
     if silent
         || ranges.any(|range| matches!(range.as_str(), "*/*" | "application/*") || is_json(&range))
@@ -75,6 +79,16 @@ pub(crate) fn accepts_json(headers: &HeaderMap) -> Result<(), Problem> {
     }
     let detail = "this route answers application/json, which Accept leaves out";
     Err(Problem::new(Code::NotAcceptable, detail).field("Accept"))
+}
+
+/// Whether the client asks for server-sent events.
+pub(crate) fn accepts_events(headers: &HeaderMap) -> bool {
+    accepted(headers).any(|range| range == "text/event-stream")
+}
+
+/// Whether the client asks for one JSON value per line.
+pub(crate) fn accepts_lines(headers: &HeaderMap) -> bool {
+    accepted(headers).any(|range| is_lines(&range))
 }
 
 /// Whether a media type without parameters, in lower case, is JSON.

@@ -10,7 +10,9 @@ mod query;
 
 pub(crate) use body::{JsonBody, LinesBody, NoBody};
 pub(crate) use cursor::Cursors;
-pub(crate) use headers::{IDEMPOTENCY_KEY, SendHeaders, accepts_json};
+pub(crate) use headers::{
+    IDEMPOTENCY_KEY, SendHeaders, accepts_events, accepts_json, accepts_lines,
+};
 pub(crate) use nearest::did_you_mean;
 pub(crate) use path::{PathOf, check_escapes, entity_id, entity_type, method, node_id};
 pub(crate) use query::Query;

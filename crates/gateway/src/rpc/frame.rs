@@ -1,21 +1,21 @@
 //! Frames of Effect's RPC protocol, as its HTTP protocol sends them.
 //!
 //! There are two generations of it. They differ in how the cause of a failure is written (one
-//! reason, or a list of reasons), in the type of request ids (texts, or numbers as well) and in the
-//! media type of lines; each client is answered in its own.
+//! reason, or a list of reasons), in how nothing is (absent, or `null`), in the type of request ids
+//! (texts, or numbers as well) and in the media type of lines; each client is answered in its own.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::{Number, Value, json};
+use serde_json::{Number, Value, json, value::RawValue};
 
-use super::procedure::Raw;
+use super::extraction::Raw;
 
-/// How a client writes causes.
+/// How a client writes causes and nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Dialect {
-    /// One reason.
+    /// One reason; nothing is absent.
     Reason,
-    /// A list of reasons.
+    /// A list of reasons; nothing is `null`.
     Reasons,
 }
 
@@ -102,6 +102,14 @@ pub(crate) enum ServerFrame {
         /// How it ended.
         exit: Exit,
     },
+    /// Values of a stream.
+    #[serde(rename_all = "camelCase")]
+    Chunk {
+        /// The request.
+        request_id: RequestId,
+        /// The values, at least one.
+        values: Vec<Value>,
+    },
     /// The frames are malformed; ends all requests of the client.
     Defect {
         /// What is wrong.
@@ -117,9 +125,10 @@ pub(crate) enum ServerFrame {
 pub(crate) enum Exit {
     /// With a value.
     Success {
-        /// The value.
-        #[schemars(with = "Value")]
-        value: Raw,
+        /// The value; absent or `null`, as the client writes it, where there is nothing to say.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        #[schemars(with = "Option<Value>")]
+        value: Option<Raw>,
     },
     /// Without one.
     Failure {
@@ -130,6 +139,20 @@ pub(crate) enum Exit {
 }
 
 impl Exit {
+    /// With a value.
+    pub(super) fn success(value: Raw) -> Self {
+        Self::Success { value: Some(value) }
+    }
+
+    /// Without anything to say: the end of a stream, the receipt of a discarded request.
+    pub(super) fn nothing(dialect: Dialect) -> Self {
+        let value = match dialect {
+            Dialect::Reason => None,
+            Dialect::Reasons => Some(RawValue::NULL.to_owned()),
+        };
+        Self::Success { value }
+    }
+
     /// With an error that the client knows by its type.
     pub(super) fn fail(dialect: Dialect, error: impl Serialize) -> Self {
         Self::Failure { cause: dialect.cause(json!({ "_tag": "Fail", "error": error })) }

@@ -1,18 +1,23 @@
 //! Frames in, frames out.
 
+use std::future::ready;
+
 use axum::{
     body::Body,
     http::header,
     response::{IntoResponse, Response},
 };
 use bytes::Bytes;
-use futures_util::{Stream, StreamExt, stream};
-use serde_json::value::RawValue;
+use futures_util::{
+    FutureExt, Stream, StreamExt,
+    stream::{self, BoxStream},
+};
 
 use super::{
+    events::Events,
     fault::Fault,
     frame::{ClientFrame, Dialect, Exit, RequestId, ServerFrame},
-    procedure::{Procedure, Until, bytes},
+    procedure::{Answer, Procedure, Until, bytes},
 };
 use crate::{Gateway, Problem, trace::Trace};
 
@@ -20,6 +25,9 @@ use crate::{Gateway, Problem, trace::Trace};
 const AT_A_TIME: usize = 16;
 /// How many frames a body may have.
 const FRAMES: usize = 1_000;
+
+/// Frames on their way to the client.
+type Answers = BoxStream<'static, ServerFrame>;
 
 type Frames = Vec<Result<ClientFrame, String>>;
 
@@ -71,11 +79,9 @@ fn answers(
 ) -> impl Stream<Item = ServerFrame> + Send + 'static {
     stream::iter(steps(frames, dialect))
         .map(move |step| {
-            let (gateway, trace) = (gateway.clone(), trace.clone());
-            async move { take(&gateway, &trace, step, dialect).await }
+            take(gateway.clone(), trace.clone(), step, dialect).flatten_stream().boxed()
         })
-        .buffer_unordered(AT_A_TIME)
-        .filter_map(std::future::ready)
+        .flatten_unordered(AT_A_TIME)
 }
 
 /// What the frames of a body ask for. A request that the same body interrupts is not begun.
@@ -126,29 +132,57 @@ fn steps(frames: Frames, dialect: Dialect) -> Vec<Step> {
     steps
 }
 
-async fn take(
-    gateway: &Gateway,
-    trace: &Trace,
-    step: Step,
-    dialect: Dialect,
-) -> Option<ServerFrame> {
+/// The frames that one step is answered with.
+async fn take(gateway: Gateway, trace: Trace, step: Step, dialect: Dialect) -> Answers {
     let (id, procedure, payload, wanted) = match step {
-        Step::Say(frame) => return Some(frame),
+        Step::Say(frame) => return one(frame),
         Step::Run { id, procedure, payload, wanted } => (id, procedure, payload, wanted),
     };
     let until = if wanted == Wanted::Result { Until::Result } else { Until::Stored };
-    let ended = procedure.run(gateway, trace, payload, until).await;
-    if wanted == Wanted::Nothing {
-        return None;
-    }
+    let ended = procedure.run(&gateway, &trace, payload, until).await;
     let dialect = dialect.of_request(&id);
-    let exit = match ended {
-        Ok(_) if wanted == Wanted::Stored => Exit::Success { value: RawValue::NULL.to_owned() },
-        Ok(value) => Exit::Success { value },
-        Err(Fault::Typed(error)) => Exit::fail(dialect, error),
-        Err(Fault::Malformed(problem)) => Exit::die(dialect, &told(&problem)),
+    let exit = match (wanted, ended) {
+        (Wanted::Nothing, _) => return stream::empty().boxed(),
+        (Wanted::Stored, Ok(_)) => Exit::nothing(dialect),
+        (Wanted::Result, Ok(Answer::Value(value))) => Exit::success(value),
+        (Wanted::Result, Ok(Answer::Events(events))) => return chunks(id, events, dialect),
+        (_, Err(fault)) => failed(dialect, fault),
     };
-    Some(ServerFrame::Exit { request_id: id, exit })
+    one(ServerFrame::Exit { request_id: id, exit })
+}
+
+fn one(frame: ServerFrame) -> Answers {
+    stream::once(ready(frame)).boxed()
+}
+
+/// A chunk per event, and the exit behind the last.
+fn chunks(id: RequestId, events: Events, dialect: Dialect) -> Answers {
+    let exit = |request_id, exit| ServerFrame::Exit { request_id, exit };
+    let frames = events.map(Some).chain(stream::once(ready(None)));
+    let frames = frames.scan(false, move |has_failed, event| {
+        let request_id = id.clone();
+        ready(match event {
+            Some(Ok(event)) => {
+                // What was read as JSON is written as JSON.
+                let value = serde_json::to_value(&event).unwrap_or_default();
+                Some(ServerFrame::Chunk { request_id, values: vec![value] })
+            }
+            Some(Err(fault)) => {
+                *has_failed = true;
+                Some(exit(request_id, failed(dialect, fault)))
+            }
+            None if *has_failed => None,
+            None => Some(exit(request_id, Exit::nothing(dialect))),
+        })
+    });
+    frames.boxed()
+}
+
+fn failed(dialect: Dialect, fault: Fault) -> Exit {
+    match fault {
+        Fault::Typed(error) => Exit::fail(dialect, error),
+        Fault::Malformed(problem) => Exit::die(dialect, &told(&problem)),
+    }
 }
 
 fn told(problem: &Problem) -> String {

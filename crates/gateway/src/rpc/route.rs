@@ -31,14 +31,16 @@ pub(crate) async fn call(
             Ok(frames::lines(gateway, trace, frame::lines(&lines), dialect, &media_type))
         }
         LinesBody::Json(body) => {
-            accepts_json(&headers)?;
             let value: Value = serde_json::from_slice(&body).map_err(|error| {
                 let detail = format!("the body is no call: {error}");
                 Problem::new(Code::InvalidCall, detail).field("body")
             })?;
             match frame::whole(value) {
-                frame::Body::Frames(frames) => Ok(frames::json(gateway, trace, frames).await),
-                frame::Body::Call(call) => short::answer(&gateway, &trace, call).await,
+                frame::Body::Frames(frames) => {
+                    accepts_json(&headers)?;
+                    Ok(frames::json(gateway, trace, frames).await)
+                }
+                frame::Body::Call(call) => short::answer(&gateway, &trace, &headers, call).await,
             }
         }
     }

@@ -8,5 +8,6 @@ mod look;
 mod ontologies;
 mod openapi;
 mod rpc;
+mod rpc_stream;
 mod send;
 mod socket;

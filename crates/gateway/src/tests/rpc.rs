@@ -140,7 +140,10 @@ async fn a_malformed_call_is_refused_with_its_path() {
         assert_eq!(answer.problem(), (400, "invalid_call", Some(field)), "{body}: {answer:?}");
     }
     let answer = rpc(&world, None, &call("extraction.exract", &json!({}))).await;
-    assert_eq!(answer.body["available"], json!(["extraction.extract", "extraction.getStatus"]));
+    assert_eq!(
+        answer.body["available"],
+        json!(["extraction.extract", "extraction.streamExtract", "extraction.getStatus"])
+    );
     assert_eq!(world.stored().await, before);
 }
 
