@@ -150,7 +150,7 @@ impl<D: Database> Store for SqlStore<D> {
     async fn commit(&self, commit: Commit, lease: &LeaseGuard) -> Result<Committed, CommitError> {
         let (answer, answered) = oneshot::channel();
         let shard = commit.shard;
-        let request = Request { commit, lease: lease.clone(), answer };
+        let request = Request { commit, lease: lease.clone(), answer, encoded: None };
         let queued = self.lane(shard).is_some_and(|lane| lane.push(Job::Commit(request)));
         if !queued {
             let reason = "the queue of commits is full".to_owned();

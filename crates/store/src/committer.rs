@@ -10,15 +10,16 @@ use std::{
 };
 
 use quarry_ports::{
-    ChunkBody, Commit, CommitError, Committed, FenceRequest, Host, LeaseGuard, LoadedShard,
-    Metrics, StoreError, crash::point,
+    Commit, CommitError, Committed, FenceRequest, Host, LeaseGuard, LoadedShard, Metrics,
+    StoreError, crash::point,
 };
-use quarry_types::{Epoch, ShardId};
+use quarry_types::{Epoch, Sequence, ShardId, SlotRange};
 use tokio::sync::oneshot;
 
 use crate::{
+    check::{self, Encoded, check},
     database::{Database, Fate, Refused, WriteError},
-    group::{Batch, Part, check},
+    group::{Batch, Checked, Part},
     head::{Head, Standing},
     queue::Queue,
 };
@@ -35,6 +36,24 @@ pub(crate) struct Request {
     pub(crate) commit: Commit,
     pub(crate) lease: LeaseGuard,
     pub(crate) answer: oneshot::Sender<Result<Committed, CommitError>>,
+    /// Made when the commit is checked.
+    pub(crate) encoded: Option<Encoded>,
+}
+
+impl Request {
+    fn checked(&self) -> Option<Checked<'_>> {
+        let encoded = self.encoded.as_ref()?;
+        Some(Checked { commit: &self.commit, encoded, lease: &self.lease })
+    }
+
+    /// Checks the commit unless it was checked already.
+    fn check(&mut self, range: SlotRange) -> Result<(), CommitError> {
+        if self.encoded.is_none() {
+            let checked = check(&self.commit, range);
+            self.encoded = Some(checked.map_err(|reason| CommitError::Rejected { reason })?);
+        }
+        Ok(())
+    }
 }
 
 /// What a lane is told, in order.
@@ -110,7 +129,7 @@ impl<D: Database> Committer<D> {
             if group.is_empty() {
                 continue;
             }
-            let commits = group.iter().map(|request| (&request.commit, &request.lease));
+            let commits = group.iter().filter_map(Request::checked);
             let batch = Batch::build(commits, &self.heads);
             let before = self.host.now();
             let written = self.database.write(self.lane, &batch).await;
@@ -148,7 +167,7 @@ impl<D: Database> Committer<D> {
     /// Answers the commits that must not be sent and returns the others.
     fn admit(&mut self, group: Vec<Request>) -> Vec<Request> {
         let mut admitted = Vec::with_capacity(group.len());
-        for request in group {
+        for mut request in group {
             let Some(head) = self.heads.get_mut(&request.commit.shard) else {
                 self.refuse(request, CommitError::Fenced { recorded: Epoch(0) });
                 continue;
@@ -159,8 +178,7 @@ impl<D: Database> Committer<D> {
                 head.standing = Standing::Lost(CommitError::LeaseOver); // L2
                 Some(CommitError::LeaseOver)
             } else {
-                let checked = check(&request.commit, head.range);
-                checked.err().map(|reason| CommitError::Rejected { reason })
+                request.check(head.range).err()
             };
             match refusal {
                 Some(error) => self.refuse(request, error),
@@ -178,10 +196,17 @@ impl<D: Database> Committer<D> {
         parts: &[Part],
         refused: &[Refused],
     ) {
+        let refused: BTreeMap<ShardId, Epoch> =
+            refused.iter().map(|refused| (refused.shard, refused.recorded)).collect();
+        let written: BTreeMap<ShardId, Sequence> = parts
+            .iter()
+            .filter(|part| !refused.contains_key(&part.shard))
+            .map(|part| (part.shard, part.sequence))
+            .collect();
         for part in parts {
             let Some(head) = self.heads.get_mut(&part.shard) else { continue };
-            match refused.iter().find(|refused| refused.shard == part.shard) {
-                Some(Refused { recorded, .. }) => {
+            match refused.get(&part.shard) {
+                Some(recorded) => {
                     if *recorded <= part.epoch {
                         // The database holds less than it acknowledged, or another wrote under our
                         // epoch.
@@ -193,17 +218,13 @@ impl<D: Database> Committer<D> {
             }
         }
         for (request, first_ordinal) in group.into_iter().zip(ordinals) {
-            let part = parts.iter().find(|part| part.shard == request.commit.shard);
-            let refused = refused.iter().find(|refused| refused.shard == request.commit.shard);
-            match (part, refused) {
-                (Some(part), None) => {
-                    let done = Committed { sequence: part.sequence, first_ordinal: *first_ordinal };
-                    drop(request.answer.send(Ok(done)));
-                }
-                (_, refused) => {
-                    let recorded = refused.map_or(Epoch(0), |refused| refused.recorded);
-                    self.refuse(request, CommitError::Fenced { recorded });
-                }
+            let shard = request.commit.shard;
+            if let Some(sequence) = written.get(&shard) {
+                let done = Committed { sequence: *sequence, first_ordinal: *first_ordinal };
+                drop(request.answer.send(Ok(done)));
+            } else {
+                let recorded = refused.get(&shard).copied().unwrap_or_default();
+                self.refuse(request, CommitError::Fenced { recorded });
             }
         }
     }
@@ -297,12 +318,11 @@ fn advance(head: &mut Head, part: &Part) {
 
 /// Takes the commits behind `first`, up to the next other job or the size of a group.
 fn gather(first: Request, jobs: &mut VecDeque<Job>) -> Vec<Request> {
-    let (mut rows, mut bytes) = weight(&first.commit);
+    let (mut rows, mut bytes) = (check::rows(&first.commit), check::bytes(&first.commit));
     let mut group = vec![first];
     while let Some(Job::Commit(next)) = jobs.front() {
-        let (more_rows, more_bytes) = weight(&next.commit);
-        rows = rows.saturating_add(more_rows);
-        bytes = bytes.saturating_add(more_bytes);
+        rows = rows.saturating_add(check::rows(&next.commit));
+        bytes = bytes.saturating_add(check::bytes(&next.commit));
         if rows > GROUP_ROWS || bytes > GROUP_BYTES {
             break;
         }
@@ -311,26 +331,6 @@ fn gather(first: Request, jobs: &mut VecDeque<Job>) -> Vec<Request> {
         }
     }
     group
-}
-
-fn weight(commit: &Commit) -> (usize, usize) {
-    let rows = commit.messages.len()
-        + commit.outcomes.len()
-        + commit.states.len()
-        + commit.open.len()
-        + commit.chunks.len();
-    let payloads = commit.messages.iter().map(|row| row.payload.len());
-    let copies = commit.open.iter().map(|row| row.message.payload.len());
-    let states = commit.states.iter().map(|row| row.state.as_ref().map_or(0, bytes::Bytes::len));
-    let chunks = commit.chunks.iter().flat_map(|row| &row.chunks).map(chunk_bytes);
-    (rows, payloads.chain(copies).chain(states).chain(chunks).sum())
-}
-
-fn chunk_bytes(chunk: &ChunkBody) -> usize {
-    match chunk {
-        ChunkBody::Made(bytes) => bytes.len(),
-        ChunkBody::Reset { .. } => 0,
-    }
 }
 
 /// Asks for a part's fate while a lease is held and some time is left, then tells the lane.

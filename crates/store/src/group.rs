@@ -5,9 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use quarry_ports::{
     ChunkRow, Commit, LeaseGuard, MessageRow, OpenRow, OutcomeRow, Position, StateRow,
 };
-use quarry_types::{Address, Epoch, MessageId, Sequence, ShardId, SlotRange, Tenant, Timestamp};
+use quarry_types::{Address, Epoch, MessageId, Sequence, ShardId, Tenant, Timestamp};
 
-use crate::head::Head;
+use crate::{check::Encoded, head::Head};
 
 /// What one shard records of a group: one row of `shard_commit`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,6 +26,37 @@ pub(crate) struct Of<T> {
     pub(crate) row: T,
 }
 
+/// A commit that was checked.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Checked<'a> {
+    pub(crate) commit: &'a Commit,
+    pub(crate) encoded: &'a Encoded,
+    pub(crate) lease: &'a LeaseGuard,
+}
+
+/// An open message as it is stored.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Opened<'a> {
+    pub(crate) position: Position,
+    pub(crate) row: &'a OpenRow,
+    pub(crate) errors: &'a [u8],
+}
+
+/// Chunks of one message as they are stored.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Chunks<'a> {
+    pub(crate) row: &'a ChunkRow,
+    pub(crate) body: &'a [u8],
+    /// Whether they must follow on what stands already. Others follow on a row of the same group.
+    pub(crate) leads: bool,
+}
+
+impl Chunks<'_> {
+    pub(crate) fn count(&self) -> u64 {
+        u64::try_from(self.row.chunks.len()).unwrap_or(u64::MAX)
+    }
+}
+
 /// The rows of a group, borrowed from its commits.
 #[derive(Debug, Default)]
 pub(crate) struct Batch<'a> {
@@ -34,10 +65,10 @@ pub(crate) struct Batch<'a> {
     pub(crate) messages: Vec<Of<(u32, &'a MessageRow)>>,
     /// The tenant is known where the group itself names the message.
     pub(crate) outcomes: Vec<Of<(Option<&'a Tenant>, &'a OutcomeRow)>>,
-    pub(crate) open: Vec<Of<(Position, &'a OpenRow)>>,
+    pub(crate) open: Vec<Of<Opened<'a>>>,
     /// Open messages that an outcome removes.
     pub(crate) closed: Vec<Of<MessageId>>,
-    pub(crate) chunks: Vec<Of<&'a ChunkRow>>,
+    pub(crate) chunks: Vec<Of<Chunks<'a>>>,
     pub(crate) states: Vec<Of<(&'a Address, &'a [u8])>>,
     pub(crate) deleted: Vec<Of<&'a Address>>,
     pub(crate) leases: Vec<&'a LeaseGuard>,
@@ -46,17 +77,17 @@ pub(crate) struct Batch<'a> {
 }
 
 impl<'a> Batch<'a> {
-    /// Merges `commits`, which were checked and whose shards all have a head.
+    /// Merges `commits`, whose shards all have a head.
     pub(crate) fn build(
-        commits: impl Iterator<Item = (&'a Commit, &'a LeaseGuard)> + Clone,
+        commits: impl Iterator<Item = Checked<'a>> + Clone,
         heads: &BTreeMap<ShardId, Head>,
     ) -> Self {
         let parts = parts(commits.clone(), heads);
         let mut merge = Merge::default();
-        for (commit, lease) in commits {
-            if let Some(part) = parts.get(&commit.shard) {
-                merge.batch.leases.push(lease);
-                merge.add(*part, commit);
+        for checked in commits {
+            if let Some(part) = parts.get(&checked.commit.shard) {
+                merge.batch.leases.push(checked.lease);
+                merge.add(*part, checked);
             }
         }
         merge.finish(parts)
@@ -74,11 +105,11 @@ impl<'a> Batch<'a> {
 }
 
 fn parts<'a>(
-    commits: impl Iterator<Item = (&'a Commit, &'a LeaseGuard)>,
+    commits: impl Iterator<Item = Checked<'a>>,
     heads: &BTreeMap<ShardId, Head>,
 ) -> BTreeMap<ShardId, Part> {
     let mut parts: BTreeMap<ShardId, Part> = BTreeMap::new();
-    for (commit, _) in commits {
+    for Checked { commit, .. } in commits {
         let Some(head) = heads.get(&commit.shard) else { continue };
         let part = parts.entry(commit.shard).or_insert(Part {
             shard: commit.shard,
@@ -100,12 +131,15 @@ struct Merge<'a> {
     accepted: BTreeMap<MessageId, Position>,
     tenants: BTreeMap<MessageId, &'a Tenant>,
     finished: BTreeSet<MessageId>,
-    open: BTreeMap<MessageId, Of<(Position, &'a OpenRow)>>,
+    open: BTreeMap<MessageId, Of<Opened<'a>>>,
     states: BTreeMap<&'a Address, Of<&'a StateRow>>,
+    /// The number behind the last chunk of each message.
+    chunk_ends: BTreeMap<MessageId, u64>,
 }
 
 impl<'a> Merge<'a> {
-    fn add(&mut self, part: Part, commit: &'a Commit) {
+    fn add(&mut self, part: Part, checked: Checked<'a>) {
+        let Checked { commit, encoded, .. } = checked;
         let ordinal = self.ordinals.entry(part.shard).or_default();
         self.batch.first_ordinals.push(*ordinal);
         for row in &commit.messages {
@@ -115,12 +149,12 @@ impl<'a> Merge<'a> {
             self.tenants.insert(row.message_id, &row.address.tenant);
             *ordinal = ordinal.saturating_add(1);
         }
-        for row in &commit.open {
+        for (row, errors) in commit.open.iter().zip(&encoded.errors) {
             let id = row.message.message_id;
             let accepted = self.accepted.get(&id).copied();
             let position = row.position.or(accepted).unwrap_or_default();
             self.tenants.insert(id, &row.message.address.tenant);
-            self.open.insert(id, Of { part, row: (position, row) });
+            self.open.insert(id, Of { part, row: Opened { position, row, errors } });
         }
         for row in &commit.outcomes {
             let tenant = self.tenants.get(&row.message_id).copied();
@@ -130,8 +164,12 @@ impl<'a> Merge<'a> {
             }
             self.finished.insert(row.message_id);
         }
-        for row in &commit.chunks {
-            self.batch.chunks.push(Of { part, row });
+        for (row, body) in commit.chunks.iter().zip(&encoded.chunks) {
+            let leads = self.chunk_ends.get(&row.message_id) != Some(&row.first);
+            let chunks = Chunks { row, body, leads };
+            let end = row.first.saturating_add(chunks.count());
+            self.chunk_ends.insert(row.message_id, end);
+            self.batch.chunks.push(Of { part, row: chunks });
         }
         for row in &commit.states {
             self.states.insert(&row.address, Of { part, row });
@@ -156,46 +194,5 @@ impl<'a> Merge<'a> {
             }
         }
         self.batch
-    }
-}
-
-/// The most bytes that the errors of one open message hold.
-const MOST_ERRORS: usize = 1024 * 1024;
-
-/// Checks what the store can tell of a commit without the database.
-pub(crate) fn check(commit: &Commit, range: SlotRange) -> Result<(), String> {
-    let mut accepted = BTreeSet::new();
-    for row in &commit.messages {
-        let slot = row.address.slot();
-        if !range.contains(slot) || row.message_id.slot() != slot {
-            return Err(format!("message {} is not of the shard's slots", row.message_id));
-        }
-        accepted.insert(row.message_id);
-    }
-    for row in &commit.open {
-        let id = row.message.message_id;
-        if !range.contains(row.message.address.slot()) {
-            return Err(format!("open message {id} is not of the shard's slots"));
-        }
-        if row.errors.iter().map(String::len).sum::<usize>() > MOST_ERRORS {
-            return Err(format!("the errors of open message {id} are over {MOST_ERRORS} bytes"));
-        }
-        if row.position.is_none() && !accepted.contains(&id) {
-            return Err(format!("open message {id} has no position"));
-        }
-    }
-    for row in &commit.outcomes {
-        if !range.contains(row.message_id.slot()) {
-            return Err(format!("outcome of {} is not of the shard's slots", row.message_id));
-        }
-    }
-    for row in &commit.chunks {
-        if !range.contains(row.message_id.slot()) || row.chunks.is_empty() {
-            return Err(format!("chunks of {} are not of the shard's slots", row.message_id));
-        }
-    }
-    match commit.states.iter().find(|row| !range.contains(row.address.slot())) {
-        Some(row) => Err(format!("state of {} is not of the shard's slots", row.address)),
-        None => Ok(()),
     }
 }

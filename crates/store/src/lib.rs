@@ -4,12 +4,14 @@
 //!
 //! * `queue` and `committer`: commits wait in a lane; whatever waits together is flushed together
 //!   (group commit). A shard belongs to exactly one lane, which numbers its commits.
+//! * `check`: what can be told of a commit without the database; encodes what is stored encoded.
 //! * `group`: what a group of commits writes, row by row, as a value; no SQL.
 //! * `database`: what the two databases do differently; `sqlite` and `postgres` implement it.
 //! * `read`: queries that both databases understand.
 //! * `schema`: the embedded migrations.
 
 mod adapter;
+mod check;
 mod committer;
 mod database;
 mod fence_sql;

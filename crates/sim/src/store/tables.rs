@@ -8,7 +8,7 @@ use std::{
 use bytes::Bytes;
 use quarry_ports::{
     Commit, CommitError, FenceError, FenceRequest, LoadedShard, MessageRecord, MessageRow,
-    MessageState, OpenMessage, OpenState, OutcomeRow, Position, StoredChunk,
+    MessageState, OpenMessage, OpenState, OutcomeRow, Position, StoredChunk, codec,
 };
 use quarry_types::{
     Address, BootId, ClusterId, Epoch, IdempotencyKey, MessageId, Method, Sequence, ShardId,
@@ -169,6 +169,8 @@ impl Tables {
             if u64::try_from(stand) != Ok(row.first) {
                 return Err(format!("chunk {} of {} is not the next", row.first, row.message_id));
             }
+            codec::encode(codec::schema::CHUNKS, &row.chunks)
+                .map_err(|error| format!("the chunks of {}: {error}", row.message_id))?;
         }
         match commit.states.iter().find(|row| !range.contains(row.address.slot())) {
             Some(row) => Err(format!("state of {} is not of the shard's slots", row.address)),

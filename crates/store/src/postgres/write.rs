@@ -1,6 +1,6 @@
 //! A batch as one statement.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use quarry_ports::{MessageRow, crash::point};
 use quarry_types::{Address, Epoch, MessageId, ShardId};
@@ -12,9 +12,10 @@ use sqlx::{
 use uuid::Uuid;
 
 use crate::{
+    check::CHUNK_GAP,
     database::{Refused, WriteError, counter, stored},
     group::{Batch, Of},
-    record::{stored_chunks, stored_errors, stored_open_state, stored_outcome},
+    record::{stored_open_state, stored_outcome},
 };
 
 use super::connect::Lane;
@@ -23,7 +24,8 @@ use super::connect::Lane;
 const ANSWER_WITHIN: Duration = Duration::from_secs(10);
 
 /// `fence` waits for a takeover that is under way and then sees its epoch, whatever the snapshot of
-/// the statement; `written` is L3; everything else goes with it.
+/// the statement; `written` is L3; everything else goes with it. A gap before a chunk makes its
+/// number null, which the column refuses (R1).
 const WRITE: &str = "\
 with part as materialized (
     select * from unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[])
@@ -93,10 +95,13 @@ with part as materialized (
         and s.entity_id = r.entity_id
 ), chunks as (
     insert into chunk (message_id, first, count, shard, tenant, slot, made_at, body)
-    select r.message_id, r.first, r.count, w.shard, r.tenant, r.slot, w.now_ms, r.body
+    select r.message_id,
+        case when not r.leads or r.first = coalesce((select c.first + c.count from chunk c
+            where c.message_id = r.message_id order by c.first desc limit 1), 0) then r.first end,
+        r.count, w.shard, r.tenant, r.slot, w.now_ms, r.body
     from unnest($53::bigint[], $54::uuid[], $55::bigint[], $56::bigint[], $57::text[],
-        $58::bigint[], $59::bytea[])
-        as r (shard, message_id, first, count, tenant, slot, body)
+        $58::bigint[], $59::bytea[], $60::boolean[])
+        as r (shard, message_id, first, count, tenant, slot, body, leads)
     join written w on w.shard = r.shard
 )
 select f.shard, f.epoch, w.shard is not null from fence f left join written w on w.shard = f.shard";
@@ -148,6 +153,9 @@ fn meaning(error: &sqlx::Error) -> WriteError {
     match answered {
         Some(error) if error.severity() == PgSeverity::Error => {
             // Data that does not fit, a broken rule, a limit of the program: the rows' own.
+            if error.table() == Some("chunk") {
+                return WriteError::Culprit(format!("{CHUNK_GAP}: {reason}"));
+            }
             let own = ["22", "23", "54"].iter().any(|class| error.code().starts_with(class));
             if own { WriteError::Culprit(reason) } else { WriteError::Unavailable(reason) }
         }
@@ -156,12 +164,13 @@ fn meaning(error: &sqlx::Error) -> WriteError {
 }
 
 fn refused(batch: &Batch<'_>, seen: &[Seen]) -> Vec<Refused> {
+    let seen: BTreeMap<i64, (i64, bool)> =
+        seen.iter().map(|(shard, epoch, written)| (*shard, (*epoch, *written))).collect();
     let mut refused = Vec::new();
     for part in &batch.parts {
-        let shard = i64::from(part.shard.0);
-        let fence = seen.iter().find(|(seen, ..)| *seen == shard);
-        if !fence.is_some_and(|(_, _, written)| *written) {
-            let recorded = fence.map_or(0, |(_, epoch, _)| counter(*epoch));
+        let fence = seen.get(&number(part.shard));
+        if !fence.is_some_and(|(_, written)| *written) {
+            let recorded = fence.map_or(0, |(epoch, _)| counter(*epoch));
             refused.push(Refused { shard: part.shard, recorded: Epoch(recorded) });
         }
     }
@@ -196,12 +205,12 @@ fn bind_rows<'q>(query: Write<'q>, batch: &'q Batch<'q>) -> Write<'q> {
     let query = bind_messages(query, messages, |row| row.0, |row| row.1);
     let query = bind_outcomes(query, batch);
     let open = &batch.open;
-    let query = bind_messages(query, open, |row| row.0.ordinal, |row| &row.1.message)
-        .bind(column(open, |of| stored(of.row.0.sequence.0)))
-        .bind(column(open, |of| i64::from(of.row.1.attempts)))
-        .bind(column(open, |of| of.row.1.due.0))
-        .bind(column(open, |of| stored_open_state(of.row.1.state)))
-        .bind(column(open, |of| stored_errors(&of.row.1.errors).unwrap_or_default()))
+    let query = bind_messages(query, open, |row| row.position.ordinal, |row| &row.row.message)
+        .bind(column(open, |of| stored(of.row.position.sequence.0)))
+        .bind(column(open, |of| i64::from(of.row.row.attempts)))
+        .bind(column(open, |of| of.row.row.due.0))
+        .bind(column(open, |of| stored_open_state(of.row.row.state)))
+        .bind(column(open, |of| of.row.errors))
         .bind(column(&batch.closed, |of| number(of.part.shard)))
         .bind(column(&batch.closed, |of| uuid(of.row)));
     let states = &batch.states;
@@ -212,12 +221,13 @@ fn bind_rows<'q>(query: Write<'q>, batch: &'q Batch<'q>) -> Write<'q> {
     let chunks = &batch.chunks;
     query
         .bind(column(chunks, |of| number(of.part.shard)))
-        .bind(column(chunks, |of| uuid(of.row.message_id)))
-        .bind(column(chunks, |of| stored(of.row.first)))
-        .bind(column(chunks, |of| i64::try_from(of.row.chunks.len()).unwrap_or(i64::MAX)))
-        .bind(column(chunks, |of| of.row.address.tenant.as_str()))
-        .bind(column(chunks, |of| i64::from(of.row.message_id.slot().0)))
-        .bind(column(chunks, |of| stored_chunks(&of.row.chunks).unwrap_or_default()))
+        .bind(column(chunks, |of| uuid(of.row.row.message_id)))
+        .bind(column(chunks, |of| stored(of.row.row.first)))
+        .bind(column(chunks, |of| stored(of.row.count())))
+        .bind(column(chunks, |of| of.row.row.address.tenant.as_str()))
+        .bind(column(chunks, |of| i64::from(of.row.row.message_id.slot().0)))
+        .bind(column(chunks, |of| of.row.body))
+        .bind(column(chunks, |of| of.row.leads))
 }
 
 fn bind_messages<'q, T>(

@@ -2,14 +2,15 @@
 
 use std::collections::BTreeSet;
 
-use quarry_ports::{ChunkRow, Host, MessageRow, Position, crash::point};
+use quarry_ports::{Host, MessageRow, Position, crash::point};
 use quarry_types::{Epoch, MessageId, ShardId};
 use uuid::Uuid;
 
 use crate::{
+    check::CHUNK_GAP,
     database::{Refused, Value, WriteError, counter, stored},
-    group::{Batch, Of, Part},
-    record::{stored_chunks, stored_errors, stored_open_state, stored_outcome},
+    group::{Batch, Chunks, Of, Opened, Part},
+    record::{stored_open_state, stored_outcome},
 };
 
 use super::{
@@ -50,9 +51,11 @@ const OPEN: Rows = Rows {
         attempts = excluded.attempts, due = excluded.due, state = excluded.state, \
         errors = excluded.errors",
 };
+/// A gap before a chunk makes its number null, which the column refuses (R1).
 const CHUNKS: Rows = Rows {
     head: "insert into chunk (message_id, first, count, shard, tenant, slot, made_at, body) values ",
-    row: "(?,?,?,?,?,?,?,?)",
+    row: "(?,case when ? = 0 or ? = coalesce((select c.first + c.count from chunk c \
+        where c.message_id = ? order by c.first desc limit 1), 0) then ? end,?,?,?,?,?,?)",
     tail: "",
 };
 const CLOSED: Rows =
@@ -127,12 +130,12 @@ async fn insert(turn: &mut Turn<'_>, batch: &Batch<'_>) -> Result<Vec<Refused>, 
         ]
     });
     OUTCOMES.execute(turn, rows).await?;
-    let rows = values(&batch.open, stands, |part, (position, row)| {
+    let rows = values(&batch.open, stands, |part, Opened { position, row, errors }| {
         let mut values = message_values(part, *position, &row.message);
         values.push(Value::Int(i64::from(row.attempts)));
         values.push(Value::Int(row.due.0));
         values.push(Value::Int(stored_open_state(row.state)));
-        values.push(Value::Bytes(stored_errors(&row.errors).unwrap_or_default()));
+        values.push(Value::Bytes(errors.to_vec()));
         values
     });
     OPEN.execute(turn, rows).await?;
@@ -216,16 +219,20 @@ fn message_values(part: &Part, position: Position, row: &MessageRow) -> Vec<Valu
     ]
 }
 
-fn chunk_values(part: &Part, row: &ChunkRow) -> Vec<Value> {
+fn chunk_values(part: &Part, chunks: &Chunks<'_>) -> Vec<Value> {
+    let row = chunks.row;
     vec![
         id(row.message_id),
+        Value::Int(i64::from(chunks.leads)),
         Value::Int(stored(row.first)),
-        Value::Int(i64::try_from(row.chunks.len()).unwrap_or(i64::MAX)),
+        id(row.message_id),
+        Value::Int(stored(row.first)),
+        Value::Int(stored(chunks.count())),
         Value::Int(i64::from(part.shard.0)),
         text(row.address.tenant.as_str()),
         Value::Int(i64::from(row.message_id.slot().0)),
         Value::Int(part.now.0),
-        Value::Bytes(stored_chunks(&row.chunks).unwrap_or_default()),
+        Value::Bytes(chunks.body.to_vec()),
     ]
 }
 
@@ -243,7 +250,10 @@ const OWN: [i32; 3] = [18, 19, 20];
 /// What an error before the commit means: nothing was written.
 fn inside(error: &sqlx::Error) -> WriteError {
     let own = primary_code(error).is_some_and(|code| OWN.contains(&code));
-    let reason = error.to_string();
+    let mut reason = error.to_string();
+    if reason.contains("chunk.first") {
+        reason = format!("{CHUNK_GAP}: {reason}");
+    }
     if own { WriteError::Culprit(reason) } else { WriteError::Unavailable(reason) }
 }
 

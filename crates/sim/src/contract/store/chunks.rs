@@ -1,7 +1,7 @@
 //! Checks of reply chunks.
 
 use bytes::Bytes;
-use quarry_ports::{ChunkBody, ChunkRow, Commit, CommitError, MessageRow};
+use quarry_ports::{ChunkBody, ChunkRow, Commit, CommitError, MessageRow, codec};
 
 use super::{Broken, OpenStore, Owner, holds, message, same};
 
@@ -57,4 +57,56 @@ pub async fn a_chunk_that_stands_is_not_overwritten(
     holds("rejected", matches!(refused, Err(CommitError::Rejected { .. })))?;
     let read = owner.store.chunks(first.message_id, 0, 10).await?;
     same("bodies", read.into_iter().map(|chunk| chunk.body).collect(), vec![made("a")])
+}
+
+/// A gap before a chunk is refused, in whatever company, and that commit alone (R1).
+pub async fn a_gap_before_a_chunk_is_refused(database: &dyn OpenStore) -> Result<(), Broken> {
+    let owner = Owner::start(database, 2, 1).await?;
+    let address = owner.address("a")?;
+    let (first, second) = (message(&address, "k1")?, message(&address, "k2")?);
+    let messages = vec![first.clone(), second.clone()];
+    owner.write(Commit { messages, ..owner.commit() }).await?;
+    let append = |row| owner.write(Commit { chunks: vec![row], ..owner.commit() });
+    // Handed over together, so that they may be flushed together.
+    let results = tokio::join!(
+        append(row(&first, 0, vec![made("a"), made("b")])),
+        append(row(&second, 1, vec![made("gap")])),
+        append(row(&first, 2, vec![made("c")])),
+        append(row(&first, 4, vec![made("gap")])),
+        append(row(&first, 3, vec![made("d")])),
+        append(row(&second, 0, vec![made("x")])),
+    );
+    let (a, gap, c, wider, d, x) = results;
+    for written in [a, c, d, x] {
+        written?;
+    }
+    for refused in [gap, wider] {
+        holds("a gap is rejected", matches!(refused, Err(CommitError::Rejected { .. })))?;
+    }
+    let refused = append(row(&second, 2, vec![made("gap")])).await;
+    holds("a gap alone is rejected", matches!(refused, Err(CommitError::Rejected { .. })))?;
+    append(row(&second, 1, vec![made("y")])).await?;
+    let found = owner.store.chunks_of(vec![first.message_id, second.message_id]).await?;
+    let wanted = vec![vec![made("a"), made("b"), made("c"), made("d")], vec![made("x"), made("y")]];
+    same("chunks", found, wanted)
+}
+
+/// What cannot be encoded is refused, and nothing is stored in its place.
+pub async fn chunks_too_large_to_be_stored_are_refused_alone(
+    database: &dyn OpenStore,
+) -> Result<(), Broken> {
+    let owner = Owner::start(database, 2, 1).await?;
+    let address = owner.address("a")?;
+    let (first, second) = (message(&address, "k1")?, message(&address, "k2")?);
+    let large = ChunkBody::Made(Bytes::from(vec![b'1'; codec::MAX_BODY]));
+    let chunks = vec![row(&first, 0, vec![large])];
+    let refused = owner.write(Commit { chunks, ..owner.accept(&first) });
+    let chunks = vec![row(&second, 0, vec![made("a")])];
+    let written = owner.write(Commit { chunks, ..owner.accept(&second) });
+    let (refused, written) = tokio::join!(refused, written);
+    holds("rejected", matches!(refused, Err(CommitError::Rejected { .. })))?;
+    written?;
+    same("the message", owner.store.message(first.message_id).await?, None)?;
+    let found = owner.store.chunks_of(vec![first.message_id, second.message_id]).await?;
+    same("chunks", found, vec![vec![], vec![made("a")]])
 }

@@ -47,6 +47,8 @@ macro_rules! store_contract {
             two_processes_write_side_by_side
             chunks_are_numbered_without_gaps
             a_chunk_that_stands_is_not_overwritten
+            a_gap_before_a_chunk_is_refused
+            chunks_too_large_to_be_stored_are_refused_alone
             random_histories_read_as_those_of_the_model
         }
     };
