@@ -1,14 +1,15 @@
 //! What every request passes on its way in and out.
 
-use std::panic::AssertUnwindSafe;
+use std::{panic::AssertUnwindSafe, sync::Arc};
 
 use axum::{
+    body::{Body, HttpBody},
     extract::{Request, State},
     http::{HeaderValue, Method, header},
     middleware::Next,
     response::{IntoResponse, Response},
 };
-use futures_util::FutureExt;
+use futures_util::{FutureExt, StreamExt};
 use tracing::Instrument;
 
 use crate::{
@@ -75,18 +76,28 @@ fn panic_text(panic: &(dyn std::any::Any + Send)) -> &str {
     owned.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no text")
 }
 
-/// Bounds the requests in flight; probes and metrics do not pass here.
+/// Bounds the requests in flight; probes and metrics do not pass here. An answer whose end is not
+/// known when it begins is in flight until its end.
 pub(crate) async fn admit(
     State(gateway): State<Gateway>,
     request: Request,
     next: Next,
 ) -> Response {
-    let Ok(_permit) = gateway.in_flight().try_acquire() else {
+    let Ok(permit) = Arc::clone(gateway.in_flight()).try_acquire_owned() else {
         let limit = gateway.config().in_flight;
         let detail = format!("{limit} requests are in flight on this node; try again or elsewhere");
         return Problem::new(Code::GatewayBusy, detail).into_response();
     };
-    next.run(request).await
+    let response = next.run(request).await;
+    if response.body().size_hint().exact().is_some() {
+        return response;
+    }
+    response.map(|body| {
+        Body::from_stream(body.into_data_stream().map(move |part| {
+            let _in_flight = &permit;
+            part
+        }))
+    })
 }
 
 /// A label of bounded variety.

@@ -1,8 +1,14 @@
 //! What stands around handlers: panics, time limits, bounds.
 
-use std::time::Duration;
+use std::{convert::Infallible, future::ready, time::Duration};
 
-use axum::routing::{get, post};
+use axum::{
+    body::Body,
+    http::Request,
+    routing::{get, post},
+};
+use futures_util::{StreamExt, stream};
+use tower::ServiceExt;
 
 use super::harness::{Ask, World, answer_of};
 use crate::{
@@ -18,6 +24,12 @@ const ROUTES: &[Route] = &[
     Route::post("/hang-at-work", "hangs", start, || post(std::future::pending::<()>)),
     Route::get("/teapot", "refuses by itself", start, || {
         get(|| async { axum::http::StatusCode::IM_A_TEAPOT })
+    }),
+    Route::get("/stream", "never ends", start, || {
+        get(|| async {
+            let parts = stream::once(ready(Ok::<_, Infallible>("begun")));
+            Body::from_stream(parts.chain(stream::pending()))
+        })
     }),
     Route::probe("/probe", "answers", start, || get(|| async { "here" })),
 ];
@@ -63,4 +75,17 @@ async fn beyond_the_bound_only_probes_are_answered() {
     assert_eq!(answer.problem(), (503, "gateway_busy", None));
     assert_eq!(answer.header("retry-after"), Some("1"));
     assert_eq!(answer_of(router, Ask::get("/probe")).await.text, "here");
+}
+
+#[tokio::test]
+async fn a_stream_is_in_flight_until_it_ends() {
+    let router = layered(gateway(1), ROUTES);
+    let ask = Request::get("/stream").body(Body::empty()).unwrap();
+    let response = router.clone().oneshot(ask).await.unwrap();
+    let mut parts = response.into_body().into_data_stream();
+    assert_eq!(parts.next().await.unwrap().unwrap(), "begun");
+    let answer = answer_of(router.clone(), Ask::get("/teapot")).await;
+    assert_eq!(answer.problem(), (503, "gateway_busy", None));
+    drop(parts);
+    assert_eq!(answer_of(router, Ask::get("/teapot")).await.problem(), (418, "http", None));
 }

@@ -139,3 +139,27 @@ async fn frames_carry_events_as_chunks_with_an_exit_behind() {
     let answer = world.post("/api/rpc", &unknown).await;
     assert_eq!(answer.body[0]["exit"]["cause"]["error"]["_tag"], "OntologyError", "{answer:?}");
 }
+
+#[tokio::test]
+async fn the_status_of_a_stored_extraction_is_known_from_the_start() {
+    let world = World::new().await;
+    let payload = json!({ "text": long(), "ontologyId": "film", "requestId": "r" });
+    let mut frame: Value = serde_json::from_str(&request(&json!(1), &payload)).unwrap();
+    frame["discard"] = true.into();
+    world.post("/api/rpc", &frame.to_string()).await;
+    let ask = json!({ "_tag": "extraction.getStatus", "payload": { "requestId": "r" } });
+    let asking = async {
+        loop {
+            let answer = world.post("/api/rpc", &ask.to_string()).await;
+            let value = &answer.body["value"];
+            match value["status"].as_str().unwrap() {
+                "pending" | "running" => assert!(value.get("result").is_none(), "{value}"),
+                "complete" => return value["result"]["requestId"].clone(),
+                other => panic!("{other}: {answer:?}"),
+            }
+            tokio::task::yield_now().await;
+        }
+    };
+    let result = tokio::time::timeout(std::time::Duration::from_secs(20), asking).await;
+    assert_eq!(result.unwrap(), "r");
+}
