@@ -9,7 +9,11 @@ use axum::{
 };
 use bytes::Bytes;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
-use quarry_extract::{InvalidSubmission, Submission};
+use quarry_extract::{
+    InvalidSubmission, Submission,
+    graph::{Graph, RdfError, ntriples, turtle},
+    pack::Ontology,
+};
 use quarry_ports::{MessageFilter, MessageRecord, MessageState, StoreError};
 use quarry_types::{Address, Answer, Delivery, EntityId, Failure, Method, Outcome, api};
 use serde::Deserialize;
@@ -33,7 +37,16 @@ pub(crate) const REQUEST_REUSED: &str = "request_reused";
 /// The failure with which the entity says that it has no graph.
 const NO_RESULT: &str = "NoResult";
 
-const FORMATS: &[(&str, ())] = &[("json", ())];
+/// How a graph is written.
+#[derive(Clone, Copy)]
+enum Format {
+    Json,
+    Turtle,
+    NTriples,
+}
+
+const FORMATS: &[(&str, Format)] =
+    &[("json", Format::Json), ("turtle", Format::Turtle), ("ntriples", Format::NTriples)];
 
 /// Extracts the graph of a text, or answers the one that is stored.
 pub(crate) async fn submit(
@@ -171,10 +184,10 @@ pub(crate) async fn graph(
     uri: Uri,
     _: NoBody,
 ) -> Result<Response, Problem> {
-    Query::parse(uri.query(), &["format"])?.choice("format", FORMATS)?;
+    let format = Query::parse(uri.query(), &["format"])?.choice("format", FORMATS)?;
     let address = address(&gateway, EXTRACTOR, &id)?;
     if let Some(graph) = stored(&gateway, &trace, &address).await? {
-        return Ok(([(header::CONTENT_TYPE, "application/json")], graph).into_response());
+        return written(&gateway, graph, format.unwrap_or(Format::Json));
     }
     match newest(&gateway, &address).await?.map(|record| record.state) {
         Some(MessageState::Open { .. }) => {
@@ -183,6 +196,28 @@ pub(crate) async fn graph(
         }
         _ => Err(no_such_extraction(&address)),
     }
+}
+
+/// How a graph is written as text.
+type Write = fn(&Graph, &Ontology) -> Result<String, RdfError>;
+
+fn written(gateway: &Gateway, json: Bytes, format: Format) -> Result<Response, Problem> {
+    let (write, media_type): (Write, _) = match format {
+        Format::Json => {
+            return Ok(([(header::CONTENT_TYPE, "application/json")], json).into_response());
+        }
+        Format::Turtle => (turtle, "text/turtle"),
+        Format::NTriples => (ntriples, "application/n-triples"),
+    };
+    let graph: Graph = serde_json::from_slice(&json)
+        .map_err(|error| Problem::new(Code::StoreCorrupt, format!("the stored graph: {error}")))?;
+    let ontology = gateway.ontologies().get(&graph.ontology_id).map_err(|unknown| {
+        let detail = format!("the graph's terms are not known any more: {unknown}");
+        Problem::new(Code::NotWritable, detail).field("format")
+    })?;
+    let text = write(&graph, &ontology)
+        .map_err(|error| Problem::new(Code::NotWritable, error.to_string()).field("format"))?;
+    Ok(([(header::CONTENT_TYPE, media_type)], text).into_response())
 }
 
 fn no_such_extraction(address: &Address) -> Problem {

@@ -101,12 +101,14 @@ pub(crate) fn extraction() -> Operation {
 pub(crate) fn extraction_graph() -> Operation {
     Operation::new("showGraph")
         .path("id", "A request id.", json!({ "type": "string" }))
-        .query("format", "How the graph is written.", one_of(["json"]))
+        .query("format", "How the graph is written.", one_of(["json", "turtle", "ntriples"]))
         .calls(Calls::Reading)
         .answer(200, "The graph.")
         .gives(JSON, Shape::of::<Graph>())
+        .gives("text/turtle", Shape::text())
+        .gives("application/n-triples", Shape::text())
         .problems(STORE)
-        .problems(&[Code::NoSuchExtraction, Code::NotYetExtracted])
+        .problems(&[Code::NoSuchExtraction, Code::NotYetExtracted, Code::NotWritable])
 }
 
 pub(crate) fn ontology() -> Operation {

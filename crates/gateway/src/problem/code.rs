@@ -52,6 +52,8 @@ pub enum Code {
     NoSuchExtraction,
     /// The extraction has no graph yet; it is open.
     NotYetExtracted,
+    /// The graph cannot be written in the format that was asked for.
+    NotWritable,
     /// The request id stands for another extraction (G5).
     RequestReused,
     /// No such ontology.
@@ -120,6 +122,7 @@ impl Code {
             Self::NoSuchEntity => "no_such_entity",
             Self::NoSuchExtraction => "no_such_extraction",
             Self::NotYetExtracted => "not_yet_extracted",
+            Self::NotWritable => "not_writable",
             Self::RequestReused => "request_reused",
             Self::UnknownOntology => "unknown_ontology",
             Self::InvalidSubmission => "invalid_payload",
@@ -170,9 +173,10 @@ impl Code {
             | Self::NotYetExtracted
             | Self::NoSuchOntology
             | Self::NoSuchNode => StatusCode::NOT_FOUND,
-            Self::RequestReused | Self::UnknownOntology | Self::InvalidSubmission => {
-                StatusCode::UNPROCESSABLE_ENTITY
-            }
+            Self::NotWritable
+            | Self::RequestReused
+            | Self::UnknownOntology
+            | Self::InvalidSubmission => StatusCode::UNPROCESSABLE_ENTITY,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::GatewayBusy
             | Self::ReadTimeout

@@ -38,6 +38,18 @@ async fn a_text_becomes_a_graph_that_stays() {
 }
 
 #[tokio::test]
+async fn a_graph_is_written_in_the_format_that_is_asked_for() {
+    let world = World::new().await;
+    let graph = world.post("/v1/extractions", &submission(Some("f"), TEXT)).await;
+    assert_eq!(graph.status, StatusCode::OK, "{graph:?}");
+    for (format, media_type) in [("turtle", "text/turtle"), ("ntriples", "application/n-triples")] {
+        let written = world.get(&format!("/v1/extractions/f/graph?format={format}")).await;
+        assert_eq!(written.header("content-type"), Some(media_type), "{written:?}");
+        assert!(written.text.contains("Ridley Scott"), "{format}: {}", written.text);
+    }
+}
+
+#[tokio::test]
 async fn an_extraction_is_accepted_and_asked_for_later() {
     let world = World::new().await;
     let ask = Ask::post("/v1/extractions").header("prefer", "respond-async");
