@@ -22,7 +22,8 @@ use crate::{
     committer::{Committer, Job, Request},
     database::Database,
     queue::Queue,
-    read, read_chunks,
+    read, read_chunks, read_open,
+    unreadable::Unreadable,
 };
 
 /// How long a load waits for its lane.
@@ -34,6 +35,7 @@ pub(crate) struct SqlStore<D> {
     lanes: Vec<Arc<Queue<Job>>>,
     host: Host,
     commits: Arc<AtomicU64>,
+    unreadable: Unreadable,
 }
 
 impl<D: Database> SqlStore<D> {
@@ -57,7 +59,7 @@ impl<D: Database> SqlStore<D> {
             host.spawn("store-committer", committer.run());
             lanes.push(queue);
         }
-        Self { database, lanes, host, commits }
+        Self { database, lanes, host, commits, unreadable: Unreadable::new(metrics) }
     }
 
     /// A shard is always on the same lane.
@@ -130,7 +132,17 @@ impl<D: Database> Store for SqlStore<D> {
         after: Option<OpenCursor>,
         limit: u32,
     ) -> Result<OpenPage, StoreError> {
-        read::open_messages(&*self.database, range, low_water, after, limit).await
+        let (database, unreadable) = (&*self.database, &self.unreadable);
+        let reading =
+            read_open::open_messages(database, unreadable, range, low_water, after, limit);
+        let found = reading.await?;
+        if let Some(sequence) = found.hold {
+            // Heard before any commit that is handed over after this read.
+            for lane in &self.lanes {
+                lane.push_control(Job::Hold { range, sequence });
+            }
+        }
+        Ok(found.page)
     }
 
     async fn find_keys(
@@ -175,7 +187,7 @@ impl<D: Database> Store for SqlStore<D> {
     }
 
     async fn chunks_of(&self, messages: Vec<MessageId>) -> Result<Vec<Vec<ChunkBody>>, StoreError> {
-        read_chunks::chunks_of(&*self.database, &messages).await
+        read_chunks::chunks_of(&*self.database, &self.unreadable, &messages).await
     }
 
     async fn messages(

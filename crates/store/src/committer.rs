@@ -70,6 +70,12 @@ pub(crate) enum Job {
         loaded: LoadedShard,
         done: oneshot::Sender<()>,
     },
+    /// A message that the commit `sequence` of a shard of `range` accepted cannot be read: the mark
+    /// of the shard stays below it.
+    Hold {
+        range: SlotRange,
+        sequence: Sequence,
+    },
     Decided {
         decision: Decision,
         fate: Result<Fate, String>,
@@ -113,6 +119,10 @@ impl<D: Database> Committer<D> {
                         self.loads = self.loads.saturating_add(1);
                         self.heads.insert(request.shard, Head::new(request, loaded, self.loads));
                         let _ = done.send(());
+                    }
+                    Job::Hold { range, sequence } => {
+                        let heads = self.heads.values_mut().filter(|head| head.range == range);
+                        heads.for_each(|head| head.hold_below(sequence));
                     }
                     Job::Decided { decision, fate } => self.decided(decision, &fate),
                 }

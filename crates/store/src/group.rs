@@ -118,7 +118,7 @@ fn parts<'a>(
             low_water: head.low_water,
             now: head.now,
         });
-        part.low_water = part.low_water.max(commit.low_water);
+        part.low_water = part.low_water.max(commit.low_water).min(head.most_low_water);
         part.now = part.now.max(commit.now);
     }
     parts

@@ -22,6 +22,8 @@ pub(crate) struct Head {
     /// The last commit.
     pub(crate) sequence: Sequence,
     pub(crate) low_water: Sequence,
+    /// The mark never passes this.
+    pub(crate) most_low_water: Sequence,
     pub(crate) now: Timestamp,
     pub(crate) standing: Standing,
     /// Tells this load from earlier ones, whose late decisions must not touch it.
@@ -35,10 +37,17 @@ impl Head {
             range: request.range,
             sequence: loaded.sequence,
             low_water: loaded.low_water,
+            most_low_water: Sequence(u64::MAX),
             now: loaded.now,
             standing: Standing::Serving,
             load,
         }
+    }
+
+    /// Keeps the mark below the commit `sequence`.
+    pub(crate) fn hold_below(&mut self, sequence: Sequence) {
+        let below = Sequence(sequence.0.saturating_sub(1)).max(self.low_water);
+        self.most_low_water = self.most_low_water.min(below);
     }
 
     /// Why a commit under `epoch` is not to be sent.

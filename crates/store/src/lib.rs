@@ -8,6 +8,7 @@
 //! * `group`: what a group of commits writes, row by row, as a value; no SQL.
 //! * `database`: what the two databases do differently; `sqlite` and `postgres` implement it.
 //! * `read`: queries that both databases understand.
+//! * `unreadable`: what cannot be read is told once, and nothing else waits for it.
 //! * `schema`: the embedded migrations.
 
 mod adapter;
@@ -22,8 +23,10 @@ mod postgres;
 mod queue;
 mod read;
 mod read_chunks;
+mod read_open;
 mod record;
 mod schema;
 mod sqlite;
+mod unreadable;
 
 pub use open::{OpenError, Options, open};

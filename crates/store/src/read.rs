@@ -4,15 +4,15 @@
 use std::collections::BTreeMap;
 
 use quarry_ports::{
-    EntityFilter, EntityRecord, KeyQuery, MessageFilter, MessageRecord, MessageStateKind,
-    OpenCursor, OpenPage, Page, StoreError, StoredState,
+    EntityFilter, EntityRecord, KeyQuery, MessageFilter, MessageRecord, MessageStateKind, Page,
+    StoreError, StoredState,
 };
-use quarry_types::{Address, ClusterId, Epoch, MessageId, Sequence, ShardId, SlotRange};
+use quarry_types::{Address, ClusterId, Epoch, MessageId, Sequence, ShardId};
 use uuid::Uuid;
 
 use crate::{
     database::{Database, Value, bits, counter, stored},
-    record::{EntityColumns, OpenColumns, RecordColumns},
+    record::{EntityColumns, RecordColumns},
 };
 
 const RECORD_COLUMNS: &str = "select m.message_id, m.tenant, m.entity_type, m.entity_id, m.method, m.key, \
@@ -20,22 +20,6 @@ const RECORD_COLUMNS: &str = "select m.message_id, m.tenant, m.entity_type, m.en
     p.state as open_state, p.attempts as open_attempts, p.due, p.errors from ";
 const RECORD_JOINS: &str = "message m left join outcome o on o.message_id = m.message_id \
     left join open_message p on p.message_id = m.message_id where ";
-
-const OPEN_MESSAGES: &str = "select * from (\
-    select p.message_id, p.tenant, p.entity_type, p.entity_id, p.method, p.key, p.payload, \
-    p.accepted_at, p.sequence, p.ordinal, p.attempts, p.due, p.state, p.errors \
-    from open_message p \
-    where p.shard in (select f.shard from shard_fence f where f.first_slot <= $2 and f.last_slot >= $1) \
-    and p.slot between $1 and $2 and p.state = 0 and (p.sequence, p.ordinal) > ($4, $5) \
-    union all \
-    select m.message_id, m.tenant, m.entity_type, m.entity_id, m.method, m.key, m.payload, \
-    m.accepted_at, m.sequence, m.ordinal, 0, m.accepted_at, 0, null \
-    from message m \
-    where m.shard in (select f.shard from shard_fence f where f.first_slot <= $2 and f.last_slot >= $1) \
-    and m.slot between $1 and $2 and m.sequence > $3 and (m.sequence, m.ordinal) > ($4, $5) \
-    and not exists (select 1 from outcome o where o.message_id = m.message_id) \
-    and not exists (select 1 from open_message q where q.message_id = m.message_id)\
-    ) u order by sequence, ordinal, message_id limit $6";
 
 /// How many rows one statement asks for by key; smaller rests go one by one.
 const LOOKUP_SIZES: [usize; 3] = [64, 8, 1];
@@ -68,30 +52,6 @@ pub(crate) async fn check_fences<D: Database>(
         recorded.get(&i64::from(shard.0)).is_some_and(|recorded| *recorded == stored(epoch.0))
     };
     Ok(shards.iter().map(stands).collect())
-}
-
-pub(crate) async fn open_messages<D: Database>(
-    database: &D,
-    range: SlotRange,
-    low_water: Sequence,
-    after: Option<OpenCursor>,
-    limit: u32,
-) -> Result<OpenPage, StoreError> {
-    let (sequence, ordinal) = after
-        .map_or((-1, -1), |position| (stored(position.sequence.0), i64::from(position.ordinal)));
-    let values = vec![
-        Value::Int(i64::from(range.first.0)),
-        Value::Int(i64::from(range.last.0)),
-        Value::Int(stored(low_water.0)),
-        Value::Int(sequence),
-        Value::Int(ordinal),
-        Value::Int(i64::from(limit).saturating_add(1)),
-    ];
-    let rows: Vec<OpenColumns> = database.fetch(OPEN_MESSAGES.to_owned(), values).await?;
-    let (rows, more) = cut(rows, limit);
-    let messages: Vec<_> = rows.into_iter().map(OpenColumns::parse).collect::<Result<_, _>>()?;
-    let next = messages.last().map(|open| open.position).filter(|_| more);
-    Ok(OpenPage { messages, next })
 }
 
 /// A cross join keeps the asked rows outside, so that each is one look into the index.
@@ -321,7 +281,7 @@ pub(crate) async fn entities<D: Database>(
 }
 
 /// The first `limit` of rows of which one more was asked for, and whether there are more.
-fn cut<T>(mut rows: Vec<T>, limit: u32) -> (Vec<T>, bool) {
+pub(crate) fn cut<T>(mut rows: Vec<T>, limit: u32) -> (Vec<T>, bool) {
     let limit = usize::try_from(limit).unwrap_or(usize::MAX);
     let more = rows.len() > limit;
     rows.truncate(limit);

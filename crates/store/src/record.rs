@@ -6,8 +6,8 @@ use quarry_ports::{
     Position, StoreError, codec,
 };
 use quarry_types::{
-    Address, EntityId, EntityType, Failure, IdempotencyKey, MessageId, Method, Outcome, Sequence,
-    Tenant, Timestamp,
+    Address, EntityId, EntityType, Failure, IdempotencyKey, MessageId, Method, Outcome, Tenant,
+    Timestamp,
 };
 use uuid::Uuid;
 
@@ -100,8 +100,6 @@ impl RecordColumns {
 pub(crate) struct OpenColumns {
     #[sqlx(flatten)]
     message: MessageColumns,
-    sequence: i64,
-    ordinal: i64,
     attempts: i64,
     due: i64,
     state: i64,
@@ -109,13 +107,14 @@ pub(crate) struct OpenColumns {
 }
 
 impl OpenColumns {
-    pub(crate) fn parse(self) -> Result<OpenMessage, StoreError> {
+    pub(crate) fn message_id(&self) -> MessageId {
+        MessageId::from_bytes(self.message.message_id.into_bytes())
+    }
+
+    pub(crate) fn parse(self, position: Position) -> Result<OpenMessage, StoreError> {
         Ok(OpenMessage {
             message: self.message.parse()?,
-            position: Position {
-                sequence: Sequence(counter(self.sequence)),
-                ordinal: u32::try_from(self.ordinal).unwrap_or(u32::MAX),
-            },
+            position,
             attempts: attempts(Some(self.attempts)),
             due: Timestamp(self.due),
             state: open_state(self.state)?,
