@@ -5,7 +5,9 @@ use serde::{Deserialize, Serialize};
 use crate::{
     EMBEDDED, Parameters,
     pack::{Ontologies, Ontology, UnknownOntology},
-    submission_fingerprint, work_key,
+    submission_fingerprint,
+    work::digest,
+    work_key,
 };
 use std::sync::Arc;
 
@@ -115,7 +117,7 @@ impl Submission {
         tenant: &str,
         ontologies: &Ontologies,
     ) -> Result<Checked, InvalidSubmission> {
-        if self.text.trim().is_empty() {
+        if self.text.chars().all(is_invisible) {
             return Err(InvalidSubmission::EmptyText);
         }
         if self.text.len() > MAX_TEXT {
@@ -130,6 +132,31 @@ impl Submission {
             None => work_key.clone(),
         });
         Ok(Checked { ontology, parameters, work_key, request_id, fingerprint })
+    }
+}
+
+/// White space, a byte order mark, or another character of no width.
+fn is_invisible(c: char) -> bool {
+    c.is_whitespace()
+        || c.is_control()
+        || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2060}' | '\u{feff}')
+}
+
+impl Submission {
+    /// A key made of all that is submitted: the same submission has it again, so that sending it
+    /// under this key twice is answered once.
+    pub fn content_key(&self) -> String {
+        let options = serde_json::to_vec(&self.options).unwrap_or_default();
+        let part = |part: &Option<String>| part.clone().unwrap_or_default().into_bytes();
+        let given = [u8::from(self.document_id.is_some()), u8::from(self.request_id.is_some())];
+        digest(&[
+            self.text.as_bytes(),
+            self.ontology_id.as_bytes(),
+            &options,
+            &given,
+            &part(&self.document_id),
+            &part(&self.request_id),
+        ])
     }
 }
 
@@ -180,6 +207,20 @@ mod tests {
         let mut wrong = submission("x", "film");
         wrong.options.overlap = Some(250);
         assert_eq!(field(wrong), "options.overlap");
+    }
+
+    #[test]
+    fn equal_submissions_have_equal_keys_and_others_do_not() {
+        let one = submission("x", "film");
+        let mut documented = one.clone();
+        documented.document_id = Some(String::new());
+        let mut named = one.clone();
+        named.request_id = Some(String::new());
+        let mut sized = one.clone();
+        sized.options.chunk_size = Some(100);
+        let others = [&documented, &named, &sized, &submission("y", "film"), &submission("x", "f")];
+        assert_eq!(one.content_key(), one.clone().content_key());
+        assert!(others.iter().all(|other| other.content_key() != one.content_key()));
     }
 
     #[test]

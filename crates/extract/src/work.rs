@@ -64,7 +64,7 @@ pub fn submission_fingerprint(work_key: &str, document_id: Option<&str>) -> Stri
 }
 
 /// SHA-256 over parts, each preceded by its length, so that no two lists of parts agree.
-fn digest(parts: &[&[u8]]) -> String {
+pub(crate) fn digest(parts: &[&[u8]]) -> String {
     let mut hash = Sha256::new();
     for part in parts {
         hash.update(u64::try_from(part.len()).unwrap_or(u64::MAX).to_be_bytes());

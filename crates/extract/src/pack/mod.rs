@@ -8,6 +8,7 @@ mod model;
 mod ontology;
 mod parse;
 mod registry;
+mod shown;
 mod validate;
 
 pub use model::{ClassSpec, ExampleSentence, Individual, Pack, RelationSpec, Triple};

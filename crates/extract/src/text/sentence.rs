@@ -13,6 +13,12 @@ const ABBREVIATIONS: [&str; 24] = [
 /// Abbreviations whose stop belongs to a name; the sentence goes on unless a new one clearly starts.
 const NAME_ABBREVIATIONS: [&str; 6] = ["bros", "inc", "ltd", "co", "corp", "sr"];
 
+/// Longest sentence, in tokens. Work grows with the square of a sentence's length, so what has no
+/// full stop (a table, a list, a log) is cut where this many tokens are reached.
+const LONGEST: usize = 160;
+/// Most closing marks that may follow a full stop.
+const MOST_CLOSERS: usize = 4;
+
 /// The sentences of a source as ranges of its tokens; together they cover every token.
 pub(crate) fn sentences(source: &Source<'_>, tokens: &[Token]) -> Vec<Range<usize>> {
     let mut ranges = Vec::new();
@@ -20,6 +26,7 @@ pub(crate) fn sentences(source: &Source<'_>, tokens: &[Token]) -> Vec<Range<usiz
     for at in 0..tokens.len() {
         let end = at + 1;
         if end < tokens.len()
+            && end - first < LONGEST
             && !(ends_sentence(tokens, at) || paragraph_follows(source, tokens, at))
         {
             continue;
@@ -47,7 +54,7 @@ fn is_closer(token: &Token) -> bool {
 fn ends_sentence(tokens: &[Token], at: usize) -> bool {
     let Some(next) = tokens.get(at + 1) else { return true };
     let mut stop = at;
-    while tokens.get(stop).is_some_and(is_closer) && stop > 0 {
+    while tokens.get(stop).is_some_and(is_closer) && stop > 0 && at - stop < MOST_CLOSERS {
         stop -= 1;
     }
     let Some(terminator) = tokens.get(stop) else { return false };
@@ -110,6 +117,13 @@ mod tests {
             .into_iter()
             .map(|r| source.slice(tokens[r.start].start, tokens[r.end - 1].end).to_owned())
             .collect()
+    }
+
+    #[test]
+    fn what_has_no_full_stop_is_cut() {
+        let pieces = split(&"row, ".repeat(400));
+        assert_eq!(pieces.len(), 5);
+        assert_eq!(pieces.concat().matches("row").count(), 400);
     }
 
     #[test]

@@ -12,3 +12,5 @@ mod packs;
 mod rdf;
 #[cfg(test)]
 mod score;
+#[cfg(test)]
+mod texts;
