@@ -5,6 +5,7 @@ mod cluster;
 mod entity;
 mod extract;
 mod node;
+mod ontology;
 mod root;
 
 pub(crate) use bench::{BenchArguments, BenchCommand};
@@ -13,6 +14,7 @@ pub(crate) use entity::{
     EntityCommand, EntityListArguments, MessageCommand, MessageListArguments, MessageStateArgument,
     SendArguments,
 };
-pub(crate) use extract::{ExtractArguments, GraphFormat};
+pub(crate) use extract::{ExtractArguments, GraphFormat, IngestArguments};
 pub(crate) use node::{ConfigCommand, DevArguments, ServeArguments};
+pub(crate) use ontology::{OntologyCommand, OntologyEvalArguments};
 pub(crate) use root::{Cli, Colour, Command, Format, Global};

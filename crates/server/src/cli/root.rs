@@ -6,7 +6,7 @@ use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 
 use super::{
     BenchCommand, ClusterCommand, ConfigCommand, DevArguments, EntityCommand, ExtractArguments,
-    MessageCommand, SendArguments, ServeArguments,
+    IngestArguments, MessageCommand, OntologyCommand, SendArguments, ServeArguments,
 };
 
 const EXAMPLES: &str = "\
@@ -104,6 +104,11 @@ pub(crate) enum Command {
     Cluster(ClusterCommand),
     /// Turn texts into a knowledge graph
     Extract(ExtractArguments),
+    /// Send many documents to a server
+    Ingest(IngestArguments),
+    /// Look at ontologies, check and measure packs
+    #[command(subcommand)]
+    Ontology(OntologyCommand),
     /// Whether a server is well
     Status,
     /// Measure on this machine
@@ -148,6 +153,11 @@ mod tests {
             "quarry cluster status --url http://127.0.0.1:1",
             "quarry cluster drain 2",
             "quarry extract a.txt b.txt --ontology film --format json",
+            "quarry extract a.txt --ontology ./bees.toml --stream",
+            "quarry ingest articles more.jsonl --ontology company --concurrency 16",
+            "quarry ontology ls",
+            "quarry ontology check a.toml b.json -o json",
+            "quarry ontology eval film --data held-out.jsonl --differences",
             "quarry bench durable --concurrency 1,64 --seconds 1 --store postgres://x",
             "quarry config show --origin",
             "quarry completions zsh",

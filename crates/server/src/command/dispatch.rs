@@ -3,7 +3,8 @@
 use std::process::ExitCode;
 
 use super::{
-    bench, cluster, completions, config, dev, entity, extract, message, send, serve, status,
+    bench, cluster, completions, config, dev, entity, extract, ingest, message, ontology, send,
+    serve, status,
 };
 use crate::{
     cli::{Cli, Command},
@@ -25,6 +26,8 @@ pub(crate) fn run(cli: &Cli, output: Output) -> Result<ExitCode, Failure> {
         Command::Cluster(command) => asked(cluster::run(command, global, output))?,
         Command::Bench(command) => served(bench::run(command, output))?,
         Command::Extract(arguments) => asked(extract::run(arguments, global, output))?,
+        Command::Ingest(arguments) => asked(ingest::run(arguments, global, output))?,
+        Command::Ontology(command) => asked(ontology::run(command, global, output))?,
         Command::Status => asked(status::run(global, output))?,
     }
     Ok(ExitCode::SUCCESS)

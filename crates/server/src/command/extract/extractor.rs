@@ -1,17 +1,28 @@
 //! Who reads the texts.
 
+use std::sync::Arc;
+
 use quarry_client::{Client, SendOptions, SendStatus};
-use quarry_extract::{Embedded, Options, Submission, graph::Graph, pack::Ontologies};
+use quarry_extract::{
+    Embedded, Options, Submission,
+    event::Event,
+    graph::{Graph, verify},
+    pack::{Ontologies, Ontology},
+};
 use quarry_types::Tenant;
 
 use crate::{
     cli::Global,
-    command::connection::connect,
+    command::{
+        connection::connect,
+        ontology::{is_file, load},
+    },
     failure::{Exit, Failure},
 };
 
 /// Reads texts by one ontology.
 pub(crate) struct Extractor {
+    /// The id.
     ontology: String,
     reader: Reader,
 }
@@ -24,28 +35,38 @@ enum Reader {
 }
 
 impl Extractor {
-    /// The server that is named, or the one of this machine; without one, this process.
+    /// The server that is named, or the one of this machine; without one, or for a pack's file,
+    /// this process.
     ///
     /// # Errors
     /// Where a URL is wrong, or this process has no such ontology.
     pub(crate) async fn choose(global: &Global, ontology: &str) -> Result<Self, Failure> {
-        let ontology = ontology.to_owned();
         let client = connect(global)?;
-        if global.url.is_some() || client.ready().await.is_ok() {
-            return Ok(Self { ontology, reader: Reader::Server(client) });
+        if is_file(ontology) {
+            if global.url.is_some() {
+                let message = "a server knows ontologies by their ids";
+                return Err(Failure::new(Exit::Usage, message).advise("leave out --url"));
+            }
+        } else if global.url.is_some() || client.ready().await.is_ok() {
+            return Ok(Self { ontology: ontology.to_owned(), reader: Reader::Server(client) });
         }
-        let ontologies = Ontologies::built_in().map_err(anyhow::Error::from)?;
-        let known = ontologies.get(&ontology);
-        let known = known.map_err(|error| Failure::new(Exit::NotFound, error.to_string()))?;
+        let known = load(ontology)?;
+        let mut ontologies = Ontologies::default();
+        ontologies.put(Ontology::clone(&known));
+        let ontology = known.id().to_owned();
         let embedded = Box::new(Embedded::induce(known));
         Ok(Self { ontology, reader: Reader::Here { embedded, ontologies } })
     }
 
-    /// Reads one text.
+    /// Reads one text, and tells `observer` what happens on the way.
     ///
     /// # Errors
     /// Where the text is refused, or the server does not answer.
-    pub(crate) async fn extract(&self, text: &str) -> Result<Graph, Failure> {
+    pub(crate) async fn extract(
+        &self,
+        text: &str,
+        observer: &mut dyn FnMut(Event),
+    ) -> Result<Graph, Failure> {
         let submission = Submission {
             text: text.to_owned(),
             ontology_id: self.ontology.clone(),
@@ -53,10 +74,34 @@ impl Extractor {
             document_id: None,
             request_id: None,
         };
-        match &self.reader {
-            Reader::Server(client) => ask(client, &submission).await,
-            Reader::Here { embedded, ontologies } => read(embedded, ontologies, &submission),
+        let graph = match &self.reader {
+            Reader::Server(client) => ask(client, &submission, observer).await?,
+            Reader::Here { embedded, ontologies } => {
+                read(embedded, ontologies, &submission, observer)?
+            }
+        };
+        verify(&graph, text).map_err(|error| Failure::new(Exit::Failed, error.to_string()))?;
+        Event::of_graph(&graph).for_each(observer);
+        Ok(graph)
+    }
+
+    /// The ontology that `graph` was made by, with the IRIs of its terms.
+    ///
+    /// # Errors
+    /// Where this process does not know it.
+    pub(crate) fn ontology_of(&self, graph: &Graph) -> Result<Arc<Ontology>, Failure> {
+        let known = match &self.reader {
+            Reader::Here { embedded, .. } => Arc::clone(embedded.ontology()),
+            Reader::Server(_) => load(&graph.ontology_id)?,
+        };
+        if known.version() == graph.ontology_version {
+            return Ok(known);
         }
+        let message = format!(
+            "the server's ontology {} is of version {}, which this program does not know",
+            graph.ontology_id, graph.ontology_version
+        );
+        Err(Failure::new(Exit::Failed, message).advise("ask for --format json"))
     }
 }
 
@@ -64,22 +109,32 @@ fn read(
     embedded: &Embedded,
     ontologies: &Ontologies,
     submission: &Submission,
+    observer: &mut dyn FnMut(Event),
 ) -> Result<Graph, Failure> {
     let checked = submission.check(Tenant::default_tenant().as_str(), ontologies);
     let checked = checked.map_err(|error| Failure::new(Exit::Usage, error.to_string()))?;
-    let mut graph = embedded.extract(&submission.text, &checked.parameters);
+    observer(Event::Started { request_id: checked.request_id.clone() });
+    let mut graph = embedded.extract_observed(&submission.text, &checked.parameters, observer);
     graph.request_id = checked.request_id;
     Ok(graph)
 }
 
 /// Asks the server; again under the same key while nobody answers.
-async fn ask(client: &Client, submission: &Submission) -> Result<Graph, Failure> {
+async fn ask(
+    client: &Client,
+    submission: &Submission,
+    observer: &mut dyn FnMut(Event),
+) -> Result<Graph, Failure> {
     let submission = serde_json::to_value(submission).map_err(anyhow::Error::from)?;
     let options = SendOptions::default();
     let deadline = options.timeout;
     let sent = client.extract_retrying(&submission, options, deadline).await?;
     match sent.status {
-        SendStatus::Done(graph) => Ok(serde_json::from_value(graph).map_err(anyhow::Error::from)?),
+        SendStatus::Done(graph) => {
+            let graph: Graph = serde_json::from_value(graph).map_err(anyhow::Error::from)?;
+            observer(Event::Started { request_id: graph.request_id.clone() });
+            Ok(graph)
+        }
         SendStatus::Accepted => {
             Err(Failure::new(Exit::Unavailable, "the text was accepted and not read yet"))
         }

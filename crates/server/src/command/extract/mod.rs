@@ -3,5 +3,7 @@
 mod extractor;
 mod print;
 mod run;
+mod source;
 
 pub(crate) use run::run;
+pub(crate) use source::read_text;

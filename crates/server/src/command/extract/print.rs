@@ -1,10 +1,14 @@
-//! A graph for people.
+//! Graphs and events for people.
 
 use std::collections::BTreeMap;
 
-use quarry_extract::graph::{Entity, Graph, Object, Relation};
+use quarry_extract::{
+    event::Event,
+    graph::{Entity, Graph, Object, Relation},
+};
 
 use crate::{
+    cli::Format,
     failure::Failure,
     output::{Output, table},
 };
@@ -42,6 +46,36 @@ pub(crate) fn print_tables(graph: &Graph, text: &str, output: Output) -> Result<
         &["subject", "predicate", "object", "confidence", "evidence"],
         facts.collect(),
     ))
+}
+
+/// Prints an event, as a line of JSON or of words.
+pub(crate) fn print_event(event: &Event, output: Output) -> Result<(), Failure> {
+    if output.format() != Format::Table {
+        return output.json_line(event);
+    }
+    match event {
+        Event::EntityFound { entity } => {
+            output.line(&format!("{:4} {}: {}", entity.id, entity.class, entity.name))
+        }
+        Event::FactFound { fact } => {
+            let object = object_of(&BTreeMap::new(), &fact.object);
+            output.line(&format!("     {} {} {object}", fact.subject, fact.predicate))
+        }
+        Event::Failed { error } => output.line(&format!("failed: {error}")),
+        Event::ChunkFailed { chunk, error } => {
+            output.line(&format!("chunk {chunk} failed: {error}"))
+        }
+        Event::Progress { percent, .. } => {
+            output.say_more(&format!("{percent} %"));
+            Ok(())
+        }
+        Event::Completed { result_id } => output.line(&format!("completed: {result_id}")),
+        Event::Started { .. }
+        | Event::StageStarted { .. }
+        | Event::StageCompleted { .. }
+        | Event::EntitiesExtracted { .. }
+        | Event::RelationsExtracted { .. } => Ok(()),
+    }
 }
 
 fn name_of(names: &BTreeMap<&str, &Entity>, id: &str) -> String {

@@ -1,11 +1,18 @@
 //! Reads the files one after the other.
 
-use std::{io::Read, path::Path};
+use std::path::Path;
 
 use indicatif::{ProgressBar, ProgressStyle};
-use quarry_extract::graph::Graph;
+use quarry_extract::{
+    event::Event,
+    graph::{Graph, ntriples, turtle},
+};
 
-use super::{extractor::Extractor, print::print_tables};
+use super::{
+    extractor::Extractor,
+    print::{print_event, print_tables},
+    source::read_text,
+};
 use crate::{
     cli::{ExtractArguments, Format, Global, GraphFormat},
     failure::{Exit, Failure},
@@ -19,35 +26,72 @@ pub(crate) async fn run(
     output: Output,
 ) -> Result<(), Failure> {
     let extractor = Extractor::choose(global, &arguments.ontology).await?;
-    let output = match arguments.format {
-        Some(GraphFormat::Table) => output.with_format(Format::Table),
-        Some(GraphFormat::Json) => output.with_format(Format::Json),
-        None => output,
-    };
     let bar = progress(arguments.files.len());
     let mut read: Vec<(String, Graph)> = Vec::new();
     let mut failures: Vec<Failure> = Vec::new();
+    let mut told: Result<(), Failure> = Ok(());
     for file in &arguments.files {
-        let graph = async {
-            let text = read_text(file)?;
-            let graph = extractor.extract(&text).await?;
-            Ok::<_, Failure>((text, graph))
+        let mut tell = |event: Event| {
+            if arguments.stream && told.is_ok() {
+                told = print_event(&event, output);
+            }
         };
-        match graph.await {
+        match read_one(&extractor, file, &mut tell).await {
             Ok(graph) => read.push(graph),
-            Err(failure) => failures.push(Failure {
-                message: format!("{}: {}", file.display(), failure.message),
-                ..failure
-            }),
+            Err(failure) => failures.push(failure),
         }
         bar.inc(1);
     }
     bar.finish_and_clear();
-    print(&read, output)?;
+    told?;
+    if !arguments.stream {
+        print(&read, &extractor, arguments.format, output)?;
+    }
     report(failures, read.is_empty(), output)
 }
 
-fn print(read: &[(String, Graph)], output: Output) -> Result<(), Failure> {
+async fn read_one(
+    extractor: &Extractor,
+    file: &Path,
+    tell: &mut dyn FnMut(Event),
+) -> Result<(String, Graph), Failure> {
+    let named = |failure: Failure| Failure {
+        message: format!("{}: {}", file.display(), failure.message),
+        ..failure
+    };
+    let text = read_text(file).map_err(named)?;
+    match extractor.extract(&text, tell).await {
+        Ok(graph) => Ok((text, graph)),
+        Err(failure) => {
+            let failure = named(failure);
+            tell(Event::Failed { error: failure.message.clone() });
+            Err(failure)
+        }
+    }
+}
+
+fn print(
+    read: &[(String, Graph)],
+    extractor: &Extractor,
+    format: Option<GraphFormat>,
+    output: Output,
+) -> Result<(), Failure> {
+    let write = match format {
+        Some(GraphFormat::Turtle) => turtle,
+        Some(GraphFormat::Ntriples) => ntriples,
+        Some(GraphFormat::Table) => return print_graphs(read, output.with_format(Format::Table)),
+        Some(GraphFormat::Json) => return print_graphs(read, output.with_format(Format::Json)),
+        None => return print_graphs(read, output),
+    };
+    for (_, graph) in read {
+        let ontology = extractor.ontology_of(graph)?;
+        let written = write(graph, &ontology).map_err(anyhow::Error::from)?;
+        output.line(written.trim_end())?;
+    }
+    Ok(())
+}
+
+fn print_graphs(read: &[(String, Graph)], output: Output) -> Result<(), Failure> {
     if output.format() == Format::Table {
         return read.iter().try_for_each(|(text, graph)| print_tables(graph, text, output));
     }
@@ -72,19 +116,6 @@ fn report(mut failures: Vec<Failure>, none_read: bool, output: Output) -> Result
             Err(Failure::new(exit, format!("{count} of the files were not read")))
         }
     }
-}
-
-fn read_text(file: &Path) -> Result<String, Failure> {
-    if file == Path::new("-") {
-        let mut text = String::new();
-        std::io::stdin().read_to_string(&mut text)?;
-        return Ok(text);
-    }
-    std::fs::read_to_string(file).map_err(|error| {
-        let is_missing = error.kind() == std::io::ErrorKind::NotFound;
-        let exit = if is_missing { Exit::NotFound } else { Exit::Failed };
-        Failure::new(exit, error.to_string())
-    })
 }
 
 /// Shown for many files only.
