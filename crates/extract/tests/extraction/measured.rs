@@ -54,3 +54,8 @@ fn development_company_sentences_give_their_facts() {
 fn development_film_sentences_give_their_facts() {
     check_development("film", include_str!("data/dev_film.jsonl"));
 }
+
+#[test]
+fn development_person_sentences_give_their_facts() {
+    check_development("person", include_str!("data/dev_person.jsonl"));
+}
