@@ -7,6 +7,7 @@
 mod model;
 mod ontology;
 mod parse;
+mod places;
 mod registry;
 mod shown;
 mod validate;

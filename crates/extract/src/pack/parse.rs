@@ -2,11 +2,9 @@
 
 use core::fmt;
 
-use serde::Deserialize;
 use sha2::{Digest, Sha256};
-use toml::Spanned;
 
-use super::{Ontology, Pack, validate};
+use super::{Ontology, Pack, places::Places, validate};
 use crate::work::hexadecimal;
 
 /// One mistake in a pack.
@@ -41,63 +39,15 @@ fn listed(problems: &[Problem]) -> String {
     problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
 }
 
-/// Where the tables of a TOML pack start, by their order.
-#[derive(Debug, Default, Deserialize)]
-pub(super) struct Places {
-    #[serde(default, rename = "class")]
-    classes: Vec<Spanned<toml::Value>>,
-    #[serde(default, rename = "relation")]
-    relations: Vec<Spanned<toml::Value>>,
-    #[serde(default, rename = "sentence")]
-    sentences: Vec<Spanned<toml::Value>>,
-    #[serde(skip)]
-    line_starts: Vec<usize>,
-}
-
-impl Places {
-    fn of(text: &str) -> Self {
-        let mut places: Self = toml::from_str(text).unwrap_or_default();
-        places.line_starts =
-            text.bytes().enumerate().filter(|(_, b)| *b == b'\n').map(|(at, _)| at + 1).collect();
-        places
-    }
-
-    fn line(&self, tables: &[Spanned<toml::Value>], at: usize) -> Option<u32> {
-        let byte = tables.get(at)?.span().start;
-        line_at(&self.line_starts, byte)
-    }
-
-    pub(super) fn class(&self, at: usize) -> Option<u32> {
-        self.line(&self.classes, at)
-    }
-
-    pub(super) fn relation(&self, at: usize) -> Option<u32> {
-        self.line(&self.relations, at)
-    }
-
-    pub(super) fn sentence(&self, at: usize) -> Option<u32> {
-        self.line(&self.sentences, at)
-    }
-}
-
-fn line_at(line_starts: &[usize], byte: usize) -> Option<u32> {
-    u32::try_from(line_starts.partition_point(|start| *start <= byte) + 1).ok()
-}
-
 impl Ontology {
     /// Reads a TOML pack. Its version is the hash of these bytes.
     pub fn from_toml(text: &str) -> Result<Self, PackError> {
+        let places = Places::of_toml(text);
         let pack: Pack = toml::from_str(text).map_err(|error| {
-            let lines: Vec<usize> = text
-                .bytes()
-                .enumerate()
-                .filter(|(_, b)| *b == b'\n')
-                .map(|(at, _)| at + 1)
-                .collect();
-            let line = error.span().and_then(|span| line_at(&lines, span.start));
+            let line = error.span().and_then(|span| places.line_of(span.start));
             malformed(line, error.message())
         })?;
-        validate::ontology(pack, version(text.as_bytes()), &Places::of(text))
+        validate::ontology(pack, version(text.as_bytes()), &places)
     }
 
     /// Reads a JSON pack of the same shape (`class`, `relation`, `sentence` are arrays).
@@ -105,7 +55,7 @@ impl Ontology {
         let pack: Pack = serde_json::from_str(text).map_err(|error| {
             malformed(u32::try_from(error.line()).ok().filter(|l| *l > 0), &error.to_string())
         })?;
-        validate::ontology(pack, version(text.as_bytes()), &Places::default())
+        validate::ontology(pack, version(text.as_bytes()), &Places::of_json(text))
     }
 }
 

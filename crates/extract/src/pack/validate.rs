@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::parse::Places;
+use super::places::Places;
 use super::{
     Class, ClassId, ClassSpec, Datatype, ExampleSentence, Ontology, Pack, PackError, Problem,
     Range, Relation, RelationId, RelationSpec, Triple,
@@ -58,7 +58,7 @@ impl Check<'_> {
                 let message = format!(
                     "id `{id}` must be 1 to 64 lower-case letters, digits, `-` or `_`; rename it"
                 );
-                self.report(None, "pack".to_owned(), message);
+                self.report(self.places.id(), "pack".to_owned(), message);
             }
         }
         if self.pack.classes.is_empty() {
@@ -144,8 +144,33 @@ fn opening(text: &str) -> String {
     if short.len() < text.len() { format!("{short}…") } else { short }
 }
 
+/// How many names are listed; a pack may have thousands.
+const MOST_LISTED: usize = 20;
+/// How alike a name must be to be what was meant.
+const ALIKE: f64 = 0.85;
+
 fn listed<'a>(names: impl Iterator<Item = &'a str>) -> String {
-    names.collect::<Vec<_>>().join(", ")
+    let mut names: Vec<&str> = names.collect();
+    let more = names.len().saturating_sub(MOST_LISTED);
+    names.truncate(MOST_LISTED);
+    let listed = names.join(", ");
+    if more > 0 { format!("{listed} and {more} more") } else { listed }
+}
+
+/// The known name that was probably meant, and what the known names are.
+fn instead<'a>(wrong: &str, what: &str, known: impl Iterator<Item = &'a str> + Clone) -> String {
+    let wrong = wrong.to_lowercase();
+    let alike = |name: &str| strsim::jaro_winkler(&wrong, &name.to_lowercase());
+    let meant = known
+        .clone()
+        .map(|name| (alike(name), name))
+        .filter(|(alike, _)| *alike >= ALIKE)
+        .max_by(|(a, _), (b, _)| a.total_cmp(b));
+    let all = listed(known);
+    match meant {
+        Some((_, meant)) => format!("did you mean `{meant}`? the {what} are {all}"),
+        None => format!("the {what} are {all}"),
+    }
 }
 
 fn class_at(classes: &[ClassSpec], name: &str) -> Option<usize> {
@@ -158,8 +183,8 @@ fn lineage(classes: &[ClassSpec], spec: &ClassSpec) -> Result<Vec<ClassId>, Stri
     loop {
         let Some(at) = class_at(classes, name) else {
             return Err(format!(
-                "has the unknown parent `{name}`; the classes are {}",
-                listed(classes.iter().map(|c| c.name.as_str()))
+                "has the unknown parent `{name}`; {}",
+                instead(name, "classes", classes.iter().map(|c| c.name.as_str()))
             ));
         };
         let id = ClassId(u16::try_from(at).map_err(|_| "is one of too many classes".to_owned())?);
@@ -285,8 +310,8 @@ fn class_ids(
         match at.and_then(|at| u16::try_from(at).ok()) {
             Some(at) => ids.push(ClassId(at)),
             None => wrong.push(format!(
-                "names the unknown class `{name}` as {side}; the classes are {}",
-                listed(classes.iter().map(|c| c.name.as_str()))
+                "names the unknown class `{name}` as {side}; {}",
+                instead(name, "classes", classes.iter().map(|c| c.name.as_str()))
             )),
         }
     }
@@ -301,8 +326,8 @@ fn triple_stands(
 ) -> Result<(), String> {
     if !pack.relations.iter().any(|relation| relation.name == *predicate) {
         return Err(format!(
-            "uses the unknown relation `{predicate}`; the relations are {}",
-            listed(pack.relations.iter().map(|r| r.name.as_str()))
+            "uses the unknown relation `{predicate}`; {}",
+            instead(predicate, "relations", pack.relations.iter().map(|r| r.name.as_str()))
         ));
     }
     for (side, name) in [("subject", subject), ("object", object)] {

@@ -60,7 +60,8 @@ fn every_mistake_is_reported_with_its_line_and_what_to_do() {
     assert_eq!(error.problems.len(), 2, "{said}");
     assert_eq!(error.problems[0].line, Some(7), "{said}");
     assert_eq!(error.problems[0].place, "relation keptBy");
-    assert!(error.problems[0].message.contains("Kepper"));
+    assert!(error.problems[0].message.contains("`Kepper`"), "{said}");
+    assert!(error.problems[0].message.contains("did you mean `Keeper`?"), "{said}");
     assert_eq!(error.problems[1].line, Some(11), "{said}");
     assert!(error.problems[1].message.contains("Anna Hold"));
 }
@@ -98,6 +99,9 @@ fn json_packs_have_the_same_shape() {
     let json = r#"{"id": "bees", "class": [{"name": "Hive"}, {"name": "Keeper"}],
         "relation": [{"name": "keptBy", "domain": ["Hive"], "range": ["Keeper"]}]}"#;
     assert_eq!(Ontology::from_json(json).unwrap().relations().len(), 1);
+    let bad = json.replace("\"range\": [\"Keeper\"]", "\"range\": [\"Kiln\"]");
+    let error = Ontology::from_json(&bad.replace("\"bees\"", "\"Bees\"")).unwrap_err();
+    assert_eq!((error.problems[0].line, error.problems[1].line), (Some(1), Some(2)), "{error}");
     let error = Ontology::from_json("{\"id\": 1}").unwrap_err();
     assert_eq!(error.problems[0].line, Some(1));
 }
