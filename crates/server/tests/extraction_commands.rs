@@ -245,3 +245,52 @@ fn documents_are_ingested_once_however_often_the_command_is_run() {
     let turtle = ask("extract texts/0.txt --ontology film --format turtle");
     assert!(text(&turtle.stdout).contains("schema:director"), "{turtle:?}");
 }
+
+#[test]
+fn offsets_count_the_characters_of_the_file_as_it_is() {
+    let directory = TempDir::new().unwrap();
+    let here = directory.path();
+    let mut names = Vec::new();
+    for (at, around) in [
+        "Der Film „Das Boot“ wurde in München gedreht.",
+        "Le film « Amélie » a été tourné à Paris.",
+        "《卧虎藏龙》是李安执导的电影。",
+        "הסרט „ואלס עם באשיר” יצא בשנת 2008.",
+        "👩‍🚀🎬 e\u{301}te\u{301}",
+        "One\r\nTwo\r\n\r\nThree",
+        "\u{feff}Marked",
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let name = format!("{at}.txt");
+        std::fs::write(here.join(&name), format!("{around}\r\n\r\n{FILM}")).unwrap();
+        names.push(name);
+    }
+    let graphs = run(here, &format!("extract {} --ontology {PACK} --format json", names.join(" ")));
+    assert_eq!(graphs.status.code(), Some(0), "{}", text(&graphs.stderr));
+    let graphs = json(&graphs);
+    assert_eq!(graphs.as_array().unwrap().len(), names.len());
+    for (name, graph) in names.iter().zip(graphs.as_array().unwrap()) {
+        let characters: Vec<char> =
+            std::fs::read_to_string(here.join(name)).unwrap().chars().collect();
+        let place = |value: &Value| usize::try_from(value.as_u64().unwrap()).unwrap();
+        let mut found = Vec::new();
+        for mention in graph["entities"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .flat_map(|entity| entity["mentions"].as_array().unwrap())
+        {
+            let there = &characters[place(&mention["start"])..place(&mention["end"])];
+            let there: String = there.iter().collect();
+            assert_eq!(mention["text"], there.as_str(), "{name}");
+            found.push(there);
+        }
+        assert!(found.iter().any(|there| there == "Ridley Scott"), "{name}: {found:?}");
+    }
+    std::fs::write(here.join("long.txt"), "a ".repeat(600_000)).unwrap();
+    let long = run(here, &format!("extract long.txt --ontology {PACK}"));
+    assert_eq!(long.status.code(), Some(2));
+    assert!(text(&long.stderr).contains("over the limit of 1048576"), "{}", text(&long.stderr));
+}
