@@ -3,6 +3,8 @@
 //! [`pack`] holds ontologies with their example sentences; [`Embedded`] is induced from one and
 //! reads text; [`graph`] is what comes out, with the provenance of every fact. The crate's library
 //! is pure: no clock, no randomness, no I/O, and the same input gives the same graph.
+//! [`evaluation`] measures an extractor; [`event`] is what an extraction tells on its way, and
+//! [`KGExtractor`] with [`ExtractionWork`] are the entities that run one on a cluster.
 //!
 //! The way of a text: `text` cuts it into chunks, sentences and tokens; `span` finds candidates;
 //! `reading` puts them into context; `choose` decides classes, references and facts with what
