@@ -238,11 +238,20 @@ impl Reply {
 
 /// Sends `request` and reads the whole answer.
 pub(crate) async fn exchange(request: RequestBuilder) -> Result<Reply, Exchange> {
-    let response: Response = request.send().await.map_err(|error| {
+    whole(exchange_head(request).await?).await
+}
+
+/// Sends `request` and reads the head of its answer.
+pub(crate) async fn exchange_head(request: RequestBuilder) -> Result<Response, Exchange> {
+    request.send().await.map_err(|error| {
         let reason = chain(&error);
         let unsent = error.is_connect() || error.is_builder();
         if unsent { Exchange::NotSent(reason) } else { Exchange::Lost(reason) }
-    })?;
+    })
+}
+
+/// Reads the rest of an answer.
+pub(crate) async fn whole(response: Response) -> Result<Reply, Exchange> {
     let (status, headers) = (response.status(), response.headers().clone());
     let body = response.bytes().await.map_err(|error| Exchange::Lost(chain(&error)))?;
     Ok(Reply { status, headers, body })

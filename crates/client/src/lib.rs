@@ -3,11 +3,15 @@
 //! [`Client::send`] sends once and tells the three answers apart: done ([`Sent`]), refused and
 //! unknown ([`ClientError`]). [`Client::send_retrying`] repeats under the same key until a
 //! deadline, over all base URLs, and never calls *refused* what an earlier try may have done.
+//! [`Client::chunks`] and [`Client::events`] follow what is told of a message or an extraction,
+//! and go on by themselves where a stream is cut.
 
 mod client;
 mod error;
+mod follow;
 mod look;
 mod send;
+mod sent_events;
 
 #[cfg(test)]
 mod tests;

@@ -167,7 +167,7 @@ impl Client {
     }
 
     /// From half of `wait` to all of it, so that clients do not come back together.
-    fn jittered(&self, wait: Duration) -> Duration {
+    pub(crate) fn jittered(&self, wait: Duration) -> Duration {
         let half = wait / 2;
         let micros = u64::try_from(half.as_micros()).unwrap_or(u64::MAX).max(1);
         half + Duration::from_micros(self.host().random.next_u64() % micros)

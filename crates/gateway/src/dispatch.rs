@@ -16,6 +16,7 @@ use quarry_types::{
 use crate::{
     Code, Gateway, Problem,
     request::{IDEMPOTENCY_KEY, Query, SendHeaders, accepts_json},
+    stream::Form,
     trace::Trace,
 };
 
@@ -28,6 +29,8 @@ pub(crate) struct Terms {
     headers: SendHeaders,
     reply: ReplyMode,
     timeout: Duration,
+    /// Whether the outcome is to be told behind the chunks of the reply.
+    stream: Option<Form>,
 }
 
 impl Terms {
@@ -38,12 +41,17 @@ impl Terms {
         uri: &Uri,
         delivery: Delivery,
     ) -> Result<Self, Problem> {
-        accepts_json(headers)?;
+        let form = Form::of_answer(headers);
+        let durable = matches!(delivery, Delivery::Durable);
+        // What stores nothing has no stream.
+        let streams = durable && form != Form::Whole;
+        if !streams {
+            accepts_json(headers)?;
+        }
         let headers = SendHeaders::parse(headers)?;
         let query = Query::parse(uri.query(), &["async", "timeout"])?;
         let config = gateway.config();
         let timeout = query.duration("timeout", config.longest_timeout)?;
-        let durable = matches!(delivery, Delivery::Durable);
         let demanded = query.flag("async")?;
         if demanded && !durable {
             let detail = "this method stores nothing, so that no answer can be fetched later";
@@ -51,20 +59,33 @@ impl Terms {
         }
         // A preference may be passed over; a parameter may not.
         let accepted = demanded || (headers.respond_async && durable);
-        let reply = if accepted { ReplyMode::Accepted } else { ReplyMode::Outcome };
-        Ok(Self { headers, reply, timeout: timeout.unwrap_or(config.call_timeout) })
+        let stream = (streams && !accepted).then_some(form);
+        let stored = accepted || stream.is_some();
+        let reply = if stored { ReplyMode::Accepted } else { ReplyMode::Outcome };
+        Ok(Self { headers, reply, timeout: timeout.unwrap_or(config.call_timeout), stream })
+    }
+
+    /// How the chunks of the reply are to be told.
+    pub(crate) fn stream(&self) -> Option<Form> {
+        self.stream
+    }
+
+    /// Whether the client chose the key.
+    pub(crate) fn is_keyed(&self) -> bool {
+        self.headers.key.is_some()
     }
 
     /// Those of a message that the gateway has stored before it waits for the outcome.
     pub(crate) fn of_stored(timeout: Duration) -> Self {
         let headers = SendHeaders { key: None, send_count: 0, respond_async: true };
-        Self { headers, reply: ReplyMode::Accepted, timeout }
+        Self { headers, reply: ReplyMode::Accepted, timeout, stream: None }
     }
 
     /// Those of a read that the gateway makes by itself.
     pub(crate) fn of_read(gateway: &Gateway) -> Self {
         let headers = SendHeaders { key: None, send_count: 0, respond_async: false };
-        Self { headers, reply: ReplyMode::Outcome, timeout: gateway.config().call_timeout }
+        let timeout = gateway.config().call_timeout;
+        Self { headers, reply: ReplyMode::Outcome, timeout, stream: None }
     }
 }
 
@@ -157,11 +178,45 @@ impl Sent {
         }
     }
 
+    /// The answer to a client that is told the chunks of the reply: `stream` makes it, once the
+    /// message is stored. `location` is where the stream goes on if it is cut.
+    pub(crate) async fn stream<F: Future<Output = Result<Response, Problem>>>(
+        &self,
+        answer: Result<Answer, CallError>,
+        stream: impl FnOnce(MessageId) -> F,
+        location: impl FnOnce(MessageId) -> String,
+    ) -> Result<Response, Problem> {
+        let Ok(
+            Answer::Accepted { message_id, replayed }
+            | Answer::Handled { message_id, replayed, .. },
+        ) = answer
+        else {
+            return self.answer(answer);
+        };
+        let mut headers = self.headers();
+        mark(&mut headers, message_id, replayed);
+        let mut response = stream(message_id).await?;
+        response.headers_mut().extend(headers);
+        Ok(streamed(response, message_id, &location(message_id)))
+    }
+
     /// The id of this envelope, where the message can be stored under no other: nobody has used a
     /// key that was made for this call.
     fn own_id(&self) -> Option<MessageId> {
         matches!(self.key_origin, KeyOrigin::Gateway).then_some(self.message_id)
     }
+}
+
+/// Adds to a stream whose it is, and where it goes on if it is cut.
+pub(crate) fn streamed(mut response: Response, message_id: MessageId, location: &str) -> Response {
+    let headers = response.headers_mut();
+    if let Ok(id) = HeaderValue::try_from(message_id.to_string()) {
+        headers.insert(MESSAGE_ID, id);
+    }
+    if let Ok(location) = HeaderValue::try_from(location) {
+        headers.insert(header::LOCATION, location);
+    }
+    response
 }
 
 fn mark(headers: &mut HeaderMap, message_id: MessageId, replayed: bool) {

@@ -20,9 +20,10 @@ use serde::Deserialize;
 
 use crate::{
     Code, Gateway, Problem,
-    dispatch::{Terms, dispatch},
+    dispatch::{Terms, dispatch, streamed},
     placement::address,
     request::{JsonBody, NoBody, PathOf, Query},
+    stream::{self, Form},
     trace::Trace,
 };
 
@@ -56,8 +57,13 @@ pub(crate) async fn submit(
 ) -> Result<Response, Problem> {
     let terms = Terms::parse(&gateway, request.headers(), request.uri(), Delivery::Durable)?;
     let JsonBody(payload) = JsonBody::from_request(request, &gateway).await?;
-    let (address, method) = checked(&gateway, &payload)?;
+    let Checked { submission, addressee, method } = checked(&gateway, &payload)?;
+    let Addressee { address, work } = addressee;
     let id = address.id.clone();
+    if let Some(form) = terms.stream() {
+        let asked = Asked { submission, address, work, method, payload };
+        return tell(&gateway, &trace, asked, terms, form).await;
+    }
     let (sent, answer) = dispatch(&gateway, &trace, address, method, payload, terms).await;
     if let Ok(Answer::Handled { outcome: Outcome::Failure(failure), .. }) = &answer
         && failure.code == REQUEST_REUSED
@@ -66,25 +72,71 @@ pub(crate) async fn submit(
         return Err(problem.field("requestId"));
     }
     let mut response = sent.answer(answer)?;
-    if response.status() == StatusCode::ACCEPTED {
-        let path =
-            format!("/v1/extractions/{}", utf8_percent_encode(id.as_str(), NON_ALPHANUMERIC));
-        if let Ok(path) = HeaderValue::try_from(path) {
-            response.headers_mut().insert(header::LOCATION, path);
-        }
+    if response.status() == StatusCode::ACCEPTED
+        && let Ok(path) = HeaderValue::try_from(path(&id))
+    {
+        response.headers_mut().insert(header::LOCATION, path);
     }
     Ok(response)
 }
 
+fn path(id: &EntityId) -> String {
+    format!("/v1/extractions/{}", utf8_percent_encode(id.as_str(), NON_ALPHANUMERIC))
+}
+
+/// A submission that its client wants to be told of.
+struct Asked {
+    submission: Submission,
+    address: Address,
+    work: Address,
+    method: Method,
+    payload: Bytes,
+}
+
+/// Tells what happens to a submission, which is stored first: the same that is running, unless the
+/// client sends under a key of its own.
+async fn tell(
+    gateway: &Gateway,
+    trace: &Trace,
+    asked: Asked,
+    terms: Terms,
+    form: Form,
+) -> Result<Response, Problem> {
+    let Asked { submission, address, work, method, payload } = asked;
+    let location = format!("{}/events", path(&address.id));
+    if !terms.is_keyed()
+        && let Some(message_id) = stream::same(gateway, &address, &submission).await?
+    {
+        let told = stream::follow(gateway, message_id, work, form).await?;
+        return Ok(streamed(told, message_id, &location));
+    }
+    let (sent, answer) = dispatch(gateway, trace, address, method, payload, terms).await;
+    let told = async |message_id| stream::follow(gateway, message_id, work, form).await;
+    sent.stream(answer, told, |_| location).await
+}
+
+/// A submission whose parts are all known to be good.
+struct Checked {
+    submission: Submission,
+    addressee: Addressee,
+    method: Method,
+}
+
+/// The entity of a request id in a path.
+pub(crate) fn named(gateway: &Gateway, id: &str) -> Result<Address, Problem> {
+    address(gateway, EXTRACTOR, id)
+}
+
 /// Decodes a submission and checks all that can be wrong with it; whom it is for, and by which
 /// method.
-fn checked(gateway: &Gateway, payload: &[u8]) -> Result<(Address, Method), Problem> {
+fn checked(gateway: &Gateway, payload: &[u8]) -> Result<Checked, Problem> {
     let entity_type = address(gateway, EXTRACTOR, "any")?.entity_type;
     let method = method(EXTRACT)?;
     gateway.node().registry().check(&entity_type, &method, payload)?;
     let submission: Submission = serde_json::from_slice(payload)
         .map_err(|error| Problem::new(Code::InvalidSubmission, error.to_string()).field("body"))?;
-    Ok((addressee(gateway, &submission)?.address, method))
+    let addressee = addressee(gateway, &submission)?;
+    Ok(Checked { submission, addressee, method })
 }
 
 /// Whom a submission is for.

@@ -27,6 +27,7 @@ mod send;
 mod serve;
 mod spoken;
 mod start;
+mod stream;
 mod time;
 mod trace;
 mod types;

@@ -10,7 +10,7 @@ use axum::{
 };
 use bytes::Bytes;
 use quarry_ports::{MessageFilter, MessageRecord, MessageState, MessageStateKind};
-use quarry_types::{Address, MessageId, Outcome, Timestamp, api};
+use quarry_types::{Address, MessageId, Outcome, Timestamp, api, stream::End};
 use serde_json::value::RawValue;
 
 use crate::{
@@ -22,7 +22,7 @@ use crate::{
 const MESSAGE_ID: HeaderName = HeaderName::from_static("quarry-message-id");
 
 /// A user's JSON as it was stored.
-type Raw = Box<RawValue>;
+pub(crate) type Raw = Box<RawValue>;
 
 const STATES: &[(&str, MessageStateKind)] = &[
     ("open", MessageStateKind::Open),
@@ -39,22 +39,36 @@ pub(crate) async fn show(
 ) -> Result<Response, Problem> {
     let query = Query::parse(uri.query(), &["wait"])?;
     let wait = query.duration("wait", gateway.config().longest_timeout)?;
-    let message_id: MessageId = id.parse().map_err(|_| {
-        let detail = format!("{id:?} is no message id: it is a UUID");
+    let message_id = self::id(&id)?;
+    let record = find(&gateway, message_id, wait).await?;
+    let mut document = document(&record);
+    document.payload = Some(raw(&record.message.payload));
+    Ok(([(MESSAGE_ID, message_id.to_string())], Json(document)).into_response())
+}
+
+/// The message id in the path.
+pub(crate) fn id(text: &str) -> Result<MessageId, Problem> {
+    text.parse().map_err(|_| {
+        let detail = format!("{text:?} is no message id: it is a UUID");
         Problem::new(Code::InvalidName, detail).field("mid")
-    })?;
+    })
+}
+
+/// A message that is there; waits for its end where asked to.
+pub(crate) async fn find(
+    gateway: &Gateway,
+    message_id: MessageId,
+    wait: Option<Duration>,
+) -> Result<MessageRecord, Problem> {
     let record = match wait {
         Some(wait) => gateway.node().await_message(message_id, wait.max(MINIMAL_WAIT)).await?,
         None => gateway.store().message(message_id).await?,
     };
     let record = record.filter(|record| record.message.address.tenant == *gateway.tenant());
-    let Some(record) = record else {
+    record.ok_or_else(|| {
         let detail = format!("there is no message {message_id}, or it is past its retention");
-        return Err(Problem::new(Code::NoSuchMessage, detail).field("mid"));
-    };
-    let mut document = document(&record);
-    document.payload = Some(raw(&record.message.payload));
-    Ok(([(MESSAGE_ID, message_id.to_string())], Json(document)).into_response())
+        Problem::new(Code::NoSuchMessage, detail).field("mid")
+    })
 }
 
 /// A wait of zero still looks once.
@@ -123,6 +137,17 @@ fn document(record: &MessageRecord) -> api::Message<Raw> {
     }
 }
 
+/// The end of a message's stream.
+pub(crate) fn end(record: &MessageRecord) -> End<Raw> {
+    let shown = document(record);
+    End {
+        message_id: shown.message_id,
+        state: shown.state,
+        outcome: shown.outcome,
+        errors: shown.errors,
+    }
+}
+
 fn ended(outcome: &Outcome) -> api::MessageOutcome<Raw> {
     match outcome {
         Outcome::Success(reply) => api::MessageOutcome::Success { reply: raw(reply) },
@@ -134,6 +159,6 @@ fn ended(outcome: &Outcome) -> api::MessageOutcome<Raw> {
 }
 
 /// Stored JSON as it is; `null` where there is none, or where what is stored is no JSON.
-fn raw(json: &Bytes) -> Raw {
+pub(crate) fn raw(json: &Bytes) -> Raw {
     serde_json::from_slice(json).unwrap_or_else(|_| RawValue::NULL.to_owned())
 }

@@ -12,7 +12,7 @@ use axum::{
 use crate::{
     Code, Gateway, Problem, cluster, entities, extractions, health, layers, messages, ontologies,
     openapi::{self, Operation},
-    placement, rpc, scrape, send, start, types,
+    placement, rpc, scrape, send, start, stream, types,
 };
 
 /// A route of the interface.
@@ -85,6 +85,12 @@ pub(crate) const ROUTES: &[Route] = &[
         get(extractions::show)
     }),
     Route::get(
+        "/v1/extractions/{id}/events",
+        "what happens to an extraction, as it happens",
+        openapi::extraction_events,
+        || get(stream::show),
+    ),
+    Route::get(
         "/v1/extractions/{id}/graph",
         "the graph of an extraction",
         openapi::extraction_graph,
@@ -98,6 +104,12 @@ pub(crate) const ROUTES: &[Route] = &[
     Route::get("/v1/messages/{mid}", "state and outcome of a message", openapi::message, || {
         get(messages::show)
     }),
+    Route::get(
+        "/v1/messages/{mid}/chunks",
+        "the parts of a message's reply, as they are made",
+        openapi::chunks,
+        || get(stream::read),
+    ),
     Route::get("/v1/messages", "list messages", openapi::messages, || get(messages::list)),
     Route::get(
         "/v1/placement/{type}/{id}",

@@ -12,6 +12,7 @@ use crate::{
     dispatch::{Terms, dispatch},
     placement::address,
     request::{JsonBody, PathOf, did_you_mean, method as parse_method},
+    stream,
     trace::Trace,
 };
 
@@ -27,8 +28,12 @@ pub(crate) async fn send(
     let delivery = delivery(&gateway, &address, &method)?;
     let terms = Terms::parse(&gateway, request.headers(), request.uri(), delivery)?;
     let JsonBody(payload) = JsonBody::from_request(request, &gateway).await?;
+    let form = terms.stream();
     let (sent, answer) = dispatch(&gateway, &trace, address, method, payload, terms).await;
-    sent.answer(answer)
+    let Some(form) = form else { return sent.answer(answer) };
+    let location = |message_id| format!("/v1/messages/{message_id}/chunks");
+    let told = async |message_id| Ok(stream::tell(&gateway, message_id, 0, form));
+    sent.stream(answer, told, location).await
 }
 
 /// How the method is delivered; refuses one that the type does not have.

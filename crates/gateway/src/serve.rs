@@ -80,7 +80,9 @@ async fn talk(
     builder: http1::Builder,
     mut stop: watch::Receiver<()>,
 ) -> hyper::Result<()> {
-    let service = service_fn(move |request| unread::answer(router.clone(), request));
+    let stopping = stop.clone();
+    let service =
+        service_fn(move |request| unread::answer(router.clone(), request, stopping.clone()));
     let connection = builder.serve_connection(TokioIo::new(stream), service).with_upgrades();
     let mut connection = std::pin::pin!(connection);
     tokio::select! {

@@ -19,8 +19,12 @@ use axum::{
     response::Response,
 };
 use bytes::Bytes;
+use futures_util::StreamExt;
 use hyper::body::{Frame, Incoming, SizeHint};
+use tokio::sync::watch;
 use tower::ServiceExt;
+
+use crate::stream::Streaming;
 
 /// A body that remembers whether it was read to its end.
 struct Watched {
@@ -62,10 +66,11 @@ impl HttpBody for Watched {
     }
 }
 
-/// Answers `request`.
+/// Answers `request`. A stream that can be read on elsewhere ends when `stop` changes.
 pub(crate) async fn answer(
     router: Router,
     request: Request<Incoming>,
+    mut stop: watch::Receiver<()>,
 ) -> Result<Response, Infallible> {
     let is_read = Arc::new(AtomicBool::new(false));
     let request = request.map(|body| {
@@ -76,6 +81,12 @@ pub(crate) async fn answer(
     let mut response = router.oneshot(request).await?;
     if !is_read.load(Ordering::Relaxed) {
         response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
+    if response.extensions().get::<Streaming>().is_some() {
+        return Ok(response.map(|body| {
+            let stopped = async move { drop(stop.changed().await) };
+            Body::from_stream(body.into_data_stream().take_until(Box::pin(stopped)))
+        }));
     }
     Ok(response)
 }

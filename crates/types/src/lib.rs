@@ -16,6 +16,7 @@ mod message_id;
 pub mod ontology;
 mod outcome;
 mod slot;
+pub mod stream;
 mod time;
 
 pub use address::{Address, EntityId, EntityType, Invalid, Method, Tenant};

@@ -1,6 +1,11 @@
 //! The operations, in the order of the table of routes.
 
-use quarry_types::{api, graph::Graph, ontology};
+use quarry_types::{
+    api,
+    graph::Graph,
+    ontology,
+    stream::{ExtractionTold, Told},
+};
 use serde_json::{Value, json};
 
 use super::{
@@ -37,7 +42,9 @@ fn sending(id: &'static str) -> Operation {
         )
 }
 
-const OF_MESSAGE: &[&str] = &["Quarry-Message-Id", "Idempotency-Key", "Idempotency-Replayed"];
+/// A stream names where it goes on if it is cut.
+const OF_STREAM: &[&str] =
+    &["Quarry-Message-Id", "Idempotency-Key", "Idempotency-Replayed", "Location"];
 const OF_ACCEPTED: &[&str] = &[
     "Quarry-Message-Id",
     "Idempotency-Key",
@@ -50,12 +57,53 @@ pub(crate) fn send() -> Operation {
     sending("sendMessage")
         .body("The method's argument; nothing for none.", false)
         .takes(JSON, Shape::any())
-        .answer(200, "The handler's reply; `null` for none.")
+        .answer(200, "The handler's reply, `null` for none; or its chunks and then its end.")
         .gives(JSON, Shape::any())
-        .with(OF_MESSAGE)
+        .gives(EVENTS, Shape::text())
+        .gives(LINES[1], Shape::described::<Told<Value>>())
+        .with(OF_STREAM)
         .answer(202, "The message is stored and will be handled.")
         .gives(JSON, Shape::of::<api::Accepted>())
         .with(OF_ACCEPTED)
+}
+
+/// The problems of a route that goes on with a stream.
+const RESUMED: &[Code] = &[Code::NotAcceptable, Code::InvalidHeader];
+
+/// What the last answer is when it is a stream.
+fn streams(operation: Operation, lines: Shape) -> Operation {
+    operation.gives(EVENTS, Shape::text()).gives(LINES[1], lines)
+}
+
+fn resumes(operation: Operation, last: &'static str, schema: Value) -> Operation {
+    operation.header("Last-Event-ID", last, schema).problems(RESUMED)
+}
+
+pub(crate) fn chunks() -> Operation {
+    let number = json!({ "type": "integer", "minimum": 0 });
+    let operation = Operation::new("readChunks")
+        .query(
+            "from",
+            "The first number; 0 by default. `Last-Event-ID` goes before it.",
+            number.clone(),
+        )
+        .answer(200, "The chunks, each as soon as it is stored, and then the end.")
+        .with(&["Quarry-Message-Id"])
+        .problems(STORE)
+        .problems(&[Code::NoSuchMessage]);
+    let operation = resumes(operation, "The number of the last chunk that was read.", number);
+    streams(operation, Shape::described::<Told<Value>>())
+}
+
+pub(crate) fn extraction_events() -> Operation {
+    let operation = Operation::new("readEvents")
+        .path("id", "A request id.", json!({ "type": "string" }))
+        .answer(200, "What happens, as it happens, and then the end with the graph.")
+        .problems(STORE)
+        .problems(&[UNKNOWN_TYPE, Code::NoSuchExtraction]);
+    let last = "The id of the last event that was read.";
+    let operation = resumes(operation, last, json!({ "type": "string" }));
+    streams(operation, Shape::described::<ExtractionTold<Value>>())
 }
 
 pub(crate) fn entity() -> Operation {
@@ -79,9 +127,11 @@ pub(crate) fn submit() -> Operation {
     sending("submitExtraction")
         .body("A text and the ontology to extract by.", true)
         .takes(JSON, Shape::of::<Submission>())
-        .answer(200, "The graph.")
+        .answer(200, "The graph; or what happens, as it happens, and then the graph.")
         .gives(JSON, Shape::of::<Graph>())
-        .with(OF_MESSAGE)
+        .gives(EVENTS, Shape::text())
+        .gives(LINES[1], Shape::described::<ExtractionTold<Value>>())
+        .with(OF_STREAM)
         .answer(202, "The submission is stored and will be extracted.")
         .gives(JSON, Shape::of::<api::Accepted>())
         .with(OF_ACCEPTED)
@@ -186,6 +236,8 @@ pub(crate) fn undrain() -> Operation {
     change("undrainNode")
 }
 
+const EVENTS: &str = "text/event-stream";
+
 /// Lines of frames, under the media types of both generations of clients.
 const LINES: [&str; 2] = ["application/ndjson", "application/x-ndjson"];
 
@@ -205,7 +257,7 @@ pub(crate) fn call() -> Operation {
     for media_type in LINES {
         operation = operation.gives(media_type, Shape::described::<CallLine>());
     }
-    operation = operation.gives("text/event-stream", Shape::text());
+    operation = operation.gives(EVENTS, Shape::text());
     operation.problems(&[Code::InvalidCall, Code::RequestReused])
 }
 

@@ -9,6 +9,7 @@ use crate::{Code, Problem};
 pub(crate) const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 /// How often the client sent this request before; raised by clients that repeat.
 const SEND_COUNT: HeaderName = HeaderName::from_static("quarry-send-count");
+const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 const PREFER: HeaderName = HeaderName::from_static("prefer");
 
 /// What the headers of a message say.
@@ -45,6 +46,11 @@ impl SendHeaders {
     }
 }
 
+/// The id of the last event that the client read of a stream, where it goes on with one.
+pub(crate) fn last_event_id(headers: &HeaderMap) -> Result<Option<&str>, Problem> {
+    single(headers, &LAST_EVENT_ID, "Last-Event-ID")
+}
+
 /// Whether one of the preferences is `respond-async`. Others are passed over, as RFC 7240 demands.
 fn prefers_async(headers: &HeaderMap) -> Result<bool, Problem> {
     for value in headers.get_all(PREFER) {
@@ -58,7 +64,7 @@ fn prefers_async(headers: &HeaderMap) -> Result<bool, Problem> {
 }
 
 /// The media types that the client takes, in lower case and without parameters.
-fn accepted(headers: &HeaderMap) -> impl Iterator<Item = String> {
+pub(crate) fn accepted(headers: &HeaderMap) -> impl Iterator<Item = String> {
     headers
         .get_all(header::ACCEPT)
         .iter()

@@ -11,7 +11,8 @@ mod query;
 pub(crate) use body::{JsonBody, LinesBody, NoBody};
 pub(crate) use cursor::Cursors;
 pub(crate) use headers::{
-    IDEMPOTENCY_KEY, SendHeaders, accepts_events, accepts_json, accepts_lines,
+    IDEMPOTENCY_KEY, SendHeaders, accepted, accepts_events, accepts_json, accepts_lines,
+    last_event_id,
 };
 pub(crate) use nearest::did_you_mean;
 pub(crate) use path::{PathOf, check_escapes, entity_id, entity_type, method, node_id};

@@ -73,12 +73,51 @@ fn headers() -> Vec<Case> {
         (add().header("idempotency-key", "a").header("idempotency-key", "b"), 400, bad, key),
         (add().header("quarry-send-count", "-1"), 400, bad, Some("Quarry-Send-Count")),
         (add().header("prefer", b"\xff"), 400, bad, Some("Prefer")),
-        (add().header("accept", "text/event-stream"), 406, "not_acceptable", Some("Accept")),
+        (add().header("accept", "text/html"), 406, "not_acceptable", Some("Accept")),
+        (
+            Ask::post("/v1/entities/Counter/c/get").header("accept", "text/event-stream"),
+            406,
+            "not_acceptable",
+            Some("Accept"),
+        ),
         (
             add().header("content-type", "text/plain"),
             415,
             "unsupported_media_type",
             Some("Content-Type"),
+        ),
+    ]
+}
+
+fn streams() -> Vec<Case> {
+    let chunks = format!("{NO_MESSAGE}/chunks");
+    let events = "/v1/extractions/never/events";
+    let last = |path: &str, id: &str| Ask::get(path).header("last-event-id", id);
+    let (header, field) = ("invalid_header", Some("Last-Event-ID"));
+    let accept = Some("Accept");
+    let position = format!("{}.0", &NO_MESSAGE["/v1/messages/".len()..]);
+    let from = format!("{chunks}?from=");
+    vec![
+        (Ask::get(&chunks), 404, "no_such_message", Some("mid")),
+        (Ask::get("/v1/messages/42/chunks"), 400, "invalid_name", Some("mid")),
+        (Ask::get(&format!("{from}x")), 400, "invalid_parameter", Some("from")),
+        (Ask::get(&format!("{from}-1")), 400, "invalid_parameter", Some("from")),
+        (Ask::get(&chunks).header("accept", "application/json"), 406, "not_acceptable", accept),
+        (Ask::get(&chunks).body("{}"), 400, "unexpected_body", None),
+        (last(&chunks, "x"), 400, header, field),
+        (last(&chunks, ""), 400, header, field),
+        (last(&chunks, "18446744073709551615"), 400, header, field),
+        (last(&chunks, "1").header("last-event-id", "2"), 400, header, field),
+        (Ask::get(events), 404, "no_such_extraction", Some("id")),
+        (Ask::get("/v1/extractions/a%0A/events"), 400, "invalid_name", Some("id")),
+        (Ask::get(events).header("accept", "text/html"), 406, "not_acceptable", accept),
+        (last(events, "1"), 400, header, field),
+        (last(events, &position), 400, header, field),
+        (
+            Ask::post("/v1/extractions").header("accept", "text/event-stream").body("{}"),
+            422,
+            "invalid_payload",
+            Some("text"),
         ),
     ]
 }
@@ -158,7 +197,7 @@ async fn every_bad_input_is_refused_with_its_field_and_stores_nothing() {
     let world = World::new().await;
     let before = world.stored().await;
     for (ask, status, code, field) in
-        [names(), parameters(), headers(), bodies(), submissions()].concat_all()
+        [names(), parameters(), headers(), bodies(), submissions(), streams()].concat_all()
     {
         let shown: String = format!("{ask:?}").chars().take(160).collect();
         let answer = world.ask(ask).await;

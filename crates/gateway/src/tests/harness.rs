@@ -30,6 +30,10 @@ pub(super) enum MoodyCommand {
     Refuse { reason: String },
     /// Never ends.
     Hang,
+    /// Makes chunks, numbers from 0, with a pause before each.
+    Tell { count: u32, pause_ms: u64 },
+    /// Makes two chunks that say which attempt it is, and fails at the first.
+    Stumble,
 }
 
 #[derive(Deserialize)]
@@ -49,11 +53,27 @@ impl Entity for Moody {
         &self,
         (): &mut (),
         command: MoodyCommand,
-        _: &Context,
+        context: &Context,
     ) -> Result<Reply, HandlerError> {
         match command {
             MoodyCommand::Refuse { reason } => Err(HandlerError::fail("in_a_mood", reason)),
             MoodyCommand::Hang => std::future::pending().await,
+            MoodyCommand::Tell { count, pause_ms } => {
+                for number in 0..count {
+                    tokio::time::sleep(Duration::from_millis(pause_ms)).await;
+                    context.emit(&number).await?;
+                }
+                Reply::of(&count)
+            }
+            MoodyCommand::Stumble => {
+                let attempt = context.attempt();
+                context.emit("same").await?;
+                context.emit(&attempt).await?;
+                if attempt < 2 {
+                    return Err(HandlerError::Retry("stumbled".to_owned()));
+                }
+                Reply::of(&attempt)
+            }
         }
     }
 
@@ -72,7 +92,7 @@ pub(super) struct World {
     pub(super) gateway: Gateway,
     pub(super) database: Arc<MemoryDatabase>,
     pub(super) coordinator: Arc<quarry_sim::MemoryCoordinator>,
-    router: Router,
+    pub(super) router: Router,
 }
 
 impl World {

@@ -11,3 +11,6 @@ mod rpc;
 mod rpc_stream;
 mod send;
 mod socket;
+mod stream;
+mod stream_extraction;
+mod stream_lost;

@@ -124,6 +124,30 @@ async fn shutdown_waits_for_the_request_in_flight() {
 }
 
 #[tokio::test]
+async fn shutdown_ends_a_stream_between_two_events() {
+    let world = World::new().await;
+    let listening = listen(&world, ListenerConfig::default()).await;
+    let mut stream = TcpStream::connect(listening.address).await.unwrap();
+    let body = r#"{"count": 1000, "pause_ms": 20}"#;
+    let head = "POST /v1/entities/Moody/m/tell HTTP/1.1\r\nhost: x\r\naccept: text/event-stream";
+    let request = format!("{head}\r\ncontent-length: {}\r\n\r\n{body}", body.len());
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    while !answer.contains("id: 0\n") {
+        let mut part = [0; 1_024];
+        let length = stream.read(&mut part).await.unwrap();
+        assert!(length > 0, "{answer}");
+        answer.push_str(std::str::from_utf8(&part[..length]).unwrap());
+    }
+    listening.stop.send(()).unwrap();
+    let reading = stream.read_to_string(&mut answer);
+    tokio::time::timeout(Duration::from_secs(5), reading).await.unwrap().unwrap();
+    assert!(answer.ends_with("\r\n0\r\n\r\n"), "the body is whole: {answer}");
+    assert!(!answer.contains("event: end"), "{answer}");
+    assert!(listening.task.ended().await);
+}
+
+#[tokio::test]
 async fn a_body_is_bounded_in_size_and_time() {
     let config = GatewayConfig {
         body_limit: 1_000,

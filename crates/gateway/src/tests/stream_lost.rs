@@ -1,0 +1,150 @@
+//! Streams over two nodes, one of which is lost while it runs what is told.
+
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
+
+use axum::{Router, body::Body, http::Request};
+use futures_util::{Stream, StreamExt};
+use quarry::prelude::*;
+use quarry_core::lease::LeaseTimes;
+use quarry_extract::{ExtractionWork, KGExtractor, pack::Ontologies};
+use quarry_ports::{Host, Metrics};
+use quarry_sim::{Coordination, MemoryCoordinator, MemoryDatabase, MemoryStore, Network};
+use quarry_types::{BootId, Role};
+use serde_json::{Value, json};
+use tower::ServiceExt;
+
+use super::{harness::Moody, stream_extraction::check};
+use crate::{Gateway, GatewayConfig, router};
+
+struct World {
+    host: Host,
+    database: Arc<MemoryDatabase>,
+    network: Network,
+    coordination: Coordination,
+}
+
+impl World {
+    fn new() -> Self {
+        let host = quarry_sim::host(1);
+        let times = LeaseTimes::new(Duration::from_millis(500), Duration::from_secs(3)).unwrap();
+        let database = MemoryDatabase::new();
+        let network = Network::new(host.clone(), 1);
+        Self { coordination: Coordination::new(host.clone(), times, 8), host, database, network }
+    }
+
+    fn start(&self, id: u64) -> (Router, Arc<MemoryCoordinator>) {
+        let boot = BootId(self.host.random.next_u64());
+        let coordinator = self.coordination.join(quarry_core::coordinator::Member {
+            id: NodeId(id),
+            boot,
+            roles: [Role::Runner].into(),
+            weight: 100,
+            groups: BTreeSet::default(),
+            http: String::new(),
+            control: String::new(),
+            mesh: format!("node-{id}"),
+        });
+        let ports = Ports {
+            store: MemoryStore::open(&self.database, Arc::clone(&self.host.clock)),
+            transport: self.network.node(NodeId(id)),
+            coordinator: Arc::clone(&coordinator) as _,
+            host: self.host.clone(),
+            metrics: Metrics::new().unwrap(),
+        };
+        let ontologies = Arc::new(Ontologies::built_in().unwrap());
+        let work = ExtractionWork::new(Arc::clone(&ontologies), ports.metrics.clone());
+        let extractor = KGExtractor::new(Arc::clone(&ontologies));
+        let registry = Registry::builder().with(Moody).with(extractor).with(work).build();
+        let node = Node::start(NodeConfig::new(NodeId(id), boot), registry, ports);
+        let gateway = Gateway::with_ontologies(node, GatewayConfig::default(), ontologies);
+        (router(gateway), coordinator)
+    }
+
+    /// Waits until a node owns all shards.
+    async fn is_owned_by(&self, id: u64) {
+        let owns_all = || self.coordination.view().owned_by(NodeId(id)).count() == 8;
+        let owned = async {
+            while !owns_all() {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_mins(1), owned).await.unwrap();
+    }
+}
+
+/// The events of an answer, each as soon as it is there.
+async fn ask(
+    router: &Router,
+    request: axum::http::request::Builder,
+    body: &Value,
+) -> impl Stream<Item = Value> + Unpin {
+    let body = if body.is_null() { Body::empty() } else { Body::from(body.to_string()) };
+    let request = request.header("accept", "application/x-ndjson").body(body).unwrap();
+    let response = router.clone().oneshot(request).await.unwrap();
+    assert_eq!(response.status(), 200, "{response:?}");
+    response
+        .into_body()
+        .into_data_stream()
+        .map(|line| serde_json::from_slice(&line.unwrap()).unwrap())
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_of_chunks_survives_its_owner_and_its_reader_changes_nodes() {
+    let world = World::new();
+    let (one, cut_off) = world.start(1);
+    world.is_owned_by(1).await;
+    let body = json!({ "count": 100, "pause_ms": 100 });
+    let request = Request::post("/v1/entities/Moody/m/tell");
+    let mut first = ask(&one, request, &body).await;
+    let mut told: Vec<Value> = first.by_ref().take(10).collect().await;
+    let (two, _two) = world.start(2);
+    cut_off.cut(true);
+    // The reader of the node that was lost hears on, from the store; it is cut off by hand here.
+    told.extend(first.by_ref().take(10).collect::<Vec<_>>().await);
+    drop(first);
+    let ids: Vec<u64> = told.iter().map(|told| told["sequence"].as_u64().unwrap()).collect();
+    assert_eq!(ids, (0..20).collect::<Vec<_>>());
+    let open = ask_json(&two, "/v1/messages?entity=Moody/m").await;
+    let id = open["items"][0]["messageId"].as_str().unwrap();
+    let request = Request::get(format!("/v1/messages/{id}/chunks")).header("last-event-id", "19");
+    told.extend(ask(&two, request, &Value::Null).await.collect::<Vec<_>>().await);
+    let end = told.pop().unwrap();
+    assert_eq!((&end["type"], &end["outcome"]["reply"]), (&json!("end"), &json!(100)));
+    let chunks: Vec<_> = told.iter().map(|told| told["chunk"].as_u64().unwrap()).collect();
+    assert_eq!(chunks, (0..100).collect::<Vec<_>>(), "without gap or repeat");
+}
+
+async fn ask_json(router: &Router, path: &str) -> Value {
+    let request = Request::get(path).body(Body::empty()).unwrap();
+    let response = router.clone().oneshot(request).await.unwrap();
+    let bytes = axum::body::to_bytes(response.into_body(), usize::MAX).await.unwrap();
+    serde_json::from_slice(&bytes).unwrap()
+}
+
+/// The owner is lost after the `read`th event; the reader goes on elsewhere.
+async fn lose_owner_behind(read: usize) {
+    let world = World::new();
+    let (one, cut_off) = world.start(1);
+    world.is_owned_by(1).await;
+    let text = "Blade Runner is a 1982 film directed by Ridley Scott. ".repeat(100);
+    let options = json!({ "chunkSize": 50 });
+    let body = json!({ "text": text, "ontologyId": "film", "requestId": "r", "options": options });
+    let first = ask(&one, Request::post("/v1/extractions"), &body).await;
+    let mut told: Vec<Value> = first.take(read).collect().await;
+    cut_off.cut(true);
+    let (two, _two) = world.start(2);
+    let request = Request::get("/v1/extractions/r/events");
+    let request = match told.last() {
+        Some(last) => request.header("last-event-id", last["id"].as_str().unwrap()),
+        None => request,
+    };
+    told.extend(ask(&two, request, &Value::Null).await.collect::<Vec<_>>().await);
+    check(&told);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_events_of_an_extraction_survive_its_owner() {
+    for read in [0, 1, 2, 3, 5, 8, 12] {
+        lose_owner_behind(read).await;
+    }
+}
