@@ -242,6 +242,16 @@ fn documents_are_ingested_once_however_often_the_command_is_run() {
     assert_eq!(ask("ontology ls").stdout, run(here, "ontology ls").stdout);
     assert_eq!(ask("ontology show foaf").stdout, run(here, "ontology show foaf").stdout);
     assert_eq!(ask("ontology show flim").status.code(), Some(3));
+    for name in ["0.txt", "unread.txt"] {
+        std::fs::write(at(name), format!("{name}. {FILM}")).unwrap();
+        let events = ask(&format!("extract texts/{name} --ontology film --stream"));
+        assert_eq!(events.status.code(), Some(0), "{}", text(&events.stderr));
+        let events: Vec<Value> =
+            text(&events.stdout).lines().map(|it| serde_json::from_str(it).unwrap()).collect();
+        let has = |kind: &str| events.iter().any(|event| event["type"] == kind);
+        assert!(has("started") && has("entity_found") && has("fact_found"), "{events:#?}");
+        assert_eq!(events.last().unwrap()["type"], "completed", "{events:#?}");
+    }
     let turtle = ask("extract texts/0.txt --ontology film --format turtle");
     assert!(text(&turtle.stdout).contains("schema:director"), "{turtle:?}");
 }

@@ -2,14 +2,19 @@
 
 use std::sync::Arc;
 
-use quarry_client::{Client, SendOptions, SendStatus};
+use futures_util::StreamExt;
+use quarry_client::{Client, Json, SendOptions, SendStatus};
 use quarry_extract::{
     Embedded, Options, Submission,
     event::Event,
     graph::{Graph, verify},
     pack::{Ontologies, Ontology},
 };
-use quarry_types::Tenant;
+use quarry_types::{
+    Tenant,
+    api::MessageOutcome,
+    stream::{End, ExtractionEvent, ExtractionTold, Last},
+};
 
 use crate::{
     cli::Global,
@@ -58,14 +63,14 @@ impl Extractor {
         Ok(Self { ontology, reader: Reader::Here { embedded, ontologies } })
     }
 
-    /// Reads one text, and tells `observer` what happens on the way.
+    /// Reads one text, and tells the observer, if there is one, what happens as it happens.
     ///
     /// # Errors
     /// Where the text is refused, or the server does not answer.
     pub(crate) async fn extract(
         &self,
         text: &str,
-        observer: &mut dyn FnMut(Event),
+        observer: Option<&mut dyn FnMut(Event)>,
     ) -> Result<Graph, Failure> {
         let submission = Submission {
             text: text.to_owned(),
@@ -74,14 +79,18 @@ impl Extractor {
             document_id: None,
             request_id: None,
         };
-        let graph = match &self.reader {
-            Reader::Server(client) => ask(client, &submission, observer).await?,
-            Reader::Here { embedded, ontologies } => {
+        let graph = match (&self.reader, observer) {
+            (Reader::Server(client), None) => ask(client, &submission).await?,
+            (Reader::Server(client), Some(observer)) => {
+                follow(client, &submission, observer).await?
+            }
+            (Reader::Here { embedded, ontologies }, observer) => {
+                let mut nobody = |_| {};
+                let observer = observer.unwrap_or(&mut nobody);
                 read(embedded, ontologies, &submission, observer)?
             }
         };
         verify(&graph, text).map_err(|error| Failure::new(Exit::Failed, error.to_string()))?;
-        Event::of_graph(&graph).for_each(observer);
         Ok(graph)
     }
 
@@ -116,11 +125,26 @@ fn read(
     observer(Event::Started { request_id: checked.request_id.clone() });
     let mut graph = embedded.extract_observed(&submission.text, &checked.parameters, observer);
     graph.request_id = checked.request_id;
+    Event::of_graph(&graph).for_each(observer);
     Ok(graph)
 }
 
 /// Asks the server; again under the same key while nobody answers.
-async fn ask(
+async fn ask(client: &Client, submission: &Submission) -> Result<Graph, Failure> {
+    let submission = serde_json::to_value(submission).map_err(anyhow::Error::from)?;
+    let options = SendOptions::default();
+    let deadline = options.timeout;
+    let sent = client.extract_retrying(&submission, options, deadline).await?;
+    match sent.status {
+        SendStatus::Done(graph) => Ok(serde_json::from_value(graph).map_err(anyhow::Error::from)?),
+        SendStatus::Accepted => {
+            Err(Failure::new(Exit::Unavailable, "the text was accepted and not read yet"))
+        }
+    }
+}
+
+/// Asks the server, and reads its events until the last.
+async fn follow(
     client: &Client,
     submission: &Submission,
     observer: &mut dyn FnMut(Event),
@@ -128,15 +152,39 @@ async fn ask(
     let submission = serde_json::to_value(submission).map_err(anyhow::Error::from)?;
     let options = SendOptions::default();
     let deadline = options.timeout;
-    let sent = client.extract_retrying(&submission, options, deadline).await?;
-    match sent.status {
-        SendStatus::Done(graph) => {
-            let graph: Graph = serde_json::from_value(graph).map_err(anyhow::Error::from)?;
-            observer(Event::Started { request_id: graph.request_id.clone() });
-            Ok(graph)
+    let (_, told) = client.extract_streaming(&submission, options, deadline).await?;
+    let mut told = std::pin::pin!(told);
+    while let Some(next) = told.next().await {
+        match next? {
+            ExtractionTold::Event(event) => event_of(event).into_iter().for_each(&mut *observer),
+            ExtractionTold::Last(Last::End(end)) => return graph_of(end),
+            ExtractionTold::Last(Last::Error(broken)) => {
+                let message = format!("{} ({})", broken.detail, broken.code);
+                return Err(Failure::new(Exit::Unavailable, message));
+            }
         }
-        SendStatus::Accepted => {
-            Err(Failure::new(Exit::Unavailable, "the text was accepted and not read yet"))
+    }
+    Err(Failure::new(Exit::Unavailable, "the stream of events stopped before its end"))
+}
+
+/// The event as the library knows it; none where it is about the stream, or a newer server's.
+fn event_of(told: ExtractionEvent<Json>) -> Option<Event> {
+    let mut event: serde_json::Map<String, Json> = told.members.into_iter().collect();
+    event.insert("type".to_owned(), told.kind.into());
+    serde_json::from_value(event.into()).ok()
+}
+
+fn graph_of(end: End<Json>) -> Result<Graph, Failure> {
+    match end.outcome {
+        Some(MessageOutcome::Success { reply }) => {
+            Ok(serde_json::from_value(reply).map_err(anyhow::Error::from)?)
+        }
+        Some(MessageOutcome::Failure { code, message }) => {
+            Err(Failure::new(Exit::Failed, format!("{message} ({code})")))
+        }
+        None => {
+            let message = format!("the extraction was set aside: {}", end.errors.join("; "));
+            Err(Failure::new(Exit::Unavailable, message))
         }
     }
 }

@@ -32,11 +32,13 @@ pub(crate) async fn run(
     let mut told: Result<(), Failure> = Ok(());
     for file in &arguments.files {
         let mut tell = |event: Event| {
-            if arguments.stream && told.is_ok() {
+            if told.is_ok() {
                 told = print_event(&event, output);
             }
         };
-        match read_one(&extractor, file, &mut tell).await {
+        let observer: Option<&mut dyn FnMut(Event)> =
+            if arguments.stream { Some(&mut tell) } else { None };
+        match read_one(&extractor, file, observer).await {
             Ok(graph) => read.push(graph),
             Err(failure) => failures.push(failure),
         }
@@ -53,21 +55,17 @@ pub(crate) async fn run(
 async fn read_one(
     extractor: &Extractor,
     file: &Path,
-    tell: &mut dyn FnMut(Event),
+    observer: Option<&mut dyn FnMut(Event)>,
 ) -> Result<(String, Graph), Failure> {
-    let named = |failure: Failure| Failure {
+    let read = async {
+        let text = read_text(file)?;
+        let graph = extractor.extract(&text, observer).await?;
+        Ok((text, graph))
+    };
+    read.await.map_err(|failure: Failure| Failure {
         message: format!("{}: {}", file.display(), failure.message),
         ..failure
-    };
-    let text = read_text(file).map_err(named)?;
-    match extractor.extract(&text, tell).await {
-        Ok(graph) => Ok((text, graph)),
-        Err(failure) => {
-            let failure = named(failure);
-            tell(Event::Failed { error: failure.message.clone() });
-            Err(failure)
-        }
-    }
+    })
 }
 
 fn print(
