@@ -126,6 +126,24 @@ async fn several_readers_hear_a_running_message_as_it_tells() {
 }
 
 #[tokio::test]
+async fn a_page_is_read_when_the_one_before_was_taken() {
+    let world = World::new().await;
+    let path = begin(&world, TELL, r#"{"count": 200, "pause_ms": 0}"#).await;
+    assert_eq!(lines(&world.get(&path).await).len(), 201);
+    let request = Request::get(&path).body(Body::empty()).unwrap();
+    let response = world.router.clone().oneshot(request).await.unwrap();
+    let mut body = response.into_body().into_data_stream();
+    assert!(body.next().await.is_some());
+    world.database.faults().set_unavailable("switched off");
+    let rest: Vec<Value> =
+        body.map(|line| serde_json::from_slice(&line.unwrap()).unwrap()).collect().await;
+    let (error, held) = rest.split_last().unwrap();
+    assert_eq!(held.len(), 63, "no more than a page is held");
+    assert_eq!((&error["type"], &error["code"]), (&"error".into(), &"store_unavailable".into()));
+    assert_eq!(error["retryable"], true);
+}
+
+#[tokio::test]
 async fn a_failure_is_told_last_and_a_refusal_as_ever() {
     let world = World::new().await;
     let ask = Ask::post("/v1/entities/Moody/m/refuse").header("accept", LINES);

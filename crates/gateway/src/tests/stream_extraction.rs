@@ -1,5 +1,7 @@
 //! Events of extractions: as they happen, later, and from within.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 
 use super::{
@@ -76,6 +78,8 @@ async fn an_extraction_goes_on_behind_any_of_its_events() {
 #[tokio::test]
 async fn who_asks_for_what_is_running_hears_that() {
     let world = World::new().await;
+    // Long enough to be asked for meanwhile.
+    world.database.faults().set_commit_time(Duration::from_millis(20));
     let submit = || Ask::post("/v1/extractions").body(submission("r"));
     let accepted = world.ask(submit().header("prefer", "respond-async")).await;
     assert_eq!(accepted.status, 202, "{accepted:?}");
