@@ -48,7 +48,7 @@ pub enum Event {
     },
     /// An entity of the graph.
     EntityFound {
-        /// As the graph has it.
+        /// As the graph has it, with at most its first 64 mentions and aliases.
         entity: Entity,
     },
     /// All entities were told.
@@ -58,7 +58,7 @@ pub enum Event {
     },
     /// A fact of the graph.
     FactFound {
-        /// As the graph has it.
+        /// As the graph has it, with at most the first 64 places that state it.
         fact: Relation,
     },
     /// All facts were told.
@@ -94,8 +94,8 @@ impl Event {
     /// What is told of a graph once it is there: its entities, its facts, the counts and its name.
     pub fn of_graph(graph: &Graph) -> impl Iterator<Item = Self> {
         let count = |length: usize| u64::try_from(length).unwrap_or(u64::MAX);
-        let entities = graph.entities.iter().map(|e| Self::EntityFound { entity: e.clone() });
-        let facts = graph.relations.iter().map(|f| Self::FactFound { fact: f.clone() });
+        let entities = graph.entities.iter().map(Self::of_entity);
+        let facts = graph.relations.iter().map(Self::of_fact);
         let (entity_count, fact_count) =
             (count(graph.entities.len()), count(graph.relations.len()));
         entities
@@ -105,6 +105,29 @@ impl Event {
             .chain([Self::Completed { result_id: graph.request_id.clone() }])
     }
 
+    fn of_entity(entity: &Entity) -> Self {
+        let entity = Entity {
+            id: entity.id.clone(),
+            class: entity.class.clone(),
+            name: entity.name.clone(),
+            aliases: first(&entity.aliases),
+            confidence: entity.confidence,
+            mentions: first(&entity.mentions),
+        };
+        Self::EntityFound { entity }
+    }
+
+    fn of_fact(fact: &Relation) -> Self {
+        let fact = Relation {
+            subject: fact.subject.clone(),
+            predicate: fact.predicate.clone(),
+            object: fact.object.clone(),
+            confidence: fact.confidence,
+            provenance: first(&fact.provenance),
+        };
+        Self::FactFound { fact }
+    }
+
     /// How far an extraction is that has read `done` of `all` chunks. Cutting is the first twentieth
     /// of it and merging the last.
     pub fn chunks_read(done: usize, all: usize) -> Self {
@@ -112,6 +135,14 @@ impl Event {
         let percent = 5 + u32::try_from(part).unwrap_or(90);
         Self::Progress { stage: Stage::Extract, percent }
     }
+}
+
+/// How many mentions or places an event has, so that events stay small in long texts. The graph has
+/// them all.
+const MOST: usize = 64;
+
+fn first<T: Clone>(all: &[T]) -> Vec<T> {
+    all.iter().take(MOST).cloned().collect()
 }
 
 #[cfg(test)]

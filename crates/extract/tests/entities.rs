@@ -183,10 +183,19 @@ async fn a_request_id_stands_for_one_submission() {
 #[tokio::test(start_paused = true)]
 async fn a_long_text_tells_how_far_it_is() {
     let world = World::start();
-    let text = format!("{TEXT} ").repeat(60);
+    let text = format!("{TEXT} ").repeat(2_000);
     let submission = serde_json::json!({"text": text, "ontologyId": "film"});
-    let (_, outcome) = world.ask("KGExtractor/long", "ExtractFromText", submission).await;
-    assert!(matches!(outcome, Outcome::Success(_)), "{outcome:?}");
+    let (message, outcome) = world.ask("KGExtractor/long", "ExtractFromText", submission).await;
+    let Outcome::Success(graph) = outcome else { panic!("{outcome:?}") };
+    let graph: Graph = serde_json::from_slice(&graph).unwrap();
+    let told = world.events(message).await;
+    let most = |event: &Event| match event {
+        Event::EntityFound { entity } => entity.mentions.len(),
+        Event::FactFound { fact } => fact.provenance.len(),
+        _ => 0,
+    };
+    assert!(graph.entities.iter().any(|entity| entity.mentions.len() >= 2_000));
+    assert_eq!(told.iter().map(most).max(), Some(64), "events stay small");
     let filter = quarry_ports::MessageFilter { tenant: None, address: None, state: None };
     let messages = world.node.ports().store.messages(filter, None, 10).await.unwrap();
     let work = messages

@@ -12,6 +12,8 @@ use crate::text::{Source, Token, TokenKind, is_function_word, tokenize};
 
 /// Longest quoted name, in tokens.
 const LONGEST_QUOTE: usize = 14;
+/// Longest candidate, in scalars: no name or value is longer, and what is found stays small.
+const LONGEST: usize = 400;
 /// Longest lower-case phrase, in tokens.
 const LONGEST_PHRASE: usize = 4;
 
@@ -152,7 +154,7 @@ impl Builder<'_> {
     fn candidate(&self, tokens: Range<usize>, form: Form) -> Option<Candidate> {
         let start = self.tokens.get(tokens.start)?.start;
         let end = self.tokens.get(tokens.end.checked_sub(1)?)?.end;
-        Some(Candidate::new(tokens, start, end, form))
+        (end - start <= LONGEST).then(|| Candidate::new(tokens, start, end, form))
     }
 
     /// Members of closed classes are words of a list; of open ones, names like any other.
