@@ -213,3 +213,19 @@ async fn a_long_text_tells_how_far_it_is() {
         .collect();
     assert!(percent.len() >= 3 && percent.is_sorted(), "{percent:?}");
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_graph_that_cannot_be_kept_is_refused_with_what_to_do() {
+    let world = World::start();
+    let film =
+        |at: u32| format!("Mirror {at} was directed by Anna Moe{at}son in {}. ", 1000 + at % 900);
+    let text: String = (0..18_000).map(film).collect();
+    assert!(text.len() < quarry_extract::MAX_TEXT, "{}", text.len());
+    let submission = serde_json::json!({"text": text, "ontologyId": "film"});
+    let (message, outcome) = world.ask("KGExtractor/dense", "ExtractFromText", submission).await;
+    let Outcome::Failure(failure) = outcome else { panic!("it was kept") };
+    assert_eq!(failure.code, "graph_too_large");
+    assert!(failure.message.contains("split the text"), "{failure:?}");
+    let last = world.events(message).await.pop();
+    assert!(matches!(last, Some(Event::Failed { .. })), "{last:?}");
+}

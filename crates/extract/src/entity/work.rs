@@ -9,11 +9,14 @@ use super::induced::Induced;
 use crate::{
     EMBEDDED, Embedded, Parameters, Piece,
     event::{Event, Stage},
-    graph::{Fragment, Grade, Graph, verify},
+    graph::{Fragment, Grade, Graph, Heading, verify},
     pack::Ontologies,
     work_key,
 };
 
+/// Most bytes of a graph's JSON: what a reply or a state may have, less some room for the names that
+/// a submission adds.
+const LARGEST_GRAPH: usize = 8 * 1024 * 1024 - 16 * 1024;
 /// How many chunks are read at a time.
 const AT_A_TIME: usize = 5;
 
@@ -83,18 +86,30 @@ impl ExtractionWork {
         let heading = embedded.heading();
         let whole = read(&embedded, pieces, &parameters, context).await?;
         context.emit(&Event::StageStarted { stage: Stage::Merge }).await?;
-        let merged = tokio::task::spawn_blocking(move || {
-            let graph = whole.finish(heading);
-            verify(&graph, &text).map(|()| graph)
-        });
-        let mut graph =
-            merged.await?.map_err(|error| HandlerError::fail("unverified", error.to_string()))?;
+        let merged = tokio::task::spawn_blocking(move || merge(whole, heading, &text));
+        let mut graph = merged.await??;
         context.emit(&Event::StageCompleted { stage: Stage::Merge }).await?;
         key.clone_into(&mut graph.request_id);
         timer.observe_duration();
         self.metrics.extractions.with_label_values(&[grade(graph.grade)]).inc();
         Ok(graph)
     }
+}
+
+/// The graph of a whole text, every span verified.
+fn merge(whole: Fragment, heading: Heading, text: &str) -> Result<Graph, HandlerError> {
+    let graph = whole.finish(heading);
+    verify(&graph, text).map_err(|error| HandlerError::fail("unverified", error.to_string()))?;
+    let bytes = serde_json::to_vec(&graph).map_or(usize::MAX, |json| json.len());
+    if bytes > LARGEST_GRAPH {
+        let message = format!(
+            "the graph has {} facts in {bytes} bytes, over the limit of {LARGEST_GRAPH}: split the \
+             text into several documents",
+            graph.relations.len()
+        );
+        return Err(HandlerError::fail("graph_too_large", message));
+    }
+    Ok(graph)
 }
 
 /// Reads the pieces, a few at a time; what breaks on one is its failure alone.
