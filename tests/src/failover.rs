@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, fmt, time::Duration};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 
 use crate::{
     cluster::Cluster,
@@ -21,6 +21,9 @@ pub enum Fault {
     /// SIGSTOP; the process stays and may wake.
     Freeze,
 }
+
+/// An entity that is silent for longer fails the test.
+const SILENT_AT_MOST: Duration = Duration::from_secs(10);
 
 /// How long an entity was silent.
 #[derive(Debug, Clone)]
@@ -74,7 +77,9 @@ pub async fn strike(
     }
     let next = survivors.append(PROBE, &register, &value, 0).await?;
     let next = next.with_context(|| format!("Register/{register} stayed silent"))?;
-    Ok(Failover { fault, victim, register, silent: watch.elapsed(), next })
+    let silent = watch.elapsed();
+    ensure!(silent <= SILENT_AT_MOST, "Register/{register} was silent for {silent:?}");
+    Ok(Failover { fault, victim, register, silent, next })
 }
 
 /// Who answers an append to each of `r0` and up.

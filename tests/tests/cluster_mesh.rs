@@ -12,7 +12,7 @@ use quarry_tests::{
     wait::until,
     workload::Registers,
 };
-use serde_json::json;
+use serde_json::{Value, json};
 
 const CALLS: u64 = 40;
 const FRAMES: &str = "quarry_mesh_frames_total";
@@ -96,10 +96,30 @@ fn expected(node: u16, through: u16, owner: u16) -> Frames {
     }
 }
 
+/// Waits until shards are divided evenly and none is moving: a register then stays where it is.
+async fn at_rest(cluster: &Cluster) -> Result<()> {
+    let url = format!("{}/v1/cluster", cluster.url(1)?);
+    until("the shards are at rest", Duration::from_mins(1), async || {
+        let status: Value = serde_json::from_str(&cluster.client().text(&url).await.ok()?).ok()?;
+        let total = status.pointer("/shards/total")?.as_u64()?;
+        let moving = status.pointer("/shards/moving")?.as_u64()?;
+        let nodes = status.get("nodes")?.as_array()?;
+        let share = total / u64::try_from(cluster.ids().len()).ok()?;
+        let is_even = |node: &Value| {
+            let owned = node.get("shards").and_then(Value::as_u64);
+            owned.is_some_and(|owned| (share..=share + 1).contains(&owned))
+        };
+        let is_whole = nodes.len() == cluster.ids().len();
+        (is_whole && moving == 0 && nodes.iter().all(is_even)).then_some(())
+    })
+    .await
+}
+
 #[tokio::test]
 async fn calls_cross_the_mesh_when_another_node_owns_the_entity() -> Result<()> {
     cluster::run(3, StoreKind::Sqlite, async |cluster| {
         let registers = Registers::new(cluster.client().clone(), cluster.urls());
+        at_rest(cluster).await?;
         let found = register_of_each(cluster, &registers).await?;
         for through in cluster.ids() {
             for (owner, register) in &found {
