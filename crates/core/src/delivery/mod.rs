@@ -15,10 +15,12 @@
 mod admit;
 mod batch;
 mod entity;
+mod fail;
 mod limits;
 mod message;
 #[cfg(test)]
 mod model_tests;
+mod record;
 mod recover;
 mod run;
 mod settle;

@@ -1,0 +1,176 @@
+//! Commits that failed: what they would have written runs again.
+
+use alloc::{string::String, vec::Vec};
+
+use quarry_types::{Address, MessageId, RefusalCode, Timestamp};
+
+use super::{
+    CommitFailure, Effect, Shard,
+    batch::{Change, Unit},
+    entity::{Activation, Running},
+    limits::back_off,
+    message::{Acceptance, Phase},
+    shard::refused,
+};
+
+impl<W> Shard<W> {
+    /// The commit `ticket` failed.
+    pub fn commit_failed(
+        &mut self,
+        now: Timestamp,
+        ticket: u64,
+        failure: CommitFailure,
+        out: &mut Vec<Effect<W>>,
+    ) {
+        let Some((_, units)) = self.in_flight.take_if(|(flying, _)| *flying == ticket) else {
+            return;
+        };
+        match failure {
+            CommitFailure::ShardLost => self.give_up(out),
+            CommitFailure::Undecided => {
+                self.in_flight = Some((ticket, units));
+                self.give_up(out);
+            }
+            CommitFailure::Unavailable(error) => {
+                self.alone = 0;
+                self.start_over(now, &units, out, |shard, unit, out| {
+                    shard.not_written(now, unit, &error, out);
+                });
+            }
+            CommitFailure::Rejected(error) if units.len() == 1 => {
+                self.alone = self.alone.saturating_sub(1);
+                self.start_over(now, &units, out, |shard, unit, out| {
+                    shard.culprit(now, unit, &error, out);
+                });
+            }
+            CommitFailure::Rejected(_) => {
+                // One of them is to blame: each runs and is committed by itself until all are through.
+                self.alone = units.len();
+                self.start_over(now, &units, out, |_, _, _| {});
+            }
+        }
+        self.finish_closing(out);
+    }
+
+    /// Drops the activations of all entities in the failed commit and behind it, and puts their
+    /// messages back in admitted order; `each` says what becomes of the ones that failed.
+    fn start_over(
+        &mut self,
+        now: Timestamp,
+        failed: &[Unit],
+        out: &mut Vec<Effect<W>>,
+        mut each: impl FnMut(&mut Self, &Unit, &mut Vec<Effect<W>>),
+    ) {
+        let behind: Vec<Unit> = core::mem::take(&mut self.pending).into();
+        let mut touched: Vec<Address> =
+            failed.iter().chain(&behind).map(|u| u.address.clone()).collect();
+        touched.sort_unstable();
+        touched.dedup();
+        for address in &touched {
+            self.drop_activation(address, out);
+        }
+        for unit in failed.iter().chain(&behind) {
+            self.again(unit);
+            self.requeue(unit);
+        }
+        for unit in failed {
+            each(self, unit, out);
+        }
+        for address in touched {
+            self.accept_wanted(&address);
+            self.schedule(&address, now, out);
+        }
+        self.flush(out);
+    }
+
+    /// Puts the message back into its entity's queue, in the order of admission (D3).
+    fn requeue(&mut self, unit: &Unit) {
+        let Some(entity) = self.entities.get_mut(&unit.address) else { return };
+        if entity.queue.contains(&unit.message_id) || !self.messages.contains_key(&unit.message_id)
+        {
+            return;
+        }
+        let order = |id: &MessageId| self.messages.get(id).map(|m| m.admitted);
+        let place = order(&unit.message_id);
+        let at = entity.queue.partition_point(|id| order(id) < place);
+        entity.queue.insert(at, unit.message_id);
+    }
+
+    fn drop_activation(&mut self, address: &Address, out: &mut Vec<Effect<W>>) {
+        let Some(entity) = self.entities.get_mut(address) else { return };
+        let stopped = entity.running.take();
+        let held = core::mem::take(&mut entity.held);
+        entity.ahead.clear();
+        for held in held.into_iter().rev() {
+            entity.reads.push_front(held.read);
+        }
+        match stopped {
+            Some(Running::Read { read, .. }) => entity.reads.push_front(read),
+            Some(Running::Command { message_id, since, .. }) => {
+                self.accept_due.remove(&(since.after(self.limits.accept_after), message_id));
+                if let Some(message) = self.messages.get_mut(&message_id) {
+                    message.phase = Phase::Queued;
+                    message.attempts = message.attempts.saturating_sub(1);
+                    out.extend(message.settling.drain(..).map(Effect::Settled));
+                }
+            }
+            None => {}
+        }
+        if entity.activation != Activation::Inactive {
+            entity.activation = Activation::Inactive;
+            out.push(Effect::Passivate(address.clone()));
+        }
+    }
+
+    /// The unit was not written because the store is away.
+    fn not_written(&mut self, now: Timestamp, unit: &Unit, error: &str, out: &mut Vec<Effect<W>>) {
+        self.store_is_away(now, &unit.address, String::from(error), out);
+    }
+
+    /// Puts the unit's message back to where it was before the step that was not written.
+    fn again(&mut self, unit: &Unit) {
+        let Some(message) = self.messages.get_mut(&unit.message_id) else { return };
+        if let Phase::BackingOff(due) = message.phase {
+            self.due.remove(&(due, unit.message_id));
+        }
+        message.phase = Phase::Queued;
+        if unit.is_accept {
+            message.acceptance = Acceptance::None;
+        }
+        match &unit.change {
+            Change::Accept => {}
+            // The run that made them is gone with the activation; so is its attempt.
+            Change::Chunks { first, .. } => message.stream.undo(*first),
+            Change::Attempt => {
+                message.attempts = message.attempts.saturating_sub(1);
+                message.is_attempt_recorded = false;
+                message.needs_recording = true;
+            }
+            Change::Retry { .. } | Change::Quarantine => {
+                message.attempts = message.attempts.saturating_sub(1);
+                message.errors.pop();
+            }
+            Change::Finish { .. } => message.attempts = message.attempts.saturating_sub(1),
+        }
+    }
+
+    /// This unit alone breaks a rule of the store. Without a row it is refused. With one, an outcome
+    /// that cannot be stored counts as a failed attempt; anything else is tried again later.
+    fn culprit(&mut self, now: Timestamp, unit: &Unit, error: &str, out: &mut Vec<Effect<W>>) {
+        let Some(message) = self.messages.get_mut(&unit.message_id) else { return };
+        if !matches!(message.acceptance, Acceptance::Stored(_)) {
+            let error = refused(RefusalCode::StoreUnavailable, error, Some(1_000));
+            self.refuse(unit.message_id, &error, out);
+        } else if matches!(unit.change, Change::Finish { .. } | Change::Chunks { .. }) {
+            self.attempt_failed(now, unit.message_id, String::from(error), false);
+        } else {
+            // Not even the failure could be stored: it counts, and its texts are let go.
+            let is_failure = matches!(unit.change, Change::Retry { .. } | Change::Quarantine);
+            message.attempts += u32::from(is_failure);
+            message.errors = alloc::vec![String::from("an error could not be stored")];
+            let due = now.after(back_off(message.attempts.max(1)));
+            message.phase = Phase::BackingOff(due);
+            self.due.insert((due, unit.message_id));
+        }
+    }
+}

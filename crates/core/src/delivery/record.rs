@@ -1,0 +1,85 @@
+//! What is durable before a handler begins, or before it does what cannot be undone.
+
+use alloc::vec::Vec;
+
+use quarry_types::Address;
+
+use super::{
+    Effect, RunId, Shard,
+    batch::{Change, Unit},
+    entity::Running,
+    message::{Acceptance, Phase},
+    shard::Gate,
+};
+
+impl<W> Shard<W> {
+    /// An entity's next message that may have been run before begins its attempt only after the
+    /// attempt's number is committed: with its row where it has none yet.
+    pub(super) fn record_front(&mut self, address: &Address) {
+        let front = self.entities.get(address).and_then(|entity| entity.queue.front().copied());
+        let Some(message_id) = front else { return };
+        let Some(message) = self.messages.get_mut(&message_id) else { return };
+        if message.phase != Phase::Queued || !message.needs_recording || self.gate != Gate::Open {
+            return;
+        }
+        match message.acceptance {
+            Acceptance::Pending => {}
+            Acceptance::None => {
+                message.phase = Phase::Recording;
+                message.wants_acceptance = true;
+                self.accept_wanted(address);
+            }
+            Acceptance::Stored(_) => {
+                message.phase = Phase::Recording;
+                message.attempts += 1;
+                message.is_attempt_recorded = true;
+                let (address, change) = (address.clone(), Change::Attempt);
+                self.pending.push_back(Unit { message_id, address, is_accept: false, change });
+            }
+        }
+    }
+
+    /// Tells `waiter` once the running message's row and every state that its handler saw are
+    /// durable: before that, no outside effect may be made. Gives the waiter back where the run is
+    /// over.
+    ///
+    /// # Errors
+    /// The waiter, unused.
+    pub fn settle(
+        &mut self,
+        address: &Address,
+        run: RunId,
+        waiter: W,
+        out: &mut Vec<Effect<W>>,
+    ) -> Result<(), W> {
+        let running = self.entities.get(address).and_then(|entity| entity.running.as_ref());
+        let Some(Running::Command { run: present, message_id, .. }) = running else {
+            return Err(waiter);
+        };
+        let message_id = *message_id;
+        if *present != run {
+            return Err(waiter);
+        }
+        let Some(message) = self.messages.get_mut(&message_id) else { return Err(waiter) };
+        message.settling.push(waiter);
+        message.wants_acceptance = true;
+        self.accept_wanted(address);
+        self.tell_settled(address, out);
+        self.flush(out);
+        Ok(())
+    }
+
+    pub(super) fn tell_settled(&mut self, address: &Address, out: &mut Vec<Effect<W>>) {
+        let Some(entity) = self.entities.get(address).filter(|entity| entity.ahead.is_empty())
+        else {
+            return;
+        };
+        let Some(Running::Command { message_id, .. }) = &entity.running else {
+            return;
+        };
+        let Some(message) = self.messages.get_mut(message_id) else { return };
+        if matches!(message.acceptance, Acceptance::Stored(_)) {
+            out.extend(core::mem::take(&mut message.settling).into_iter().map(Effect::Settled));
+        }
+    }
+}
