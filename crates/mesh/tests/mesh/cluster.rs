@@ -138,6 +138,19 @@ impl Process {
         kill_process(Pid::from_raw(id).unwrap(), signal).unwrap();
     }
 
+    /// Stops the process and waits until none of its threads runs: a signal takes effect a moment
+    /// after it was sent.
+    pub(crate) async fn freeze(&self) {
+        self.signal(Signal::STOP);
+        let threads = format!("/proc/{}/task", self.child.id().unwrap());
+        let stopped = async {
+            while !std::fs::read_dir(&threads).unwrap().all(|thread| is_stopped(&thread.unwrap())) {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, stopped).await.expect("the node stops in time");
+    }
+
     /// Kills the process and waits until it is gone.
     pub(crate) async fn kill(mut self) {
         self.child.kill().await.unwrap();
@@ -178,6 +191,12 @@ impl Process {
         let pages = std::fs::read_to_string(path).unwrap();
         pages.split(' ').nth(1).unwrap().parse::<u64>().unwrap() * 4_096
     }
+}
+
+/// Whether a thread of `/proc` is stopped; its state follows its name, which is in parentheses.
+fn is_stopped(thread: &std::fs::DirEntry) -> bool {
+    let stat = std::fs::read_to_string(thread.path().join("stat")).unwrap_or_default();
+    stat.rsplit_once(") ").is_some_and(|(_, state)| state.starts_with('T'))
 }
 
 /// The value of a counter in a node's answer to `metrics`.

@@ -13,7 +13,7 @@ async fn a_frozen_peer_costs_deadlines_and_no_memory() {
     nodes[0].reaches(2).await;
     assert!(nodes[0].tell("flood 2 2000 65536 20000 100").await.starts_with("2000 0 0 "));
     let before = nodes[0].resident();
-    nodes[1].signal(Signal::STOP);
+    nodes[1].freeze().await;
     // 2 GiB of requests, all of them waiting at some time for a peer that takes nothing.
     let ended = nodes[0].tell("flood 2 32000 65536 400 4000").await;
     let after = nodes[0].resident();
@@ -36,7 +36,7 @@ async fn a_peer_frozen_for_the_idle_time_loses_its_link_and_comes_back() {
     let mut nodes = vec![spec(1).start().await, spec(2).start().await];
     introduce(&mut nodes).await;
     nodes[0].reaches(2).await;
-    nodes[1].signal(Signal::STOP);
+    nodes[1].freeze().await;
     assert_eq!(nodes[0].tell("hold 2 3600000").await, "lost: the link broke");
     nodes[1].signal(Signal::CONT);
     nodes[0].reaches(2).await;
