@@ -18,6 +18,7 @@ use crate::{
     metrics::Metrics,
     process::{Launch, PortBlock, Process, StoreKind},
     wait::until,
+    wire::Wire,
 };
 
 /// How long a node may take from start to readiness.
@@ -155,6 +156,20 @@ impl Cluster {
         environment.retain(|(known, _)| known != name);
         environment.push((name.to_owned(), value.to_owned()));
         Ok(())
+    }
+
+    /// Puts a wire between node `id`, from its next start on, and the PostgreSQL server.
+    pub async fn wire(&mut self, id: u16) -> Result<Wire> {
+        let wire = Wire::start(Database::server_address()?).await?;
+        let database = self.database.as_ref().context("the store is no PostgreSQL")?;
+        let url = database.url_through(wire.address())?;
+        let direct = self.store_url.clone();
+        for argument in &mut self.node_mut(id)?.launch.arguments {
+            if *argument == direct {
+                argument.clone_from(&url);
+            }
+        }
+        Ok(wire)
     }
 
     /// Ends node `id` with SIGKILL and waits until it is gone.

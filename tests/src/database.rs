@@ -1,6 +1,6 @@
 //! A fresh PostgreSQL database per test.
 
-use std::{env, str::FromStr};
+use std::{env, net::SocketAddr, str::FromStr};
 
 use anyhow::{Context, Result};
 use quarry_ports::Host;
@@ -47,6 +47,18 @@ impl Database {
     /// The URL for `--store`.
     pub fn url(&self) -> &str {
         &self.url
+    }
+
+    /// The URL through something that listens at `address` and passes on to the server.
+    pub fn url_through(&self, address: SocketAddr) -> Result<String> {
+        let server = PgConnectOptions::from_str(&server_url(SERVER_TCP)?)?;
+        Ok(format!("postgres://{}@{address}/{}", server.get_username(), self.name))
+    }
+
+    /// Where the server listens on loopback.
+    pub fn server_address() -> Result<String> {
+        let server = PgConnectOptions::from_str(&server_url(SERVER_TCP)?)?;
+        Ok(format!("{}:{}", server.get_host(), server.get_port()))
     }
 
     /// Drops the database and ends the sessions that are still in it.

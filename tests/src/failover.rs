@@ -23,7 +23,7 @@ pub enum Fault {
 }
 
 /// An entity that is silent for longer fails the test.
-const SILENT_AT_MOST: Duration = Duration::from_secs(10);
+pub const SILENT_AT_MOST: Duration = Duration::from_secs(10);
 
 /// How long an entity was silent.
 #[derive(Debug, Clone)]

@@ -167,4 +167,13 @@ impl Ledger {
         let row = |(shard, sequence, epoch)| CommitRow { shard, sequence, epoch };
         Ok(rows.into_iter().map(row).collect())
     }
+
+    /// Sessions of PostgreSQL that hold fences and wait for their client to go on: what was executed
+    /// is neither committed nor undone.
+    pub async fn sessions_in_commit(&mut self) -> Result<i64> {
+        let sql = "select count(*) from pg_locks l join pg_stat_activity a using (pid) \
+            where l.relation = 'shard_fence'::regclass and l.granted and a.wait_event = 'ClientRead'";
+        let counts: Vec<(i64,)> = fetch!(&mut self.0, sql)?;
+        Ok(counts.first().context("a count without a row")?.0)
+    }
 }

@@ -32,4 +32,5 @@ pub mod report;
 pub mod tidy;
 pub mod transcript;
 pub mod wait;
+pub mod wire;
 pub mod workload;
