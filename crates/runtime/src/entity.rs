@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use crate::Context;
 
-/// How reads of a type see its state.
+/// How a read sees the state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ReadMode {
     /// The last committed state in the owner's memory. May be stale after a freeze of the owner.
@@ -29,14 +29,18 @@ pub enum NoQuery {}
 pub trait Entity: Send + Sync + 'static {
     /// The type's name in addresses.
     const TYPE: &'static str;
-    /// How its queries read.
-    const READ: ReadMode = ReadMode::Local;
     /// What is kept of one entity, stored as JSON.
     type State: Default + Serialize + DeserializeOwned + Send + Sync + 'static;
     /// Methods that may change the state.
     type Command: DeserializeOwned + Send + 'static;
     /// Methods that only read it.
     type Query: DeserializeOwned + Send + 'static;
+
+    /// How the query of this name reads.
+    fn read_mode(query: &str) -> ReadMode {
+        let _ = query;
+        ReadMode::Local
+    }
 
     /// Handles a durable message. It may run more than once, but its state, reply and outcome are
     /// committed together, once. After an error the state is as it was.

@@ -111,13 +111,13 @@ impl RegistryBuilder {
     #[must_use]
     pub fn with<E: Entity>(mut self, entity: E) -> Self {
         let entity = Arc::new(entity);
-        let read = match E::READ {
+        let read = |name: &str| match E::read_mode(name) {
             ReadMode::Local => Delivery::VolatileLocal,
             ReadMode::Current => Delivery::VolatileCurrent,
         };
         let commands =
             method::variants::<E::Command>().iter().map(|name| (*name, Delivery::Durable));
-        let queries = method::variants::<E::Query>().iter().map(|name| (*name, read));
+        let queries = method::variants::<E::Query>().iter().map(|name| (*name, read(name)));
         let methods = commands.chain(queries).map(|(name, delivery)| MethodSpec { name, delivery });
         let registered = Registered {
             spec: TypeSpec { name: E::TYPE, methods: methods.collect() },

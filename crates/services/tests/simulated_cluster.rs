@@ -88,7 +88,8 @@ impl World {
             host,
             metrics: Metrics::new().unwrap(),
         };
-        let registry = Registry::builder().with(Counter).with(Register).build();
+        let registry =
+            Registry::builder().with(Counter::default()).with(Register::default()).build();
         let node = Node::start(NodeConfig::new(NodeId(id), boot), registry, ports);
         self.nodes.lock().unwrap().insert(id, Running { node, process, coordinator });
     }

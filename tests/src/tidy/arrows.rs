@@ -7,6 +7,7 @@ use super::Violation;
 /// Folder of each crate, and the folders of those that it may use.
 pub const ARROWS: &[(&str, &[&str])] = &[
     ("types", &[]),
+    ("macros", &[]),
     ("core", &["types"]),
     ("ports", &["types"]),
     ("sim", &["types", "core", "ports"]),
@@ -16,7 +17,7 @@ pub const ARROWS: &[(&str, &[&str])] = &[
     ("runtime", &["types", "core", "ports"]),
     ("limiter", &["types", "core", "ports", "runtime"]),
     ("cache", &["types", "core", "ports", "runtime"]),
-    ("quarry", &["types", "ports", "runtime", "limiter", "cache", "sim"]),
+    ("quarry", &["types", "macros", "ports", "runtime", "limiter", "cache", "sim"]),
     ("extract", &["types", "ports", "quarry"]),
     ("services", &["types", "ports", "quarry", "extract"]),
     ("gateway", &["types", "core", "ports", "quarry", "extract", "services"]),

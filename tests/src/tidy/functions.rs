@@ -31,13 +31,18 @@ pub fn functions_are_short(sources: &[Source]) -> Vec<Violation> {
     })
 }
 
-/// `lib.rs` and `mod.rs` declare, explain and re-export: no function with a body.
+/// `lib.rs` and `mod.rs` declare, explain and re-export: no function with a body, but those that the
+/// language wants in the root of their crate: procedural macros.
 pub fn roots_only_declare(sources: &[Source]) -> Vec<Violation> {
     each_rust_file(sources, |source, functions, found| {
         if !matches!(source.file_name(), "lib.rs" | "mod.rs") {
             return;
         }
-        for function in functions {
+        let is_macro = |function: &&Function| {
+            let before = source.text.lines().nth(function.first_line.saturating_sub(2));
+            before.is_some_and(|line| line.starts_with("#[proc_macro"))
+        };
+        for function in functions.iter().filter(|function| !is_macro(function)) {
             let reason = format!("`{}` has a body; {} only declares", function.name, source.path);
             found.push(Violation::at(source, function.first_line, reason));
         }
@@ -163,6 +168,8 @@ mod tests {
     #[test]
     fn a_root_that_declares_passes() {
         let text = "//! Doc.\nmod a { }\npub use a::B;\npub trait C { fn d(&self); }\n";
+        assert_eq!(roots_only_declare(&[Source::new("crates/a/src/lib.rs", text)]), []);
+        let text = "#[proc_macro_attribute]\npub fn a() -> B {\n    b()\n}\n";
         assert_eq!(roots_only_declare(&[Source::new("crates/a/src/lib.rs", text)]), []);
     }
 }

@@ -134,7 +134,8 @@ impl World {
         let ontologies = Arc::new(Ontologies::built_in().unwrap());
         let work = ExtractionWork::new(Arc::clone(&ontologies), ports.metrics.clone());
         let extractor = KGExtractor::new(Arc::clone(&ontologies));
-        let registry = Registry::builder().with(Counter).with(Register).with(Moody);
+        let registry =
+            Registry::builder().with(Counter::default()).with(Register::default()).with(Moody);
         let registry = registry.with(extractor).with(work).build();
         let node = Node::start(NodeConfig::new(NodeId(1), boot), registry, ports);
         let gateway = Gateway::with_ontologies(node, config, ontologies);

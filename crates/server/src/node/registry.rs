@@ -26,7 +26,11 @@ impl Hosted {
         let ontologies = Arc::new(Ontologies::built_in().map_err(anyhow::Error::from)?);
         let work = ExtractionWork::new(Arc::clone(&ontologies), metrics.clone());
         let extractor = KGExtractor::new(Arc::clone(&ontologies));
-        let types = Registry::builder().with(Counter).with(Register).with(extractor).with(work);
+        let types = Registry::builder()
+            .with(Counter::default())
+            .with(Register::default())
+            .with(extractor)
+            .with(work);
         Ok(Self { metrics, ontologies, types })
     }
 
