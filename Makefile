@@ -10,8 +10,8 @@ demo: ## three processes, a text to a graph, one node killed, everything asked a
 	@scripts/demo.sh
 
 test: ## install what the tests need, build, run every suite with a PostgreSQL of its own
-	@scripts/setup-tests.sh
-	@scripts/with-postgres.sh scripts/run-suites.sh unit doc harness cluster
+	@scripts/setup-tests.sh unit doc harness api cluster
+	@scripts/with-postgres.sh scripts/run-suites.sh unit doc harness api cluster
 
 verify: ## format, lints, tidy, licences and advisories; never writes a source file
 	@scripts/verify.sh
@@ -21,7 +21,7 @@ fix: ## what verify would complain about and a tool can mend
 	cargo fmt --all
 
 cluster: ## only the tests that start, kill and freeze real processes
-	@scripts/setup-tests.sh
+	@scripts/setup-tests.sh cluster
 	@scripts/with-postgres.sh scripts/run-suites.sh cluster
 
 bench: ## release build, then durable and volatile calls with their conditions

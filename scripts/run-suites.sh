@@ -4,6 +4,7 @@
 #   unit     everything beside the code: the crates' own tests
 #   doc      examples in documentation
 #   harness  tests/tests without the cluster: tidy and the like
+#   api      what others say of the interface: curl, clients of another language, a validator
 #   cluster  tests that start, kill and freeze real processes
 # Uses cargo-nextest where it is installed, else cargo test.
 set -euo pipefail
@@ -57,24 +58,34 @@ run_suite() {
     harness)
       local path others=()
       for path in tests/tests/*.rs; do
-        [[ $path == tests/tests/cluster_* ]] || others+=("$path")
+        [[ $path == tests/tests/cluster_* || $path == tests/tests/api_* ]] || others+=("$path")
       done
       read -r -a flags <<<"$(test_flags "${others[@]}")"
       run_tests "${flags[@]}"
+      ;;
+    api)
+      local code=0
+      read -r -a flags <<<"$(test_flags tests/tests/api_*.rs)"
+      run_tests "${flags[@]}" || code=1
+      timeout -k 10 600 scripts/check-openapi.sh </dev/null || code=1
+      timeout -k 10 600 scripts/effect-rpc.sh </dev/null || code=1
+      return "$code"
       ;;
     cluster)
       read -r -a flags <<<"$(test_flags tests/tests/cluster_*.rs)"
       run_tests --one-at-a-time "${flags[@]}"
       ;;
     *)
-      echo "run-suites: unknown suite $1 (unit, doc, harness, cluster)" >&2
+      echo "run-suites: unknown suite $1 (unit, doc, harness, api, cluster)" >&2
       return 2
       ;;
   esac
 }
 
-# The lines with which the runner closes: nextest's summary, or the sum of cargo test's results.
+# The lines with which the runner closes: nextest's summary, or the sum of cargo test's results; and
+# what programs of others said.
 closing_lines() {
+  grep -E '^[a-z][^ ]* ?[^ ]* ?[^ ]*: (ok|OK)$' "$1" || true
   if grep -qE '^ +Summary \[' "$1"; then
     sed -n '/^ *Summary \[/,$p' "$1" | grep -E '^ +(Summary|FAIL|TIMEOUT|SIG|LEAK|TRY)|^error' || true
     return
