@@ -314,18 +314,25 @@ impl<W> Shard<W> {
         if is_accept {
             message.acceptance = Acceptance::Pending;
         }
-        let change = if message.attempts >= most {
-            message.phase = Phase::Settling;
-            if let Some(entity) = self.entities.get_mut(&address) {
-                entity.queue.retain(|id| *id != message_id);
-            }
-            Change::Quarantine
-        } else {
-            let due = now.after(back_off(message.attempts));
-            message.phase = Phase::BackingOff(due);
-            self.due.insert((due, message_id));
-            Change::Retry { due }
-        };
+        if message.attempts >= most {
+            return self.set_aside(message_id, is_accept);
+        }
+        let due = now.after(back_off(message.attempts));
+        message.phase = Phase::BackingOff(due);
+        self.due.insert((due, message_id));
+        let change = Change::Retry { due };
+        self.pending.push_back(Unit { message_id, address, is_accept, change });
+    }
+
+    /// The message is out of attempts: it goes to quarantine (D4).
+    pub(super) fn set_aside(&mut self, message_id: MessageId, is_accept: bool) {
+        let Some(message) = self.messages.get_mut(&message_id) else { return };
+        message.phase = Phase::Settling;
+        let address = message.envelope.address.clone();
+        if let Some(entity) = self.entities.get_mut(&address) {
+            entity.queue.retain(|id| *id != message_id);
+        }
+        let change = Change::Quarantine;
         self.pending.push_back(Unit { message_id, address, is_accept, change });
     }
 

@@ -182,11 +182,14 @@ impl<W> Shard<W> {
     pub fn tick(&mut self, now: Timestamp, out: &mut Vec<Effect<W>>) {
         while let Some((_, message_id)) = self.due.first().filter(|(at, _)| *at <= now).copied() {
             self.due.pop_first();
-            if let Some(message) = self.messages.get_mut(&message_id) {
-                message.phase = Phase::Queued;
-                let address = message.envelope.address.clone();
-                self.schedule(&address, now, out);
+            let Some(message) = self.messages.get_mut(&message_id) else { continue };
+            message.phase = Phase::Queued;
+            let address = message.envelope.address.clone();
+            // Its quarantine could not be stored before.
+            if message.attempts >= self.limits.of(&address.entity_type).attempts {
+                self.set_aside(message_id, false);
             }
+            self.schedule(&address, now, out);
         }
         while let Some((_, message_id)) =
             self.accept_due.first().filter(|(at, _)| *at <= now).copied()

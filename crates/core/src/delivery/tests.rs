@@ -319,10 +319,8 @@ fn a_rejected_commit_is_split_until_the_culprit_fails_alone() {
     assert!(matches!(answers(&out)[..], [(2, Err(CallError::Refused(_)))]));
 }
 
-#[test]
-fn what_is_open_at_a_takeover_runs_after_its_attempt_is_committed() {
-    let mut shard = shard();
-    let recovered = |key: &str, attempts, ordinal| Recovered {
+fn recovered(key: &str, attempts: u32, ordinal: u32) -> Recovered {
+    Recovered {
         envelope: Arc::new(message("c1", key)),
         accepted_at: NOW,
         position: (Sequence(3), ordinal),
@@ -330,7 +328,12 @@ fn what_is_open_at_a_takeover_runs_after_its_attempt_is_committed() {
         due: Timestamp(0),
         errors: vec![],
         chunks: vec![],
-    };
+    }
+}
+
+#[test]
+fn what_is_open_at_a_takeover_runs_after_its_attempt_is_committed() {
+    let mut shard = shard();
     let mut out = Vec::new();
     shard.recover(NOW, vec![recovered("k1", 10, 0), recovered("k2", 1, 1)], &mut out);
     let batch = batch_of(&out);
@@ -420,18 +423,24 @@ fn an_actor_of_an_activation_that_was_given_up_is_not_used() {
 #[test]
 fn waiting_behind_others_at_takeovers_is_no_attempt() {
     let mut shard = shard();
-    let recovered = |key: &str, ordinal| Recovered {
-        envelope: Arc::new(message("c1", key)),
-        accepted_at: NOW,
-        position: (Sequence(3), ordinal),
-        attempts: 9,
-        due: Timestamp(0),
-        errors: vec![],
-        chunks: vec![],
-    };
     let mut out = Vec::new();
-    shard.recover(NOW, vec![recovered("k1", 0), recovered("k2", 1)], &mut out);
+    shard.recover(NOW, vec![recovered("k1", 9, 0), recovered("k2", 9, 1)], &mut out);
     let recorded: Vec<_> =
         batch_of(&out).open.iter().map(|open| open.envelope.key.to_string()).collect();
     assert_eq!(recorded, ["k1"]);
+}
+
+#[test]
+fn a_message_whose_quarantine_cannot_be_stored_is_not_run_again() {
+    let mut shard = shard();
+    let mut out = Vec::new();
+    shard.recover(NOW, vec![recovered("k1", 10, 0)], &mut out);
+    let ticket = batch_of(&out).ticket;
+    let rejected = CommitFailure::Rejected("bad".to_string());
+    shard.commit_failed(NOW, ticket, rejected, &mut Vec::new());
+    let mut out = Vec::new();
+    shard.tick(shard.next_wake().unwrap(), &mut out);
+    let open = &batch_of(&out).open[0];
+    assert_eq!((open.state, open.attempts), (OpenRecordState::Quarantined, 10));
+    assert!(!out.iter().any(|effect| matches!(effect, Effect::Run(..) | Effect::Activate(..))));
 }

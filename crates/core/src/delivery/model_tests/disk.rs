@@ -1,0 +1,104 @@
+//! What stands in the store of the model.
+
+use alloc::{collections::BTreeMap, sync::Arc, vec::Vec};
+
+use bytes::Bytes;
+use quarry_types::{Address, Envelope, MessageId, Outcome, Sequence, Timestamp};
+
+use super::{
+    super::{Batch, Chunk, Found, FoundState, KeyQuestion, OpenRecord, OpenRecordState, Recovered},
+    world::ATTEMPTS,
+};
+
+/// What stands in the store.
+/// A message and the place that its row has in the order of admission.
+pub(super) type Stored = (Arc<Envelope>, (Sequence, u32));
+
+#[derive(Default)]
+pub(super) struct Disk {
+    pub(super) sequence: u64,
+    low_water: u64,
+    pub(super) messages: BTreeMap<MessageId, Stored>,
+    pub(super) finished: BTreeMap<MessageId, Outcome>,
+    pub(super) open: BTreeMap<MessageId, OpenRecord>,
+    pub(super) states: BTreeMap<Address, Bytes>,
+    pub(super) chunks: BTreeMap<MessageId, Vec<Chunk>>,
+}
+
+impl Disk {
+    pub(super) fn write(&mut self, batch: &Batch) {
+        self.sequence += 1;
+        self.low_water = batch.low_water.0;
+        for (at, accept) in batch.accepts.iter().enumerate() {
+            let position = (Sequence(self.sequence), u32::try_from(at).unwrap());
+            let old = self
+                .messages
+                .insert(accept.envelope.message_id, (accept.envelope.clone(), position));
+            assert!(old.is_none(), "a row is written once (D1)");
+        }
+        for record in &batch.chunks {
+            let is_over = self.finished.contains_key(&record.message_id);
+            assert!(!is_over, "no chunk after the outcome (R1)");
+            assert!(self.messages.contains_key(&record.message_id), "no chunk without a row");
+            let stream = self.chunks.entry(record.message_id).or_default();
+            assert_eq!(u64::try_from(stream.len()), Ok(record.first), "gapless (R1)");
+            stream.extend(record.chunks.iter().cloned());
+        }
+        for record in &batch.open {
+            assert!(record.attempts <= ATTEMPTS, "{} attempts (D4)", record.attempts);
+            assert!(self.messages.contains_key(&record.envelope.message_id));
+            self.open.insert(record.envelope.message_id, record.clone());
+        }
+        for finish in &batch.finishes {
+            assert!(finish.attempts <= ATTEMPTS, "{} attempts (D4)", finish.attempts);
+            assert!(self.messages.contains_key(&finish.message_id), "no outcome without a row");
+            let old = self.finished.insert(finish.message_id, finish.outcome.clone());
+            assert!(old.is_none(), "one outcome per message (D2)");
+            self.open.remove(&finish.message_id);
+        }
+        self.states.extend(batch.states.iter().cloned());
+        for (id, (_, position)) in &self.messages {
+            let is_covered = position.0.0 <= self.low_water;
+            let is_safe = self.finished.contains_key(id) || self.open.contains_key(id);
+            assert!(!is_covered || is_safe, "the low-water mark passes nothing that is open");
+        }
+    }
+
+    pub(super) fn recover(&self) -> Vec<Recovered> {
+        let mut all: Vec<Recovered> = Vec::new();
+        for (id, (envelope, position)) in &self.messages {
+            if self.finished.contains_key(id) {
+                continue;
+            }
+            let record = self.open.get(id);
+            if record.is_some_and(|record| record.state == OpenRecordState::Quarantined) {
+                continue;
+            }
+            all.push(Recovered {
+                envelope: envelope.clone(),
+                accepted_at: Timestamp(0),
+                position: *position,
+                attempts: record.map_or(0, |record| record.attempts),
+                due: record.map_or(Timestamp(0), |record| record.due),
+                errors: Vec::new(),
+                chunks: self.chunks.get(id).cloned().unwrap_or_default(),
+            });
+        }
+        all.sort_by_key(|recovered| recovered.position);
+        all
+    }
+
+    pub(super) fn find(&self, question: &KeyQuestion) -> Option<Found> {
+        let (id, (envelope, _)) = self.messages.iter().find(|(_, (envelope, _))| {
+            envelope.address == question.address && envelope.key == question.key
+        })?;
+        let state = match self.finished.get(id) {
+            Some(outcome) => FoundState::Finished(outcome.clone()),
+            None if self.open.get(id).is_some_and(|r| r.state == OpenRecordState::Quarantined) => {
+                FoundState::Quarantined
+            }
+            None => FoundState::Open,
+        };
+        Some(Found { message_id: *id, payload: envelope.payload.clone(), state })
+    }
+}

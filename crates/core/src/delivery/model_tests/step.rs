@@ -1,0 +1,45 @@
+//! What a schedule is made of.
+
+use alloc::vec::Vec;
+
+use proptest::prelude::*;
+
+/// One decision of the schedule; what cannot happen now is passed over.
+#[derive(Clone, Debug)]
+pub(super) enum Step {
+    Send { entity: u8, key: u8, is_one_way: bool },
+    Work,
+    FailHandler,
+    Crash,
+    CrashAfterWrite,
+    StoreAway,
+    Reject,
+    LoseShard,
+    Tick,
+}
+
+/// What happens without a crash.
+fn common() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        6 => (0..3_u8, 0..30_u8, any::<bool>())
+            .prop_map(|(entity, key, is_one_way)| Step::Send { entity, key, is_one_way }),
+        12 => Just(Step::Work),
+        2 => Just(Step::FailHandler),
+        1 => Just(Step::StoreAway),
+        1 => Just(Step::Reject),
+        1 => Just(Step::LoseShard),
+        2 => Just(Step::Tick),
+    ]
+}
+
+/// Whatever may happen.
+pub(super) fn anything() -> impl Strategy<Value = Vec<Step>> {
+    let step =
+        prop_oneof![23 => common(), 1 => Just(Step::Crash), 1 => Just(Step::CrashAfterWrite)];
+    prop::collection::vec(step, 1..300)
+}
+
+/// A short schedule without crashes.
+pub(super) fn history() -> impl Strategy<Value = Vec<Step>> {
+    prop::collection::vec(common(), 20..80)
+}

@@ -1,0 +1,336 @@
+//! The machine, its store, and what was told to callers.
+
+use alloc::{
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    format,
+    string::{String, ToString},
+    sync::Arc,
+    vec::Vec,
+};
+
+use bytes::Bytes;
+use quarry_types::{
+    Address, Answer, CallError, Delivery, Envelope, Epoch, IdempotencyKey, KeyOrigin, MessageId,
+    Method, ReplyMode, Sequence, Tenant, Timestamp, UnknownCode,
+};
+
+use super::{
+    super::{
+        Batch, Chunk, CommitFailure, Effect, Limits, OpenRecord, OpenRecordState, Ran, Shard,
+        TypeLimits, Work,
+    },
+    disk::{Disk, Stored},
+    step::Step,
+};
+
+/// The chunks of a message: an attempt that fails makes others than one that is done.
+fn made_by(envelope: &Envelope, is_failing: bool) -> Vec<Bytes> {
+    let texts: &[&str] = if is_failing { &["a", "x", "y", "z"] } else { &["a", "b", "c"] };
+    texts.iter().map(|text| Bytes::from(format!("{} {text}", envelope.key))).collect()
+}
+
+/// Whether every attempt at the message fails.
+fn is_poison(envelope: &Envelope) -> bool {
+    envelope.key.as_str().ends_with('7')
+}
+
+/// What a reader holds who starts over where it is told to.
+fn read(stream: &[Chunk]) -> Vec<Bytes> {
+    let mut held: Vec<(u64, Bytes)> = Vec::new();
+    for (number, chunk) in (0..).zip(stream) {
+        match chunk {
+            Chunk::Made(bytes) => held.push((number, bytes.clone())),
+            Chunk::Reset { from, .. } => held.retain(|(number, _)| number < from),
+        }
+    }
+    held.into_iter().map(|(_, bytes)| bytes).collect()
+}
+
+/// When a crash comes, seen from a commit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Moment {
+    /// Nothing of it reached the store.
+    Before,
+    /// It is durable, and its answer never came.
+    After,
+}
+
+/// Attempts that a message may have; few, so that some run out of them.
+pub(super) const ATTEMPTS: u32 = 3;
+
+#[derive(Clone, Debug)]
+struct Sending {
+    entity: u8,
+    key: u8,
+    /// How often it was sent.
+    count: u32,
+}
+
+pub(super) struct World {
+    pub(super) disk: Disk,
+    /// Commits begun so far.
+    pub(super) commits: usize,
+    /// At which commits the process crashes, counted from 0.
+    crashes: BTreeMap<usize, Moment>,
+    shard: Shard<String>,
+    todo: VecDeque<Effect<String>>,
+    live: BTreeMap<Address, Vec<String>>,
+    now: Timestamp,
+    ids: u64,
+    sent: BTreeMap<String, Sending>,
+    done: BTreeSet<String>,
+}
+
+fn shard(epoch: Epoch, sequence: Sequence, now: Timestamp) -> Shard<String> {
+    let default_type = TypeLimits { attempts: ATTEMPTS, ..TypeLimits::default() };
+    let limits = Limits { default_type, ..Limits::default() };
+    Shard::new(limits, epoch, sequence, now)
+}
+
+impl Default for World {
+    fn default() -> Self {
+        let now = Timestamp(1_000);
+        Self {
+            disk: Disk::default(),
+            commits: 0,
+            crashes: BTreeMap::new(),
+            shard: shard(Epoch(1), Sequence(0), now),
+            todo: VecDeque::new(),
+            live: BTreeMap::new(),
+            now,
+            ids: 0,
+            sent: BTreeMap::new(),
+            done: BTreeSet::new(),
+        }
+    }
+}
+
+impl World {
+    /// A world in which the process crashes at some commits, counted from 0.
+    pub(super) fn crashing(at: &[(usize, Moment)]) -> Self {
+        Self { crashes: at.iter().copied().collect(), ..Self::default() }
+    }
+
+    fn restart(&mut self) {
+        self.todo.clear();
+        self.live.clear();
+        self.now = Timestamp(self.now.0 + 1);
+        let sequence = Sequence(self.disk.sequence);
+        self.shard = shard(Epoch(self.now.0.unsigned_abs()), sequence, self.now);
+        let mut out = Vec::new();
+        self.shard.recover(self.now, self.disk.recover(), &mut out);
+        self.todo.extend(out);
+    }
+
+    fn send(&mut self, entity: u8, key: u8, is_one_way: bool) {
+        let address = Address::parse(Tenant::default_tenant(), &format!("E/{entity}")).unwrap();
+        let text = format!("{entity}-{key}");
+        self.ids += 1;
+        let sending = self.sent.entry(text.clone()).or_insert(Sending { entity, key, count: 0 });
+        let envelope = Envelope {
+            message_id: MessageId::new(self.now, address.slot(), self.ids << 8),
+            address,
+            method: Method::new("append").unwrap(),
+            payload: Bytes::new(),
+            key: IdempotencyKey::new(&text).unwrap(),
+            key_origin: KeyOrigin::Client,
+            send_count: sending.count,
+            reply: if is_one_way { ReplyMode::Accepted } else { ReplyMode::Outcome },
+            trace_parent: None,
+        };
+        sending.count += 1;
+        let mut out = Vec::new();
+        self.shard.admit(self.now, Arc::new(envelope), Delivery::Durable, text, &mut out);
+        self.todo.extend(out);
+    }
+
+    pub(super) fn step(&mut self, step: &Step) {
+        match step {
+            Step::Send { entity, key, is_one_way } => self.send(*entity, *key, *is_one_way),
+            Step::Crash => self.restart(),
+            Step::Tick => {
+                self.now = Timestamp(self.now.0 + 200);
+                let mut out = Vec::new();
+                self.shard.tick(self.now, &mut out);
+                self.todo.extend(out);
+            }
+            _ => {
+                if let Some(effect) = self.todo.pop_front() {
+                    self.perform(effect, step);
+                }
+            }
+        }
+    }
+
+    fn perform(&mut self, effect: Effect<String>, step: &Step) {
+        let mut out = Vec::new();
+        match effect {
+            Effect::Lookup(question) => {
+                let found = self.disk.find(&question);
+                self.shard.looked_up(self.now, question.message_id, Ok(found), &mut out);
+            }
+            Effect::Activate(address, activation) => {
+                let stored = self.disk.states.get(&address).cloned().unwrap_or_default();
+                let state = text(&stored).split_terminator(',').map(ToString::to_string);
+                if self.shard.awaits_activation(&address, activation) {
+                    self.live.insert(address.clone(), state.collect());
+                }
+                self.shard.activated(self.now, &address, activation, Ok(()), &mut out);
+            }
+            Effect::Run(address, work) => {
+                assert!(work.attempt <= ATTEMPTS, "attempt {} (D4)", work.attempt);
+                let is_failing = matches!(step, Step::FailHandler) || is_poison(&work.envelope);
+                let made = made_by(&work.envelope, is_failing);
+                self.shard.emitted(self.now, &address, work.run, made, &mut out);
+                let result = self.handle(&address, &work, is_failing);
+                self.shard.ran(self.now, &address, work.run, result, &mut out);
+            }
+            Effect::Commit(batch) => return self.commit(&batch, step),
+            Effect::Passivate(address) => drop(self.live.remove(&address)),
+            Effect::Answer { waiter, result, .. } => self.told(waiter, &result),
+            Effect::Readable(_) | Effect::Settled(_) => {}
+            Effect::Closed | Effect::Lost => return self.restart(),
+        }
+        self.todo.extend(out);
+    }
+
+    fn handle(&mut self, address: &Address, work: &Work, is_failing: bool) -> Ran {
+        let Some(state) = self.live.get_mut(address) else {
+            return Ran::Retry { error: "gone".to_string(), is_broken: true };
+        };
+        if is_failing {
+            return Ran::Retry { error: "told to fail".to_string(), is_broken: false };
+        }
+        state.push(work.envelope.key.to_string());
+        let mut encoded = state.join(",");
+        encoded.push(',');
+        Ran::Done { reply: Bytes::new(), state: Some(encoded.into()) }
+    }
+
+    fn commit(&mut self, batch: &Batch, step: &Step) {
+        let crash = self.crashes.get(&self.commits).copied();
+        self.commits += 1;
+        if let Some(moment) = crash {
+            if moment == Moment::After {
+                self.disk.write(batch);
+            }
+            return self.restart();
+        }
+        let mut out = Vec::new();
+        let failure = match step {
+            Step::StoreAway => Some(CommitFailure::Unavailable("away".to_string())),
+            Step::Reject => Some(CommitFailure::Rejected("no".to_string())),
+            Step::LoseShard => Some(CommitFailure::ShardLost),
+            Step::CrashAfterWrite => {
+                self.disk.write(batch);
+                return self.restart();
+            }
+            _ => None,
+        };
+        if let Some(failure) = failure {
+            self.shard.commit_failed(self.now, batch.ticket, failure, &mut out);
+        } else {
+            self.disk.write(batch);
+            let sequence = Sequence(self.disk.sequence);
+            self.shard.committed(self.now, batch.ticket, sequence, 0, &mut out);
+        }
+        self.todo.extend(out);
+    }
+
+    fn told(&mut self, key: String, result: &Result<Answer, CallError>) {
+        match result {
+            Ok(Answer::Accepted { message_id, .. }) => {
+                assert!(self.disk.messages.contains_key(message_id), "{key} has no row (D1)");
+            }
+            Ok(Answer::Handled { message_id, outcome, .. }) => {
+                let stored = self.disk.finished.get(message_id);
+                assert_eq!(stored, Some(outcome), "{key} was told what is not stored (D1)");
+            }
+            Err(CallError::Unknown(unknown)) if unknown.code == UnknownCode::Quarantined => {
+                assert!(self.is_quarantined(&key), "{key} is said to be in quarantine (D4)");
+            }
+            Err(_) => return,
+        }
+        self.done.insert(key);
+    }
+
+    fn is_quarantined(&self, key: &str) -> bool {
+        let of_key = |record: &&OpenRecord| record.envelope.key.as_str() == key;
+        let mut records = self.disk.open.values().filter(of_key);
+        records.any(|record| record.state == OpenRecordState::Quarantined)
+    }
+
+    /// Sends what was never told again, as clients do.
+    pub(super) fn resend(&mut self) {
+        let missing = |(key, sending): (&String, &Sending)| {
+            (!self.done.contains(key)).then(|| sending.clone())
+        };
+        for Sending { entity, key, .. } in self.sent.iter().filter_map(missing).collect::<Vec<_>>()
+        {
+            self.send(entity, key, false);
+        }
+    }
+
+    /// Whether every message that was ever sent has been told something that stands.
+    pub(super) fn has_told_all(&self) -> bool {
+        self.done.len() == self.sent.len()
+    }
+
+    /// Lets everything finish, without faults.
+    pub(super) fn settle(&mut self) {
+        for _ in 0..100_000 {
+            while !self.todo.is_empty() {
+                self.step(&Step::Work);
+            }
+            if self.shard.pending_messages() == 0 {
+                return;
+            }
+            self.step(&Step::Tick);
+        }
+        panic!("{} messages never end", self.shard.pending_messages());
+    }
+
+    pub(super) fn check(&self) {
+        let mut handled: BTreeSet<&str> = BTreeSet::new();
+        for (address, state) in &self.disk.states {
+            let state: Vec<&str> = text(state).split_terminator(',').collect();
+            assert_eq!(state, self.admitted(address), "{address}: handled as admitted (D3)");
+            for key in state {
+                assert!(handled.insert(key), "{address}: {key} stands twice (D2)");
+            }
+        }
+        for key in &self.done {
+            let is_there = handled.contains(key.as_str()) || self.is_quarantined(key);
+            assert!(is_there, "{key} was acknowledged and is gone (G1)");
+        }
+        for (id, (envelope, _)) in &self.disk.messages {
+            let is_finished = self.disk.finished.contains_key(id);
+            let key = envelope.key.as_str();
+            if is_finished {
+                assert_eq!(read(&self.disk.chunks[id]), made_by(envelope, false), "{key} (R1)");
+            }
+            assert_eq!(is_finished, handled.contains(key), "{key}: outcome and state (D2)");
+            assert!(is_finished || self.is_quarantined(key), "{key} is stuck (G9)");
+        }
+        for record in self.disk.open.values() {
+            let key = &record.envelope.key;
+            assert_eq!(record.state, OpenRecordState::Quarantined, "{key} is stuck (G9)");
+            assert_eq!(record.attempts, ATTEMPTS, "{key} is in quarantine too early (D4)");
+        }
+    }
+
+    /// The keys of an entity's finished messages, in the order in which they were admitted.
+    fn admitted(&self, address: &Address) -> Vec<&str> {
+        let is_handled = |(id, (envelope, _)): &(&MessageId, &Stored)| {
+            envelope.address == *address && self.disk.finished.contains_key(*id)
+        };
+        let mut stored: Vec<&Stored> =
+            self.disk.messages.iter().filter(is_handled).map(|(_, stored)| stored).collect();
+        stored.sort_by_key(|(_, position)| *position);
+        stored.into_iter().map(|(envelope, _)| envelope.key.as_str()).collect()
+    }
+}
+
+fn text(state: &Bytes) -> &str {
+    core::str::from_utf8(state).unwrap()
+}
