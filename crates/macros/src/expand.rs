@@ -34,6 +34,14 @@ fn written(entity: &Entity) -> TokenStream {
     let handle = handler(entity, "handle", &quote!(&mut Self::State), "Command", &commands);
     let read = handler(entity, "read", &quote!(&Self::State), "Query", &queries);
     quote! {
+        #[allow(
+            clippy::needless_pass_by_value,
+            clippy::ptr_arg,
+            clippy::ref_option,
+            clippy::trivially_copy_pass_by_ref,
+            clippy::unused_self,
+            reason = "a receiver says how a message is delivered, an argument what its body is"
+        )]
         #block
 
         const _: () = {

@@ -25,20 +25,6 @@ pub struct Extracted {
     graph: Option<Graph>,
 }
 
-/// Durable methods.
-#[derive(Debug, Deserialize)]
-pub enum Command {
-    /// Extracts, unless that was done; answers the graph.
-    ExtractFromText(Submission),
-}
-
-/// Volatile methods.
-#[derive(Debug, Deserialize)]
-pub enum Query {
-    /// The stored graph; a failure `NoResult` where there is none.
-    GetCachedResult,
-}
-
 impl KGExtractor {
     /// An extractor over these ontologies. It needs [`ExtractionWork`] beside it.
     pub fn new(ontologies: Arc<Ontologies>) -> Self {
@@ -69,18 +55,18 @@ async fn extract(
     Ok(graph)
 }
 
-impl Entity for KGExtractor {
-    const TYPE: &'static str = "KGExtractor";
+#[entity]
+impl KGExtractor {
     type State = Extracted;
-    type Command = Command;
-    type Query = Query;
 
-    async fn handle(
+    /// Extracts, unless that was done; answers the graph.
+    #[method(name = "ExtractFromText")]
+    async fn extract_from_text<'a>(
         &self,
-        state: &mut Extracted,
-        Command::ExtractFromText(submission): Command,
+        state: &'a mut Extracted,
+        #[body] submission: Submission,
         context: &Context,
-    ) -> Result<Reply, HandlerError> {
+    ) -> Result<&'a Graph, HandlerError> {
         let tenant = context.address().tenant.as_str();
         let mut checked = submission
             .check(tenant, &self.ontologies)
@@ -106,22 +92,14 @@ impl Entity for KGExtractor {
         for event in Event::of_graph(&graph) {
             context.emit(&event).await?;
         }
-        let reply = Reply::of(&graph);
-        state.graph = Some(graph);
-        reply
+        Ok(state.graph.insert(graph))
     }
 
-    async fn read(
-        &self,
-        state: &Extracted,
-        Query::GetCachedResult: Query,
-        _: &Context,
-    ) -> Result<Reply, HandlerError> {
-        match &state.graph {
-            Some(graph) => Reply::of(graph),
-            None => {
-                Err(HandlerError::fail("NoResult", "nothing was extracted under this request id"))
-            }
-        }
+    /// The stored graph; a failure `NoResult` where there is none.
+    #[method(name = "GetCachedResult")]
+    fn cached_result(state: &Extracted) -> Result<&Graph, HandlerError> {
+        state.graph.as_ref().ok_or_else(|| {
+            HandlerError::fail("NoResult", "nothing was extracted under this request id")
+        })
     }
 }

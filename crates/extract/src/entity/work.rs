@@ -39,20 +39,6 @@ pub struct Task {
     pub parameters: Parameters,
 }
 
-/// Durable methods.
-#[derive(Debug, Deserialize)]
-pub enum Command {
-    /// Computes the graph, unless that was done; answers it.
-    Extract(Box<Task>),
-}
-
-/// Volatile methods.
-#[derive(Debug, Deserialize)]
-pub enum Query {
-    /// The graph; a failure `NoResult` where there is none.
-    GetGraph,
-}
-
 impl ExtractionWork {
     /// An extractor over these ontologies.
     pub fn new(ontologies: Arc<Ontologies>, metrics: Metrics) -> Self {
@@ -153,36 +139,32 @@ async fn read(
     Ok(whole)
 }
 
-impl Entity for ExtractionWork {
-    const TYPE: &'static str = "ExtractionWork";
+#[entity]
+impl ExtractionWork {
     type State = Option<Graph>;
-    type Command = Command;
-    type Query = Query;
 
-    async fn handle(
+    /// Computes the graph, unless that was done; answers it.
+    #[method(name = "Extract")]
+    async fn extract_once<'a>(
         &self,
-        state: &mut Option<Graph>,
-        Command::Extract(task): Command,
+        state: &'a mut Option<Graph>,
+        #[body] task: Box<Task>,
         context: &Context,
-    ) -> Result<Reply, HandlerError> {
+    ) -> Result<&'a Graph, HandlerError> {
         // What failed in part is tried again when it is asked for again.
-        let known = state.as_ref().filter(|graph| graph.grade != Grade::Partial);
-        if known.is_none() {
-            *state = Some(self.extract(task, context).await?);
-        }
-        Reply::of(state)
+        let known = state.take_if(|graph| graph.grade != Grade::Partial);
+        let graph = match known {
+            Some(graph) => graph,
+            None => self.extract(task, context).await?,
+        };
+        Ok(state.insert(graph))
     }
 
-    async fn read(
-        &self,
-        state: &Option<Graph>,
-        Query::GetGraph: Query,
-        _: &Context,
-    ) -> Result<Reply, HandlerError> {
-        match state {
-            Some(graph) => Reply::of(graph),
-            None => Err(HandlerError::fail("NoResult", "this text was not extracted yet")),
-        }
+    /// The graph; a failure `NoResult` where there is none.
+    #[method(name = "GetGraph")]
+    fn graph(state: &Option<Graph>) -> Result<&Graph, HandlerError> {
+        let missing = || HandlerError::fail("NoResult", "this text was not extracted yet");
+        state.as_ref().ok_or_else(missing)
     }
 }
 

@@ -21,68 +21,48 @@ use super::openapi::conforms;
 use crate::{Gateway, GatewayConfig, router};
 
 /// An entity that misbehaves as it is told.
+#[derive(Default, Serialize, Deserialize)]
 pub(super) struct Moody;
 
-#[derive(Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub(super) enum MoodyCommand {
+#[entity]
+impl Moody {
     /// Fails for good.
-    Refuse { reason: String },
-    /// Never ends.
-    Hang,
-    /// Makes chunks, numbers from 0, with a pause before each.
-    Tell { count: u32, pause_ms: u64 },
-    /// Makes two chunks that say which attempt it is, and fails at the first.
-    Stumble,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub(super) enum MoodyQuery {
-    /// Fails.
-    Fail,
-}
-
-impl Entity for Moody {
-    const TYPE: &'static str = "Moody";
-    type State = ();
-    type Command = MoodyCommand;
-    type Query = MoodyQuery;
-
-    async fn handle(
-        &self,
-        (): &mut (),
-        command: MoodyCommand,
-        context: &Context,
-    ) -> Result<Reply, HandlerError> {
-        match command {
-            MoodyCommand::Refuse { reason } => Err(HandlerError::fail("in_a_mood", reason)),
-            MoodyCommand::Hang => std::future::pending().await,
-            MoodyCommand::Tell { count, pause_ms } => {
-                for number in 0..count {
-                    tokio::time::sleep(Duration::from_millis(pause_ms)).await;
-                    context.emit(&number).await?;
-                }
-                Reply::of(&count)
-            }
-            MoodyCommand::Stumble => {
-                let attempt = context.attempt();
-                context.emit("same").await?;
-                context.emit(&attempt).await?;
-                if attempt < 2 {
-                    return Err(HandlerError::Retry("stumbled".to_owned()));
-                }
-                Reply::of(&attempt)
-            }
-        }
+    fn refuse(&mut self, reason: String) -> Result<(), HandlerError> {
+        Err(HandlerError::fail("in_a_mood", reason))
     }
 
-    async fn read(
-        &self,
-        (): &(),
-        MoodyQuery::Fail: MoodyQuery,
-        _: &Context,
-    ) -> Result<Reply, HandlerError> {
+    /// Never ends.
+    async fn hang(&mut self) {
+        std::future::pending::<()>().await;
+    }
+
+    /// Makes chunks, numbers from 0, with a pause before each.
+    async fn tell(
+        &mut self,
+        count: u32,
+        pause_ms: u64,
+        context: &Context,
+    ) -> Result<u32, HandlerError> {
+        for number in 0..count {
+            tokio::time::sleep(Duration::from_millis(pause_ms)).await;
+            context.emit(&number).await?;
+        }
+        Ok(count)
+    }
+
+    /// Makes two chunks that say which attempt it is, and fails at the first.
+    async fn stumble(&mut self, context: &Context) -> Result<u32, HandlerError> {
+        let attempt = context.attempt();
+        context.emit("same").await?;
+        context.emit(&attempt).await?;
+        if attempt < 2 {
+            return Err(HandlerError::Retry("stumbled".to_owned()));
+        }
+        Ok(attempt)
+    }
+
+    /// Fails.
+    fn fail(&self) -> Result<(), HandlerError> {
         Err(HandlerError::fail("in_a_mood", "no answer today"))
     }
 }

@@ -4,47 +4,21 @@ use quarry::prelude::*;
 
 /// Keeps one text, so that every durable call writes a message, an outcome and a state of the same
 /// size.
-#[derive(Debug)]
-pub(crate) struct Probe;
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub(crate) struct Probe(String);
 
-/// What changes a probe.
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub(crate) enum Command {
-    /// Keeps the text; answers its length in bytes.
-    Put(String),
-}
-
-/// What reads a probe.
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub(crate) enum Query {
-    /// The length of the text in bytes.
-    Length,
-}
-
-impl Entity for Probe {
+#[entity]
+impl Probe {
     const TYPE: &'static str = "BenchProbe";
-    type State = String;
-    type Command = Command;
-    type Query = Query;
 
-    async fn handle(
-        &self,
-        text: &mut String,
-        Command::Put(new): Command,
-        _: &Context,
-    ) -> Result<Reply, HandlerError> {
-        *text = new;
-        Reply::of(&text.len())
+    /// Keeps `text`; answers its length in bytes.
+    fn put(&mut self, #[body] text: String) -> usize {
+        self.0 = text;
+        self.0.len()
     }
 
-    async fn read(
-        &self,
-        text: &String,
-        Query::Length: Query,
-        _: &Context,
-    ) -> Result<Reply, HandlerError> {
-        Reply::of(&text.len())
+    /// The length of the text in bytes.
+    fn length(&self) -> usize {
+        self.0.len()
     }
 }

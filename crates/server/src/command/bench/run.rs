@@ -109,7 +109,7 @@ async fn start(directory: &Path, url: &str, host: &Host) -> Result<RunningNode, 
         sources.flags.push((path, ORIGIN, text));
     }
     let settings = configuration::load(sources)?.settings;
-    let hosted = Hosted::built_in()?.with(Probe);
+    let hosted = Hosted::built_in()?.with(Probe::default());
     let mut phases = Phases::begin(host);
     let node = RunningNode::start(&settings, hosted, Recovery::Refuse, host, &mut phases).await?;
     node.until_ready(READY_WITHIN).await?;
