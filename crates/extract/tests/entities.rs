@@ -11,7 +11,9 @@ use quarry_ports::Metrics;
 use quarry_sim::{
     Coordination, LeaseTimes, Member, MemoryCoordinator, MemoryDatabase, MemoryStore, Network,
 };
-use quarry_types::{Answer, BootId, Envelope, KeyOrigin, Method, Outcome, ReplyMode, Role, Tenant};
+use quarry_types::{
+    Answer, BootId, Callers, Envelope, KeyOrigin, Method, Outcome, ReplyMode, Role, Tenant,
+};
 
 const TIMEOUT: Duration = Duration::from_secs(30);
 const TEXT: &str = "Mirror is a 1975 Soviet drama directed by Andrei Tarkovsky. 🎬 It stars \
@@ -72,6 +74,7 @@ impl World {
             send_count: 0,
             reply: ReplyMode::Outcome,
             trace_parent: None,
+            callers: Callers::none(),
         };
         match self.node.call(envelope, TIMEOUT).await {
             Ok(Answer::Handled { message_id, outcome, .. }) => (message_id, outcome),

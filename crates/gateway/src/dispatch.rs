@@ -9,8 +9,8 @@ use axum::{
 };
 use bytes::Bytes;
 use quarry_types::{
-    Address, Answer, CallError, Delivery, Envelope, IdempotencyKey, KeyOrigin, MessageId, Method,
-    Outcome, ReplyMode, api,
+    Address, Answer, CallError, Callers, Delivery, Envelope, IdempotencyKey, KeyOrigin, MessageId,
+    Method, Outcome, ReplyMode, api,
 };
 
 use crate::{
@@ -113,6 +113,7 @@ pub(crate) async fn dispatch(
         send_count: terms.headers.send_count,
         reply: terms.reply,
         trace_parent: Some(trace.parent()),
+        callers: Callers::none(),
     };
     let sent = Sent::of(&envelope);
     (sent, node.call(envelope, terms.timeout).await)

@@ -111,23 +111,28 @@ impl Context {
     /// It leaves only when this message's row and all that the handler saw are durable. Its key is
     /// made of this message's entity, method and key and of the number of the call, so a handler
     /// that runs again gets the outcome of its first run: the other entity handles it once. Two
-    /// entities that call one another at the same time wait until one gives up, after 5 minutes.
+    /// entities that call one another at the same time, each for a message of its own, wait until
+    /// one gives up, after 5 minutes.
     ///
     /// # Errors
-    /// The other entity's failure, as a final one; a retry where it could not be reached.
+    /// The other entity's failure, as a final one; `circular_call` where it waits for this call
+    /// itself, as the caller of a caller; a retry where it could not be reached.
     pub async fn call<T: Serialize + ?Sized + Sync>(
         &self,
         address: &Address,
         method: &str,
         argument: &T,
     ) -> Result<Bytes, HandlerError> {
-        if address == self.address() {
-            return Err(HandlerError::fail("waits_for_itself", "an entity cannot call itself"));
-        }
+        let callers = self
+            .envelope
+            .callers
+            .calling(self.address(), address)
+            .map_err(|refused| HandlerError::fail(refused.as_str(), refused.to_string()))?;
         self.settle().await?;
+        let argument = Reply::of(argument)?.0;
         let number = self.calls.fetch_add(1, Ordering::Relaxed);
         let key = handler_call::key(&self.envelope, number);
-        let call = HandlerCall { address, method, argument: Reply::of(argument)?.0, key: &key };
+        let call = HandlerCall { address, method, argument, key: &key, callers };
         match self.caller.upgrade() {
             Some(node) => node.call_from_handler(call).await,
             None => Err(HandlerError::Retry("the node is stopping".to_owned())),

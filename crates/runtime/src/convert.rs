@@ -10,7 +10,7 @@ use quarry_ports::{
     ChunkBody, ChunkRow, Commit, CommitError, MessageRecord, MessageRow, MessageState, OpenMessage,
     OpenRow, OpenState, OutcomeRow, Position, StateRow,
 };
-use quarry_types::{Envelope, Epoch, KeyOrigin, ReplyMode, ShardId, Timestamp};
+use quarry_types::{Callers, Envelope, Epoch, KeyOrigin, ReplyMode, ShardId, Timestamp};
 
 pub(crate) fn commit(shard: ShardId, epoch: Epoch, now: Timestamp, batch: Batch) -> Commit {
     let outcomes = batch.finishes.into_iter().map(|finish| OutcomeRow {
@@ -89,6 +89,7 @@ pub(crate) fn recovered(open: OpenMessage, chunks: Vec<ChunkBody>) -> Recovered 
             send_count: 0,
             reply: ReplyMode::Outcome,
             trace_parent: None,
+            callers: Callers::none(),
         }),
         accepted_at: message.accepted_at,
         position: (open.position.sequence, open.position.ordinal),

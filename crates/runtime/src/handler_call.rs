@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use quarry_types::{
-    Address, Answer, CallError, Envelope, IdempotencyKey, KeyOrigin, Method, Outcome, RefusalCode,
-    ReplyMode, UnknownCode,
+    Address, Answer, CallError, Callers, Envelope, IdempotencyKey, KeyOrigin, Method, Outcome,
+    RefusalCode, ReplyMode, UnknownCode,
 };
 use sha2::{Digest, Sha256};
 
@@ -43,6 +43,7 @@ pub(crate) struct HandlerCall<'a> {
     pub(crate) method: &'a str,
     pub(crate) argument: Bytes,
     pub(crate) key: &'a str,
+    pub(crate) callers: Callers,
 }
 
 impl Inner {
@@ -105,6 +106,7 @@ impl Inner {
             send_count: 0,
             reply: ReplyMode::Outcome,
             trace_parent: None,
+            callers: call.callers.clone(),
         })
     }
 }

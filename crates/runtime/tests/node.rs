@@ -16,8 +16,8 @@ use quarry_sim::{
     Coordination, LeaseTimes, Member, MemoryCoordinator, MemoryDatabase, MemoryStore, Network,
 };
 use quarry_types::{
-    Address, Answer, BootId, CallError, Envelope, IdempotencyKey, KeyOrigin, MessageId, Method,
-    NodeId, Outcome, RefusalCode, ReplyMode, Role, Tenant, UnknownCode,
+    Address, Answer, BootId, CallError, Callers, Envelope, IdempotencyKey, KeyOrigin, MessageId,
+    Method, NodeId, Outcome, RefusalCode, ReplyMode, Role, Tenant, UnknownCode,
 };
 use serde::Deserialize;
 
@@ -161,6 +161,7 @@ fn envelope(node: &Node, id: &str, method: &str, payload: &str) -> Envelope {
         send_count: 0,
         reply: ReplyMode::Outcome,
         trace_parent: None,
+        callers: Callers::none(),
     }
 }
 

@@ -16,7 +16,8 @@ use quarry::{
     ports::{Host, Metrics, Random as _},
     prelude::*,
     types::{
-        Answer, BootId, CallError, Envelope, KeyOrigin, Method, Outcome, ReplyMode, Role, Tenant,
+        Answer, BootId, CallError, Callers, Envelope, KeyOrigin, Method, Outcome, ReplyMode, Role,
+        Tenant,
     },
 };
 use quarry_services::{Counter, Register};
@@ -129,6 +130,7 @@ impl World {
                 send_count,
                 reply: ReplyMode::Outcome,
                 trace_parent: None,
+                callers: Callers::none(),
             };
             // The client is no part of the node: it gives up on one that was killed.
             let called = tokio::time::timeout(

@@ -5,7 +5,7 @@ use bytes::Bytes;
 use core::fmt;
 use serde::{Deserialize, Serialize};
 
-use crate::{Address, Invalid, MessageId, Method};
+use crate::{Address, Callers, Invalid, MessageId, Method};
 
 /// The caller's name for one intent: the same (entity, method, key) is handled once (G5).
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -94,4 +94,6 @@ pub struct Envelope {
     pub reply: ReplyMode,
     /// W3C `traceparent` of the caller, if it sent one.
     pub trace_parent: Option<String>,
+    /// Who waits for it.
+    pub callers: Callers,
 }

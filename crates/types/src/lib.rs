@@ -8,6 +8,7 @@ extern crate alloc;
 
 mod address;
 pub mod api;
+mod callers;
 mod cluster;
 mod envelope;
 pub mod graph;
@@ -20,6 +21,7 @@ pub mod stream;
 mod time;
 
 pub use address::{Address, EntityId, EntityType, Invalid, Method, Tenant};
+pub use callers::{CallRefused, Callers};
 pub use cluster::{ClusterView, NodeState, NodeView, Role, ShardView};
 pub use envelope::{Delivery, Envelope, IdempotencyKey, KeyOrigin, ReplyMode};
 pub use id::{BootId, ClusterId, Epoch, NodeId, Sequence, ShardId};

@@ -121,6 +121,10 @@ impl<W> Shard<W> {
         if envelope.reply == ReplyMode::Accepted {
             message.wants_acceptance = true;
         }
+        // After a takeover only a caller that asks again tells who waits; the next attempt knows it.
+        if message.envelope.callers.is_none() && !envelope.callers.is_none() {
+            Arc::make_mut(&mut message.envelope).callers = envelope.callers.clone();
+        }
         message.waiting.push(Waiting { waiter, mode: envelope.reply, is_replay: true });
         let address = message.envelope.address.clone();
         self.accept_wanted(&address);

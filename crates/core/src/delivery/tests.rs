@@ -4,8 +4,9 @@ use alloc::{string::ToString, sync::Arc, vec, vec::Vec};
 
 use bytes::Bytes;
 use quarry_types::{
-    Address, Answer, CallError, Delivery, Envelope, Epoch, Failure, IdempotencyKey, KeyOrigin,
-    MessageId, Method, Outcome, RefusalCode, ReplyMode, Sequence, Tenant, Timestamp, UnknownCode,
+    Address, Answer, CallError, Callers, Delivery, Envelope, Epoch, Failure, IdempotencyKey,
+    KeyOrigin, MessageId, Method, Outcome, RefusalCode, ReplyMode, Sequence, Tenant, Timestamp,
+    UnknownCode,
 };
 
 use super::{entity::Activation, *};
@@ -33,6 +34,7 @@ pub(super) fn message(id: &str, key: &str) -> Envelope {
         send_count: 0,
         reply: ReplyMode::Outcome,
         trace_parent: None,
+        callers: Callers::none(),
     }
 }
 
@@ -146,6 +148,17 @@ fn a_second_call_with_the_key_attaches_and_one_with_another_payload_is_refused()
         })
         .collect();
     assert_eq!(replays, [(1, false), (2, true)]);
+}
+
+#[test]
+fn a_caller_that_asks_again_tells_the_next_attempt_who_waits() {
+    let mut shard = shard();
+    admit(&mut shard, message("c1", "k1"), 1);
+    let callers = Callers::none().calling(&address("c2"), &address("c1")).unwrap();
+    admit(&mut shard, Envelope { callers: callers.clone(), ..message("c1", "k1") }, 2);
+    admit(&mut shard, message("c1", "k1"), 3);
+    let work = run_of(&activate(&mut shard, "c1"));
+    assert_eq!(work.envelope.callers, callers);
 }
 
 #[test]

@@ -10,8 +10,8 @@ use alloc::{
 
 use bytes::Bytes;
 use quarry_types::{
-    Address, Answer, CallError, Delivery, Envelope, Epoch, IdempotencyKey, KeyOrigin, MessageId,
-    Method, ReplyMode, Sequence, Tenant, Timestamp, UnknownCode,
+    Address, Answer, CallError, Callers, Delivery, Envelope, Epoch, IdempotencyKey, KeyOrigin,
+    MessageId, Method, ReplyMode, Sequence, Tenant, Timestamp, UnknownCode,
 };
 
 use super::{
@@ -137,6 +137,7 @@ impl World {
             send_count: sending.count,
             reply: if is_one_way { ReplyMode::Accepted } else { ReplyMode::Outcome },
             trace_parent: None,
+            callers: Callers::none(),
         };
         sending.count += 1;
         let mut out = Vec::new();

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use quarry::prelude::{Address, Node};
 use quarry_client::{Client, Json, SendOptions};
 use quarry_types::{
-    Answer, EntityId, EntityType, Envelope, KeyOrigin, Method, Outcome, ReplyMode, Tenant,
+    Answer, Callers, EntityId, EntityType, Envelope, KeyOrigin, Method, Outcome, ReplyMode, Tenant,
 };
 
 use super::load::Target;
@@ -72,6 +72,7 @@ impl Target for InProcess {
             send_count: 0,
             reply: ReplyMode::Outcome,
             trace_parent: None,
+            callers: Callers::none(),
         };
         match self.node.call(envelope, TIMEOUT).await {
             Ok(Answer::Handled { outcome: Outcome::Success(_), .. }) => Ok(()),
