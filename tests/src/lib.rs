@@ -29,6 +29,7 @@ pub mod ledger;
 pub mod metrics;
 pub mod process;
 pub mod report;
+pub mod sent_events;
 pub mod tidy;
 pub mod transcript;
 pub mod wait;

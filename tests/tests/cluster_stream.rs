@@ -1,0 +1,221 @@
+//! A node is killed while an extraction is streamed: every reader gets every event once, on
+//! whichever node it reads, and the graph is the one of an undisturbed run.
+#![expect(clippy::indexing_slicing, reason = "JSON indexed by a name that it lacks is null")]
+
+use std::collections::BTreeMap;
+
+use anyhow::{Context, Result, ensure};
+use quarry_tests::{
+    cluster::{self, Cluster},
+    command::Workbench,
+    process::StoreKind,
+    report::say,
+    sent_events::{Event, Events},
+    wait::Stopwatch,
+};
+use serde_json::{Value, json};
+
+const PACK: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../crates/extract/packs/film.toml");
+/// So many that reading them takes much longer than killing a process.
+const LINES: u32 = 2_200;
+
+/// Whom the killed node owns.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Victim {
+    /// The entity that reads the text.
+    Work,
+    /// The entity of the submission, which waits for it.
+    Submission,
+}
+
+/// A text of names and numbers, with a film in it now and then.
+fn long_text(title: &str) -> String {
+    let line = |line: u32| {
+        let film = if line.is_multiple_of(400) {
+            format!("The {title} is a {} film directed by Anna Berg. ", 1950 + line / 400)
+        } else {
+            String::new()
+        };
+        let (year, miles) = (1900 + line % 100, line % 1000);
+        format!(
+            "{film}On Monday the Old Quay of Northport was closed, and in June of {year} the Grand \
+             Hotel “Seven Lamps” burned, {miles} miles from Easter Bay. "
+        )
+    };
+    (0..LINES).map(line).collect()
+}
+
+/// What one process alone makes of the text.
+async fn undisturbed(text: &str) -> Result<Value> {
+    let bench = Workbench::new()?;
+    std::fs::write(bench.path().join("text.txt"), text)?;
+    let arguments = ["extract", "text.txt", "--ontology", PACK, "--format", "json"];
+    let ran = bench.quarry(&arguments).await?.ended_with(0)?;
+    Ok(serde_json::from_str(&ran.stdout)?)
+}
+
+struct Readers {
+    http: reqwest::Client,
+    request_id: String,
+    /// One through each node, in the order of their ids: what it has read, and its stream.
+    through: BTreeMap<u16, (Vec<Event>, Events)>,
+}
+
+impl Readers {
+    /// Submits the text through the first node, and once more through each other.
+    async fn begin(cluster: &Cluster, text: &str, request_id: &str) -> Result<Self> {
+        let http = reqwest::Client::builder().no_proxy().build()?;
+        let submission = json!({ "text": text, "ontologyId": "film", "requestId": request_id });
+        let mut through = BTreeMap::new();
+        for node in cluster.ids() {
+            let page = format!("{}/v1/extractions", cluster.url(node)?);
+            let events = Events::of(http.post(page).json(&submission)).await?;
+            through.insert(node, (Vec::new(), events));
+        }
+        Ok(Self { http, request_id: request_id.to_owned(), through })
+    }
+
+    /// Reads until the text is being read.
+    async fn until_progress(&mut self) -> Result<()> {
+        for (read, events) in self.through.values_mut() {
+            *read = events.read_to(|event| event.kind() == "progress").await?;
+        }
+        Ok(())
+    }
+
+    /// Reads to the end; who is cut goes on at `elsewhere` behind what it has read.
+    async fn read_on(self, cluster: &Cluster, elsewhere: u16) -> Result<Vec<Vec<Event>>> {
+        let mut lists = Vec::new();
+        for (node, (mut read, mut events)) in self.through {
+            read.extend(events.read_to(|event| event.kind() == "end").await?);
+            if read.last().is_some_and(|event| event.kind() != "end") {
+                let last = read.last().and_then(|event| event.id.clone()).context("no id")?;
+                say(format!("the stream through node {node} was cut behind {} events", read.len()));
+                let url = cluster.url(elsewhere)?;
+                let page = format!("{url}/v1/extractions/{}/events", self.request_id);
+                let request = self.http.get(page).header("last-event-id", last);
+                let mut rest = Events::of(request).await?;
+                read.extend(rest.read_to(|event| event.kind() == "end").await?);
+            }
+            lists.push(read);
+        }
+        Ok(lists)
+    }
+}
+
+/// A document of a node.
+async fn page(cluster: &Cluster, node: u16, path: &str) -> Result<Value> {
+    let text = cluster.client().text(&format!("{}{path}", cluster.url(node)?)).await?;
+    Ok(serde_json::from_str(&text)?)
+}
+
+/// Who owns the entity of a message.
+async fn owner_of(cluster: &Cluster, message: &Value) -> Result<u16> {
+    let [entity_type, id] = ["type", "id"].map(|name| message[name].as_str().unwrap_or_default());
+    let placement = page(cluster, 1, &format!("/v1/placement/{entity_type}/{id}")).await?;
+    let http = placement["ownerHttp"].as_str().with_context(|| placement.to_string())?;
+    let nodes = cluster.ids().into_iter();
+    let mut owners = nodes.filter(|node| cluster.url(*node).is_ok_and(|url| url.ends_with(http)));
+    owners.next().with_context(|| format!("{http} is no node"))
+}
+
+/// Makes sure that the events are whole, in order and told once; the graph they end with.
+fn graph_of(told: &[Event]) -> Result<Value> {
+    let kinds: Vec<&str> = told.iter().map(Event::kind).collect();
+    ensure!(kinds.starts_with(&["started", "stage_started"]), "{kinds:?}");
+    ensure!(kinds.ends_with(&["completed", "end"]), "{kinds:?}");
+    ensure!(!kinds.contains(&"reset"), "{kinds:?}");
+    let (end, events) = told.split_last().context("no events")?;
+    let mut next = BTreeMap::<&str, u64>::new();
+    for event in events {
+        let of = event.document["messageId"].as_str().context("no message")?;
+        let next = next.entry(of).or_default();
+        ensure!(event.document["sequence"] == *next, "a gap or a repeat: {event:?}");
+        *next += 1;
+    }
+    ensure!(next.len() == 2, "the submission's and the work's: {next:?}");
+    Ok(end.document["outcome"]["reply"].clone())
+}
+
+/// Kills the node that owns the victim's entity, while its message is open; the node, and the others.
+async fn strike(
+    cluster: &mut Cluster,
+    readers: &Readers,
+    victim: Victim,
+) -> Result<(u16, [u16; 2])> {
+    let (first, _) = readers.through.first_key_value().context("no reader")?.1;
+    let told = if victim == Victim::Work { first.last() } else { first.first() };
+    let message = told.and_then(|event| event.document["messageId"].as_str());
+    let message = format!("/v1/messages/{}", message.context("no message")?);
+    let node = owner_of(cluster, &page(cluster, 1, &message).await?).await?;
+    cluster.kill(node).await?;
+    let left: Vec<u16> = cluster.ids().into_iter().filter(|id| *id != node).collect();
+    let [beside, elsewhere] = left[..] else { anyhow::bail!("{left:?}") };
+    let state = page(cluster, beside, &message).await?["state"].take();
+    ensure!(state == "open", "killed too late: {state}");
+    Ok((node, [beside, elsewhere]))
+}
+
+/// Makes sure that a late reader at `node` is told the same, and that its graph is the same.
+async fn late(cluster: &Cluster, node: u16, told: &[Event], graph: &Value) -> Result<()> {
+    let extraction = format!("/v1/extractions/{}", graph["requestId"].as_str().unwrap_or_default());
+    let http = reqwest::Client::builder().no_proxy().build()?;
+    let request = http.get(format!("{}{extraction}/events", cluster.url(node)?));
+    let late = Events::of(request).await?.read_to(|event| event.kind() == "end").await?;
+    ensure!(late == told, "a late reader at node {node} is told differently");
+    let stored = page(cluster, node, &format!("{extraction}/graph")).await?;
+    ensure!(stored == *graph, "node {node} has another graph");
+    Ok(())
+}
+
+/// Streams a text through all nodes, kills one of them in the middle, and compares what was read.
+async fn killed(cluster: &mut Cluster, victim: Victim) -> Result<()> {
+    let text = long_text(&format!("Lost {victim:?}"));
+    let request_id = format!("killed-{victim:?}").to_lowercase();
+    let mut readers = Readers::begin(cluster, &text, &request_id).await?;
+    readers.until_progress().await?;
+    let before = readers.through.values().map(|(read, _)| read.len()).max().unwrap_or_default();
+    let (node, [beside, elsewhere]) = strike(cluster, &readers, victim).await?;
+    let killed = Stopwatch::start();
+
+    let lists = readers.read_on(cluster, elsewhere).await?;
+    let told = lists.first().context("no reader")?;
+    say(format!(
+        "node {node} killed behind {before} of {} events; the last came {:?} later",
+        told.len(),
+        killed.elapsed()
+    ));
+    ensure!(lists.iter().all(|list| list == told), "readers were told differently");
+    ensure!(told.len() > before + 5, "nothing came behind the kill");
+    let graph = graph_of(told)?;
+    let alone = undisturbed(&text).await?;
+    for part in ["entities", "relations", "grade", "refused", "ontologyVersion"] {
+        ensure!(graph[part] == alone[part], "another graph: its {part}");
+    }
+    for survivor in [beside, elsewhere] {
+        late(cluster, survivor, told, &graph).await?;
+    }
+    cluster.restart(node).await
+}
+
+async fn killed_in_both_places(store: StoreKind) -> Result<()> {
+    cluster::run(3, store, async |cluster| {
+        for victim in [Victim::Work, Victim::Submission] {
+            killed(cluster, victim).await.with_context(|| format!("{victim:?}"))?;
+        }
+        let violations = cluster.violations().await?;
+        ensure!(violations == 0, "{violations} violations of invariants");
+        Ok(())
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_stream_outlives_the_kill_of_its_owner_on_sqlite() -> Result<()> {
+    killed_in_both_places(StoreKind::Sqlite).await
+}
+
+#[tokio::test]
+async fn a_stream_outlives_the_kill_of_its_owner_on_postgres() -> Result<()> {
+    killed_in_both_places(StoreKind::Postgres).await
+}
