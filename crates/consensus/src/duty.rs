@@ -1,4 +1,4 @@
-//! What a leader does of its own accord: make the cluster, end leases, balance, compact.
+//! What a leader does of its own accord: make the cluster, end leases, balance.
 
 use std::{sync::Arc, time::Duration};
 
@@ -14,7 +14,6 @@ use crate::{
     control::Links,
     group::LeaderId,
     leader::{Lead, Round},
-    storage::Log,
     view::Views,
 };
 
@@ -199,34 +198,6 @@ impl Balance {
 
     fn due(&self, now: Monotonic) -> bool {
         self.next <= now
-    }
-}
-
-/// Keeps the log of a voter small: takes a snapshot when what is behind the last one is large, or
-/// old and not nothing. openraft then drops what the snapshot covers.
-pub(crate) async fn compact(lead: Arc<Lead>, log: Log, host: Host, times: Times) {
-    let mut since: Option<(Option<u64>, Monotonic)> = None;
-    loop {
-        tokio::time::sleep(times.compaction).await;
-        let covered =
-            lead.raft().metrics().borrow_watched().snapshot.map(|snapshot| snapshot.index);
-        let (entries, bytes) = log.behind(covered);
-        if entries == 0 {
-            since = None;
-            continue;
-        }
-        let now = host.now();
-        let start = match since {
-            Some((index, start)) if index == covered => start,
-            _ => now,
-        };
-        since = Some((covered, start));
-        if bytes > times.log_bytes || now.since(start) > times.log_age {
-            tracing::debug!(entries, bytes, "compacting the coordinator's log");
-            if lead.raft().trigger().snapshot().await.is_err() {
-                return;
-            }
-        }
     }
 }
 

@@ -10,6 +10,7 @@
 //! * `control`: remote procedures over tonic, guarded by the cookie.
 //! * `leader`, `duty`: what a voter does while it leads: acknowledge heartbeats after a quorum round
 //!   that began later, end leases, balance shards.
+//! * `compaction`: keeps the log small, by bytes and age.
 //! * `attend`: notices a process that is gone before its lease has run out.
 //! * `keeper`, `follow`: what every node does: join, renew, follow the views.
 //!
@@ -17,6 +18,7 @@
 
 mod ask;
 mod attend;
+mod compaction;
 mod config;
 mod consensus;
 mod control;

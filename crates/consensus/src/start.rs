@@ -18,6 +18,7 @@ use tokio::{net::TcpListener, sync::watch};
 
 use crate::{
     ask::Asker,
+    compaction::compact,
     config::{Config, Recovery},
     consensus::{Consensus, Threads, stop_renewing},
     control::{FollowRequest, Links, Network, PATIENCE, Plane, serve},
@@ -268,7 +269,7 @@ async fn vote(
         foundation,
     };
     drop(host.spawn("coordinator duties", duty.run()));
-    let compaction = duty::compact(Arc::clone(&lead), log, host.clone(), config.times);
+    let compaction = compact(Arc::clone(&lead), log, host.clone(), config.times);
     drop(host.spawn("coordinator compaction", compaction));
     form(config, &lead).await?;
     Ok(lead)

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use quarry_ports::{Administration, Coordinator, Host};
 use quarry_types::NodeId;
-use support::{Cluster, serving, until, view_where};
+use support::{Ahead, Cluster, begin_on, serving, until, view_where};
 
 /// Compacts as soon as there is anything to compact.
 fn compacting(voters: u64) -> Cluster {
@@ -37,6 +37,29 @@ async fn a_compacted_voter_starts_again_from_its_snapshot() {
         view.shards.iter().map(|shard| (shard.id, shard.range)).collect()
     };
     assert_eq!(ranges(&after), ranges(&before));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_small_log_is_compacted_when_it_is_old() {
+    let mut cluster = Cluster::of(1);
+    cluster.times.compaction = Duration::from_millis(5);
+    let (clock, host) = Ahead::host();
+    let node = begin_on(host, cluster.config(1)).await.unwrap();
+    serving(&node).await;
+    let churn = async || {
+        for _ in 0..50 {
+            node.administer(Administration::Drain(NodeId(1))).await.unwrap();
+            node.administer(Administration::Undrain(NodeId(1))).await.unwrap();
+        }
+    };
+    churn().await;
+    clock.put_forward(cluster.times.log_age / 2);
+    serving(&node).await;
+    churn().await;
+    assert_eq!(node.compacted(), None, "neither large nor old");
+    clock.put_forward(cluster.times.log_age / 2);
+    until("the log is compacted", || node.compacted() > Some(100)).await;
+    serving(&node).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

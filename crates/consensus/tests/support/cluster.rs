@@ -90,5 +90,9 @@ impl Cluster {
 }
 
 pub(crate) async fn begin(config: Config) -> Result<Arc<Consensus>, StartError> {
-    start(config, Host::system(), Metrics::new().expect("metrics")).await
+    begin_on(Host::system(), config).await
+}
+
+pub(crate) async fn begin_on(host: Host, config: Config) -> Result<Arc<Consensus>, StartError> {
+    start(config, host, Metrics::new().expect("metrics")).await
 }
