@@ -1,20 +1,15 @@
-//! `/livez`, `/readyz`, `/healthz`. Bad news is told with the status 503 and in the form of
-//! [`api::Health`], for probes and people alike.
+//! `/livez`, `/readyz`, `/healthz`. Good news is an [`api::Health`]; bad news is a problem, 503, that
+//! holds the same members: an [`api::IllHealth`].
 
 use std::time::Duration;
 
-use axum::{
-    Extension, Json,
-    extract::State,
-    http::{StatusCode, Uri},
-    response::{IntoResponse, Response},
-};
+use axum::{Json, extract::State, http::Uri};
 use quarry_types::{
     NodeState, Role,
     api::{self, HealthStatus},
 };
 
-use crate::{Gateway, Problem, problem::Plain, request::Query};
+use crate::{Code, Gateway, Problem, request::Query};
 
 /// How long a runner may be without shards.
 const WITHOUT_SHARDS: Duration = Duration::from_secs(10);
@@ -26,37 +21,45 @@ pub(crate) async fn live(uri: Uri) -> Result<Json<serde_json::Value>, Problem> {
 }
 
 /// Whether the node takes work. `?verbose` shows all checks, else those that failed.
-pub(crate) async fn ready(State(gateway): State<Gateway>, uri: Uri) -> Result<Response, Problem> {
+pub(crate) async fn ready(
+    State(gateway): State<Gateway>,
+    uri: Uri,
+) -> Result<Json<api::Health>, Problem> {
     let verbose = Query::parse(uri.query(), &["verbose"])?.flag("verbose")?;
     let mut checks = vec![store(&gateway).await, coordinator(&gateway), draining(&gateway)];
     checks.extend(lease(&gateway));
     let status = worst(&checks);
-    let ready = status != HealthStatus::Unhealthy;
     if !verbose {
         checks.retain(|check| check.status != HealthStatus::Healthy);
     }
-    Ok(answer(&gateway, status, checks, ready))
+    answer(&gateway, Code::NotReady, status, checks)
 }
 
 /// How the node is, in depth.
-pub(crate) async fn deep(State(gateway): State<Gateway>, uri: Uri) -> Result<Response, Problem> {
+pub(crate) async fn deep(
+    State(gateway): State<Gateway>,
+    uri: Uri,
+) -> Result<Json<api::Health>, Problem> {
     Query::parse(uri.query(), &[])?;
     let mut checks = vec![store(&gateway).await, coordinator(&gateway)];
     checks.extend(lease(&gateway));
     checks.extend(shards(&gateway));
     let status = worst(&checks);
-    Ok(answer(&gateway, status, checks, status != HealthStatus::Unhealthy))
+    answer(&gateway, Code::Unhealthy, status, checks)
 }
 
+/// What was looked at; a problem of kind `ill` where any of it is not well.
 fn answer(
     gateway: &Gateway,
+    ill: Code,
     status: HealthStatus,
     checks: Vec<api::Check>,
-    well: bool,
-) -> Response {
-    let shards = serving(gateway);
-    let code = if well { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    (code, Extension(Plain), Json(api::Health { status, shards, checks })).into_response()
+) -> Result<Json<api::Health>, Problem> {
+    let health = api::Health { status, shards: serving(gateway), checks };
+    match status {
+        HealthStatus::Healthy | HealthStatus::Degraded => Ok(Json(health)),
+        HealthStatus::Unhealthy => Err(Problem::ill(ill, health)),
+    }
 }
 
 fn worst(checks: &[api::Check]) -> HealthStatus {

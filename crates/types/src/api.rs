@@ -422,3 +422,51 @@ pub struct Health {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub checks: Vec<Check>,
 }
+
+/// Bad news of `/readyz` and `/healthz`: the members of a [`Problem`], and what was looked at. As in
+/// good news, `status` is the word for how the node is, not the HTTP status.
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct IllHealth {
+    /// A URN that names the kind of problem.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// The kind of problem, for people.
+    pub title: String,
+    /// What is not well, for people.
+    pub detail: String,
+    /// The path that was asked for.
+    pub instance: String,
+    /// Stable, for programs: `not_ready` or `unhealthy`.
+    pub code: String,
+    /// The W3C trace id of the request: 32 hexadecimal digits.
+    pub trace_id: String,
+    /// Whether the node may be well later without anybody's doing.
+    pub retryable: bool,
+    /// Always `refused`.
+    pub outcome: ProblemOutcome,
+    /// When to look again, in milliseconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry_after_ms: Option<u32>,
+    /// How the node is.
+    #[serde(flatten)]
+    pub health: Health,
+}
+
+impl IllHealth {
+    /// The bad news `health`, told as `problem`.
+    pub fn new(problem: Problem, health: Health) -> Self {
+        Self {
+            kind: problem.kind,
+            title: problem.title,
+            detail: problem.detail,
+            instance: problem.instance,
+            code: problem.code,
+            trace_id: problem.trace_id,
+            retryable: problem.retryable,
+            outcome: problem.outcome,
+            retry_after_ms: problem.retry_after_ms,
+            health,
+        }
+    }
+}

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::{
     bodies::{Alive, CallAnswer, CallBody, CallLine, Description, Submission},
-    operation::{JSON, Operation, duration, flag, one_of},
+    operation::{JSON, Operation, PROBLEM, duration, flag, one_of},
     problems::Calls,
     shape::Shape,
 };
@@ -265,13 +265,18 @@ pub(crate) fn live() -> Operation {
     Operation::new("isAlive").answer(200, "The process is alive.").gives(JSON, Shape::of::<Alive>())
 }
 
-fn health(id: &'static str, well: &'static str, ill: &'static str) -> Operation {
-    let shape = Shape::of::<api::Health>();
-    Operation::new(id).answer(200, well).gives(JSON, shape).answer(503, ill).gives(JSON, shape)
+fn health(id: &'static str, well: &'static str, (ill, code): (&'static str, &[Code])) -> Operation {
+    Operation::new(id)
+        .answer(200, well)
+        .gives(JSON, Shape::of::<api::Health>())
+        .answer(503, ill)
+        .gives(PROBLEM, Shape::of::<api::IllHealth>())
+        .problems(code)
 }
 
 pub(crate) fn ready() -> Operation {
-    health("isReady", "The node takes work.", "The node takes no work now.").query(
+    let ill = ("The node takes no work now.", [Code::NotReady].as_slice());
+    health("isReady", "The node takes work.", ill).query(
         "verbose",
         "Show all checks, not only those that failed.",
         flag(),
@@ -279,7 +284,8 @@ pub(crate) fn ready() -> Operation {
 }
 
 pub(crate) fn deep() -> Operation {
-    health("isHealthy", "The node does its work.", "The node cannot do its work.")
+    let ill = ("The node cannot do its work.", [Code::Unhealthy].as_slice());
+    health("isHealthy", "The node does its work.", ill)
 }
 
 pub(crate) fn metrics() -> Operation {

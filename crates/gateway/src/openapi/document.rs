@@ -6,7 +6,7 @@ use schemars::{SchemaGenerator, generate::SchemaSettings};
 use serde_json::{Map, Value, json};
 
 use super::{
-    operation::{Answer, Body, Operation, Parameter},
+    operation::{Answer, Body, Operation, PROBLEM, Parameter},
     problems::{Calls, problems},
     shape::Shape,
 };
@@ -165,13 +165,16 @@ fn responses(route: &Route, operation: &Operation, schemas: &mut Schemas) -> Val
     let mut responses = Map::new();
     for Answer { status, does, contents: shapes, headers } in &operation.answers {
         let mut contents = contents(shapes, &mut schemas.written);
+        let mut headers = headers.clone();
         if problems.remove(status).is_some() {
-            // A status that says bad news in a form of its own as well.
-            contents.extend(problem_content());
+            // Bad news that says more than a problem does; and a plain problem in its place.
+            let own = contents.remove(PROBLEM).and_then(|own| own.get("schema").cloned());
+            contents.insert(PROBLEM.to_owned(), problem_content(own));
+            headers.extend(problem_headers(*status, operation));
         }
         let response = json!({
             "description": does,
-            "headers": header_references(headers.iter().copied()),
+            "headers": header_references(headers),
             "content": contents,
         });
         responses.insert(status.to_string(), response);
@@ -182,12 +185,16 @@ fn responses(route: &Route, operation: &Operation, schemas: &mut Schemas) -> Val
     responses.into()
 }
 
-fn problem_content() -> Map<String, Value> {
-    let schema = json!({ "schema": { "$ref": "#/components/schemas/Problem" } });
-    Map::from_iter([("application/problem+json".to_owned(), schema)])
+/// A problem, or what the route itself says in its form.
+fn problem_content(own: Option<Value>) -> Value {
+    let problem = json!({ "$ref": "#/components/schemas/Problem" });
+    match own {
+        Some(own) => json!({ "schema": { "anyOf": [own, problem] } }),
+        None => json!({ "schema": problem }),
+    }
 }
 
-fn problem(status: u16, codes: BTreeSet<&'static str>, operation: &Operation) -> Value {
+fn problem_headers(status: u16, operation: &Operation) -> Vec<&'static str> {
     let mut headers = Vec::new();
     if matches!(status, 429 | 503) {
         headers.extend(["Retry-After", "RateLimit"]);
@@ -195,6 +202,10 @@ fn problem(status: u16, codes: BTreeSet<&'static str>, operation: &Operation) ->
     if operation.calls == Calls::Sending {
         headers.extend(["Idempotency-Key", "Quarry-Message-Id"]);
     }
+    headers
+}
+
+fn problem(status: u16, codes: BTreeSet<&'static str>, operation: &Operation) -> Value {
     let names: Vec<String> = codes
         .into_iter()
         .map(|code| match code {
@@ -204,7 +215,7 @@ fn problem(status: u16, codes: BTreeSet<&'static str>, operation: &Operation) ->
         .collect();
     json!({
         "description": names.join(", "),
-        "headers": header_references(headers),
-        "content": problem_content(),
+        "headers": header_references(problem_headers(status, operation)),
+        "content": { PROBLEM: problem_content(None) },
     })
 }

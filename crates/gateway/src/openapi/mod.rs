@@ -17,5 +17,7 @@ pub(crate) use describe::*;
 pub(crate) use document::{HEADERS, document};
 pub(crate) use operation::Operation;
 #[cfg(test)]
+pub(crate) use operation::PROBLEM;
+#[cfg(test)]
 pub(crate) use problems::problems;
 pub(crate) use serve::serve;

@@ -52,6 +52,7 @@ pub(crate) struct Answer {
 }
 
 pub(super) const JSON: &str = "application/json";
+pub(crate) const PROBLEM: &str = "application/problem+json";
 
 impl Operation {
     pub(super) fn new(id: &'static str) -> Self {

@@ -86,6 +86,10 @@ pub enum Code {
     CoordinatorUnavailable,
     /// The state of the cluster forbids it.
     ClusterRefused,
+    /// The node takes no work now.
+    NotReady,
+    /// The node cannot do its work.
+    Unhealthy,
     /// What came is no HTTP request.
     MalformedRequest,
     /// The request's target is too long.
@@ -137,6 +141,8 @@ impl Code {
             Self::StoreCorrupt => "store_corrupt",
             Self::CoordinatorUnavailable => "coordinator_unavailable",
             Self::ClusterRefused => "cluster_refused",
+            Self::NotReady => "not_ready",
+            Self::Unhealthy => "unhealthy",
             Self::MalformedRequest => "malformed_request",
             Self::TargetTooLong => "target_too_long",
             Self::HeadersTooLarge => "headers_too_large",
@@ -181,7 +187,9 @@ impl Code {
             Self::GatewayBusy
             | Self::ReadTimeout
             | Self::StoreUnavailable
-            | Self::CoordinatorUnavailable => StatusCode::SERVICE_UNAVAILABLE,
+            | Self::CoordinatorUnavailable
+            | Self::NotReady
+            | Self::Unhealthy => StatusCode::SERVICE_UNAVAILABLE,
             Self::ReadPanic | Self::ChangePanic | Self::StoreCorrupt => {
                 StatusCode::INTERNAL_SERVER_ERROR
             }
@@ -217,7 +225,9 @@ impl Code {
             | Self::ChangeTimeout
             | Self::ChangePanic
             | Self::StoreUnavailable
-            | Self::CoordinatorUnavailable => true,
+            | Self::CoordinatorUnavailable
+            | Self::NotReady
+            | Self::Unhealthy => true,
             _ => false,
         }
     }

@@ -8,5 +8,5 @@ mod value;
 
 pub use code::Code;
 pub(crate) use from::payload_field;
-pub(crate) use render::{Plain, render, write};
+pub(crate) use render::{render, write};
 pub use value::Problem;

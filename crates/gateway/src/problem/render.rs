@@ -6,12 +6,10 @@ use axum::{
     response::Response,
 };
 
+use quarry_types::api;
+
 use super::{Code, Problem};
 use crate::trace::Trace;
-
-/// In the extensions of a response: its status says bad news in a form of its own (health).
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Plain;
 
 const PROBLEM: HeaderValue = HeaderValue::from_static("application/problem+json");
 const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
@@ -24,7 +22,6 @@ pub(crate) fn render(mut response: Response, trace: &Trace, path: &str) -> Respo
     let problem = match response.extensions_mut().remove::<Problem>() {
         Some(problem) => problem,
         None if !(status.is_client_error() || status.is_server_error()) => return response,
-        None if response.extensions().get::<Plain>().is_some() => return response,
         None => {
             let reason = status.canonical_reason().unwrap_or("refused");
             Problem::new(Code::Http(status), reason)
@@ -52,10 +49,15 @@ pub(crate) fn write(
         let limit = format!("\"{}\";r=0;t={seconds}", problem.code().as_str());
         headers.extend(HeaderValue::try_from(limit).map(|value| (RATE_LIMIT, value)));
     }
+    let health = problem.take_health();
     let document = problem.document(trace, path);
     if let Some(message_id) = &document.message_id {
         headers.extend(HeaderValue::try_from(message_id).map(|value| (MESSAGE_ID, value)));
     }
+    let written = match health {
+        None => serde_json::to_vec(&document),
+        Some(health) => serde_json::to_vec(&api::IllHealth::new(document, health)),
+    };
     // Strings and numbers alone: writing them cannot fail.
-    serde_json::to_vec(&document).unwrap_or_default()
+    written.unwrap_or_default()
 }

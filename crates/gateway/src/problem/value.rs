@@ -4,7 +4,10 @@ use axum::{
     http::HeaderMap,
     response::{IntoResponse, Response},
 };
-use quarry_types::{Failure, MessageId, api};
+use quarry_types::{
+    Failure, MessageId,
+    api::{self, HealthStatus},
+};
 
 use super::Code;
 use crate::trace::Trace;
@@ -26,6 +29,7 @@ struct Parts {
     retry_after_ms: Option<u32>,
     message_id: Option<MessageId>,
     headers: HeaderMap,
+    health: Option<api::Health>,
 }
 
 /// When to try again where nobody said better.
@@ -45,7 +49,18 @@ impl Problem {
             retry_after_ms: waits.then_some(RETRY_AFTER_MS),
             message_id: None,
             headers: HeaderMap::new(),
+            health: None,
         }))
+    }
+
+    /// Bad news of a node's health, told with what was looked at.
+    pub(crate) fn ill(code: Code, health: api::Health) -> Self {
+        let ill = health.checks.iter().filter(|check| check.status == HealthStatus::Unhealthy);
+        let details: Vec<String> =
+            ill.map(|check| format!("{}: {}", check.name, check.detail)).collect();
+        let mut problem = Self::new(code, details.join("; "));
+        problem.0.health = Some(health);
+        problem
     }
 
     /// The final failure of a message, under the entity's own code.
@@ -127,6 +142,11 @@ impl Problem {
     /// Takes the headers that go with the answer.
     pub(super) fn take_headers(&mut self) -> HeaderMap {
         std::mem::take(&mut self.0.headers)
+    }
+
+    /// Takes what was looked at, where the problem is a node's health.
+    pub(super) fn take_health(&mut self) -> Option<api::Health> {
+        self.0.health.take()
     }
 
     /// When a retry may succeed, in milliseconds.

@@ -129,6 +129,10 @@ impl World {
         if let Err(reason) = conforms(&method, &path, &answer) {
             panic!("{method} {path} {reason}: {answer:?}");
         }
+        let seconds = answer.header("retry-after").map(|seconds| seconds.parse().unwrap());
+        let milliseconds = answer.body["retry_after_ms"].as_u64();
+        let rounded_up = milliseconds.map(|milliseconds| milliseconds.div_ceil(1_000));
+        assert_eq!(seconds, rounded_up, "header and body disagree: {answer:?}");
         answer
     }
 

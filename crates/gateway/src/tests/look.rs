@@ -105,11 +105,14 @@ async fn health_follows_the_store_and_the_lease() {
     assert_eq!((health.status, &health.body["status"]), (StatusCode::OK, &"healthy".into()));
     assert_eq!(health.body["shards"], 4, "{health:?}");
     world.database.faults().set_unavailable("pulled out");
-    for path in ["/healthz", "/readyz"] {
+    for (path, code) in [("/healthz", "unhealthy"), ("/readyz", "not_ready")] {
         let health = world.get(path).await;
         assert_eq!(health.status, StatusCode::SERVICE_UNAVAILABLE, "{health:?}");
         assert_eq!(health.body["status"], "unhealthy");
-        assert_eq!(health.header("content-type"), Some("application/json"));
+        assert_eq!(health.body["checks"][0]["name"], "store");
+        assert_eq!(health.body["code"], code);
+        assert!(health.body["detail"].as_str().unwrap().starts_with("store: "), "{health:?}");
+        assert_eq!(health.header("retry-after"), Some("1"));
     }
     assert_eq!(world.get("/livez").await.status, StatusCode::OK);
     world.database.faults().set_available();

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::harness::{Answer, Ask, World};
 use crate::{
-    openapi::{HEADERS, document, problems},
+    openapi::{HEADERS, PROBLEM, document, problems},
     router::{ROUTES, Route},
 };
 
@@ -21,14 +21,18 @@ pub(super) fn conforms(method: &Method, path: &str, answer: &Answer) -> Result<(
     let status = answer.status.as_u16();
     let media_type = answer.header("content-type").unwrap_or_default();
     let media_type = media_type.split(';').next().unwrap_or_default();
-    if media_type == "application/problem+json" {
+    let described = operation.answers.iter().find(|described| described.status == status);
+    if media_type == PROBLEM {
         let code = answer.body["code"].as_str().unwrap_or_default();
         let known = problems(route, &operation);
         let known =
             known.get(&status).is_some_and(|codes| codes.contains(code) || codes.contains(""));
-        return if known { Ok(()) } else { Err(format!("has no problem {status} {code}")) };
+        if !known {
+            return Err(format!("has no problem {status} {code}"));
+        }
+        let own = described.and_then(|described| described.contents.first());
+        return own.map_or(Ok(()), |(_, shape)| shape.fits(&answer.body));
     }
-    let described = operation.answers.iter().find(|described| described.status == status);
     let described = described.ok_or_else(|| format!("has no answer {status}"))?;
     for (name, _) in HEADERS {
         let everywhere = *name == "traceparent";
