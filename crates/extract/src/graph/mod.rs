@@ -5,13 +5,12 @@
 
 mod finish;
 mod fragment;
-mod json;
 mod rdf;
 mod verify;
 
 pub use finish::Heading;
 pub use fragment::{EntityKey, EntityPart, FactPart, FactTarget, Fragment, RefusedFact};
-pub use json::{
+pub use quarry::types::graph::{
     Entity, Grade, Graph, Literal, Mention, Object, Provenance, Refused, Relation, Span, Usage,
 };
 pub use rdf::{RdfError, ntriples, triples, turtle};
