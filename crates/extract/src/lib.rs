@@ -26,6 +26,8 @@ mod work;
 
 pub use embedded::{EMBEDDED, Embedded, Piece};
 pub use entity::{ExtractionWork, KGExtractor};
-pub use submission::{Checked, Extractor, InvalidSubmission, MAX_TEXT, Options, Submission};
+pub use submission::{
+    Checked, Extractor, InvalidOption, InvalidSubmission, MAX_TEXT, Options, Submission, TimeLimit,
+};
 pub use text::{Chunk, NotText, Place, chunks, decode};
 pub use work::{Parameters, submission_fingerprint, work_key};

@@ -15,7 +15,7 @@ use quarry_types::{
     Answer, BootId, Callers, Envelope, KeyOrigin, Method, Outcome, ReplyMode, Role, Tenant,
 };
 
-const TIMEOUT: Duration = Duration::from_secs(30);
+const TIMEOUT: Duration = Duration::from_mins(10);
 const TEXT: &str = "Mirror is a 1975 Soviet drama directed by Andrei Tarkovsky. 🎬 It stars \
     Margarita Terekhova.";
 
@@ -25,8 +25,47 @@ struct World {
     _coordinator: Arc<MemoryCoordinator>,
 }
 
+/// What becomes of the work.
+#[derive(Clone, Copy)]
+enum Work {
+    Done,
+    Stuck,
+}
+
+/// Work that never ends.
+struct Stuck;
+
+#[derive(Deserialize)]
+enum StuckCommand {
+    Extract(serde::de::IgnoredAny),
+}
+
+impl Entity for Stuck {
+    const TYPE: &'static str = ExtractionWork::TYPE;
+    type State = ();
+    type Command = StuckCommand;
+    type Query = NoQuery;
+
+    async fn handle(
+        &self,
+        (): &mut (),
+        StuckCommand::Extract(_): StuckCommand,
+        _: &Context,
+    ) -> Result<Reply, HandlerError> {
+        std::future::pending().await
+    }
+
+    async fn read(&self, (): &(), query: NoQuery, _: &Context) -> Result<Reply, HandlerError> {
+        match query {}
+    }
+}
+
 impl World {
     fn start() -> Self {
+        Self::with(Work::Done)
+    }
+
+    fn with(work: Work) -> Self {
         let host = quarry_sim::host(1);
         let times = LeaseTimes::new(Duration::from_millis(500), Duration::from_secs(3)).unwrap();
         let boot = BootId(7);
@@ -49,10 +88,12 @@ impl World {
             metrics: metrics.clone(),
         };
         let ontologies = Arc::new(Ontologies::built_in().unwrap());
-        let registry = Registry::builder()
-            .with(KGExtractor::new(Arc::clone(&ontologies)))
-            .with(ExtractionWork::new(ontologies, metrics.clone()))
-            .build();
+        let types = Registry::builder().with(KGExtractor::new(Arc::clone(&ontologies)));
+        let registry = match work {
+            Work::Done => types.with(ExtractionWork::new(ontologies, metrics.clone())),
+            Work::Stuck => types.with(Stuck),
+        }
+        .build();
         let node = Node::start(NodeConfig::new(NodeId(1), boot), registry, ports);
         Self { node, metrics, _coordinator: coordinator }
     }
@@ -231,4 +272,26 @@ async fn a_graph_that_cannot_be_kept_is_refused_with_what_to_do() {
     assert!(failure.message.contains("split the text"), "{failure:?}");
     let last = world.events(message).await.pop();
     assert!(matches!(last, Some(Event::Failed { .. })), "{last:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_extraction_ends_with_its_time_and_not_before() {
+    let world = World::with(Work::Stuck);
+    for (options, seconds) in [
+        (serde_json::json!({"timeout": "2s"}), 2),
+        (serde_json::json!({"timeout": 0.5}), 30),
+        (serde_json::json!({}), 300),
+    ] {
+        let submission =
+            serde_json::json!({"text": TEXT, "ontologyId": "film", "options": options});
+        let begun = tokio::time::Instant::now();
+        let id = format!("KGExtractor/{seconds}");
+        let (message, outcome) = world.ask(&id, "ExtractFromText", submission).await;
+        let took = begun.elapsed().as_secs();
+        let Outcome::Failure(failure) = outcome else { panic!("{outcome:?}") };
+        assert_eq!(failure.code, "TimeoutError", "{failure:?}");
+        assert!((seconds..=seconds + 1).contains(&took), "{took} s instead of {seconds}");
+        let last = world.events(message).await.pop();
+        assert!(matches!(last, Some(Event::Failed { .. })), "{last:?}");
+    }
 }

@@ -29,6 +29,8 @@ pub(crate) struct Terms {
     headers: SendHeaders,
     reply: ReplyMode,
     timeout: Duration,
+    /// Whether the client chose how long it waits.
+    is_timed: bool,
     /// Whether the outcome is to be told behind the chunks of the reply.
     stream: Option<Form>,
 }
@@ -62,7 +64,16 @@ impl Terms {
         let stream = (streams && !accepted).then_some(form);
         let stored = accepted || stream.is_some();
         let reply = if stored { ReplyMode::Accepted } else { ReplyMode::Outcome };
-        Ok(Self { headers, reply, timeout: timeout.unwrap_or(config.call_timeout), stream })
+        let is_timed = timeout.is_some();
+        let timeout = timeout.unwrap_or(config.call_timeout);
+        Ok(Self { headers, reply, timeout, is_timed, stream })
+    }
+
+    /// Has the client wait for at least `wait`, unless it chose a time itself.
+    pub(crate) fn wait_at_least(&mut self, gateway: &Gateway, wait: Duration) {
+        if !self.is_timed {
+            self.timeout = self.timeout.max(wait).min(gateway.config().longest_timeout);
+        }
     }
 
     /// How the chunks of the reply are to be told.
@@ -78,14 +89,14 @@ impl Terms {
     /// Those of a message that the gateway has stored before it waits for the outcome.
     pub(crate) fn of_stored(timeout: Duration) -> Self {
         let headers = SendHeaders { key: None, send_count: 0, respond_async: true };
-        Self { headers, reply: ReplyMode::Accepted, timeout, stream: None }
+        Self { headers, reply: ReplyMode::Accepted, timeout, is_timed: true, stream: None }
     }
 
     /// Those of a read that the gateway makes by itself.
     pub(crate) fn of_read(gateway: &Gateway) -> Self {
         let headers = SendHeaders { key: None, send_count: 0, respond_async: false };
         let timeout = gateway.config().call_timeout;
-        Self { headers, reply: ReplyMode::Outcome, timeout, stream: None }
+        Self { headers, reply: ReplyMode::Outcome, timeout, is_timed: false, stream: None }
     }
 }
 

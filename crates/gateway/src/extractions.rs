@@ -1,6 +1,8 @@
 //! `/v1/extractions`: text and ontology in, knowledge graph out. A submission is a message to the
 //! entity `KGExtractor/<requestId>`.
 
+use std::time::Duration;
+
 use axum::{
     Extension, Json,
     extract::{FromRequest, Request, State},
@@ -10,7 +12,7 @@ use axum::{
 use bytes::Bytes;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use quarry_extract::{
-    InvalidSubmission, Submission,
+    InvalidSubmission, Submission, TimeLimit,
     graph::{Graph, RdfError, ntriples, turtle},
     pack::Ontology,
 };
@@ -38,6 +40,9 @@ pub(crate) const REQUEST_REUSED: &str = "request_reused";
 /// The failure with which the entity says that it has no graph.
 const NO_RESULT: &str = "NoResult";
 
+/// How much longer a client waits than its extraction may take.
+const A_MOMENT: Duration = Duration::from_secs(1);
+
 /// How a graph is written.
 #[derive(Clone, Copy)]
 enum Format {
@@ -55,9 +60,13 @@ pub(crate) async fn submit(
     Extension(trace): Extension<Trace>,
     request: Request,
 ) -> Result<Response, Problem> {
-    let terms = Terms::parse(&gateway, request.headers(), request.uri(), Delivery::Durable)?;
+    let mut terms = Terms::parse(&gateway, request.headers(), request.uri(), Delivery::Durable)?;
     let JsonBody(payload) = JsonBody::from_request(request, &gateway).await?;
     let Checked { submission, addressee, method } = checked(&gateway, &payload)?;
+    if let Some(TimeLimit(limit)) = submission.options.timeout {
+        // The outcome says what became of it.
+        terms.wait_at_least(&gateway, limit + A_MOMENT);
+    }
     let Addressee { address, work } = addressee;
     let id = address.id.clone();
     if let Some(form) = terms.stream() {
@@ -169,7 +178,8 @@ fn refusal(error: &InvalidSubmission) -> Problem {
     let code = match error {
         InvalidSubmission::Ontology(_) => Code::UnknownOntology,
         InvalidSubmission::TextTooLong { .. } => Code::BodyTooLarge,
-        InvalidSubmission::EmptyText | InvalidSubmission::Option { .. } => Code::InvalidSubmission,
+        InvalidSubmission::NoProvider => Code::NoProvider,
+        InvalidSubmission::EmptyText | InvalidSubmission::Option(_) => Code::InvalidSubmission,
     };
     let problem = Problem::new(code, error.to_string()).field(error.field());
     match error {

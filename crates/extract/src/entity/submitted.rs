@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
-use quarry::{prelude::*, types::EntityType};
+use quarry::{
+    prelude::*,
+    types::{EntityType, duration_in_words},
+};
 
 use super::work::{ExtractionWork, Task};
 use crate::{
@@ -29,6 +32,28 @@ impl KGExtractor {
     /// An extractor over these ontologies. It needs [`ExtractionWork`] beside it.
     pub fn new(ontologies: Arc<Ontologies>) -> Self {
         Self { ontologies }
+    }
+}
+
+/// The graph of the work, unless that takes longer than the submission allows. A run that is taken
+/// over begins its time anew.
+async fn in_time(
+    checked: Checked,
+    submission: Submission,
+    context: &Context,
+) -> Result<Graph, HandlerError> {
+    let limit = checked.timeout;
+    tokio::select! {
+        // Before the call's own patience, which may end at the same moment.
+        biased;
+        () = tokio::time::sleep(limit) => {
+            let message = format!(
+                "the extraction took longer than {}; its work goes on: ask again for its graph",
+                duration_in_words(limit)
+            );
+            Err(HandlerError::fail("TimeoutError", message))
+        }
+        extracted = extract(checked, submission, context) => extracted,
     }
 }
 
@@ -70,7 +95,7 @@ impl KGExtractor {
         let tenant = context.address().tenant.as_str();
         let mut checked = submission
             .check(tenant, &self.ontologies)
-            .map_err(|error| HandlerError::fail("invalid_submission", error.to_string()))?;
+            .map_err(|error| HandlerError::fail(error.code(), error.to_string()))?;
         context.address().id.as_str().clone_into(&mut checked.request_id);
         if state.fingerprint.as_ref().is_some_and(|known| *known != checked.fingerprint) {
             let message = "this request id was used before with another text, ontology or document";
@@ -82,7 +107,7 @@ impl KGExtractor {
             graph
         } else {
             state.fingerprint = Some(checked.fingerprint.clone());
-            let extracted = extract(checked, submission, context).await;
+            let extracted = in_time(checked, submission, context).await;
             if let Err(HandlerError::Final(failure)) = &extracted {
                 let error = format!("{}: {}", failure.code, failure.message);
                 context.emit(&Event::Failed { error }).await?;

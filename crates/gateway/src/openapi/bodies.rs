@@ -18,7 +18,7 @@ pub(super) struct Submission {
     text: String,
     /// The id, or another name, of an ontology.
     ontology_id: String,
-    /// What changes the outcome.
+    /// What it may choose.
     options: Option<Options>,
     /// The document that the facts belong to.
     document_id: Option<String>,
@@ -40,6 +40,25 @@ pub(super) struct Options {
     /// Facts below this confidence are dropped.
     #[schemars(range(min = 0.0, max = 1.0))]
     min_confidence: Option<f64>,
+    /// Most tokens that a language model may answer with; the embedded extractor has no use for it.
+    #[schemars(range(min = 1))]
+    max_tokens: Option<u32>,
+    /// The temperature of a language model; the embedded extractor has none.
+    #[schemars(range(min = 0.0, max = 2.0))]
+    temperature: Option<f64>,
+    /// How long the extraction may take: a number of minutes, or a text such as `90s`; more than
+    /// nothing, at most 5 minutes, which is the default.
+    timeout: Option<Timeout>,
+}
+
+/// A time that something may take.
+#[derive(Serialize, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub(super) enum Timeout {
+    /// In minutes.
+    Minutes(f64),
+    /// In words.
+    Text(String),
 }
 
 /// An extractor.
@@ -48,6 +67,8 @@ pub(super) struct Options {
 pub(super) enum Extractor {
     /// Induced from the ontology's examples; no network.
     Embedded,
+    /// A language model; refused where none is configured.
+    Llm,
 }
 
 /// A call in the short form.
@@ -58,58 +79,13 @@ pub(super) enum ShortCall {
     /// Text and ontology in, knowledge graph out. The graph is stored, and answered at once when
     /// the same is asked for again.
     #[schemars(rename = "extraction.extract")]
-    Extract(ExtractPayload),
+    Extract(Submission),
     /// The same, told as it happens.
     #[schemars(rename = "extraction.streamExtract")]
-    StreamExtract(ExtractPayload),
+    StreamExtract(Submission),
     /// How far an extraction is.
     #[schemars(rename = "extraction.getStatus")]
     GetStatus(StatusPayload),
-}
-
-/// A submission, with more options.
-#[derive(JsonSchema)]
-#[schemars(rename_all = "camelCase")]
-#[expect(dead_code, reason = "a description of what is read elsewhere")]
-pub(super) struct ExtractPayload {
-    /// The text.
-    text: String,
-    /// The id, or another name, of an ontology.
-    ontology_id: String,
-    /// What changes the outcome, and how long to wait for it.
-    options: Option<CallOptions>,
-    /// The document that the facts belong to.
-    document_id: Option<String>,
-    /// Names the submission; by default it is named by what it asks for.
-    request_id: Option<String>,
-}
-
-/// What a call may choose.
-#[derive(JsonSchema)]
-#[schemars(rename_all = "camelCase")]
-#[expect(dead_code, reason = "a description of what is read elsewhere")]
-pub(super) struct CallOptions {
-    #[schemars(flatten)]
-    options: Options,
-    /// Most tokens that a language model may answer with.
-    #[schemars(range(min = 1))]
-    max_tokens: Option<u32>,
-    /// The temperature of a language model.
-    #[schemars(range(min = 0.0, max = 2.0))]
-    temperature: Option<f64>,
-    /// How long to wait: a number of minutes, or a text such as `90s`; 5 minutes by default.
-    timeout: Option<Timeout>,
-}
-
-/// A time to wait.
-#[derive(JsonSchema)]
-#[schemars(untagged)]
-#[expect(dead_code, reason = "a description of what is read elsewhere")]
-pub(super) enum Timeout {
-    /// In minutes.
-    Minutes(f64),
-    /// With its unit.
-    Text(String),
 }
 
 /// Which extraction is asked about: by its request id, or by what was submitted.
@@ -124,7 +100,7 @@ pub(super) enum StatusPayload {
         request_id: String,
     },
     /// By what was submitted.
-    Submitted(ExtractPayload),
+    Submitted(Submission),
 }
 
 /// A call in the short form, or frames.

@@ -135,7 +135,12 @@ pub(crate) fn submit() -> Operation {
         .answer(202, "The submission is stored and will be extracted.")
         .gives(JSON, Shape::of::<api::Accepted>())
         .with(OF_ACCEPTED)
-        .problems(&[Code::RequestReused, Code::UnknownOntology, Code::InvalidSubmission])
+        .problems(&[
+            Code::RequestReused,
+            Code::UnknownOntology,
+            Code::InvalidSubmission,
+            Code::NoProvider,
+        ])
 }
 
 pub(crate) fn extraction() -> Operation {

@@ -60,6 +60,8 @@ pub enum Code {
     UnknownOntology,
     /// A submission is well-formed and cannot be taken.
     InvalidSubmission,
+    /// A submission asks for a language model, and none is configured.
+    NoProvider,
     /// A procedure call is malformed.
     InvalidCall,
     /// There is no such ontology to look at.
@@ -130,6 +132,7 @@ impl Code {
             Self::RequestReused => "request_reused",
             Self::UnknownOntology => "unknown_ontology",
             Self::InvalidSubmission => "invalid_payload",
+            Self::NoProvider => "no_provider",
             Self::InvalidCall => "invalid_call",
             Self::NoSuchOntology => "no_such_ontology",
             Self::NoSuchNode => "no_such_node",
@@ -186,6 +189,7 @@ impl Code {
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::GatewayBusy
             | Self::ReadTimeout
+            | Self::NoProvider
             | Self::StoreUnavailable
             | Self::CoordinatorUnavailable
             | Self::NotReady

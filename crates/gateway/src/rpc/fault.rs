@@ -121,6 +121,7 @@ mod tests {
             (Code::Unknown(UnknownCode::Quarantined), ErrorTag::IncompleteResult),
             (Code::StoreUnavailable, ErrorTag::ServiceUnavailable),
             (Code::UnknownOntology, ErrorTag::OntologyError),
+            (Code::NoProvider, ErrorTag::ServiceUnavailable),
         ] {
             assert_eq!(tag(Problem::new(code, "so").into()), Some(expected), "{code:?}");
         }

@@ -75,3 +75,63 @@ async fn a_request_id_stands_for_one_text() {
     let ids: Vec<_> = known.iter().map(|ontology| ontology.id()).collect();
     assert_eq!(answer.body["available"], serde_json::json!(ids));
 }
+
+fn choosing(options: &serde_json::Value) -> String {
+    serde_json::json!({ "text": TEXT, "ontologyId": "film", "options": options }).to_string()
+}
+
+#[tokio::test]
+async fn options_of_a_model_are_taken_and_change_no_graph_of_the_embedded_extractor() {
+    let world = World::new().await;
+    let plain = world.post("/v1/extractions", &choosing(&serde_json::json!({}))).await;
+    for options in [
+        serde_json::json!({ "maxTokens": 500, "temperature": 0.1, "timeout": 2 }),
+        serde_json::json!({ "timeout": "90s", "extractor": "embedded", "chunkSize": 500 }),
+    ] {
+        let answer = world.post("/v1/extractions", &choosing(&options)).await;
+        assert_eq!(answer.status, StatusCode::OK, "{answer:?}");
+        assert_eq!(answer.body, plain.body, "{options}");
+    }
+}
+
+#[tokio::test]
+async fn an_option_that_cannot_be_is_refused_by_its_path() {
+    let world = World::new().await;
+    let before = world.stored().await;
+    for (options, field) in [
+        (serde_json::json!({ "maxTokens": 0 }), "options.maxTokens"),
+        (serde_json::json!({ "maxTokens": "many" }), "options.maxTokens"),
+        (serde_json::json!({ "temperature": 2.5 }), "options.temperature"),
+        (serde_json::json!({ "timeout": "soon" }), "options.timeout"),
+        (serde_json::json!({ "timeout": 0 }), "options.timeout"),
+        (serde_json::json!({ "timeout": true }), "options.timeout"),
+        (serde_json::json!({ "timeout": "6m" }), "options.timeout"),
+        (serde_json::json!({ "extractor": "gpt" }), "options.extractor"),
+        (serde_json::json!({ "chunks": 5 }), "options.chunks"),
+    ] {
+        let answer = world.post("/v1/extractions", &choosing(&options)).await;
+        assert_eq!(answer.problem(), (422, "invalid_payload", Some(field)), "{answer:?}");
+    }
+    let model = choosing(&serde_json::json!({ "extractor": "llm" }));
+    let answer = world.post("/v1/extractions", &model).await;
+    assert_eq!(answer.problem(), (503, "no_provider", Some("options.extractor")));
+    assert_eq!(answer.body["retryable"], false);
+    assert_eq!(world.stored().await, before);
+}
+
+#[tokio::test]
+async fn an_extraction_that_takes_too_long_ends_and_its_work_goes_on() {
+    let world = World::new().await;
+    let mut body = serde_json::json!({ "text": TEXT, "ontologyId": "film", "requestId": "long" });
+    // Inducing the extractor alone takes longer.
+    body["options"] = serde_json::json!({ "timeout": "1ms" });
+    let answer = world.post("/v1/extractions", &body.to_string()).await;
+    assert_eq!(answer.problem(), (409, "TimeoutError", None), "{answer:?}");
+    assert_eq!(answer.body["outcome"], "failed");
+    let shown = world.get("/v1/extractions/long").await;
+    assert_eq!(shown.body["failure"]["code"], "TimeoutError", "{shown:?}");
+    body["options"] = serde_json::json!({ "timeout": "60s" });
+    let again = world.post("/v1/extractions", &body.to_string()).await;
+    assert_eq!(again.status, StatusCode::OK, "{again:?}");
+    assert_eq!(again.body["requestId"], "long");
+}

@@ -89,6 +89,9 @@ async fn typed_errors_are_answers() {
     let answer = rpc(&world, None, &call("extraction.extract", &payload)).await;
     assert_eq!((answer.status, &answer.body["_tag"]), (StatusCode::OK, &"Failure".into()));
     assert_eq!(answer.body["error"]["_tag"], "OntologyError");
+    let model = json!({ "text": TEXT, "ontologyId": "film", "options": { "extractor": "llm" } });
+    let unserved = rpc(&world, None, &call("extraction.extract", &model)).await;
+    assert_eq!(unserved.body["error"]["_tag"], "ServiceUnavailable", "{unserved:?}");
     assert!(answer.body["error"]["message"].as_str().unwrap().contains("film"), "{answer:?}");
     let answer =
         rpc(&world, None, &call("extraction.getStatus", &json!({ "requestId": "never" }))).await;

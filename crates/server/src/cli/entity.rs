@@ -3,10 +3,7 @@
 use std::time::Duration;
 
 use clap::{Args, Subcommand, ValueEnum};
-
-use quarry_types::api::MessageStatus;
-
-use crate::configuration::parse_duration;
+use quarry_types::{api::MessageStatus, parse_duration};
 
 /// `quarry send`.
 #[derive(Clone, Debug, Args)]

@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 
 use config::ValueKind;
+use quarry_types::parse_duration;
 
-use super::{bytes::parse_bytes, duration::parse_duration};
+use super::bytes::parse_bytes;
 
 /// A value as it was written: typed in a file, text elsewhere.
 #[derive(Clone, Debug, PartialEq)]

@@ -7,7 +7,6 @@
 
 mod bytes;
 mod catalogue;
-mod duration;
 mod environment;
 mod file;
 mod kind;
@@ -19,7 +18,6 @@ mod secret;
 mod settings;
 
 pub(crate) use catalogue::template;
-pub(crate) use duration::parse_duration;
 pub(crate) use layer::Layer;
 pub(crate) use load::{Loaded, Shown, Sources, load};
 pub(crate) use mistake::Mistakes;

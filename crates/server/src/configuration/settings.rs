@@ -2,12 +2,11 @@
 
 use std::{collections::BTreeSet, fmt, path::PathBuf, time::Duration};
 
-use quarry_types::{NodeId, Role};
+use quarry_types::{NodeId, Role, parse_duration};
 use serde::{Deserialize, Deserializer, de::Error as _};
 
 use super::{
     bytes::parse_bytes,
-    duration::parse_duration,
     kind::{parse_voters, split_host_port},
     secret::Secret,
 };

@@ -1,12 +1,17 @@
 //! Durations in words: `3s`, `500ms`, `1h 30m`, `2 minutes`.
 
-use std::time::Duration;
+use alloc::{
+    borrow::ToOwned,
+    format,
+    string::{String, ToString},
+};
+use core::time::Duration;
 
 /// Nanoseconds of one of each unit, with the names it is known by.
 const UNITS: &[(u64, &[&str])] = &[
     (1, &["ns"]),
     (1_000, &["us", "µs"]),
-    (1_000_000, &["ms", "millisecond", "milliseconds"]),
+    (1_000_000, &["ms", "milli", "millis", "millisecond", "milliseconds"]),
     (1_000_000_000, &["s", "sec", "second", "seconds"]),
     (60_000_000_000, &["m", "min", "minute", "minutes"]),
     (3_600_000_000_000, &["h", "hour", "hours"]),
@@ -17,7 +22,7 @@ const UNITS: &[(u64, &[&str])] = &[
 ///
 /// # Errors
 /// What is wrong with the text.
-pub(crate) fn parse_duration(text: &str) -> Result<Duration, String> {
+pub fn parse_duration(text: &str) -> Result<Duration, String> {
     let mut rest = text.trim();
     if rest == "0" {
         return Ok(Duration::ZERO);
@@ -48,6 +53,19 @@ pub(crate) fn parse_duration(text: &str) -> Result<Duration, String> {
     Ok(Duration::from_nanos(total))
 }
 
+/// A duration in words that [`parse_duration`] reads: in the largest of `h`, `m`, `s`, `ms` and `ns`
+/// that it is a whole number of.
+pub fn duration_in_words(duration: Duration) -> String {
+    let nanos = u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
+    let whole = |unit: &(u64, &str)| nanos >= unit.0 && nanos.is_multiple_of(unit.0);
+    let units = [(3_600_000_000_000, "h"), (60_000_000_000, "m"), (1_000_000_000, "s")];
+    let units = units.into_iter().chain([(1_000_000, "ms"), (1, "ns")]);
+    match units.into_iter().find(whole) {
+        Some((size, name)) => format!("{}{name}", nanos / size),
+        None => "0s".to_string(),
+    }
+}
+
 fn unit_size(name: &str) -> Option<u64> {
     UNITS.iter().find(|(_, names)| names.contains(&name)).map(|(size, _)| *size)
 }
@@ -68,6 +86,18 @@ mod tests {
         ] {
             assert_eq!(parse_duration(text), Ok(Duration::from_millis(millis)), "{text}");
         }
+    }
+
+    #[test]
+    fn a_duration_is_read_as_it_is_written() {
+        for (millis, text) in
+            [(0, "0s"), (7_200_000, "2h"), (90_000, "90s"), (300_000, "5m"), (1_500, "1500ms")]
+        {
+            let duration = Duration::from_millis(millis);
+            assert_eq!(duration_in_words(duration), text);
+            assert_eq!(parse_duration(text), Ok(duration));
+        }
+        assert_eq!(duration_in_words(Duration::from_nanos(6_001)), "6001ns");
     }
 
     #[test]

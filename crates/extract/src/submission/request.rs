@@ -1,7 +1,10 @@
 //! What is submitted for extraction, checked.
 
+use std::{sync::Arc, time::Duration};
+
 use serde::{Deserialize, Serialize};
 
+use super::{Extractor, InvalidOption, Options};
 use crate::{
     EMBEDDED, Parameters,
     pack::{Ontologies, Ontology, UnknownOntology},
@@ -9,7 +12,6 @@ use crate::{
     work::digest,
     work_key,
 };
-use std::sync::Arc;
 
 /// The longest text: 1 MiB.
 pub const MAX_TEXT: usize = 1024 * 1024;
@@ -22,7 +24,7 @@ pub struct Submission {
     pub text: String,
     /// The ontology's id.
     pub ontology_id: String,
-    /// What changes the outcome.
+    /// What it may choose.
     #[serde(default)]
     pub options: Options,
     /// The document that the facts belong to.
@@ -31,29 +33,6 @@ pub struct Submission {
     /// Names the submission; by default it is named by what it asks for.
     #[serde(default)]
     pub request_id: Option<String>,
-}
-
-/// What a submission may choose.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
-pub struct Options {
-    /// Which extractor.
-    pub extractor: Extractor,
-    /// Most tokens of a chunk, 50 to 5,000.
-    pub chunk_size: Option<u32>,
-    /// Tokens that a chunk repeats of the one before; less than half of the chunk size.
-    pub overlap: Option<u32>,
-    /// Facts below this confidence are dropped, 0 to 1.
-    pub min_confidence: Option<f64>,
-}
-
-/// An extractor.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Extractor {
-    /// Induced from the ontology's examples; no network.
-    #[default]
-    Embedded,
 }
 
 /// Why a submission is refused; nothing was stored.
@@ -71,14 +50,14 @@ pub enum InvalidSubmission {
     /// No such ontology.
     #[error(transparent)]
     Ontology(#[from] UnknownOntology),
-    /// An option is out of its range.
-    #[error("{field} is out of range: {rule}")]
-    Option {
-        /// The option.
-        field: &'static str,
-        /// What is allowed.
-        rule: &'static str,
-    },
+    /// An option has a value that it cannot have.
+    #[error(transparent)]
+    Option(#[from] InvalidOption),
+    /// A language model is asked for, and none is configured.
+    #[error(
+        "no language model is configured here: leave out options.extractor, or ask for `embedded`"
+    )]
+    NoProvider,
 }
 
 impl InvalidSubmission {
@@ -87,7 +66,19 @@ impl InvalidSubmission {
         match self {
             Self::EmptyText | Self::TextTooLong { .. } => "text",
             Self::Ontology(_) => "ontologyId",
-            Self::Option { field, .. } => field,
+            Self::Option(InvalidOption { field, .. }) => field,
+            Self::NoProvider => "options.extractor",
+        }
+    }
+}
+
+impl InvalidSubmission {
+    /// What it is as the outcome of a message, among the typed errors of extraction.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Ontology(_) => "OntologyError",
+            Self::NoProvider => "ServiceUnavailable",
+            Self::EmptyText | Self::TextTooLong { .. } | Self::Option(_) => "invalid_submission",
         }
     }
 }
@@ -99,6 +90,8 @@ pub struct Checked {
     pub ontology: Arc<Ontology>,
     /// What changes the outcome, with defaults.
     pub parameters: Parameters,
+    /// How long the extraction may take.
+    pub timeout: Duration,
     /// Names the work.
     pub work_key: String,
     /// Names the submission.
@@ -125,13 +118,17 @@ impl Submission {
         }
         let ontology = ontologies.get(&self.ontology_id)?;
         let parameters = self.options.parameters()?;
+        let timeout = self.options.time_limit()?;
+        if self.options.extractor == Extractor::Llm {
+            return Err(InvalidSubmission::NoProvider);
+        }
         let work_key = work_key(tenant, &self.text, &ontology, &parameters.hash(), EMBEDDED);
         let fingerprint = submission_fingerprint(&work_key, self.document_id.as_deref());
         let request_id = self.request_id.clone().unwrap_or_else(|| match self.document_id {
             Some(_) => fingerprint.clone(),
             None => work_key.clone(),
         });
-        Ok(Checked { ontology, parameters, work_key, request_id, fingerprint })
+        Ok(Checked { ontology, parameters, timeout, work_key, request_id, fingerprint })
     }
 }
 
@@ -160,26 +157,6 @@ impl Submission {
     }
 }
 
-impl Options {
-    fn parameters(&self) -> Result<Parameters, InvalidSubmission> {
-        let refuse = |field, rule| Err(InvalidSubmission::Option { field, rule });
-        let defaults = Parameters::default();
-        let chunk_size = self.chunk_size.unwrap_or(defaults.chunk_size);
-        let overlap = self.overlap.unwrap_or(defaults.overlap.min(chunk_size / 4));
-        let min_confidence = self.min_confidence.unwrap_or(defaults.min_confidence);
-        if !(50..=5_000).contains(&chunk_size) {
-            return refuse("options.chunkSize", "50 to 5,000 tokens");
-        }
-        if overlap >= chunk_size / 2 {
-            return refuse("options.overlap", "less than half of the chunk size");
-        }
-        if !(0.0..=1.0).contains(&min_confidence) {
-            return refuse("options.minConfidence", "0 to 1");
-        }
-        Ok(Parameters { chunk_size, overlap, min_confidence })
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -204,9 +181,23 @@ mod tests {
         let mut wrong = submission("x", "film");
         wrong.options.chunk_size = Some(1);
         assert_eq!(field(wrong), "options.chunkSize");
-        let mut wrong = submission("x", "film");
-        wrong.options.overlap = Some(250);
-        assert_eq!(field(wrong), "options.overlap");
+        let mut unserved = submission("x", "film");
+        unserved.options.extractor = Extractor::Llm;
+        assert_eq!(field(unserved), "options.extractor");
+    }
+
+    #[test]
+    fn what_changes_no_outcome_is_no_part_of_the_work() {
+        let known = Ontologies::built_in().unwrap();
+        let key = |options: serde_json::Value| {
+            let options = serde_json::from_value(options).unwrap();
+            Submission { options, ..submission("x", "film") }.check("t", &known).unwrap().work_key
+        };
+        let plain = key(serde_json::json!({}));
+        let model = serde_json::json!({"maxTokens": 9, "temperature": 1, "timeout": "9s"});
+        assert_eq!(key(model), plain);
+        assert_eq!(key(serde_json::json!({"chunkSize": 500, "extractor": "embedded"})), plain);
+        assert_ne!(key(serde_json::json!({"minConfidence": 0.9})), plain);
     }
 
     #[test]
