@@ -7,9 +7,8 @@ use std::{
 };
 
 use quarry_core::{coordinator::Member, lease::LeaseTimes};
+use quarry_plane::{Cookie, Security};
 use quarry_types::{BootId, ClusterId, NodeId, Role};
-
-use crate::Cookie;
 
 /// What a node has to say at its start.
 #[derive(Clone, Debug)]
@@ -28,6 +27,8 @@ pub struct Config {
     pub data_dir: PathBuf,
     /// The secret of the cluster.
     pub cookie: Cookie,
+    /// What becomes of the control plane's connections before anything is said on them.
+    pub security: Security,
     /// The cluster's name; a node of another one is not spoken to.
     pub cluster_name: String,
     /// Intervals and limits.

@@ -7,7 +7,7 @@
 //! between nodes.
 //!
 //! * `storage`: log, vote and snapshot in `coordinator.db`, one group-commit writer.
-//! * `control`: remote procedures over tonic, guarded by the cookie.
+//! * `control`: remote procedures over tonic, guarded by mutual TLS and the cookie.
 //! * `leader`, `duty`: what a voter does while it leads: acknowledge heartbeats after a quorum round
 //!   that began later, end leases, balance shards.
 //! * `compaction`: keeps the log small, by bytes and age.
@@ -34,6 +34,5 @@ mod view;
 
 pub use config::{Config, Recovery, Times};
 pub use consensus::Consensus;
-pub use control::Cookie;
 pub use start::{StartError, start};
 pub use storage::StorageError;

@@ -12,6 +12,7 @@ use openraft::{
     errors::{InitializeError, RaftError},
 };
 use quarry_core::lease::LeaseTimes;
+use quarry_plane::Refusals;
 use quarry_ports::{Host, LeaseGuard, Metrics, Task};
 use quarry_types::{ClusterId, NodeId};
 use tokio::{net::TcpListener, sync::watch};
@@ -21,7 +22,7 @@ use crate::{
     compaction::compact,
     config::{Config, Recovery},
     consensus::{Consensus, Threads, stop_renewing},
-    control::{FollowRequest, Links, Network, PATIENCE, Plane, serve},
+    control::{FollowRequest, Links, Network, PATIENCE, Plane, Policy, serve},
     directory::{Directory, LockError},
     duty::{self, Duty, Foundation},
     follow::follow,
@@ -149,8 +150,13 @@ async fn begin(
         .await
         .map_err(|source| StartError::Listen { address: config.listen.clone(), source })?;
     let views = Arc::new(Views::new());
-    let (cookie, cluster) = (config.cookie.clone(), config.cluster_name.clone());
-    let links = Arc::new(Links::new(cookie.clone(), cluster.clone(), config.voters.clone()));
+    let policy = Policy {
+        cluster: config.cluster_name.clone(),
+        cookie: config.cookie.clone(),
+        security: config.security.clone(),
+        refusals: Arc::new(Refusals::new("control", metrics.control_refused.clone())),
+    };
+    let links = Arc::new(Links::new(policy.clone(), config.voters.clone()));
     let lead = if config.is_voter() {
         Some(vote(&config, leases, &host, &links, &views, &directory).await?)
     } else {
@@ -159,7 +165,7 @@ async fn begin(
     let asker =
         Asker::new(config.node, lead.clone(), Arc::clone(&links), views.clone(), host.clone());
     let asker = Arc::new(asker);
-    let plane = Plane::new(config.node, cluster, cookie, Arc::clone(&views), lead.clone());
+    let plane = Plane::new(config.node, policy, Arc::clone(&views), lead.clone());
     let stop_serving = serve_plane(listener, plane, &host);
     let guard = LeaseGuard::new(Arc::clone(&host.clock));
     let (standing, stands) = watch::channel(Standing::default());

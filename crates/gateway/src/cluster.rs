@@ -26,6 +26,7 @@ pub(crate) async fn show(
         term: status.term,
         voters: status.voters.iter().map(|node| node.0).collect(),
         has_quorum: status.has_quorum,
+        planes: gateway.config().protection,
         shards: count(&view),
         nodes: view.nodes.values().map(|node| node_document(&view, node)).collect(),
     }))

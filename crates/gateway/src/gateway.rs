@@ -6,7 +6,7 @@ use prometheus::process_collector::ProcessCollector;
 use quarry::runtime::Node;
 use quarry_extract::pack::Ontologies;
 use quarry_ports::{Coordinator, Host, Metrics, Store};
-use quarry_types::{Monotonic, Tenant};
+use quarry_types::{Monotonic, Tenant, api::Protection};
 use tokio::sync::Semaphore;
 
 /// How the gateway treats requests.
@@ -24,6 +24,8 @@ pub struct GatewayConfig {
     pub check_timeout: Duration,
     /// How many requests are in flight at most; more are refused with 503.
     pub in_flight: usize,
+    /// How the node's planes are protected; for showing.
+    pub protection: Protection,
 }
 
 impl Default for GatewayConfig {
@@ -35,6 +37,7 @@ impl Default for GatewayConfig {
             longest_timeout: Duration::from_mins(5),
             check_timeout: Duration::from_secs(2),
             in_flight: 4_096,
+            protection: Protection::default(),
         }
     }
 }

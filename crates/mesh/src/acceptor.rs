@@ -8,10 +8,11 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
+use quarry_plane::Refusal;
+
 use crate::{
-    connector::{JoinError, Joiner},
-    greeting::{self, GreetingError},
-    refusal::Refusal,
+    connector::Joiner,
+    greeting,
     socket::{self, Side},
 };
 
@@ -50,19 +51,17 @@ pub(crate) async fn run(listener: TcpListener, joiner: Arc<Joiner>, stop: Cancel
 
 async fn take(joiner: &Joiner, stream: TcpStream, from: &str) {
     let greet = async {
-        let mut stream = socket::secure(stream, Side::Server).await?;
-        let greeted = greeting::as_server(&mut stream, &joiner.identity, &joiner.host).await?;
+        let (mut stream, certified) = socket::accept(stream, &joiner.security).await?;
+        let Joiner { identity, host, .. } = joiner;
+        let greeted = greeting::as_server(&mut stream, identity, certified, host).await?;
         joiner.join(stream, Side::Server, greeted).await
     };
-    let error = match tokio::time::timeout(joiner.limits.handshake, greet).await {
-        Err(_) => return joiner.refusals.record(from, Refusal::Deadline),
-        Ok(Ok(_)) => return,
-        Ok(Err(error)) => error,
-    };
-    match error {
-        JoinError::Greeting(GreetingError::Refused(refusal) | GreetingError::ByPeer(refusal)) => {
-            joiner.refusals.record(from, refusal);
+    match tokio::time::timeout(joiner.limits.handshake, greet).await {
+        Err(_) => joiner.refusals.record(from, Refusal::Deadline),
+        Ok(Ok(_)) => {}
+        Ok(Err(error)) => {
+            joiner.tell(from, &error);
+            tracing::debug!(from, %error, "a connection came to nothing");
         }
-        error => tracing::debug!(from, %error, "a connection came to nothing"),
     }
 }

@@ -1,7 +1,8 @@
 //! What a mesh is told, and why it does not start.
 
-use std::{fmt, time::Duration};
+use std::time::Duration;
 
+use quarry_plane::{Cookie, Security};
 use quarry_types::NodeId;
 
 /// What a mesh is told.
@@ -13,46 +14,12 @@ pub struct Config {
     pub cluster_name: String,
     /// The secret that all nodes of the cluster share.
     pub cookie: Cookie,
+    /// What becomes of its connections before anything is said on them.
+    pub security: Security,
     /// `host:port` on which it listens.
     pub listen: String,
     /// Sizes and times.
     pub limits: Limits,
-}
-
-/// The secret that the nodes of a cluster share. Never shown.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Cookie(String);
-
-/// Why a cookie is not taken.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the cluster cookie has {length} bytes, and at least {} are needed", Cookie::MIN)]
-pub struct CookieError {
-    /// The bytes it has.
-    pub length: usize,
-}
-
-impl Cookie {
-    /// The least length in bytes.
-    pub const MIN: usize = 32;
-
-    /// Takes a secret of at least [`Cookie::MIN`] bytes, surrounding white space left out.
-    pub fn new(secret: &str) -> Result<Self, CookieError> {
-        let secret = secret.trim();
-        if secret.len() < Self::MIN {
-            return Err(CookieError { length: secret.len() });
-        }
-        Ok(Self(secret.to_owned()))
-    }
-
-    pub(crate) fn expose(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Debug for Cookie {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("***")
-    }
 }
 
 /// Sizes and times of a mesh.
@@ -129,16 +96,4 @@ pub enum StartError {
     /// The substrate's actors did not start.
     #[error("the substrate of the mesh did not start: {0}")]
     Substrate(String),
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_short_cookie_is_refused_and_none_is_shown() {
-        assert_eq!(Cookie::new(" short "), Err(CookieError { length: 5 }));
-        let cookie = Cookie::new(&"s".repeat(32)).unwrap();
-        assert_eq!(format!("{cookie:?}"), "***");
-    }
 }

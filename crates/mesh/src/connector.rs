@@ -7,6 +7,7 @@ use std::{
     time::Duration,
 };
 
+use quarry_plane::{Refusal, Refusals, Security, SecurityError};
 use quarry_ports::{Host, Peer};
 use quarry_types::NodeId;
 use ractor::ActorRef;
@@ -17,7 +18,6 @@ use crate::{
     frame::{Batch, Frame, MeshMessage},
     greeting::{self, Greeted, GreetingError, Identity},
     link::Link,
-    refusal::{Refusal, Refusals},
     socket::{self, Secured, Side},
     substrate::{Session, Substrate},
     switchboard::Switchboard,
@@ -29,6 +29,7 @@ const SETTLED: Duration = Duration::from_secs(1);
 /// What making a link needs.
 pub(crate) struct Joiner {
     pub(crate) identity: Identity,
+    pub(crate) security: Security,
     pub(crate) limits: Limits,
     pub(crate) host: Host,
     pub(crate) switchboard: Arc<Switchboard>,
@@ -42,6 +43,8 @@ pub(crate) struct Joiner {
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum JoinError {
     #[error(transparent)]
+    Insecure(#[from] SecurityError),
+    #[error(transparent)]
     Greeting(#[from] GreetingError),
     #[error("the connection broke: {0}")]
     Broken(#[from] io::Error),
@@ -51,7 +54,7 @@ pub(crate) enum JoinError {
 
 impl Joiner {
     pub(crate) fn new(
-        identity: Identity,
+        (identity, security): (Identity, Security),
         limits: Limits,
         host: Host,
         switchboard: Arc<Switchboard>,
@@ -59,7 +62,7 @@ impl Joiner {
         refusals: Arc<Refusals>,
     ) -> Self {
         let joining = Mutex::default();
-        Self { identity, limits, host, switchboard, refusals, substrate, joining }
+        Self { identity, security, limits, host, switchboard, refusals, substrate, joining }
     }
 
     /// Makes a link of a greeted connection. It takes the place of an earlier one to the same peer:
@@ -91,6 +94,24 @@ impl Joiner {
         ending.keep();
         tracing::info!(peer = peer.0, boot = greeted.boot.0, ?side, "linked");
         Ok(link)
+    }
+
+    /// Counts what `error` says of a refusal, ours or that of `peer`.
+    pub(crate) fn tell(&self, peer: &str, error: &JoinError) {
+        match error {
+            JoinError::Greeting(GreetingError::Refused(refusal))
+            | JoinError::Insecure(SecurityError::Refused(refusal)) => {
+                self.refusals.record(peer, *refusal);
+            }
+            JoinError::Greeting(GreetingError::ByPeer(refusal))
+            | JoinError::Insecure(SecurityError::ByPeer(refusal)) => {
+                self.refusals.record_by_peer(peer, *refusal);
+            }
+            JoinError::Greeting(GreetingError::Broken(_))
+            | JoinError::Insecure(SecurityError::Broken(_))
+            | JoinError::Broken(_)
+            | JoinError::NotTaken => {}
+        }
     }
 
     /// Ends earlier links to `peer` and waits until they are gone: the substrate would hold an
@@ -198,18 +219,15 @@ fn pause(joiner: &Joiner, failures: u32) -> Duration {
 
 async fn connect(joiner: &Joiner, peer: &Peer) -> Result<Arc<Link>, JoinError> {
     let link = async {
-        let mut stream = socket::connect(&peer.mesh).await?;
-        let Joiner { identity, host, .. } = joiner;
+        let Joiner { identity, security, host, .. } = joiner;
+        let mut stream = socket::connect(&peer.mesh, peer.node, security).await?;
         let greeted = greeting::as_client(&mut stream, identity, peer.node, host).await?;
         joiner.join(stream, Side::Client, greeted).await
     };
     let linked = tokio::time::timeout(joiner.limits.handshake, link).await;
     let linked = linked.unwrap_or(Err(GreetingError::Refused(Refusal::Deadline).into()));
-    if let Err(JoinError::Greeting(
-        GreetingError::Refused(refusal) | GreetingError::ByPeer(refusal),
-    )) = &linked
-    {
-        joiner.refusals.record(&peer.mesh, *refusal);
+    if let Err(error) = &linked {
+        joiner.tell(&peer.mesh, error);
     }
     linked
 }

@@ -1,14 +1,13 @@
 //! What crosses between nodes: batches of frames, each batch one cast of the substrate.
 
 use bytes::Bytes;
+use quarry_plane::Refusal;
 use quarry_ports::codec::{self, schema};
 use ractor::{
     Message,
     message::{BoxedDowncastErr, SerializedMessage},
 };
 use serde::{Deserialize, Serialize};
-
-use crate::refusal::Refusal;
 
 /// The largest body of a request or reply.
 pub(crate) const MAX_BODY: usize = 16 << 20;

@@ -15,6 +15,7 @@
 use std::io;
 
 use hmac::{Hmac, Mac};
+use quarry_plane::{Cookie, Refusal};
 use quarry_ports::{
     Host,
     codec::{self, schema},
@@ -24,7 +25,7 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use sha2::Sha256;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
-use crate::{config::Cookie, outbound::Window, refusal::Refusal};
+use crate::outbound::Window;
 
 /// The version of the protocol that this program speaks.
 pub(crate) const PROTOCOL: u16 = 1;
@@ -117,10 +118,12 @@ where
     Ok(transcript.greeted(&theirs))
 }
 
-/// Greets as the side that was connected to.
+/// Greets as the side that was connected to; `certified` is the node that the other side has a
+/// certificate of, where it showed one.
 pub(crate) async fn as_server<S>(
     stream: &mut S,
     us: &Identity,
+    certified: Option<NodeId>,
     host: &Host,
 ) -> Result<Greeted, GreetingError>
 where
@@ -132,7 +135,9 @@ where
         }
         theirs => theirs?,
     };
-    if let Err(refusal) = check(us, &theirs) {
+    let is_another = certified.is_some_and(|node| node != theirs.node);
+    let checked = if is_another { Err(Refusal::Node) } else { check(us, &theirs) };
+    if let Err(refusal) = checked {
         return refuse::<(Hello, Proof), _>(stream, refusal).await;
     }
     let mine = hello(us, host);

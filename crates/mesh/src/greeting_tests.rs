@@ -21,7 +21,7 @@ async fn greet(
     let host = Host::system();
     tokio::join!(
         as_client(&mut near, &client, NodeId(meant), &host),
-        as_server(&mut far, &server, &host)
+        as_server(&mut far, &server, None, &host)
     )
 }
 
@@ -71,7 +71,7 @@ async fn a_client_that_skips_its_proof_is_refused() {
         answer::<_, ()>(&mut near).await
     };
     let server = identity(2, "c", "k");
-    let (client, server) = tokio::join!(forged, as_server(&mut far, &server, &host));
+    let (client, server) = tokio::join!(forged, as_server(&mut far, &server, None, &host));
     assert!(matches!(client, Err(GreetingError::ByPeer(Refusal::Cookie))), "{client:?}");
     assert!(refused(&server, false, Refusal::Cookie), "{server:?}");
 }
@@ -79,7 +79,7 @@ async fn a_client_that_skips_its_proof_is_refused() {
 async fn sent(bytes: &[u8]) -> Result<Greeted, GreetingError> {
     let (mut near, mut far) = tokio::io::duplex(4_096);
     near.write_all(bytes).await.unwrap();
-    as_server(&mut far, &identity(2, "c", "k"), &Host::system()).await
+    as_server(&mut far, &identity(2, "c", "k"), None, &Host::system()).await
 }
 
 #[tokio::test]
@@ -95,6 +95,18 @@ async fn another_version_of_the_protocol_is_refused() {
     let (host, us) = (Host::system(), identity(1, "c", "k"));
     let theirs = Hello { protocol: PROTOCOL + 2, oldest: PROTOCOL + 1, ..hello(&us, &host) };
     write(&mut near, &theirs).await.unwrap();
-    let server = as_server(&mut far, &identity(2, "c", "k"), &host).await;
+    let server = as_server(&mut far, &identity(2, "c", "k"), None, &host).await;
     assert!(refused(&server, false, Refusal::Version), "{server:?}");
+}
+
+#[tokio::test]
+async fn who_names_another_node_than_its_certificate_is_refused() {
+    let (mut near, mut far) = tokio::io::duplex(4_096);
+    let (host, client, server) = (Host::system(), identity(1, "c", "k"), identity(2, "c", "k"));
+    let (client, server) = tokio::join!(
+        as_client(&mut near, &client, NodeId(2), &host),
+        as_server(&mut far, &server, Some(NodeId(3)), &host)
+    );
+    assert!(refused(&client, true, Refusal::Node), "{client:?}");
+    assert!(refused(&server, false, Refusal::Node), "{server:?}");
 }

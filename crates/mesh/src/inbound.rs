@@ -3,11 +3,9 @@
 use std::collections::BTreeMap;
 
 use bytes::{Bytes, BytesMut};
+use quarry_plane::Refusal;
 
-use crate::{
-    frame::{Chunk, MAX_BODY, MAX_CHUNK},
-    refusal::Refusal,
-};
+use crate::frame::{Chunk, MAX_BODY, MAX_CHUNK};
 
 /// The most bodies of one peer that may be incomplete at once. Our own nodes send one request and
 /// one reply at a time.

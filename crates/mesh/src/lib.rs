@@ -26,11 +26,10 @@ mod inbound;
 mod link;
 mod mesh;
 mod outbound;
-mod refusal;
 mod socket;
 mod stream;
 mod substrate;
 mod switchboard;
 
-pub use config::{Config, Cookie, CookieError, Limits, StartError};
+pub use config::{Config, Limits, StartError};
 pub use mesh::{Mesh, start};

@@ -10,6 +10,7 @@ use std::{
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use quarry_plane::Refusals;
 use quarry_ports::{Host, Metrics, Peer, RequestHandler, Task, Transport, TransportError};
 use quarry_types::{BootId, NodeId};
 use tokio_util::sync::CancellationToken;
@@ -22,7 +23,6 @@ use crate::{
     gateway::Gateway,
     greeting::Identity,
     outbound::Window,
-    refusal::Refusals,
     socket,
     substrate::Substrate,
     switchboard::Switchboard,
@@ -54,7 +54,7 @@ struct Kept {
 /// # Errors
 /// [`StartError`].
 pub async fn start(config: Config, host: Host, metrics: Metrics) -> Result<Arc<Mesh>, StartError> {
-    let Config { node, cluster_name, cookie, listen, limits } = config;
+    let Config { node, cluster_name, cookie, security, listen, limits } = config;
     let limits = limits.workable();
     let (listener, local) = socket::listen(&listen)
         .await
@@ -63,7 +63,7 @@ pub async fn start(config: Config, host: Host, metrics: Metrics) -> Result<Arc<M
     let window = Window { bytes: limits.window_bytes, frames: limits.window_frames };
     let identity = Identity { cluster: cluster_name, node, boot, cookie, window };
     let stop = CancellationToken::new();
-    let refusals = Arc::new(Refusals::new(metrics.clone()));
+    let refusals = Arc::new(Refusals::new("mesh", metrics.mesh_refused.clone()));
     let switchboard = Arc::new(Switchboard::new(metrics.clone(), refusals.clone()));
     Gateway::start(node, switchboard.clone(), &host, stop.clone())
         .await
@@ -77,8 +77,14 @@ pub async fn start(config: Config, host: Host, metrics: Metrics) -> Result<Arc<M
         stop.clone(),
     )
     .await?;
-    let joiner =
-        Arc::new(Joiner::new(identity, limits, host.clone(), switchboard, substrate, refusals));
+    let joiner = Arc::new(Joiner::new(
+        (identity, security),
+        limits,
+        host.clone(),
+        switchboard,
+        substrate,
+        refusals,
+    ));
     host.spawn("mesh acceptor", acceptor::run(listener, joiner.clone(), stop.clone()));
     Ok(Arc::new(Mesh {
         joiner,

@@ -2,6 +2,8 @@
 
 use std::{io, net::SocketAddr, time::Duration};
 
+use quarry_plane::{Security, SecurityError};
+use quarry_types::NodeId;
 use rustix::net::sockopt;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
@@ -39,20 +41,33 @@ pub(crate) async fn listen(address: &str) -> io::Result<(TcpListener, SocketAddr
     Ok((listener, local))
 }
 
-/// Connects to `address` and secures the connection.
-pub(crate) async fn connect(address: &str) -> io::Result<Secured> {
-    secure(TcpStream::connect(address).await?, Side::Client).await
+/// Connects to `address`, where the node `meant` is to be, and secures the connection.
+pub(crate) async fn connect(
+    address: &str,
+    meant: NodeId,
+    security: &Security,
+) -> Result<Secured, SecurityError> {
+    let stream = TcpStream::connect(address).await?;
+    prepare(&stream)?;
+    Ok(Box::new(security.connect(stream, meant).await?.stream))
 }
 
-/// Sets the socket's options and makes the connection what it is to be beyond loopback. The one
-/// place where TLS wraps the stream of either side; without it, the bytes cross as they are.
-#[expect(clippy::unused_async, reason = "a TLS handshake waits for the peer")]
-pub(crate) async fn secure(stream: TcpStream, _side: Side) -> io::Result<Secured> {
+/// Secures a connection that was accepted; which node it is by its certificate.
+pub(crate) async fn accept(
+    stream: TcpStream,
+    security: &Security,
+) -> Result<(Secured, Option<NodeId>), SecurityError> {
+    prepare(&stream)?;
+    let secured = security.accept(stream).await?;
+    Ok((Box::new(secured.stream), secured.node))
+}
+
+fn prepare(stream: &TcpStream) -> io::Result<()> {
     stream.set_nodelay(true)?;
-    sockopt::set_socket_keepalive(&stream, true)?;
-    sockopt::set_tcp_keepidle(&stream, KEEPALIVE_IDLE)?;
-    sockopt::set_tcp_keepintvl(&stream, KEEPALIVE_INTERVAL)?;
-    sockopt::set_tcp_keepcnt(&stream, KEEPALIVE_PROBES)?;
-    sockopt::set_tcp_user_timeout(&stream, USER_TIMEOUT_MILLISECONDS)?;
-    Ok(Box::new(stream))
+    sockopt::set_socket_keepalive(stream, true)?;
+    sockopt::set_tcp_keepidle(stream, KEEPALIVE_IDLE)?;
+    sockopt::set_tcp_keepintvl(stream, KEEPALIVE_INTERVAL)?;
+    sockopt::set_tcp_keepcnt(stream, KEEPALIVE_PROBES)?;
+    sockopt::set_tcp_user_timeout(stream, USER_TIMEOUT_MILLISECONDS)?;
+    Ok(())
 }

@@ -14,6 +14,7 @@ use std::{
 };
 
 use prometheus::IntCounter;
+use quarry_plane::{Refusal, Refusals};
 use quarry_ports::Metrics;
 use ractor_cluster::{BoxRead, BoxWrite, ClusterBidiStream};
 use tokio::{
@@ -22,11 +23,7 @@ use tokio::{
 };
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
-use crate::{
-    frame::MAX_BATCH,
-    refusal::{Refusal, Refusals},
-    socket::Secured,
-};
+use crate::{frame::MAX_BATCH, socket::Secured};
 
 /// The substrate reads small pieces; each would be a system call.
 const READ_BUFFER: usize = 64 << 10;
@@ -227,7 +224,7 @@ mod tests {
             end: end.clone(),
             idle,
             metrics: metrics.clone(),
-            refusals: Arc::new(Refusals::new(metrics.clone())),
+            refusals: Arc::new(Refusals::new("mesh", metrics.mesh_refused.clone())),
         });
         let (reader, writer) = stream.split();
         (near, reader, writer, end, metrics)

@@ -10,6 +10,7 @@ use std::{
     time::Duration,
 };
 
+use quarry_plane::{Refusal, Refusals};
 use quarry_ports::{Host, Metrics, Task};
 use ractor::{Actor, ActorId, ActorRef, pg};
 use ractor_cluster::{
@@ -24,7 +25,6 @@ use crate::{
     frame::MeshMessage,
     gateway,
     greeting::Identity,
-    refusal::{Refusal, Refusals},
     socket::{Secured, Side},
     stream::{MAX_SUBSTRATE_FRAME, Watched},
 };

@@ -11,6 +11,7 @@ use std::{
 
 use bytes::Bytes;
 use prometheus::IntCounter;
+use quarry_plane::{Refusal, Refusals};
 use quarry_ports::{Metrics, RequestHandler};
 use quarry_types::NodeId;
 
@@ -18,7 +19,6 @@ use crate::{
     frame::{Batch, Chunk, Frame},
     inbound::Kind,
     link::Link,
-    refusal::{Refusal, Refusals},
 };
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -85,6 +85,8 @@ catalogue! {
     mesh_reconnects: IntCounter = "quarry_mesh_reconnects_total", "Links to peers made anew.";
     mesh_credit_waits: IntCounter = "quarry_mesh_credit_exhausted_total", "Requests that found no credit for their peer.";
     mesh_refused: IntCounterVec = "quarry_mesh_refused_total", "Frames and links refused, by reason.", ["reason"];
+    control_refused: IntCounterVec = "quarry_control_refused_total", "Connections and calls refused on the control plane, by reason.", ["reason"];
+    certificate_expiry: IntGauge = "quarry_certificate_expiry_timestamp_seconds", "When this node's certificate expires, in seconds since 1970; 0 without one.";
     http_requests: IntCounterVec = "quarry_http_requests_total", "HTTP requests by method and status.", ["method", "status"];
     http_seconds: Histogram = "quarry_http_seconds", "Time to answer HTTP requests.";
     extractions: IntCounterVec = "extraction_total", "Extractions by grade.", ["outcome"];

@@ -7,6 +7,7 @@
 
 use std::{
     io::Read,
+    os::unix::fs::PermissionsExt,
     path::Path,
     process::{Child, Command, Output, Stdio},
     time::Duration,
@@ -275,4 +276,85 @@ fn a_text_is_read_with_a_server_and_without() {
     assert_eq!(some.status.code(), Some(6), "{}", text(&some.stderr));
     assert_eq!(dev.ask(here, "extract film.txt --ontology flim").status.code(), Some(3));
     assert_eq!(dev.ask(here, "extract missing.txt --ontology film").status.code(), Some(3));
+}
+
+#[test]
+fn certificates_are_made_once_and_told_where_they_go() {
+    let directory = TempDir::new().unwrap();
+    let made = run(directory.path(), "cluster certs --out certs --nodes 1,2 -o table");
+    assert_eq!(made.status.code(), Some(0), "{}", text(&made.stderr));
+    let told = text(&made.stdout);
+    for part in
+        ["copy certs/node-2/ to /etc/quarry/tls/ of node 2", "ca.key on no node", "[cluster.tls]"]
+    {
+        assert!(told.contains(part), "{part}: {told}");
+    }
+    let mode = |path: &str| {
+        let file = std::fs::metadata(directory.path().join(path)).unwrap();
+        file.permissions().mode() & 0o777
+    };
+    assert_eq!((mode("certs/ca.key"), mode("certs/node-1/node.key")), (0o600, 0o600));
+    let key = std::fs::read(directory.path().join("certs/node-1/node.key")).unwrap();
+    let again = run(directory.path(), "cluster certs --out certs --nodes 1,3");
+    assert_eq!(again.status.code(), Some(4), "{}", text(&again.stderr));
+    assert!(text(&again.stderr).contains("certs/node-1 exists already"), "{}", text(&again.stderr));
+    assert!(!directory.path().join("certs/node-3").exists());
+    assert_eq!(std::fs::read(directory.path().join("certs/node-1/node.key")).unwrap(), key);
+    // A node that comes later gets its certificate of the same authority.
+    let later = run(directory.path(), "cluster certs --out certs --nodes 3 -o json");
+    assert_eq!(later.status.code(), Some(0), "{}", text(&later.stderr));
+    assert!(text(&later.stdout).contains("\"authorityIsNew\": false"), "{}", text(&later.stdout));
+    let other = run(directory.path(), "cluster certs --out certs --nodes 4 --name east");
+    assert_eq!(other.status.code(), Some(4), "{}", text(&other.stderr));
+    std::fs::remove_file(directory.path().join("certs/ca.key")).unwrap();
+    let without = run(directory.path(), "cluster certs --out certs --nodes 4");
+    assert_eq!(without.status.code(), Some(4));
+    assert!(text(&without.stderr).contains("ca.key is not"), "{}", text(&without.stderr));
+}
+
+/// What `config check` says of credentials, with the file it says it of.
+fn checked(directory: &Path, lines: &str, node: u64) -> String {
+    let file = format!("[node]\nid = {node}\n[cluster.tls]\n{lines}");
+    std::fs::write(directory.join("quarry.toml"), file).unwrap();
+    let output = run(directory, "config check");
+    let code = output.status.code();
+    assert!(matches!(code, Some(0 | 2)), "{code:?}: {}", text(&output.stderr));
+    text(&output.stderr)
+}
+
+#[test]
+fn credentials_that_do_not_fit_are_told_with_file_and_reason() {
+    let directory = TempDir::new().unwrap();
+    let place = directory.path();
+    for (out, name) in [("a", "quarry"), ("b", "quarry"), ("c", "east")] {
+        let line = format!("cluster certs --out {out} --nodes 1,2 --name {name}");
+        assert_eq!(run(place, &line).status.code(), Some(0));
+    }
+    let files = |ca: &str, cert: &str, key: &str| {
+        format!("ca = \"{ca}/ca.pem\"\ncert = \"{cert}/node.pem\"\nkey = \"{key}/node.key\"\n")
+    };
+    assert_eq!(checked(place, &files("a", "a/node-1", "a/node-1"), 1), "");
+    let none = checked(place, &files("x", "y", "z"), 1);
+    for part in [
+        "3 mistakes",
+        "quarry.toml:4: cluster.tls.ca x/ca.pem: there is no such file",
+        "quarry.toml:5: cluster.tls.cert y/node.pem: there is no such file",
+        "quarry.toml:6: cluster.tls.key z/node.key: there is no such file",
+    ] {
+        assert!(none.contains(part), "{part}: {none}");
+    }
+    for (lines, node, part) in [
+        (
+            files("b", "a/node-1", "a/node-1"),
+            1,
+            "node.pem: the certificate is not of the authority",
+        ),
+        (files("a", "a/node-1", "a/node-1"), 2, "is for node-1.quarry.quarry, and this is node 2"),
+        (files("c", "c/node-1", "c/node-1"), 1, "is for node-1.east.quarry"),
+        (files("a", "a/node-1", "a/node-2"), 1, "node.key: the key is not that of the certificate"),
+        ("ca = \"a/ca.pem\"\n".to_owned(), 1, "cluster.tls.ca is set and cluster.tls.key is not"),
+    ] {
+        let told = checked(place, &lines, node);
+        assert!(told.contains(part), "{part}: {told}");
+    }
 }

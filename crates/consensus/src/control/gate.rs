@@ -1,7 +1,8 @@
 //! The gate before the control plane: strangers are few and short.
 //!
 //! A connection that has not made a call with the right cookie counts as a stranger's. There are
-//! only so many of these at a time, more are closed as they come, and each has only so long.
+//! only so many of these at a time, more are closed as they come, and each has only so long, its
+//! TLS handshake included. What does not even begin as HTTP/2 gets no further than here.
 
 use std::{
     io,
@@ -14,14 +15,19 @@ use std::{
     time::Duration,
 };
 
-use futures_util::Stream;
+use futures_util::{Stream as Connections, StreamExt};
+use quarry_plane::{Refusal, Refusals, SecurityError, Stream};
+use quarry_ports::Host;
 use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf},
     net::{TcpListener, TcpStream},
-    sync::{OwnedSemaphorePermit, Semaphore},
+    sync::{OwnedSemaphorePermit, Semaphore, mpsc},
     time::Sleep,
 };
+use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::server::Connected;
+
+use super::policy::Policy;
 
 /// How many strangers there may be at a time.
 pub(super) const STRANGERS: usize = 64;
@@ -29,29 +35,34 @@ pub(super) const STRANGERS: usize = 64;
 pub(crate) const PATIENCE: Duration = Duration::from_secs(5);
 /// How long to wait after the system could not give a connection, because it has no more files.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+/// With these bytes HTTP/2 begins (RFC 9113, 3.4).
+const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 /// Lets a connection stay once its caller has shown the cookie.
 #[derive(Clone)]
 pub(super) struct Admission(Arc<Stranger>);
 
 struct Stranger {
+    peer: String,
+    refusals: Arc<Refusals>,
     admitted: AtomicBool,
+    /// Whether it is said already why it is refused.
+    told: AtomicBool,
     place: Mutex<Option<OwnedSemaphorePermit>>,
 }
 
 impl Admission {
-    fn new(place: OwnedSemaphorePermit) -> Self {
-        Self(Arc::new(Stranger {
-            admitted: AtomicBool::new(false),
-            place: Mutex::new(Some(place)),
-        }))
-    }
-
     /// The caller has shown the cookie: the connection may stay, and makes room for a stranger.
     pub(super) fn admit(&self) {
         if !self.0.admitted.swap(true, Ordering::AcqRel) {
             drop(self.0.place.lock().unwrap_or_else(PoisonError::into_inner).take());
         }
+    }
+
+    /// Something of this caller is refused.
+    pub(super) fn refuse(&self, refusal: Refusal) {
+        self.0.told.store(true, Ordering::Release);
+        self.0.refusals.record(&self.0.peer, refusal);
     }
 
     fn is_admitted(&self) -> bool {
@@ -61,41 +72,111 @@ impl Admission {
 
 /// A connection that ends when its caller stays a stranger for too long.
 pub(super) struct Guarded {
-    stream: TcpStream,
+    stream: Stream,
+    /// What was read ahead, and is still to be handed on.
+    preface: &'static [u8],
     admission: Admission,
     deadline: Pin<Box<Sleep>>,
 }
 
-/// Accepts connections on `listener` while there are fewer than `strangers`.
+impl Drop for Guarded {
+    fn drop(&mut self) {
+        if !self.admission.is_admitted() && !self.admission.0.told.load(Ordering::Acquire) {
+            self.admission.refuse(Refusal::Unproven);
+        }
+    }
+}
+
+/// Accepts connections on `listener` while there are fewer than `strangers`, until the stream of
+/// them is dropped.
 pub(super) fn accept(
     listener: TcpListener,
     strangers: usize,
     patience: Duration,
-) -> impl Stream<Item = io::Result<Guarded>> {
-    let places = Arc::new(Semaphore::new(strangers));
-    futures_util::stream::unfold((listener, places), move |(listener, places)| async move {
+    policy: Policy,
+    host: Host,
+) -> impl Connections<Item = io::Result<Guarded>> {
+    // Each waiting connection holds a place, so the channel is never full.
+    let (guarded, connections) = mpsc::channel(strangers.max(1));
+    let gate = Gate { patience, policy, host: host.clone(), guarded };
+    drop(host.spawn("control acceptor", gate.run(listener, strangers)));
+    ReceiverStream::new(connections).map(Ok)
+}
+
+#[derive(Clone)]
+struct Gate {
+    patience: Duration,
+    policy: Policy,
+    host: Host,
+    guarded: mpsc::Sender<Guarded>,
+}
+
+impl Gate {
+    async fn run(self, listener: TcpListener, strangers: usize) {
+        let places = Arc::new(Semaphore::new(strangers));
         loop {
-            let stream = match listener.accept().await {
-                Ok((stream, _)) => stream,
+            let accepted = tokio::select! {
+                () = self.guarded.closed() => return,
+                accepted = listener.accept() => accepted,
+            };
+            let (stream, from) = match accepted {
+                Ok(accepted) => accepted,
                 Err(error) => {
                     tracing::warn!(%error, "a connection was not accepted");
                     tokio::time::sleep(ACCEPT_PAUSE).await;
                     continue;
                 }
             };
+            // Without the port: it is another one for every connection.
+            let peer = from.ip().to_string();
             let Ok(place) = Arc::clone(&places).try_acquire_owned() else {
-                tracing::debug!(strangers, "too many connections without a cookie");
+                self.policy.refusals.record(&peer, Refusal::Busy);
                 continue;
             };
-            if let Err(error) = stream.set_nodelay(true) {
-                tracing::debug!(%error, "a connection broke as it came");
-                continue;
-            }
-            let deadline = Box::pin(tokio::time::sleep(patience));
-            let guarded = Guarded { stream, admission: Admission::new(place), deadline };
-            return Some((Ok(guarded), (listener, places)));
+            let greeting = self.clone().greet(stream, peer, place);
+            drop(self.host.spawn("control greeting", greeting));
         }
-    })
+    }
+
+    /// Secures the connection and waits for the first bytes of HTTP/2.
+    async fn greet(self, stream: TcpStream, peer: String, place: OwnedSemaphorePermit) {
+        let Self { patience, policy, guarded, .. } = self;
+        let mut deadline = Box::pin(tokio::time::sleep(patience));
+        let secured = tokio::select! {
+            () = deadline.as_mut() => return policy.refusals.record(&peer, Refusal::Deadline),
+            secured = secure(stream, &policy) => secured,
+        };
+        let stream = match secured {
+            Ok(stream) => stream,
+            Err(error) => {
+                tracing::debug!(peer, %error, "a connection came to nothing");
+                return policy.tell(&peer, &error);
+            }
+        };
+        let admission = Admission(Arc::new(Stranger {
+            peer,
+            refusals: policy.refusals,
+            admitted: AtomicBool::new(false),
+            told: AtomicBool::new(false),
+            place: Mutex::new(Some(place)),
+        }));
+        let connection = Guarded { stream, preface: PREFACE, admission, deadline };
+        if let Err(gone) = guarded.send(connection).await {
+            // The node ends: nobody was refused.
+            gone.0.admission.0.told.store(true, Ordering::Release);
+        }
+    }
+}
+
+async fn secure(stream: TcpStream, policy: &Policy) -> Result<Stream, SecurityError> {
+    stream.set_nodelay(true)?;
+    let mut stream = policy.security.accept(stream).await?.stream;
+    for expected in PREFACE {
+        if stream.read_u8().await? != *expected {
+            return Err(SecurityError::Refused(Refusal::Garbage));
+        }
+    }
+    Ok(stream)
 }
 
 impl Connected for Guarded {
@@ -113,7 +194,14 @@ impl AsyncRead for Guarded {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         if !self.admission.is_admitted() && self.deadline.as_mut().poll(cx).is_ready() {
+            self.admission.refuse(Refusal::Deadline);
             return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+        }
+        if !self.preface.is_empty() {
+            let (now, later) = self.preface.split_at(self.preface.len().min(buffer.remaining()));
+            buffer.put_slice(now);
+            self.preface = later;
+            return Poll::Ready(Ok(()));
         }
         Pin::new(&mut self.stream).poll_read(cx, buffer)
     }
@@ -150,56 +238,5 @@ impl AsyncWrite for Guarded {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::pin::pin;
-
-    use futures_util::StreamExt;
-    use tokio::io::{AsyncReadExt, AsyncWriteExt};
-
-    use super::*;
-
-    const SHORT: Duration = Duration::from_millis(50);
-    const LONG: Duration = Duration::from_mins(1);
-
-    async fn listener() -> (TcpListener, String) {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap().to_string();
-        (listener, address)
-    }
-
-    #[tokio::test]
-    async fn a_stranger_that_says_nothing_is_cut_off_and_a_friend_is_not() {
-        let (listener, address) = listener().await;
-        let mut connections = pin!(accept(listener, 2, SHORT));
-        let _stranger = TcpStream::connect(&address).await.unwrap();
-        let mut accepted = connections.next().await.unwrap().unwrap();
-        let error = accepted.read_u8().await.unwrap_err();
-        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
-        let mut friend = TcpStream::connect(&address).await.unwrap();
-        let mut accepted = connections.next().await.unwrap().unwrap();
-        accepted.connect_info().admit();
-        let silent = tokio::time::timeout(SHORT * 3, accepted.read_u8()).await;
-        assert!(silent.is_err(), "a friend may be silent: {silent:?}");
-        friend.write_u8(7).await.unwrap();
-        assert_eq!(accepted.read_u8().await.unwrap(), 7);
-    }
-
-    #[tokio::test]
-    async fn strangers_beyond_the_limit_are_closed_and_friends_make_room() {
-        let (listener, address) = listener().await;
-        let mut connections = pin!(accept(listener, 1, LONG));
-        let _first = TcpStream::connect(&address).await.unwrap();
-        let first = connections.next().await.unwrap().unwrap();
-        let mut second = TcpStream::connect(&address).await.unwrap();
-        let third = TcpStream::connect(&address).await.unwrap();
-        let mut byte = [0];
-        tokio::select! {
-            accepted = connections.next() => panic!("accepted: {}", accepted.is_some()),
-            closed = second.read(&mut byte) => assert_eq!(closed.unwrap_or(0), 0),
-        }
-        drop(third);
-        first.connect_info().admit();
-        let _fourth = TcpStream::connect(&address).await.unwrap();
-        assert!(connections.next().await.unwrap().is_ok());
-    }
-}
+#[path = "gate_tests.rs"]
+mod tests;

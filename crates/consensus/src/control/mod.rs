@@ -1,21 +1,21 @@
 //! The control plane: Raft, lease heartbeats, proposals and views over tonic.
 //!
-//! Each remote procedure carries one codec frame each way. The cookie, the cluster's name and the
+//! Connections are secured as the cluster's planes are. Each remote procedure carries one codec frame
+//! each way. The cookie, the cluster's name and the
 //! node that is meant travel as metadata and are checked before the body is read. Heartbeats, the
 //! log, snapshots and everything else have connections of their own, so that none delays another.
 
-mod cookie;
 mod frame;
 mod gate;
 mod link;
 mod message;
 mod network;
 mod plane;
+mod policy;
 mod server;
 #[cfg(test)]
 mod tests;
 
-pub use cookie::Cookie;
 pub(crate) use gate::PATIENCE;
 pub(crate) use link::{CallError, Links, Purpose, decode};
 pub(crate) use message::{
@@ -24,4 +24,5 @@ pub(crate) use message::{
 };
 pub(crate) use network::Network;
 pub(crate) use plane::Plane;
+pub(crate) use policy::Policy;
 pub(crate) use server::serve;

@@ -10,17 +10,21 @@ use openraft::{
         VoteRequest,
     },
 };
+use quarry_plane::Refusal;
 use quarry_ports::codec::{self, schema};
 use quarry_types::{ClusterView, NodeId};
 use serde::{Serialize, de::DeserializeOwned};
 use tokio::sync::watch;
-use tonic::{Status, metadata::MetadataMap};
+use tonic::{
+    Code, Status,
+    metadata::{MetadataMap, MetadataValue},
+};
 
 use super::{
-    cookie::Cookie,
-    link::{CLUSTER, COOKIE, TARGET},
+    link::{CLUSTER, COOKIE, REFUSAL, TARGET},
     message::{HeartbeatRequest, Method, ProposeRequest, StandingRequest},
     network::SnapshotRequest,
+    policy::Policy,
 };
 use crate::{
     group::{Group, Snapshot},
@@ -35,8 +39,7 @@ const MAX_COMMAND: usize = 4 * 1024 * 1024;
 /// What this node answers on the control plane.
 pub(crate) struct Plane {
     node: NodeId,
-    cluster: String,
-    cookie: Cookie,
+    policy: Policy,
     views: Arc<Views>,
     lead: Option<Arc<Lead>>,
 }
@@ -45,28 +48,39 @@ impl Plane {
     /// The plane of a node; `lead` is what a voter has.
     pub(crate) const fn new(
         node: NodeId,
-        cluster: String,
-        cookie: Cookie,
+        policy: Policy,
         views: Arc<Views>,
         lead: Option<Arc<Lead>>,
     ) -> Self {
-        Self { node, cluster, cookie, views, lead }
+        Self { node, policy, views, lead }
     }
 
     /// Whether the caller may speak, and means this node of this cluster.
-    pub(super) fn check(&self, metadata: &MetadataMap) -> Result<(), Status> {
+    pub(super) fn check(&self, metadata: &MetadataMap) -> Result<(), (Refusal, Status)> {
         let field = |name: &str| metadata.get_bin(name).and_then(|value| value.to_bytes().ok());
-        if !field(COOKIE).is_some_and(|cookie| self.cookie.matches(&cookie)) {
-            return Err(Status::unauthenticated("the cookie is not the one of this cluster"));
+        let refused = |refusal: Refusal, code, text: String| {
+            let mut said = MetadataMap::new();
+            said.insert(REFUSAL, MetadataValue::from_static(refusal.label()));
+            Err((refusal, Status::with_metadata(code, text, said)))
+        };
+        if !field(COOKIE).is_some_and(|cookie| self.policy.cookie.matches(&cookie)) {
+            let text = "the cookie is not the one of this cluster".to_owned();
+            return refused(Refusal::Cookie, Code::Unauthenticated, text);
         }
-        if field(CLUSTER).as_deref() != Some(self.cluster.as_bytes()) {
-            return Err(Status::failed_precondition("this node is of another cluster"));
+        if field(CLUSTER).as_deref() != Some(self.policy.cluster.as_bytes()) {
+            let text = "this node is of another cluster".to_owned();
+            return refused(Refusal::Cluster, Code::FailedPrecondition, text);
         }
         if field(TARGET).as_deref() != Some(&self.node.0.to_be_bytes()[..]) {
             let text = format!("this is node {}, and another was meant", self.node);
-            return Err(Status::failed_precondition(text));
+            return refused(Refusal::Node, Code::FailedPrecondition, text);
         }
         Ok(())
+    }
+
+    /// Who may speak here.
+    pub(super) const fn policy(&self) -> &Policy {
+        &self.policy
     }
 
     /// Follows this node's views; the name of their cluster comes with each.

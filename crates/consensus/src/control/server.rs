@@ -14,7 +14,7 @@ use bytes::Bytes;
 use tokio::{net::TcpListener, sync::mpsc};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{
-    Request, Response, Status,
+    Code, Request, Response, Status,
     body::Body,
     codegen::{BoxFuture, Service, StdError, http},
     metadata::MetadataMap,
@@ -22,6 +22,7 @@ use tonic::{
     transport::Server,
 };
 
+use quarry_plane::Refusal;
 use quarry_ports::Host;
 
 use super::{
@@ -46,7 +47,7 @@ pub(crate) async fn serve(
     patience: Duration,
     stop: impl Future<Output = ()>,
 ) -> io::Result<()> {
-    let incoming = accept(listener, STRANGERS, patience);
+    let incoming = accept(listener, STRANGERS, patience, plane.policy().clone(), host.clone());
     Server::builder()
         .max_concurrent_streams(MAX_STREAMS)
         .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))
@@ -84,31 +85,46 @@ where
     fn call(&mut self, request: http::Request<B>) -> Self::Future {
         let control = self.clone();
         Box::pin(async move {
-            let method = Method::of_path(request.uri().path())
-                .ok_or_else(|| Status::unimplemented("no such procedure"))
-                .and_then(|method| {
-                    let metadata = MetadataMap::from_headers(request.headers().clone());
-                    control.plane.check(&metadata).map(|()| method)
-                });
-            if method.is_ok()
-                && let Some(admission) = request.extensions().get::<Admission>()
-            {
+            let admission = request.extensions().get::<Admission>().cloned();
+            let metadata = MetadataMap::from_headers(request.headers().clone());
+            if let Err((refusal, status)) = control.plane.check(&metadata) {
+                if let Some(admission) = &admission {
+                    admission.refuse(refusal);
+                }
+                return Ok(status.into_http());
+            }
+            if let Some(admission) = &admission {
                 admission.admit();
             }
+            let Some(method) = Method::of_path(request.uri().path()) else {
+                return Ok(Status::unimplemented("no such procedure").into_http());
+            };
             let mut grpc = Grpc::new(FrameCodec)
                 .max_decoding_message_size(MAX_MESSAGE)
                 .max_encoding_message_size(MAX_MESSAGE);
-            Ok(match method {
-                Ok(Method::Follow) => {
+            let answer = match method {
+                Method::Follow => {
                     grpc.server_streaming(Stream { control, follows: true }, request).await
                 }
-                Ok(Method::Attend) => {
+                Method::Attend => {
                     grpc.server_streaming(Stream { control, follows: false }, request).await
                 }
-                Ok(method) => grpc.unary(Unary { control, method }, request).await,
-                Err(status) => status.into_http(),
-            })
+                method => grpc.unary(Unary { control, method }, request).await,
+            };
+            if let Some((refusal, admission)) = refusal_in(&answer).zip(admission) {
+                admission.refuse(refusal);
+            }
+            Ok(answer)
         })
+    }
+}
+
+/// Whether the answer says that the frame of the call was not taken.
+fn refusal_in(answer: &http::Response<Body>) -> Option<Refusal> {
+    match Code::from_bytes(answer.headers().get("grpc-status")?.as_bytes()) {
+        Code::InvalidArgument => Some(Refusal::Garbage),
+        Code::OutOfRange | Code::ResourceExhausted => Some(Refusal::Oversized),
+        _ => None,
     }
 }
 

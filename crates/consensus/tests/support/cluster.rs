@@ -9,7 +9,8 @@ use std::{
     time::Duration,
 };
 
-use quarry_consensus::{Config, Consensus, Cookie, Recovery, StartError, Times, start};
+use quarry_consensus::{Config, Consensus, Recovery, StartError, Times, start};
+use quarry_plane::{Cookie, Security};
 use quarry_ports::{Host, Metrics};
 use quarry_types::{BootId, NodeId, Role};
 use tempfile::TempDir;
@@ -22,6 +23,8 @@ pub(crate) struct Cluster {
     voters: BTreeMap<NodeId, String>,
     pub(crate) times: Times,
     pub(crate) shards: u32,
+    /// How the connections of a node are secured; open where nothing is said.
+    pub(crate) security: BTreeMap<NodeId, Security>,
 }
 
 /// An address on which nothing listens now.
@@ -33,7 +36,8 @@ pub(crate) fn address() -> String {
 impl Cluster {
     pub(crate) fn of(voters: u64) -> Self {
         let voters = (1..=voters).map(|node| (NodeId(node), address())).collect();
-        Self { place: tempfile::tempdir().unwrap(), voters, times: Times::default(), shards: 16 }
+        let (place, times) = (tempfile::tempdir().unwrap(), Times::default());
+        Self { place, voters, times, shards: 16, security: BTreeMap::new() }
     }
 
     pub(crate) fn directory(&self, node: u64) -> PathBuf {
@@ -49,7 +53,8 @@ impl Cluster {
             listen: control.clone(),
             advertise: control,
             data_dir: self.directory(node),
-            cookie: Cookie::new(&[9; 32]).expect("long enough"),
+            cookie: Cookie::new(&"9".repeat(32)).expect("long enough"),
+            security: self.security.get(&NodeId(node)).cloned().unwrap_or_else(Security::open),
             cluster_name: "test".to_owned(),
             times: self.times,
             roles: BTreeSet::from([Role::Runner]),

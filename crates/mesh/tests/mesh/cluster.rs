@@ -34,19 +34,23 @@ pub(crate) struct Spec {
     pub(crate) cookie: &'static str,
     pub(crate) listen: String,
     pub(crate) idle_milliseconds: u64,
+    /// The directory of its credentials, or `-`.
+    pub(crate) credentials: String,
 }
 
 impl Spec {
     pub(crate) fn new(id: u64) -> Self {
         let listen = "127.0.0.1:0".to_owned();
-        Self { id, cluster: "test", cookie: COOKIE, listen, idle_milliseconds: 15_000 }
+        let credentials = "-".to_owned();
+        Self { id, cluster: "test", cookie: COOKIE, listen, idle_milliseconds: 15_000, credentials }
     }
 
     pub(crate) async fn start(self) -> Process {
-        let Self { id, cluster, cookie, listen, idle_milliseconds } = self;
+        let Self { id, cluster, cookie, listen, idle_milliseconds, credentials } = self;
+        let spec = format!("{id} {cluster} {cookie} {listen} {idle_milliseconds} {credentials}");
         let mut child = Command::new(std::env::current_exe().unwrap())
             .args(["node::node_process", "--exact", "--nocapture", "--test-threads=1"])
-            .env(VARIABLE, format!("{id} {cluster} {cookie} {listen} {idle_milliseconds}"))
+            .env(VARIABLE, spec)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .kill_on_drop(true)

@@ -1,6 +1,8 @@
 //! Nodes find one another, keep the contract, and find one another again.
 
-use crate::cluster::{PATIENCE, Spec, cluster, introduce, value};
+use crate::cluster::{PATIENCE, Process, Spec, cluster, introduce, value};
+
+const RECEIVED: &str = "quarry_mesh_frames_total{received,request}";
 
 #[tokio::test]
 async fn the_mesh_keeps_the_contract_in_both_directions() {
@@ -17,7 +19,7 @@ async fn what_crosses_between_nodes_is_counted_as_frames_of_the_mesh() {
     assert!(nodes[0].tell("flood 2 100 1000 5000 10").await.starts_with("100 0 0 "));
     let after = nodes[1].tell("metrics").await;
     let grown = |name| value(&after, name) - value(&before, name);
-    assert_eq!(grown("quarry_mesh_frames_total{received,request}"), 100);
+    assert_eq!(grown(RECEIVED), 100);
     assert_eq!(grown("quarry_mesh_frames_total{sent,reply}"), 100);
     assert!(grown("quarry_mesh_bytes_total{received}") > 100_000);
     assert!(grown("quarry_mesh_bytes_total{sent}") > 100_000);
@@ -41,10 +43,10 @@ async fn a_killed_peer_fails_what_waits_and_is_found_again_after_its_restart() {
     for (lives, dies) in [(0, 1), (1, 0)] {
         let (survivor, victim) = (nodes[lives].id, nodes[dies].id);
         nodes[lives].reaches(victim).await;
+        let before = nodes[dies].counter(RECEIVED).await;
         nodes[lives].say(&format!("hold {victim} 3600000")).await;
         // The request is under way once the victim has seen it.
-        let received = "quarry_mesh_frames_total{received,request}";
-        nodes[dies].until("metrics", |metrics| value(metrics, received) >= 2).await;
+        nodes[dies].until("metrics", |metrics| value(metrics, RECEIVED) > before).await;
         let killed = nodes.remove(dies);
         let listen = killed.address.clone();
         killed.kill().await;
@@ -78,9 +80,9 @@ async fn a_peer_that_is_not_wanted_any_more_is_let_go() {
 async fn a_node_that_shuts_down_is_noticed_at_once() {
     let mut nodes = cluster(2).await;
     nodes[0].reaches(2).await;
+    let before = nodes[1].counter(RECEIVED).await;
     nodes[0].say("hold 2 3600000").await;
-    let received = "quarry_mesh_frames_total{received,request}";
-    nodes[1].until("metrics", |metrics| value(metrics, received) >= 2).await;
+    nodes[1].until("metrics", |metrics| value(metrics, RECEIVED) > before).await;
     assert_eq!(nodes[1].tell("shutdown").await, "ok");
     assert_eq!(nodes[0].answer().await, "lost: the link broke");
     assert_eq!(nodes[1].tell("ask 1 1000").await, "not sent: there is no link to it");
@@ -98,7 +100,10 @@ async fn a_taken_port_is_named_with_its_flag() {
 
 #[tokio::test]
 async fn the_throughput_is_shown() {
-    let mut nodes = cluster(2).await;
+    show_throughput("plain", cluster(2).await).await;
+}
+
+pub(crate) async fn show_throughput(what: &str, mut nodes: Vec<Process>) {
     nodes[0].reaches(2).await;
     for (size, count, at_once) in
         [(100, 100_000, 1_000), (100, 2_000, 1), (10_000, 20_000, 200), (1 << 20, 200, 8)]
@@ -109,7 +114,7 @@ async fn the_throughput_is_shown() {
         assert_eq!(figures[..3], [count, 0, 0]);
         let milliseconds = figures[3].max(1);
         println!(
-            "{size} bytes, {at_once} at once: {} requests per second, {} MB/s each way",
+            "{what}: {size} bytes, {at_once} at once: {} requests per second, {} MB/s each way",
             count * 1_000 / milliseconds,
             count * size / milliseconds / 1_000
         );

@@ -16,3 +16,4 @@ mod faults;
 mod links;
 mod node;
 mod refusals;
+mod tls;

@@ -4,13 +4,15 @@ use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
-use quarry_mesh::{Config, Cookie, Limits, Mesh, start};
+use quarry_mesh::{Config, Limits, Mesh, start};
+use quarry_plane::{Cookie, Credentials, Files, Security};
 use quarry_ports::{Host, Metrics, Peer, Transport, TransportError};
 use quarry_sim::contract::transport::{ECHO, HOLD, Responder, Stage};
 use quarry_types::NodeId;
 use tokio::io::{AsyncBufReadExt, BufReader};
 
-/// Makes the process a node: its id, cluster, cookie, address, and idle time in milliseconds.
+/// Makes the process a node: its id, cluster, cookie, address, idle time in milliseconds, and the
+/// directory of its credentials, or `-`.
 pub(crate) const VARIABLE: &str = "QUARRY_MESH_TEST_NODE";
 
 /// Marks an answer among the lines of the test harness.
@@ -40,6 +42,7 @@ async fn run(spec: &str) {
         node: id,
         cluster_name: parts[1].to_owned(),
         cookie: Cookie::new(parts[2]).unwrap(),
+        security: security(parts[5], id),
         listen: parts[3].to_owned(),
         limits: Limits { idle, handshake: Duration::from_secs(2), ..Limits::default() },
     };
@@ -56,6 +59,17 @@ async fn run(spec: &str) {
         answer(&node.obey(&words).await);
     }
     node.mesh.shutdown().await;
+}
+
+fn security(directory: &str, id: NodeId) -> Security {
+    if directory == "-" {
+        return Security::open();
+    }
+    let [ca, cert, key] =
+        ["ca", "cert", "key"].map(|name| std::path::Path::new(directory).join(name));
+    let files = Files { ca, cert, key };
+    let now = Host::system().clock.wall();
+    Security::mutual(&Credentials::load(&files, "test", id, now).unwrap(), "mesh")
 }
 
 fn answer(text: &str) {

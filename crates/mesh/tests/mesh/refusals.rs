@@ -15,7 +15,7 @@ async fn pair(stranger: Spec) -> Vec<Process> {
     nodes
 }
 
-async fn refused(node: &mut Process, reason: &str, least: u64) {
+pub(crate) async fn refused(node: &mut Process, reason: &str, least: u64) {
     let name = format!("quarry_mesh_refused_total{{{reason}}}");
     let many = |metrics: &str| crate::cluster::value(metrics, &name) >= least;
     node.until("metrics", many).await;
@@ -52,7 +52,7 @@ async fn a_node_that_is_not_the_one_meant_is_refused() {
 }
 
 /// Whether the node closes the connection after `bytes`, long before anyone loses patience.
-async fn closed_after(address: &str, bytes: &[u8]) -> bool {
+pub(crate) async fn closed_after(address: &str, bytes: &[u8]) -> bool {
     let mut stream = TcpStream::connect(address).await.unwrap();
     stream.write_all(bytes).await.unwrap();
     let mut rest = Vec::new();

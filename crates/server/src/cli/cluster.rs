@@ -1,5 +1,7 @@
 //! Commands on the cluster.
 
+use std::path::PathBuf;
+
 use clap::{Args, Subcommand};
 
 /// `quarry cluster …`.
@@ -15,6 +17,31 @@ pub(crate) enum ClusterCommand {
     Drain(NodeArgument),
     /// Let a node take shards again
     Undrain(NodeArgument),
+    /// Make certificates for the nodes of a cluster; asks no server
+    Certs(CertsArguments),
+}
+
+/// `quarry cluster certs`.
+#[derive(Clone, Debug, Args)]
+#[command(after_help = "\
+Makes an authority in DIR where there is none yet, and uses the one that is there otherwise; for
+each node a directory with three files to copy. It overwrites nothing.
+
+Example:
+  quarry cluster certs --out certs --nodes 1,2,3")]
+pub(crate) struct CertsArguments {
+    /// Where to write
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: PathBuf,
+    /// The numbers of the nodes
+    #[arg(long, value_name = "ID,…", value_delimiter = ',', required = true)]
+    pub(crate) nodes: Vec<u64>,
+    /// The cluster's name, as cluster.name has it
+    #[arg(long, value_name = "NAME", default_value = "quarry")]
+    pub(crate) name: String,
+    /// How long the nodes' certificates are valid
+    #[arg(long, value_name = "DAYS", default_value_t = 365, value_parser = clap::value_parser!(i64).range(1..=36_500))]
+    pub(crate) days: i64,
 }
 
 /// A node.

@@ -152,6 +152,7 @@ mod tests {
             "quarry entity ls --type Counter",
             "quarry cluster status --url http://127.0.0.1:1",
             "quarry cluster drain 2",
+            "quarry cluster certs --out certs --nodes 1,2,3 --days 30",
             "quarry extract a.txt b.txt --ontology film --format json",
             "quarry extract a.txt --ontology ./bees.toml --stream",
             "quarry ingest articles more.jsonl --ontology company --concurrency 16",

@@ -3,12 +3,15 @@
 use rustix::process::{Pid, Signal, getppid, set_parent_process_death_signal};
 
 use quarry_ports::Host;
+use quarry_types::api::Protection;
 
 use crate::{
     cli::{Global, ServeArguments},
     configuration::{self, Loaded, Sources},
     failure::{Exit, Failure},
-    node::{Hosted, LogDefaults, Phases, Recovery, RunningNode, Signals, start_telemetry},
+    node::{
+        Hosted, LogDefaults, Phases, Recovery, RunningNode, Signals, protection, start_telemetry,
+    },
     output::Output,
 };
 
@@ -28,8 +31,11 @@ pub(crate) async fn run(
     for warning in &loaded.warnings {
         tracing::warn!("{warning}");
     }
-    if settings.cluster.insecure {
-        tracing::warn!("cluster.insecure: the planes of this node are not protected by TLS");
+    if protection(settings) == Protection::Insecure {
+        tracing::warn!(
+            "cluster.insecure: the planes of this node go beyond loopback without TLS; anyone on \
+             the way can read and change what crosses, the cookie included"
+        );
     }
     let host = Host::system();
     let mut signals = Signals::listen()?;

@@ -5,7 +5,7 @@ use super::kind::Kind;
 /// A key of the configuration.
 #[derive(Debug)]
 pub(crate) struct Key {
-    /// `section.key`.
+    /// `section.key`, or `section.table.key`.
     pub(crate) path: &'static str,
     /// What it takes.
     pub(crate) kind: Kind,
@@ -61,6 +61,12 @@ pub(crate) const KEYS: &[Key] = keys! {
         "the secret that all nodes share, at least 32 random bytes";
     "cluster.cookie_file", Kind::Path, None, None,
         "a file that holds the cookie; cluster.cookie wins over it";
+    "cluster.tls.ca", Kind::Path, None, None,
+        "the certificate of the cluster's authority (PEM); `quarry cluster certs` makes all three";
+    "cluster.tls.cert", Kind::Path, None, None,
+        "this node's certificate (PEM), for the name node-<id>.<cluster>.quarry";
+    "cluster.tls.key", Kind::Path, None, None,
+        "the private key of this node's certificate (PEM)";
     "cluster.insecure", Kind::Boolean, Some("false"), None,
         "let the control and message planes go beyond loopback without TLS";
     "cluster.shards", Kind::Integer { least: 1, most: 65_536 }, Some("256"), None,
@@ -146,9 +152,14 @@ impl Key {
         self.path.split_once('.').map_or(self.path, |(_, name)| name)
     }
 
+    /// The table within the section that it lies in, where it lies in one.
+    pub(crate) fn table(&self) -> Option<&'static str> {
+        self.name().split_once('.').map(|(table, _)| table)
+    }
+
     /// The environment variable that sets it.
     pub(crate) fn variable(&self) -> String {
-        format!("QUARRY_{}__{}", self.section(), self.name()).to_ascii_uppercase()
+        format!("QUARRY_{}", self.path.replace('.', "__")).to_ascii_uppercase()
     }
 }
 
@@ -196,7 +207,7 @@ mod tests {
     fn paths_have_a_section_and_are_grouped_by_it() {
         let sections = sections();
         for key in KEYS {
-            assert!(key.path.matches('.').count() == 1, "{}", key.path);
+            assert!((1..=2).contains(&key.path.matches('.').count()), "{}", key.path);
             assert_eq!(sections.iter().filter(|name| **name == key.section()).count(), 1);
         }
     }

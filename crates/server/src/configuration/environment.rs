@@ -46,7 +46,8 @@ fn find(name: &str) -> Found {
     }
     let Some(rest) = name.strip_prefix(PREFIX) else { return Found::Nothing };
     let Some((section, key_name)) = rest.split_once("__") else { return find_misspelt(name) };
-    let (section, key_name) = (section.to_ascii_lowercase(), key_name.to_ascii_lowercase());
+    let section = section.to_ascii_lowercase();
+    let key_name = key_name.to_ascii_lowercase().replace("__", ".");
     if let Some(key) = catalogue::key(&format!("{section}.{key_name}")) {
         return Found::Key(key);
     }
@@ -96,14 +97,16 @@ mod tests {
             ("QUARRY_NODES__ID", "1"),
             ("QUARRY_CLUSTER__LEASE_TTL", "3"),
             ("QUARRY_STORE_URL", "sqlite://x"),
+            ("QUARRY_CLUSTER__TLS__CERTT", "x"),
             ("QUARRY_BIN", "not ours"),
             ("HOME", "/"),
         ]);
-        assert_eq!(mistakes.len(), 4, "{mistakes:#?}");
+        assert_eq!(mistakes.len(), 5, "{mistakes:#?}");
         for part in [
             "QUARRY_NODE__IDD: there is no key node.idd (did you mean id?)",
             "QUARRY_NODES__ID: there is no section nodes (did you mean node?)",
             "QUARRY_CLUSTER__LEASE_TTL: cluster.lease_ttl \"3\" has no unit",
+            "QUARRY_CLUSTER__TLS__CERTT: there is no key cluster.tls.certt (did you mean tls.cert?)",
             "QUARRY_STORE_URL: section and key are parted by two _: QUARRY_STORE__URL",
         ] {
             assert!(mistakes.iter().any(|m| m.starts_with(part)), "{part}: {mistakes:#?}");

@@ -46,16 +46,38 @@ pub(crate) fn parse(name: &str, text: &str, mistakes: &mut Vec<Mistake>) -> Laye
             mistakes.push(Mistake::new(here, message));
             continue;
         };
-        for (name, value) in table {
-            let here = place(name.span());
-            let added = match key_of(section, name.get_ref()) {
-                Some(key) => layer.add(key, &raw(value.get_ref()), &here),
-                None => Err(Mistake::new(here, unknown_key(section, name.get_ref()))),
+        for (path, place_of, value) in keys_in(section, table) {
+            let here = place(place_of);
+            let added = match key_of(section, &path) {
+                Some(key) => layer.add(key, &raw(value), &here),
+                None => Err(Mistake::new(here, unknown_key(section, &path))),
             };
             mistakes.extend(added.err());
         }
     }
     layer
+}
+
+/// What is written in a section: names, places and values; of a table of keys, what is in it.
+fn keys_in<'a>(
+    section: &str,
+    table: &'a DeTable<'a>,
+) -> Vec<(String, Range<usize>, &'a DeValue<'a>)> {
+    let is_table =
+        |name: &str| KEYS.iter().any(|key| key.section() == section && key.table() == Some(name));
+    let mut found = Vec::new();
+    for (name, value) in table {
+        let outer = name.get_ref().as_ref();
+        match value.get_ref() {
+            DeValue::Table(inner) if is_table(outer) => {
+                found.extend(inner.iter().map(|(name, value)| {
+                    (format!("{outer}.{}", name.get_ref()), name.span(), value.get_ref())
+                }))
+            }
+            value => found.push((outer.to_owned(), name.span(), value)),
+        }
+    }
+    found
 }
 
 fn key_of(section: &str, name: &str) -> Option<&'static Key> {
@@ -131,6 +153,26 @@ mod tests {
                 "{part}: {mistakes:#?}"
             );
         }
+    }
+
+    #[test]
+    fn a_table_of_keys_may_be_written_in_every_way() {
+        for text in [
+            "[cluster.tls]\nca = \"a\"\ncert = \"b\"\nkey = \"c\"\n",
+            "[cluster]\ntls = { ca = \"a\", cert = \"b\", key = \"c\" }\n",
+            "[cluster]\ntls.ca = \"a\"\ntls.cert = \"b\"\n",
+        ] {
+            assert_eq!(mistakes_of(text), [""; 0], "{text}");
+        }
+        assert_eq!(
+            mistakes_of("[cluster.tls]\nca = 3\ncertificate = \"b\"\n"),
+            [
+                "q.toml:2: cluster.tls.ca must be a path, not a number",
+                "q.toml:3: there is no key cluster.tls.certificate (did you mean tls.cert?)",
+            ]
+        );
+        let whole = mistakes_of("[cluster]\ntls = true\n");
+        assert!(whole.first().is_some_and(|first| first.contains("cluster.tls")), "{whole:?}");
     }
 
     #[test]

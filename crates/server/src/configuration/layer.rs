@@ -75,7 +75,19 @@ impl Source for Layer {
         let mut sections: Map<String, Map<String, Value>> = Map::new();
         for (key, value, place) in &self.values {
             let section = sections.entry(key.section().to_owned()).or_default();
-            section.insert(key.name().to_owned(), Value::new(Some(place), value.clone()));
+            let value = Value::new(Some(place), value.clone());
+            match key.name().split_once('.') {
+                None => {
+                    section.insert(key.name().to_owned(), value);
+                }
+                Some((table, name)) => {
+                    let empty = || Value::new(None, ValueKind::Table(Map::new()));
+                    let table = section.entry(table.to_owned()).or_insert_with(empty);
+                    if let ValueKind::Table(table) = &mut table.kind {
+                        table.insert(name.to_owned(), value);
+                    }
+                }
+            }
         }
         Ok(sections.into_iter().map(|(name, section)| (name, Value::new(None, section))).collect())
     }

@@ -135,9 +135,14 @@ fn show(tree: &Map<String, Value>) -> (Vec<Shown>, Origins) {
 }
 
 fn find<'a>(tree: &'a Map<String, Value>, key: &Key) -> Option<&'a Value> {
-    match &tree.get(key.section())?.kind {
-        ValueKind::Table(section) => section.get(key.name()),
+    let inside = |value: &'a Value, name: &str| match &value.kind {
+        ValueKind::Table(table) => table.get(name),
         _ => None,
+    };
+    let section = tree.get(key.section())?;
+    match key.name().split_once('.') {
+        None => inside(section, key.name()),
+        Some((table, name)) => inside(inside(section, table)?, name),
     }
 }
 
@@ -207,6 +212,14 @@ mod tests {
             (vec![("cluster.lease_ttl", "--x", "1s")], "four times cluster.heartbeat"),
             (vec![("node.http", "--http", "0.0.0.0:7410")], "--http: node.http is 0.0.0.0:7410"),
             (vec![("node.mesh", "--mesh", "10.0.0.1:7412")], "cluster.insecure = true"),
+            (
+                vec![("cluster.voters", "--voters", "1=10.0.0.1:1")],
+                "voter 1 is at 10.0.0.1:1: beyond",
+            ),
+            (
+                vec![("cluster.tls.key", "--x", "k")],
+                "cluster.tls.key is set and cluster.tls.ca is not",
+            ),
             (vec![("node.roles", "--roles", "runner")], "must name the coordinator"),
             (vec![("cluster.voters", "--voters", "2=h:1")], "node 1 has the role coordinator"),
             (vec![("cluster.voters", "--voters", "1=h:1,2=h:2")], "needs cluster.cookie"),

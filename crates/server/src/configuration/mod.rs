@@ -18,6 +18,8 @@ mod secret;
 mod settings;
 
 pub(crate) use catalogue::template;
+#[cfg(test)]
+pub(crate) use file::parse as parse_file;
 pub(crate) use layer::Layer;
 pub(crate) use load::{Loaded, Shown, Sources, load};
 pub(crate) use mistake::Mistakes;

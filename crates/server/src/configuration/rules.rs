@@ -1,8 +1,11 @@
 //! Rules that concern more than one key.
 
+use quarry_plane::{Credentials, is_cluster_label};
+use quarry_ports::Host;
 use quarry_types::{NodeId, Role};
 
 use super::{
+    kind::split_host_port,
     load::Origins,
     mistake::Mistake,
     settings::{Listen, Settings},
@@ -26,6 +29,7 @@ pub(crate) fn check(settings: &Settings, origins: &Origins) -> Vec<Mistake> {
     }
     check_voters(settings, &mut say);
     check_exposure(settings, &mut say);
+    check_credentials(settings, &mut say);
     mistakes
 }
 
@@ -66,17 +70,27 @@ fn check_exposure(settings: &Settings, say: &mut impl FnMut(&str, String)) {
             ),
         );
     }
+    let is_protected = settings.cluster.insecure || settings.cluster.tls.files().is_some();
+    let mut expose = |path: &str, what: String| {
+        let message = format!(
+            "{what}: beyond loopback a plane needs TLS, which `quarry cluster certs` prepares \
+             (cluster.tls), or cluster.insecure = true"
+        );
+        if !is_protected {
+            say(path, message);
+        }
+    };
     let planes: [(&str, &Listen); 2] = [("node.cluster", &node.cluster), ("node.mesh", &node.mesh)];
     for (path, listen) in planes {
-        if !listen.is_loopback() && !settings.cluster.insecure {
-            say(
-                path,
-                format!(
-                    "{path} is {listen}: beyond loopback without TLS, which needs \
-                     cluster.insecure = true"
-                ),
-            );
+        if !listen.is_loopback() {
+            expose(path, format!("{path} is {listen}"));
         }
+    }
+    let far = settings.cluster.voters.iter().find(|voter| !is_loopback(&voter.control));
+    if let Some(voter) = far {
+        expose("cluster.voters", format!("voter {} is at {}", voter.node, voter.control));
+    }
+    for (path, listen) in planes {
         if listen.is_unspecified() && node.advertise.is_none() {
             say(path, format!("{path} is {listen}, which others cannot use; set node.advertise"));
         }
@@ -90,5 +104,41 @@ fn check_exposure(settings: &Settings, say: &mut impl FnMut(&str, String)) {
              `openssl rand -hex 32`"
                 .to_owned(),
         );
+    }
+}
+
+fn is_loopback(address: &str) -> bool {
+    split_host_port(address).is_ok_and(|(host, port)| Listen { host, port }.is_loopback())
+}
+
+/// The credentials as this node would start with them now.
+fn check_credentials(settings: &Settings, say: &mut impl FnMut(&str, String)) {
+    let tls = &settings.cluster.tls;
+    let parts = [
+        ("cluster.tls.ca", &tls.ca),
+        ("cluster.tls.cert", &tls.cert),
+        ("cluster.tls.key", &tls.key),
+    ];
+    let Some((given, _)) = parts.iter().find(|(_, file)| file.is_some()) else { return };
+    let name = &settings.cluster.name;
+    if !is_cluster_label(name) {
+        let message = format!(
+            "cluster.name is {name:?}: certificates can only name a cluster of lower-case letters, \
+             digits and inner hyphens"
+        );
+        return say("cluster.name", message);
+    }
+    let Some(files) = tls.files() else {
+        let lacks = parts.iter().filter(|(_, file)| file.is_none());
+        for (path, _) in lacks {
+            say(given, format!("{given} is set and {path} is not; all three are needed"));
+        }
+        return;
+    };
+    let (node, now) = (NodeId(settings.node.id), Host::system().clock.wall());
+    for fault in Credentials::load(&files, name, node, now).err().unwrap_or_default() {
+        let file = Some(fault.path.clone());
+        let path = parts.iter().find(|(_, named)| **named == file).map_or(*given, |(path, _)| path);
+        say(path, format!("{path} {fault}"));
     }
 }

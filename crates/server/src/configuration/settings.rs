@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeSet, fmt, path::PathBuf, time::Duration};
 
+use quarry_plane::Files;
 use quarry_types::{NodeId, Role, parse_duration};
 use serde::{Deserialize, Deserializer, de::Error as _};
 
@@ -93,6 +94,9 @@ pub(crate) struct ClusterSettings {
     pub(crate) cookie: Option<Secret>,
     /// A file that holds it.
     pub(crate) cookie_file: Option<PathBuf>,
+    /// The credentials of this node.
+    #[serde(default)]
+    pub(crate) tls: TlsSettings,
     /// Whether the planes may go beyond loopback without TLS.
     pub(crate) insecure: bool,
     /// How many shards a new cluster begins with.
@@ -113,6 +117,26 @@ pub(crate) struct ClusterSettings {
     pub(crate) rebalance_interval: Duration,
     /// How many shards may move for balance at a time.
     pub(crate) max_moves: u32,
+}
+
+/// The credentials of this node: all of them, or none.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct TlsSettings {
+    /// The certificate of the cluster's authority.
+    pub(crate) ca: Option<PathBuf>,
+    /// This node's certificate.
+    pub(crate) cert: Option<PathBuf>,
+    /// Its private key.
+    pub(crate) key: Option<PathBuf>,
+}
+
+impl TlsSettings {
+    /// The files, where all of them are named.
+    pub(crate) fn files(&self) -> Option<Files> {
+        let Self { ca, cert, key } = self.clone();
+        Some(Files { ca: ca?, cert: cert?, key: key? })
+    }
 }
 
 /// Where messages and states are stored.

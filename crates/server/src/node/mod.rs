@@ -5,6 +5,7 @@
 
 mod addresses;
 mod directory;
+mod guard;
 mod listen;
 mod parts;
 mod phases;
@@ -15,6 +16,7 @@ mod signal;
 mod telemetry;
 
 pub(crate) use directory::{create as create_directory, ensure_cookie, read_cookie};
+pub(crate) use guard::protection;
 pub(crate) use listen::{Port, free_port, is_free};
 pub(crate) use phases::Phases;
 pub(crate) use quarry_consensus::Recovery;

@@ -11,9 +11,9 @@ use quarry_mesh::Mesh;
 use quarry_ports::{Host, Metrics, Store};
 use quarry_types::{BootId, ClusterId, NodeId};
 
-use super::{addresses::Addresses, ensure_cookie, read_cookie};
+use super::{addresses::Addresses, guard::Guard};
 use crate::{
-    configuration::{Secret, Settings},
+    configuration::Settings,
     failure::{Exit, Failure},
 };
 
@@ -27,15 +27,6 @@ pub(crate) struct Coordination {
     pub(crate) identity: Option<ClusterId>,
     /// What to do when the coordinator's data are gone.
     pub(crate) recovery: Recovery,
-}
-
-/// The cluster's cookie; a node alone makes one of its own.
-pub(crate) fn cookie(settings: &Settings, data: &Path, host: &Host) -> Result<Secret, Failure> {
-    match (&settings.cluster.cookie, &settings.cluster.cookie_file) {
-        (Some(cookie), _) => Ok(cookie.clone()),
-        (None, Some(file)) => read_cookie(file),
-        (None, None) => ensure_cookie(&data.join("cookie"), host),
-    }
 }
 
 /// Opens the store.
@@ -62,15 +53,15 @@ pub(crate) async fn store(
 pub(crate) async fn mesh(
     settings: &Settings,
     addresses: &Addresses,
-    cookie: &Secret,
+    guard: &Guard,
     host: &Host,
     metrics: &Metrics,
 ) -> Result<Arc<Mesh>, Failure> {
-    let cookie = quarry_mesh::Cookie::new(cookie.reveal()).map_err(anyhow::Error::from)?;
     let config = quarry_mesh::Config {
         node: NodeId(settings.node.id),
         cluster_name: settings.cluster.name.clone(),
-        cookie,
+        cookie: guard.cookie.clone(),
+        security: guard.security("mesh"),
         listen: addresses.mesh.to_string(),
         limits: quarry_mesh::Limits::default(),
     };
@@ -82,7 +73,7 @@ pub(crate) async fn mesh(
 pub(crate) async fn consensus(
     settings: &Settings,
     addresses: &Addresses,
-    cookie: &Secret,
+    guard: &Guard,
     coordination: Coordination,
     host: &Host,
     metrics: &Metrics,
@@ -94,8 +85,6 @@ pub(crate) async fn consensus(
     if voters.is_empty() {
         voters.insert(node, addresses.advertised_cluster.clone());
     }
-    let cookie = quarry_consensus::Cookie::new(cookie.reveal().as_bytes())
-        .ok_or_else(|| anyhow::anyhow!("the cluster cookie is shorter than 32 bytes"))?;
     let config = quarry_consensus::Config {
         node,
         boot: coordination.boot,
@@ -103,7 +92,8 @@ pub(crate) async fn consensus(
         listen: addresses.cluster.to_string(),
         advertise: addresses.advertised_cluster.clone(),
         data_dir: coordination.data,
-        cookie,
+        cookie: guard.cookie.clone(),
+        security: guard.security("control"),
         cluster_name: cluster.name.clone(),
         times: Times {
             heartbeat: cluster.heartbeat,

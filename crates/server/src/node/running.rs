@@ -12,7 +12,12 @@ use quarry_types::{BootId, ClusterId, NodeId};
 use tokio::sync::watch;
 
 use super::{
-    Phases, Signals, addresses::Addresses, create_directory, parts, ready::until_all_ready,
+    Phases, Signals,
+    addresses::Addresses,
+    create_directory,
+    guard::{Guard, protection},
+    parts,
+    ready::until_all_ready,
     registry::Hosted,
 };
 use crate::{
@@ -51,18 +56,19 @@ impl RunningNode {
     ) -> Result<Self, Failure> {
         let (listener, addresses) = Addresses::bind(&settings.node)?;
         let data = create_directory(&settings.node.data_dir)?;
-        let cookie = parts::cookie(settings, &data, host)?;
+        let guard = Guard::read(settings, &data, host)?;
         let (metrics, ontologies, registry) = hosted.build();
+        guard.watch_expiry(&metrics, host);
         phases.mark("listeners");
         let store = parts::store(settings, &data, host, &metrics).await?;
         let identity = store.identity().await.map_err(anyhow::Error::from)?;
         phases.mark("store");
         let boot = BootId(host.random.next_u64());
-        let mesh = parts::mesh(settings, &addresses, &cookie, host, &metrics).await?;
+        let mesh = parts::mesh(settings, &addresses, &guard, host, &metrics).await?;
         phases.mark("mesh");
         let planned = parts::Coordination { boot, data, identity, recovery };
         let consensus =
-            parts::consensus(settings, &addresses, &cookie, planned, host, &metrics).await?;
+            parts::consensus(settings, &addresses, &guard, planned, host, &metrics).await?;
         phases.mark("consensus");
         check_identity(&*store, &consensus).await?;
         phases.mark("identity");
@@ -194,6 +200,7 @@ fn gateway(node: &Node, settings: &Settings, ontologies: Arc<Ontologies>) -> Gat
         body_limit: settings.http.body_limit,
         call_timeout: settings.http.timeout,
         in_flight: settings.http.in_flight,
+        protection: protection(settings),
         ..GatewayConfig::default()
     };
     Gateway::with_ontologies(node.clone(), config, ontologies)

@@ -2,12 +2,13 @@
 
 use quarry_types::{
     NodeId, NodeState, Role,
-    api::{Change, Cluster, Node, Shard},
+    api::{Change, Cluster, Node, Protection, Shard},
 };
 
-use super::connection::connect;
+use super::certs;
 use crate::{
     cli::{ClusterCommand, Format, Global},
+    command::connection::connect,
     failure::Failure,
     output::{Output, aligned},
 };
@@ -18,17 +19,18 @@ pub(crate) async fn run(
     global: &Global,
     output: Output,
 ) -> Result<(), Failure> {
-    let client = connect(global)?;
+    let client = || connect(global);
     match command {
-        ClusterCommand::Status => status(&client.cluster().await?, output),
-        ClusterCommand::Nodes => nodes(&client.cluster().await?.nodes, output),
-        ClusterCommand::Shards => shards(&client.shards().await?.shards, output),
+        ClusterCommand::Status => status(&client()?.cluster().await?, output),
+        ClusterCommand::Nodes => nodes(&client()?.cluster().await?.nodes, output),
+        ClusterCommand::Shards => shards(&client()?.shards().await?.shards, output),
         ClusterCommand::Drain(argument) => {
-            changed("draining", client.drain(NodeId(argument.node)).await?, output)
+            changed("draining", client()?.drain(NodeId(argument.node)).await?, output)
         }
         ClusterCommand::Undrain(argument) => {
-            changed("taking shards", client.undrain(NodeId(argument.node)).await?, output)
+            changed("taking shards", client()?.undrain(NodeId(argument.node)).await?, output)
         }
+        ClusterCommand::Certs(arguments) => certs::run(arguments, output),
     }
 }
 
@@ -43,6 +45,7 @@ fn status(cluster: &Cluster, output: Output) -> Result<(), Failure> {
         ("leader", format!("{leader}, term {}", cluster.term)),
         ("voters", voters.join(", ")),
         ("quorum", if cluster.has_quorum { "yes" } else { "no" }.to_owned()),
+        ("planes", protection_name(cluster.planes).to_owned()),
         (
             "shards",
             format!(
@@ -96,6 +99,14 @@ const fn state_name(state: NodeState) -> &'static str {
         NodeState::Up => "up",
         NodeState::Draining => "draining",
         NodeState::Down => "down",
+    }
+}
+
+const fn protection_name(protection: Protection) -> &'static str {
+    match protection {
+        Protection::Tls => "mutual TLS",
+        Protection::Loopback => "on this machine only, without TLS",
+        Protection::Insecure => "INSECURE: beyond this machine without TLS (cluster.insecure)",
     }
 }
 

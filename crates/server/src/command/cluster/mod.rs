@@ -1,0 +1,6 @@
+//! `quarry cluster …`: looks at a running cluster and changes it; makes certificates for one.
+
+mod certs;
+mod run;
+
+pub(crate) use run::run;
