@@ -188,6 +188,8 @@ mod tests {
             ("impl<T> A<T> { fn a(&self) {} }", "no generic parameters"),
             ("impl B for A { fn a(&self) {} }", "without a trait"),
             ("impl A { #[method(current)] fn a(&mut self) {} }", "for those that read"),
+            ("impl A { fn _a(&self) {} }", "at most 63 letters"),
+            ("impl A { #[method(name = \"a b\")] fn a(&self) {} }", "at most 63 letters"),
             ("impl A { #[method(fast)] fn a(&self) {} }", "`name = \"…\"` and `current`"),
             ("impl A { fn a(&self) {} #[method(name = \"a\")] fn b(&self) {} }", "second method"),
         ] {

@@ -61,8 +61,13 @@ impl Method {
             (Kind::Query { .. }, current) => Kind::Query { is_current: current.is_some() },
             (kind, None) => kind,
         };
+        let name = declared.name.unwrap_or_else(|| signature.ident.unraw().to_string());
+        if !is_method(&name) {
+            let reason = "a method's name is a letter, then at most 63 letters, digits or _";
+            return Err(Error::new(signature.ident.span(), reason));
+        }
         Ok(Self {
-            name: declared.name.unwrap_or_else(|| signature.ident.unraw().to_string()),
+            name,
             function: signature.ident.clone(),
             kind,
             arguments: arguments(signature, has_own_state)?,
@@ -187,6 +192,13 @@ fn owned(of: &Type) -> Type {
         of if is_named(of, "str") => parse_quote!(::std::string::String),
         of => of.clone(),
     }
+}
+
+/// Whether messages can name it.
+fn is_method(name: &str) -> bool {
+    name.len() <= 64
+        && name.starts_with(|letter: char| letter.is_ascii_alphabetic())
+        && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
 }
 
 /// Whether it is `&Context`, by whichever path.

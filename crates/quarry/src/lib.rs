@@ -89,8 +89,28 @@ mod readme;
 ///   is declared final with [`HandlerError::fail`](runtime::HandlerError::fail).
 /// * **Reads** see the last committed state in the owner's memory. With `#[method(current)]` the
 ///   owner's fence is checked before the answer leaves: nothing that was committed before is missed.
-/// * **Settings.** Constants of the block are those of the trait: `const TYPE: &'static str` names
-///   the type otherwise than the Rust type.
+/// * **Settings.** Constants of the block are those of the trait, where a type differs from what the
+///   node is configured to:
+///
+///   ```
+///   # use quarry::prelude::*;
+///   # use std::time::Duration;
+///   # #[derive(Default, Serialize, Deserialize)]
+///   # struct Invoice(u32);
+///   #[entity]
+///   impl Invoice {
+///       const TYPE: &'static str = "BillingInvoice";
+///       const ATTEMPTS: Option<u32> = Some(3);
+///       const MAILBOX: Option<usize> = Some(10);
+///       const IDLE_AFTER: Option<Duration> = Some(Duration::from_secs(5));
+///
+///       fn pay(&mut self, cents: u32) -> u32 {
+///           self.0 += cents;
+///           self.0
+///       }
+///   }
+///   # assert_eq!(Registry::builder().with(Invoice(0)).build().types()[0].name, "BillingInvoice");
+///   ```
 /// * **What a type shares** (a client, a cache) is the type itself, where the block says
 ///   `type State = …` for what is kept of one entity. The state is then the first argument, `&mut` or
 ///   `&`, after `&self` or none:

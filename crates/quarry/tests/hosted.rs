@@ -50,6 +50,26 @@ impl Caller {
     }
 }
 
+/// Gives up early and is soon forgotten.
+#[derive(Default, Serialize, Deserialize)]
+struct Hasty(u32);
+
+#[entity]
+impl Hasty {
+    const ATTEMPTS: Option<u32> = Some(2);
+    const IDLE_AFTER: Option<Duration> = Some(Duration::from_secs(1));
+    const MAILBOX: Option<usize> = Some(3);
+
+    fn fail(&mut self, context: &Context) -> Result<(), std::io::Error> {
+        Err(std::io::Error::other(format!("attempt {}", context.attempt())))
+    }
+
+    async fn wait(&mut self) -> u32 {
+        tokio::time::sleep(Duration::from_secs(3)).await;
+        self.0
+    }
+}
+
 struct World {
     host: Host,
     database: Arc<MemoryDatabase>,
@@ -88,14 +108,14 @@ impl World {
             host: self.host.clone(),
             metrics: Metrics::new().unwrap(),
         };
-        let registry = Registry::builder().with(Caller::default()).build();
+        let registry = Registry::builder().with(Caller::default()).with(Hasty::default()).build();
         Node::start(NodeConfig::new(NodeId(id), boot), registry, ports)
     }
 }
 
-/// What the method answers, or the code and the message of its failure.
-async fn call(node: &Node, id: &str, method: &str, body: &str) -> Result<u32, (String, String)> {
-    let address = Address::parse(Tenant::default_tenant(), &format!("Caller/{id}")).unwrap();
+/// What the method answers, or why not.
+async fn call(node: &Node, entity: &str, method: &str, body: &str) -> Result<u32, String> {
+    let address = Address::parse(Tenant::default_tenant(), entity).unwrap();
     let envelope = Envelope {
         message_id: node.new_message_id(&address),
         address,
@@ -113,11 +133,11 @@ async fn call(node: &Node, id: &str, method: &str, body: &str) -> Result<u32, (S
             Ok(serde_json::from_slice(&reply).unwrap())
         }
         Ok(Answer::Handled { outcome: Outcome::Failure(failure), .. }) => {
-            Err((failure.code, failure.message))
+            Err(format!("failed {}: {}", failure.code, failure.message))
         }
-        Ok(other) => panic!("{other:?}"),
-        Err(CallError::Refused(refusal)) => panic!("{refusal}"),
-        Err(CallError::Unknown(unknown)) => panic!("{unknown}"),
+        Ok(accepted) => panic!("{accepted:?}"),
+        Err(CallError::Refused(refusal)) => Err(format!("refused {}", refusal.code.as_str())),
+        Err(CallError::Unknown(unknown)) => Err(format!("unknown {}", unknown.code.as_str())),
     }
 }
 
@@ -125,10 +145,10 @@ async fn call(node: &Node, id: &str, method: &str, body: &str) -> Result<u32, (S
 async fn a_failed_attempt_leaves_no_trace_in_the_state() {
     let world = World::new();
     let node = world.start(1);
-    assert_eq!(call(&node, "a", "stumble", "").await, Ok(10));
-    let (code, message) = call(&node, "a", "refuse", "").await.unwrap_err();
-    assert_eq!((code.as_str(), message.as_str()), ("refused", "as asked"));
-    assert_eq!(call(&node, "a", "calls", "").await, Ok(10));
+    assert_eq!(call(&node, "Caller/a", "stumble", "").await, Ok(10));
+    let refused = call(&node, "Caller/a", "refuse", "").await;
+    assert_eq!(refused, Err("failed refused: as asked".to_owned()));
+    assert_eq!(call(&node, "Caller/a", "calls", "").await, Ok(10));
 }
 
 /// The circle is closed on one node and over two, at once and not when somebody's patience ends.
@@ -137,21 +157,23 @@ async fn entities_that_call_one_another_in_a_circle_are_told_at_once() {
     let world = World::new();
     let one = world.start(1);
     let _two = world.start(2);
-    assert_eq!(call(&one, "a", "call", r#"{"path": ["b", "c", "d", "e"]}"#).await, Ok(4));
+    assert_eq!(call(&one, "Caller/a", "call", r#"{"path": ["b", "c", "d", "e"]}"#).await, Ok(4));
     for (path, circle) in [
-        (r#"["a"]"#, "Caller/a calls Caller/a: "),
-        (r#"["b", "a"]"#, "Caller/a calls Caller/b calls Caller/a: "),
-        (r#"["b", "c", "d", "b"]"#, "Caller/b calls Caller/c calls Caller/d calls Caller/b: "),
+        (r#"["a"]"#, "failed circular_call: Caller/a calls Caller/a: "),
+        (r#"["b", "a"]"#, "failed circular_call: Caller/a calls Caller/b calls Caller/a: "),
+        (
+            r#"["b", "c", "d", "b"]"#,
+            "failed circular_call: Caller/b calls Caller/c calls Caller/d calls Caller/b: ",
+        ),
     ] {
         let started = world.host.now();
-        let (code, message) =
-            call(&one, "a", "call", &format!(r#"{{"path": {path}}}"#)).await.unwrap_err();
-        assert_eq!(code, "circular_call", "{path}: {message}");
-        assert!(message.starts_with(circle), "{path}: {message}");
+        let body = format!(r#"{{"path": {path}}}"#);
+        let told = call(&one, "Caller/a", "call", &body).await.unwrap_err();
+        assert!(told.starts_with(circle), "{path}: {told}");
         assert!(world.host.now().since(started) < Duration::from_secs(1), "{path}");
     }
     // Nobody waits for anybody: all can be called again.
-    assert_eq!(call(&one, "d", "call", r#"{"path": ["a", "b", "c"]}"#).await, Ok(3));
+    assert_eq!(call(&one, "Caller/d", "call", r#"{"path": ["a", "b", "c"]}"#).await, Ok(3));
 }
 
 #[tokio::test(start_paused = true)]
@@ -162,7 +184,23 @@ async fn a_chain_of_calls_is_bounded() {
         let ids: Vec<String> = (0..length).map(|at| format!("e{at}")).collect();
         json!({ "path": ids }).to_string()
     };
-    assert_eq!(call(&node, "a", "call", &path(Callers::MOST)).await, Ok(32));
-    let (code, message) = call(&node, "a", "call", &path(Callers::MOST + 1)).await.unwrap_err();
-    assert_eq!(code, "call_too_deep", "{message}");
+    assert_eq!(call(&node, "Caller/a", "call", &path(Callers::MOST)).await, Ok(32));
+    let told = call(&node, "Caller/a", "call", &path(Callers::MOST + 1)).await.unwrap_err();
+    assert!(told.starts_with("failed call_too_deep: "), "{told}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_type_is_bounded_as_it_declares() {
+    let world = World::new();
+    let node = world.start(1);
+    let started = world.host.now();
+    assert_eq!(call(&node, "Hasty/a", "fail", "").await, Err("unknown quarantined".to_owned()));
+    assert!(world.host.now().since(started) < Duration::from_secs(1), "two attempts and no more");
+    let calls = (0..5).map(|_| call(&node, "Hasty/a", "wait", ""));
+    let told = futures_util::future::join_all(calls).await;
+    let refused = told.iter().filter(|told| **told == Err("refused overloaded".to_owned()));
+    assert_eq!(refused.count(), 2, "{told:?}");
+    assert_eq!(node.ports().metrics.residents.get(), 1);
+    tokio::time::sleep(Duration::from_secs(20)).await;
+    assert_eq!(node.ports().metrics.residents.get(), 0, "forgotten sooner than others");
 }

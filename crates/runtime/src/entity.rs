@@ -1,6 +1,6 @@
 //! What an author of an entity type writes.
 
-use std::future::Future;
+use std::{future::Future, time::Duration};
 
 use bytes::Bytes;
 use quarry_types::Failure;
@@ -29,6 +29,13 @@ pub enum NoQuery {}
 pub trait Entity: Send + Sync + 'static {
     /// The type's name in addresses.
     const TYPE: &'static str;
+    /// Attempts until one of its messages is quarantined; at least 1. None: as the node is
+    /// configured, which is so for the other bounds too.
+    const ATTEMPTS: Option<u32> = None;
+    /// Messages that may wait for one entity, and as many reads; at least 1.
+    const MAILBOX: Option<usize> = None;
+    /// An entity without messages is kept in memory for this long.
+    const IDLE_AFTER: Option<Duration> = None;
     /// What is kept of one entity, stored as JSON.
     type State: Default + Serialize + DeserializeOwned + Send + Sync + 'static;
     /// Methods that may change the state.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use quarry_ports::{Reply, codec};
-use quarry_types::{Answer, CallError, Delivery, Envelope, MessageId};
+use quarry_types::{Answer, CallError, Delivery, Envelope, MessageId, Monotonic};
 use tokio::sync::oneshot;
 
 use crate::wire::Response;
@@ -20,20 +20,28 @@ pub(crate) enum Ask {
 #[derive(Debug)]
 pub(crate) enum Waiter {
     Here(oneshot::Sender<Response>),
-    There(Reply),
+    /// The caller has given up `until` then, and asked again where it still wants to know.
+    There {
+        reply: Reply,
+        until: Monotonic,
+    },
 }
 
 impl Waiter {
-    /// Whether the caller on this node has stopped waiting. Of one on another node it is not known.
-    pub(crate) fn is_gone(&self) -> bool {
-        matches!(self, Self::Here(sender) if sender.is_closed())
+    /// Whether the caller has stopped waiting for a durable message, so that nothing need be kept
+    /// for it.
+    pub(crate) fn is_gone(&self, now: Monotonic) -> bool {
+        match self {
+            Self::Here(sender) => sender.is_closed(),
+            Self::There { until, .. } => *until < now,
+        }
     }
 
     pub(crate) fn tell(self, response: Response) {
         match self {
             // A caller that is gone needs no answer: the outcome is stored.
             Self::Here(sender) => drop(sender.send(response)),
-            Self::There(reply) => match codec::encode(codec::schema::REPLY, &response) {
+            Self::There { reply, .. } => match codec::encode(codec::schema::REPLY, &response) {
                 Ok(body) => reply.send(body),
                 Err(error) => tracing::error!(%error, "a reply could not be encoded"),
             },
@@ -42,5 +50,21 @@ impl Waiter {
 
     pub(crate) fn answer(self, result: Result<Answer, CallError>) {
         self.tell(Response::Call(result));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_caller_that_has_stopped_waiting_is_gone() {
+        let (sender, receiver) = oneshot::channel();
+        let here = Waiter::Here(sender);
+        assert!(!here.is_gone(Monotonic(u64::MAX)));
+        drop(receiver);
+        assert!(here.is_gone(Monotonic(0)));
+        let there = Waiter::There { reply: Reply::new(drop), until: Monotonic(20) };
+        assert!(!there.is_gone(Monotonic(20)) && there.is_gone(Monotonic(21)));
     }
 }

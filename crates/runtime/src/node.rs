@@ -298,7 +298,7 @@ impl Inner {
             lease: self.ports.coordinator.lease(),
             host: self.ports.host.clone(),
             metrics: self.ports.metrics.clone(),
-            limits: self.config.limits.clone(),
+            limits: self.registry.bounded(self.config.limits.clone()),
             drain_time: self.config.drain_time,
             caller: Arc::downgrade(self),
         }

@@ -3,6 +3,7 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use bytes::Bytes;
+use quarry_core::delivery::{Limits, TypeLimits};
 use quarry_types::{Delivery, EntityType, Method, Refusal, RefusalCode};
 
 use crate::{
@@ -44,6 +45,7 @@ struct Registered {
     spec: TypeSpec,
     activate: Arc<Activate>,
     check: fn(&MethodSpec, &[u8]) -> Result<(), String>,
+    bound: fn(TypeLimits) -> TypeLimits,
 }
 
 impl Registry {
@@ -87,6 +89,18 @@ impl Registry {
         Ok(spec.delivery)
     }
 
+    /// The bounds of a node with these types: what a type declares counts before the node's default
+    /// for all types, and what `limits` say of the type itself before that.
+    pub(crate) fn bounded(&self, mut limits: Limits) -> Limits {
+        for (name, registered) in self.0.iter() {
+            if let Ok(entity_type) = EntityType::new(name) {
+                let bound = (registered.bound)(limits.default_type);
+                limits.types.entry(entity_type).or_insert(bound);
+            }
+        }
+        limits
+    }
+
     pub(crate) fn activate(
         &self,
         entity_type: &EntityType,
@@ -123,6 +137,7 @@ impl RegistryBuilder {
             spec: TypeSpec { name: E::TYPE, methods: methods.collect() },
             activate: Arc::new(move |stored| Ok(Box::new(Live::new(Arc::clone(&entity), stored)?))),
             check: check::<E>,
+            bound: bound::<E>,
         };
         self.0.insert(E::TYPE.to_owned(), registered);
         self
@@ -132,6 +147,34 @@ impl RegistryBuilder {
     pub fn build(self) -> Registry {
         Registry(Arc::new(self.0))
     }
+}
+
+fn bound<E: Entity>(default: TypeLimits) -> TypeLimits {
+    const {
+        assert!(
+            is_name(E::TYPE),
+            "a type's name is a letter, then at most 63 letters, digits or _"
+        );
+        assert!(!matches!(E::ATTEMPTS, Some(0)), "a type whose messages are never handled");
+        assert!(!matches!(E::MAILBOX, Some(0)), "a type whose messages are always refused");
+    }
+    TypeLimits {
+        mailbox: E::MAILBOX.unwrap_or(default.mailbox),
+        attempts: E::ATTEMPTS.unwrap_or(default.attempts),
+        idle_after: E::IDLE_AFTER.unwrap_or(default.idle_after),
+    }
+}
+
+/// Whether addresses can hold it: the rule of [`EntityType`].
+const fn is_name(name: &str) -> bool {
+    let mut rest = name.as_bytes();
+    let is_short = rest.len() <= 64;
+    let mut is_valid = matches!(rest.first(), Some(letter) if letter.is_ascii_alphabetic());
+    while let Some((byte, after)) = rest.split_first() {
+        is_valid = is_valid && (byte.is_ascii_alphanumeric() || *byte == b'_');
+        rest = after;
+    }
+    is_valid && is_short
 }
 
 fn check<E: Entity>(spec: &MethodSpec, payload: &[u8]) -> Result<(), String> {
@@ -145,4 +188,17 @@ fn check<E: Entity>(spec: &MethodSpec, payload: &[u8]) -> Result<(), String> {
 
 fn refusal(code: RefusalCode, message: String) -> Refusal {
     Refusal { code, message, retry_after_ms: None }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_type_is_named_as_addresses_are() {
+        let (long, longer) = ("a".repeat(64), "a".repeat(65));
+        for name in ["Counter", "a_1", "a", &long, &longer, "", "1a", "_a", "a-b", "a/b", "ä"] {
+            assert_eq!(is_name(name), EntityType::new(name).is_ok(), "{name}");
+        }
+    }
 }

@@ -22,6 +22,9 @@ const LONGEST_PAUSE: Duration = Duration::from_millis(250);
 /// A request with a durable message is given up after this long and sent again under the same key,
 /// which attaches to it. A change of owner ends it earlier.
 const ONE_TRY: Duration = Duration::from_secs(10);
+/// After this long a node that asked about a durable message has surely ended its try, also where
+/// its clock runs slower than this node's.
+const TRY_IS_OVER: Duration = Duration::from_secs(20);
 
 impl Inner {
     /// Routes `envelope` until it is answered, refused for good, or `timeout` is over.
@@ -204,7 +207,8 @@ impl RequestHandler for Inner {
             Ok(request) => request,
             Err(error) => return tracing::warn!(%from, %error, "a request could not be decoded"),
         };
-        let waiter = Waiter::There(reply);
+        let until = self.ports.host.now().after(TRY_IS_OVER);
+        let waiter = Waiter::There { reply, until };
         let (slot, ask) = match request {
             Request::Call(envelope) => {
                 let checked = self.registry.check(

@@ -310,7 +310,8 @@ impl Serving {
     fn sweep(&mut self) {
         let now = self.now();
         self.machine.passivate_idle(now, &mut self.out);
-        self.machine.forget_callers(Waiter::is_gone);
+        let clock = self.shared.host.now();
+        self.machine.forget_callers(|waiter| waiter.is_gone(clock));
         self.count();
     }
 
