@@ -57,6 +57,7 @@ impl Client {
     ) -> Result<api::Page<api::Message<Json>>, ClientError> {
         let state = query.state.map(|state| match state {
             api::MessageStatus::Open => "open".to_owned(),
+            api::MessageStatus::Delayed => "delayed".to_owned(),
             api::MessageStatus::Quarantined => "quarantined".to_owned(),
             api::MessageStatus::Finished => "finished".to_owned(),
         });

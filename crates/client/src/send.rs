@@ -18,13 +18,16 @@ pub struct SendOptions {
     pub key: Option<IdempotencyKey>,
     /// Whether to wait for the outcome, or for acceptance alone.
     pub reply: ReplyMode,
+    /// Handle the message after so long; answered when it is stored.
+    pub delay: Option<Duration>,
     /// How long the server may take for one try.
     pub timeout: Duration,
 }
 
 impl Default for SendOptions {
     fn default() -> Self {
-        Self { key: None, reply: ReplyMode::Outcome, timeout: Duration::from_secs(30) }
+        let timeout = Duration::from_secs(30);
+        Self { key: None, reply: ReplyMode::Outcome, delay: None, timeout }
     }
 }
 
@@ -62,6 +65,7 @@ struct Try<'a> {
     payload: Option<&'a Json>,
     key: &'a IdempotencyKey,
     reply: ReplyMode,
+    delay: Option<Duration>,
     timeout: Duration,
     index: usize,
     send_count: u32,
@@ -105,11 +109,11 @@ impl Client {
         payload: Option<&Json>,
         options: SendOptions,
     ) -> Result<Sent, ClientError> {
-        let SendOptions { key, reply, timeout } = options;
+        let SendOptions { key, reply, delay, timeout } = options;
         let key = &key.unwrap_or_else(|| self.new_key());
         let index = self.turn(0);
         let send_count = 0;
-        self.attempt(Try { segments, payload, key, reply, timeout, index, send_count }).await
+        self.attempt(Try { segments, payload, key, reply, delay, timeout, index, send_count }).await
     }
 
     /// Sends a message, and again under the same key, to one base after the other, until it is
@@ -133,7 +137,7 @@ impl Client {
         options: SendOptions,
         deadline: Duration,
     ) -> Result<Sent, ClientError> {
-        let SendOptions { key, reply, timeout } = options;
+        let SendOptions { key, reply, delay, timeout } = options;
         let key = &key.unwrap_or_else(|| self.new_key());
         let until = self.host().now().after(deadline);
         let mut maybe_done = None;
@@ -142,7 +146,7 @@ impl Client {
             let left = until.since(self.host().now());
             let timeout = timeout.min(left).max(Duration::from_millis(1));
             let index = self.turn(turn);
-            let attempt = Try { segments, payload, key, reply, timeout, index, send_count };
+            let attempt = Try { segments, payload, key, reply, delay, timeout, index, send_count };
             let error = match self.attempt(attempt).await {
                 Ok(sent) => {
                     self.prefer(index);
@@ -174,10 +178,13 @@ impl Client {
     }
 
     async fn attempt(&self, attempt: Try<'_>) -> Result<Sent, ClientError> {
-        let Try { segments, payload, key, reply, timeout, index, send_count } = attempt;
+        let Try { segments, payload, key, reply, delay, timeout, index, send_count } = attempt;
         let key_header = HeaderValue::from_bytes(key.as_str().as_bytes())
             .map_err(|error| ClientError::Invalid { reason: format!("key: {error}") })?;
-        let parameters = [("timeout", milliseconds(timeout))];
+        let parameters: Vec<_> = [("timeout", milliseconds(timeout))]
+            .into_iter()
+            .chain(delay.map(|delay| ("delay", milliseconds(delay))))
+            .collect();
         let mut request = self
             .request(index, reqwest::Method::POST, segments, &parameters)?
             .header("idempotency-key", key_header)

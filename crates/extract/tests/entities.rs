@@ -12,7 +12,7 @@ use quarry_sim::{
     Coordination, LeaseTimes, Member, MemoryCoordinator, MemoryDatabase, MemoryStore, Network,
 };
 use quarry_types::{
-    Answer, BootId, Callers, Envelope, KeyOrigin, Method, Outcome, ReplyMode, Role, Tenant,
+    Answer, BootId, Callers, Due, Envelope, KeyOrigin, Method, Outcome, ReplyMode, Role, Tenant,
 };
 
 const TIMEOUT: Duration = Duration::from_mins(10);
@@ -114,6 +114,7 @@ impl World {
             key_origin: KeyOrigin::Gateway,
             send_count: 0,
             reply: ReplyMode::Outcome,
+            due: Due::Now,
             trace_parent: None,
             callers: Callers::none(),
         };

@@ -9,8 +9,8 @@ use axum::{
 };
 use bytes::Bytes;
 use quarry_types::{
-    Address, Answer, CallError, Callers, Delivery, Envelope, IdempotencyKey, KeyOrigin, MessageId,
-    Method, Outcome, ReplyMode, api,
+    Address, Answer, CallError, Callers, Delivery, Due, Envelope, IdempotencyKey, KeyOrigin,
+    MessageId, Method, Outcome, ReplyMode, Timestamp, api,
 };
 
 use crate::{
@@ -24,10 +24,15 @@ const MESSAGE_ID: HeaderName = HeaderName::from_static("quarry-message-id");
 const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
 const PREFERENCE_APPLIED: HeaderName = HeaderName::from_static("preference-applied");
 
+/// The parameters of a message; it may be delayed where the route has those of [`DELAYABLE`].
+pub(crate) const SENDING: &[&str] = &["async", "timeout"];
+pub(crate) const DELAYABLE: &[&str] = &["async", "delay", "deliver_at", "timeout"];
+
 /// How the client wants a message to be treated: what its headers and parameters say.
 pub(crate) struct Terms {
     headers: SendHeaders,
     reply: ReplyMode,
+    due: Due,
     timeout: Duration,
     /// Whether the client chose how long it waits.
     is_timed: bool,
@@ -36,11 +41,12 @@ pub(crate) struct Terms {
 }
 
 impl Terms {
-    /// Parses headers and parameters of a message that is delivered by `delivery`.
+    /// Parses headers and parameters (of `names`) of a message that is delivered by `delivery`.
     pub(crate) fn parse(
         gateway: &Gateway,
         headers: &HeaderMap,
         uri: &Uri,
+        names: &[&str],
         delivery: Delivery,
     ) -> Result<Self, Problem> {
         let form = Form::of_answer(headers);
@@ -51,22 +57,24 @@ impl Terms {
             accepts_json(headers)?;
         }
         let headers = SendHeaders::parse(headers)?;
-        let query = Query::parse(uri.query(), &["async", "timeout"])?;
+        let query = Query::parse(uri.query(), names)?;
         let config = gateway.config();
         let timeout = query.duration("timeout", config.longest_timeout)?;
-        let demanded = query.flag("async")?;
-        if demanded && !durable {
+        let due = due(&query, gateway.node().ports().host.clock.wall())?;
+        let demanded = query.flag("async")?.then_some("async");
+        let demanded = demanded.or((due != Due::Now).then_some("delay"));
+        if let Some(demanded) = demanded.filter(|_| !durable) {
             let detail = "this method stores nothing, so that no answer can be fetched later";
-            return Err(Problem::new(Code::NotDurable, detail).field("async"));
+            return Err(Problem::new(Code::NotDurable, detail).field(demanded));
         }
         // A preference may be passed over; a parameter may not.
-        let accepted = demanded || (headers.respond_async && durable);
+        let accepted = demanded.is_some() || (headers.respond_async && durable);
         let stream = (streams && !accepted).then_some(form);
         let stored = accepted || stream.is_some();
         let reply = if stored { ReplyMode::Accepted } else { ReplyMode::Outcome };
         let is_timed = timeout.is_some();
         let timeout = timeout.unwrap_or(config.call_timeout);
-        Ok(Self { headers, reply, timeout, is_timed, stream })
+        Ok(Self { headers, reply, due, timeout, is_timed, stream })
     }
 
     /// Has the client wait for at least `wait`, unless it chose a time itself.
@@ -89,14 +97,48 @@ impl Terms {
     /// Those of a message that the gateway has stored before it waits for the outcome.
     pub(crate) fn of_stored(timeout: Duration) -> Self {
         let headers = SendHeaders { key: None, send_count: 0, respond_async: true };
-        Self { headers, reply: ReplyMode::Accepted, timeout, is_timed: true, stream: None }
+        Self {
+            headers,
+            reply: ReplyMode::Accepted,
+            due: Due::Now,
+            timeout,
+            is_timed: true,
+            stream: None,
+        }
     }
 
     /// Those of a read that the gateway makes by itself.
     pub(crate) fn of_read(gateway: &Gateway) -> Self {
         let headers = SendHeaders { key: None, send_count: 0, respond_async: false };
         let timeout = gateway.config().call_timeout;
-        Self { headers, reply: ReplyMode::Outcome, timeout, is_timed: false, stream: None }
+        Self {
+            headers,
+            reply: ReplyMode::Outcome,
+            due: Due::Now,
+            timeout,
+            is_timed: false,
+            stream: None,
+        }
+    }
+}
+
+/// When a message is to be handled: `delay` says after how long, `deliver_at` at what time.
+fn due(query: &Query, now: Timestamp) -> Result<Due, Problem> {
+    let delay = query.duration("delay", Due::LONGEST)?;
+    let at = query.timestamp("deliver_at")?;
+    match (delay, at) {
+        (Some(_), Some(_)) => {
+            let detail = "give delay or deliver_at, not both";
+            Err(Problem::new(Code::InvalidParameter, detail).field("deliver_at"))
+        }
+        (Some(delay), None) => Ok(Due::After(u64::try_from(delay.as_millis()).unwrap_or(u64::MAX))),
+        (None, Some(at)) if at > now.after(Due::LONGEST) => {
+            let days = Due::LONGEST.as_secs() / 86_400;
+            let detail = format!("parameter deliver_at: may be at most {days} days from now");
+            Err(Problem::new(Code::InvalidParameter, detail).field("deliver_at"))
+        }
+        (None, Some(at)) => Ok(Due::At(at)),
+        (None, None) => Ok(Due::Now),
     }
 }
 
@@ -123,6 +165,7 @@ pub(crate) async fn dispatch(
         key_origin,
         send_count: terms.headers.send_count,
         reply: terms.reply,
+        due: terms.due,
         trace_parent: Some(trace.parent()),
         callers: Callers::none(),
     };

@@ -52,8 +52,10 @@ pub(crate) async fn show(
     let address = address(&gateway, &entity_type, &id)?;
     let state = gateway.store().states(vec![address.clone()]).await?.into_iter().flatten().next();
     let open = messages(&gateway, &address, MessageStateKind::Open).await?;
+    let delayed = messages(&gateway, &address, MessageStateKind::Delayed).await?;
     let quarantined = messages(&gateway, &address, MessageStateKind::Quarantined).await?;
-    let known = state.is_some() || !open.ids.is_empty() || !quarantined.ids.is_empty();
+    let waits = [&open, &delayed, &quarantined].iter().any(|waiting| !waiting.ids.is_empty());
+    let known = state.is_some() || waits;
     if !known && !has_finished(&gateway, &address).await? {
         let detail = format!("nothing is stored of {address}; it begins with its first message");
         return Err(Problem::new(Code::NoSuchEntity, detail).field("id"));
@@ -64,6 +66,7 @@ pub(crate) async fn show(
         state_bytes: state_bytes.map(|bytes| u64::try_from(bytes).unwrap_or(u64::MAX)),
         sequence: state.map(|stored| stored.sequence.0),
         open: open.ids,
+        delayed: delayed.ids,
         quarantined: quarantined.ids,
         last_error: open.error.or(quarantined.error),
     }))

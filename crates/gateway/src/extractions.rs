@@ -22,7 +22,7 @@ use serde::Deserialize;
 
 use crate::{
     Code, Gateway, Problem,
-    dispatch::{Terms, dispatch, streamed},
+    dispatch::{SENDING, Terms, dispatch, streamed},
     placement::address,
     request::{JsonBody, NoBody, PathOf, Query},
     stream::{self, Form},
@@ -60,7 +60,8 @@ pub(crate) async fn submit(
     Extension(trace): Extension<Trace>,
     request: Request,
 ) -> Result<Response, Problem> {
-    let mut terms = Terms::parse(&gateway, request.headers(), request.uri(), Delivery::Durable)?;
+    let mut terms =
+        Terms::parse(&gateway, request.headers(), request.uri(), SENDING, Delivery::Durable)?;
     let JsonBody(payload) = JsonBody::from_request(request, &gateway).await?;
     let Checked { submission, addressee, method } = checked(&gateway, &payload)?;
     if let Some(TimeLimit(limit)) = submission.options.timeout {

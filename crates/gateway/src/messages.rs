@@ -26,6 +26,7 @@ pub(crate) type Raw = Box<RawValue>;
 
 const STATES: &[(&str, MessageStateKind)] = &[
     ("open", MessageStateKind::Open),
+    ("delayed", MessageStateKind::Delayed),
     ("quarantined", MessageStateKind::Quarantined),
     ("finished", MessageStateKind::Finished),
 ];
@@ -115,7 +116,8 @@ fn document(record: &MessageRecord) -> api::Message<Raw> {
         payload: None,
     };
     match &record.state {
-        MessageState::Open { attempts, due, errors } => api::Message {
+        MessageState::Open { attempts, due, is_delayed, errors } => api::Message {
+            state: if *is_delayed { api::MessageStatus::Delayed } else { api::MessageStatus::Open },
             attempts: *attempts,
             due: (*due > Timestamp(0)).then(|| rfc3339(*due)),
             errors: errors.clone(),

@@ -120,6 +120,8 @@ pub struct StateRow {
 pub enum OpenState {
     /// Its turn, or the end of a back-off.
     Waiting,
+    /// The time at which it is due; it was not tried yet.
+    Delayed,
     /// An operator (D4).
     Quarantined,
 }
@@ -295,6 +297,8 @@ pub enum MessageState {
         attempts: u32,
         /// Not to be run before this store time.
         due: Timestamp,
+        /// It was sent to be handled at `due`, and no attempt of it is recorded.
+        is_delayed: bool,
         /// The errors of its attempts.
         errors: Vec<String>,
     },
@@ -328,8 +332,10 @@ pub struct MessageRecord {
 /// Which state a list of messages is restricted to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MessageStateKind {
-    /// Accepted and not finished.
+    /// Accepted and not finished; not those that are delayed.
     Open,
+    /// To be handled at a time, and not begun.
+    Delayed,
     /// Set aside.
     Quarantined,
     /// Finished.

@@ -7,7 +7,7 @@ use quarry::{
     ports::{Host, Metrics},
     prelude::*,
     types::{
-        Answer, BootId, CallError, Callers, EntityId, Envelope, KeyOrigin, Method, Outcome,
+        Answer, BootId, CallError, Callers, Due, EntityId, Envelope, KeyOrigin, Method, Outcome,
         ReplyMode, Role, Tenant,
     },
 };
@@ -125,6 +125,7 @@ async fn call(node: &Node, entity: &str, method: &str, body: &str) -> Result<u32
         key_origin: KeyOrigin::Gateway,
         send_count: 0,
         reply: ReplyMode::Outcome,
+        due: Due::Now,
         trace_parent: None,
         callers: Callers::none(),
     };

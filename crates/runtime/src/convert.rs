@@ -10,7 +10,7 @@ use quarry_ports::{
     ChunkBody, ChunkRow, Commit, CommitError, MessageRecord, MessageRow, MessageState, OpenMessage,
     OpenRow, OpenState, OutcomeRow, Position, StateRow,
 };
-use quarry_types::{Callers, Envelope, Epoch, KeyOrigin, ReplyMode, ShardId, Timestamp};
+use quarry_types::{Callers, Due, Envelope, Epoch, KeyOrigin, ReplyMode, ShardId, Timestamp};
 
 pub(crate) fn commit(shard: ShardId, epoch: Epoch, now: Timestamp, batch: Batch) -> Commit {
     let outcomes = batch.finishes.into_iter().map(|finish| OutcomeRow {
@@ -70,6 +70,7 @@ fn open_row(record: OpenRecord) -> OpenRow {
         due: record.due,
         state: match record.state {
             OpenRecordState::Waiting => OpenState::Waiting,
+            OpenRecordState::Delayed => OpenState::Delayed,
             OpenRecordState::Quarantined => OpenState::Quarantined,
         },
         errors: record.errors,
@@ -88,6 +89,7 @@ pub(crate) fn recovered(open: OpenMessage, chunks: Vec<ChunkBody>) -> Recovered 
             key_origin: KeyOrigin::Client,
             send_count: 0,
             reply: ReplyMode::Outcome,
+            due: Due::Now,
             trace_parent: None,
             callers: Callers::none(),
         }),
@@ -95,6 +97,7 @@ pub(crate) fn recovered(open: OpenMessage, chunks: Vec<ChunkBody>) -> Recovered 
         position: (open.position.sequence, open.position.ordinal),
         attempts: open.attempts,
         due: open.due,
+        is_delayed: open.state == OpenState::Delayed,
         errors: open.errors,
         chunks: chunks
             .into_iter()

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use quarry_types::{
-    Address, Answer, CallError, Callers, Envelope, IdempotencyKey, KeyOrigin, Method, Outcome,
+    Address, Answer, CallError, Callers, Due, Envelope, IdempotencyKey, KeyOrigin, Method, Outcome,
     RefusalCode, ReplyMode, UnknownCode,
 };
 use sha2::{Digest, Sha256};
@@ -105,6 +105,7 @@ impl Inner {
             key_origin: KeyOrigin::Client,
             send_count: 0,
             reply: ReplyMode::Outcome,
+            due: Due::Now,
             trace_parent: None,
             callers: call.callers.clone(),
         })

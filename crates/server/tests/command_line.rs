@@ -214,6 +214,13 @@ fn a_development_node_keeps_what_it_was_sent() {
     assert_eq!(cluster["leader"], 1);
     let listed = dev.ask(here, "message ls --entity Counter/c1 -o jsonl");
     assert_eq!(text(&listed.stdout).lines().count(), 1);
+    let later = dev.ask(here, "send Counter/c2 add 5 --delay 300ms -o json");
+    let later: serde_json::Value = serde_json::from_slice(&later.stdout).unwrap();
+    let delayed = dev.ask(here, "message ls --state delayed -o jsonl");
+    assert!(text(&delayed.stdout).contains(later["messageId"].as_str().unwrap()));
+    let show = format!("message show {} --wait 30s", later["messageId"].as_str().unwrap());
+    let ended = dev.ask(here, &show);
+    assert!(text(&ended.stdout).contains("finished"), "{}", text(&ended.stdout));
     assert_eq!(dev.ask(here, "status").status.code(), Some(0));
     assert_eq!(dev.end(), Some(0), "SIGTERM is a proper end");
 

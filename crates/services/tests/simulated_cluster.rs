@@ -16,8 +16,8 @@ use quarry::{
     ports::{Host, Metrics, Random as _},
     prelude::*,
     types::{
-        Answer, BootId, CallError, Callers, Envelope, KeyOrigin, Method, Outcome, ReplyMode, Role,
-        Tenant,
+        Answer, BootId, CallError, Callers, Due, Envelope, KeyOrigin, Method, Outcome, ReplyMode,
+        Role, Tenant,
     },
 };
 use quarry_services::{Counter, Register};
@@ -129,6 +129,7 @@ impl World {
                 key_origin: KeyOrigin::Client,
                 send_count,
                 reply: ReplyMode::Outcome,
+                due: Due::Now,
                 trace_parent: None,
                 callers: Callers::none(),
             };

@@ -216,6 +216,7 @@ pub(crate) async fn messages<D: Database>(
             None => "true",
             Some(MessageStateKind::Finished) => "o.message_id is not null",
             Some(MessageStateKind::Quarantined) => "o.message_id is null and p.state = 1",
+            Some(MessageStateKind::Delayed) => "o.message_id is null and p.state = 2",
             Some(MessageStateKind::Open) => {
                 "o.message_id is null and (p.state is null or p.state = 0)"
             }

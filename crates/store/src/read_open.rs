@@ -18,7 +18,7 @@ const OPEN_MESSAGES: &str = "select * from (\
     cast(1 as bigint) as copied \
     from open_message p \
     where p.shard in (select f.shard from shard_fence f where f.first_slot <= $2 and f.last_slot >= $1) \
-    and p.slot between $1 and $2 and p.state = 0 and (p.sequence, p.ordinal) > ($4, $5) \
+    and p.slot between $1 and $2 and p.state <> 1 and (p.sequence, p.ordinal) > ($4, $5) \
     union all \
     select m.message_id, m.tenant, m.entity_type, m.entity_id, m.method, m.key, m.payload, \
     m.accepted_at, m.sequence, m.ordinal, 0, m.accepted_at, 0, null, 0 \

@@ -85,9 +85,10 @@ impl RecordColumns {
             (None, Some(OpenState::Quarantined)) => {
                 MessageState::Quarantined { attempts: open_attempts, errors: errors(self.errors)? }
             }
-            (None, _) => MessageState::Open {
+            (None, open) => MessageState::Open {
                 attempts: open_attempts,
                 due: self.due.map_or(message.accepted_at, Timestamp),
+                is_delayed: open == Some(OpenState::Delayed),
                 errors: errors(self.errors)?,
             },
         };
@@ -154,6 +155,7 @@ pub(crate) const fn stored_open_state(state: OpenState) -> i64 {
     match state {
         OpenState::Waiting => 0,
         OpenState::Quarantined => 1,
+        OpenState::Delayed => 2,
     }
 }
 
@@ -161,6 +163,7 @@ fn open_state(stored: i64) -> Result<OpenState, StoreError> {
     match stored {
         0 => Ok(OpenState::Waiting),
         1 => Ok(OpenState::Quarantined),
+        2 => Ok(OpenState::Delayed),
         other => Err(corrupt("open_message", format!("state {other} is not known"))),
     }
 }

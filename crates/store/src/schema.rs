@@ -10,18 +10,32 @@ pub(crate) struct Migration {
 }
 
 /// What SQLite files go through.
-pub(crate) const SQLITE: &[Migration] = &[Migration {
-    version: 1,
-    name: "messages",
-    sql: include_str!("../migrations/sqlite/0001_messages.sql"),
-}];
+pub(crate) const SQLITE: &[Migration] = &[
+    Migration {
+        version: 1,
+        name: "messages",
+        sql: include_str!("../migrations/sqlite/0001_messages.sql"),
+    },
+    Migration {
+        version: 2,
+        name: "delays",
+        sql: include_str!("../migrations/sqlite/0002_delays.sql"),
+    },
+];
 
 /// What PostgreSQL databases go through.
-pub(crate) const POSTGRES: &[Migration] = &[Migration {
-    version: 1,
-    name: "messages",
-    sql: include_str!("../migrations/postgres/0001_messages.sql"),
-}];
+pub(crate) const POSTGRES: &[Migration] = &[
+    Migration {
+        version: 1,
+        name: "messages",
+        sql: include_str!("../migrations/postgres/0001_messages.sql"),
+    },
+    Migration {
+        version: 2,
+        name: "delays",
+        sql: include_str!("../migrations/postgres/0002_delays.sql"),
+    },
+];
 
 /// Holds which migrations were applied.
 pub(crate) const CREATE_VERSIONS: &str = "create table if not exists schema_version \

@@ -85,6 +85,8 @@ pub struct Accepted {
 pub enum MessageStatus {
     /// Accepted and not finished.
     Open,
+    /// Accepted, and not begun because it is to be handled at a time.
+    Delayed,
     /// Set aside for an operator.
     Quarantined,
     /// Finished.
@@ -132,7 +134,7 @@ pub struct Message<J> {
     pub attempts: u32,
     /// When it was accepted (RFC 3339, UTC).
     pub accepted_at: String,
-    /// Before when an open one is not tried again (RFC 3339, UTC).
+    /// Before when one that is not finished is not tried (RFC 3339, UTC).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub due: Option<String>,
     /// When it ended (RFC 3339, UTC).
@@ -228,6 +230,9 @@ pub struct Entity {
     pub sequence: Option<u64>,
     /// Messages that wait for it, newest first, at most 100.
     pub open: Vec<String>,
+    /// Messages that are to be handled at a time, newest first, at most 100.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub delayed: Vec<String>,
     /// Messages set aside for an operator, newest first, at most 100.
     pub quarantined: Vec<String>,
     /// The newest error of the messages above.

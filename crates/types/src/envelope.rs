@@ -2,10 +2,10 @@
 
 use alloc::{string::String, sync::Arc};
 use bytes::Bytes;
-use core::fmt;
+use core::{fmt, time::Duration};
 use serde::{Deserialize, Serialize};
 
-use crate::{Address, Callers, Invalid, MessageId, Method};
+use crate::{Address, Callers, Invalid, MessageId, Method, Timestamp};
 
 /// The caller's name for one intent: the same (entity, method, key) is handled once (G5).
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -60,6 +60,34 @@ pub enum ReplyMode {
     Accepted,
 }
 
+/// When a message is to be handled, by the store time of its owner; never earlier.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Due {
+    /// When its turn comes.
+    #[default]
+    Now,
+    /// So many milliseconds after its admission.
+    After(u64),
+    /// At this time; when its turn comes where that has passed.
+    At(Timestamp),
+}
+
+impl Due {
+    /// The longest delay: 366 days.
+    pub const LONGEST: Duration = Duration::from_hours(366 * 24);
+
+    /// The time for which a message that is admitted at `now` waits; none where it does not.
+    #[must_use]
+    pub fn later_than(self, now: Timestamp) -> Option<Timestamp> {
+        let at = match self {
+            Self::Now => now,
+            Self::After(millis) => now.after(Duration::from_millis(millis)),
+            Self::At(at) => at,
+        };
+        (at > now).then_some(at)
+    }
+}
+
 /// How a method is delivered; declared by the entity type.
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -92,8 +120,31 @@ pub struct Envelope {
     pub send_count: u32,
     /// What the caller waits for.
     pub reply: ReplyMode,
+    /// When it is to be handled.
+    pub due: Due,
     /// W3C `traceparent` of the caller, if it sent one.
     pub trace_parent: Option<String>,
     /// Who waits for it.
     pub callers: Callers,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_waits_only_for_a_time_to_come() {
+        let now = Timestamp(1_000);
+        for (due, waits_for) in [
+            (Due::Now, None),
+            (Due::After(0), None),
+            (Due::After(250), Some(Timestamp(1_250))),
+            (Due::After(u64::MAX), Some(Timestamp(i64::MAX))),
+            (Due::At(Timestamp(1_000)), None),
+            (Due::At(Timestamp(-5)), None),
+            (Due::At(Timestamp(1_001)), Some(Timestamp(1_001))),
+        ] {
+            assert_eq!(due.later_than(now), waits_for, "{due:?}");
+        }
+    }
 }

@@ -25,7 +25,7 @@ pub use address::{Address, EntityId, EntityType, Invalid, Method, Tenant};
 pub use callers::{CallRefused, Callers};
 pub use cluster::{ClusterView, NodeState, NodeView, Role, ShardView};
 pub use duration::{duration_in_words, parse_duration};
-pub use envelope::{Delivery, Envelope, IdempotencyKey, KeyOrigin, ReplyMode};
+pub use envelope::{Delivery, Due, Envelope, IdempotencyKey, KeyOrigin, ReplyMode};
 pub use id::{BootId, ClusterId, Epoch, NodeId, Sequence, ShardId};
 pub use message_id::MessageId;
 pub use outcome::{

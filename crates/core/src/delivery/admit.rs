@@ -11,6 +11,7 @@ use quarry_types::{
 use super::{
     Effect, Found, FoundState, KeyQuestion, Shard,
     batch::{Change, Unit},
+    delay,
     entity::{Entity, Read},
     message::{Acceptance, Message, Phase, Waiting},
     shard::{Gate, answer, draining, refused},
@@ -34,6 +35,7 @@ impl<W> Shard<W> {
             Gate::Closing => return out.push(answer(waiter, Err(draining()))),
             Gate::Ended => return out.push(answer(waiter, Err(self.not_owner()))),
         }
+        self.join_due(now, out);
         match delivery {
             Delivery::Durable => self.admit_durable(now, envelope, waiter, out),
             Delivery::VolatileLocal => self.admit_read(now, envelope, false, waiter, out),
@@ -72,7 +74,8 @@ impl<W> Shard<W> {
         }
         let address = envelope.address.clone();
         let most = self.limits.of(&address.entity_type).mailbox;
-        let waiting = self.entities.get(&address).map_or(0, |entity| entity.queue.len());
+        let queued = self.entities.get(&address).map_or(0, |entity| entity.queue.len());
+        let waiting = queued + self.delays.of(&address);
         if waiting >= most || self.messages.len() >= self.limits.pending {
             return out.push(answer(waiter, Err(full(&address, most))));
         }
@@ -80,6 +83,9 @@ impl<W> Shard<W> {
         if self.messages.contains_key(&message_id) {
             let error = refused(RefusalCode::InvalidPayload, "the message id is in use", None);
             return out.push(answer(waiter, Err(error)));
+        }
+        if let Some(reason) = delay::too_late(&envelope, now) {
+            return out.push(answer(waiter, Err(delay::refusal(reason))));
         }
         let is_new = envelope.key_origin == KeyOrigin::Gateway && envelope.send_count == 0;
         let phase = if is_new { Phase::Queued } else { Phase::Checking };
@@ -89,11 +95,20 @@ impl<W> Shard<W> {
             out.push(Effect::Lookup(KeyQuestion { message_id, address, method, key }));
         }
         self.admissions += 1;
-        let mut message = Message::new(envelope, now, self.admissions, phase);
+        let later = envelope.due.later_than(now);
+        let order = (later.unwrap_or(now), self.admissions);
+        let mut message = Message::new(envelope, now, order, phase);
         message.wants_acceptance = mode == ReplyMode::Accepted;
         message.waiting.push(Waiting { waiter, mode, is_replay: false });
         self.messages.insert(message_id, message);
         self.keys.insert(key, message_id);
+        if later.is_some() {
+            self.delays.count(&address);
+            if is_new {
+                self.accept_delayed(message_id, out);
+            }
+            return self.flush(out);
+        }
         let entity = self.entities.entry(address.clone()).or_insert_with(|| Entity::new(now));
         entity.queue.push_back(message_id);
         self.accept_wanted(&address);
@@ -161,7 +176,7 @@ impl<W> Shard<W> {
         let address = message.envelope.address.clone();
         match found {
             Err(error) => self.refuse(message_id, &error, out),
-            Ok(None) => self.is_new(now, message_id),
+            Ok(None) => self.is_new(now, message_id, out),
             Ok(Some(found)) if found.payload != message.envelope.payload => {
                 self.refuse(message_id, &key_reused(), out);
             }
@@ -176,12 +191,16 @@ impl<W> Shard<W> {
     /// The key is not stored. A message that may have been run by an owner before (it was sent
     /// before, or comes soon after a takeover under a client's key) runs only after its attempt is
     /// recorded, so that one that ends its process is counted.
-    fn is_new(&mut self, now: Timestamp, message_id: MessageId) {
+    fn is_new(&mut self, now: Timestamp, message_id: MessageId, out: &mut Vec<Effect<W>>) {
         let Some(message) = self.messages.get_mut(&message_id) else { return };
+        let is_delayed = message.is_delayed();
         message.phase = Phase::Queued;
         let is_resent = message.envelope.send_count > 0;
         let took_over = self.taken_over.is_some_and(|at| now < at.after(AFTER_TAKEOVER));
         message.needs_recording = is_resent || took_over;
+        if is_delayed {
+            self.accept_delayed(message_id, out);
+        }
     }
 
     fn is_known(&mut self, message_id: MessageId, found: &Found, out: &mut Vec<Effect<W>>) {

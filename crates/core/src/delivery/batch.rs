@@ -64,6 +64,8 @@ pub struct Finish {
 pub enum OpenRecordState {
     /// Its turn or the end of a back-off.
     Waiting,
+    /// The time at which it is due; it was not tried yet.
+    Delayed,
     /// An operator.
     Quarantined,
 }
@@ -111,6 +113,8 @@ pub(super) struct Unit {
 pub(super) enum Change {
     /// The row alone.
     Accept,
+    /// The row, and that it waits for its time.
+    Delay { until: Timestamp },
     /// The number of the attempt that is about to begin.
     Attempt,
     /// A failed attempt; tried again at the time.
@@ -134,7 +138,9 @@ impl Unit {
                 };
                 reply + state.as_ref().map_or(0, Bytes::len)
             }
-            Change::Attempt | Change::Retry { .. } | Change::Quarantine => payload,
+            Change::Delay { .. } | Change::Attempt | Change::Retry { .. } | Change::Quarantine => {
+                payload
+            }
             Change::Chunks { chunks, .. } => chunks
                 .iter()
                 .map(|chunk| match chunk {

@@ -78,6 +78,11 @@ impl<W> Entity<W> {
         }
     }
 
+    /// Whether the first message of the queue is with the handler.
+    pub(super) const fn runs_command(&self) -> bool {
+        matches!(self.running, Some(Running::Command { .. }))
+    }
+
     pub(super) fn is_idle(&self) -> bool {
         self.queue.is_empty()
             && self.reads.is_empty()

@@ -2,7 +2,7 @@
 
 use alloc::{string::String, vec::Vec};
 
-use quarry_types::{Address, MessageId, RefusalCode, Timestamp};
+use quarry_types::{Address, RefusalCode, Timestamp};
 
 use super::{
     CommitFailure, Effect, Shard,
@@ -76,6 +76,12 @@ impl<W> Shard<W> {
         for unit in failed {
             each(self, unit, out);
         }
+        for unit in failed.iter().chain(&behind) {
+            let message = self.messages.get(&unit.message_id);
+            if message.is_some_and(|m| m.is_delayed() && m.acceptance == Acceptance::None) {
+                self.accept_delayed(unit.message_id, out);
+            }
+        }
         for address in touched {
             self.accept_wanted(&address);
             self.schedule(&address, now, out);
@@ -85,15 +91,12 @@ impl<W> Shard<W> {
 
     /// Puts the message back into its entity's queue, in the order of admission (D3).
     fn requeue(&mut self, unit: &Unit) {
-        let Some(entity) = self.entities.get_mut(&unit.address) else { return };
-        if entity.queue.contains(&unit.message_id) || !self.messages.contains_key(&unit.message_id)
-        {
-            return;
+        let queued = self.entities.get(&unit.address).map(|entity| &entity.queue);
+        let is_queued = queued.is_none_or(|queue| queue.contains(&unit.message_id));
+        let has_joined = self.messages.get(&unit.message_id).is_some_and(|m| !m.is_delayed());
+        if has_joined && !is_queued {
+            self.enqueue(&unit.address, unit.message_id);
         }
-        let order = |id: &MessageId| self.messages.get(id).map(|m| m.admitted);
-        let place = order(&unit.message_id);
-        let at = entity.queue.partition_point(|id| order(id) < place);
-        entity.queue.insert(at, unit.message_id);
     }
 
     fn drop_activation(&mut self, address: &Address, out: &mut Vec<Effect<W>>) {
@@ -124,6 +127,10 @@ impl<W> Shard<W> {
 
     /// The unit was not written because the store is away.
     fn not_written(&mut self, now: Timestamp, unit: &Unit, error: &str, out: &mut Vec<Effect<W>>) {
+        if matches!(unit.change, Change::Delay { .. }) {
+            let error = refused(RefusalCode::StoreUnavailable, error, Some(500));
+            return self.refuse(unit.message_id, &error, out);
+        }
         self.store_is_away(now, &unit.address, String::from(error), out);
     }
 
@@ -133,12 +140,14 @@ impl<W> Shard<W> {
         if let Phase::BackingOff(due) = message.phase {
             self.due.remove(&(due, unit.message_id));
         }
-        message.phase = Phase::Queued;
+        if !message.is_delayed() {
+            message.phase = Phase::Queued;
+        }
         if unit.is_accept {
             message.acceptance = Acceptance::None;
         }
         match &unit.change {
-            Change::Accept => {}
+            Change::Accept | Change::Delay { .. } => {}
             // The run that made them is gone with the activation; so is its attempt.
             Change::Chunks { first, .. } => message.stream.undo(*first),
             Change::Attempt => {

@@ -42,6 +42,8 @@ pub struct Recovered {
     pub attempts: u32,
     /// Not to be run before this store time.
     pub due: Timestamp,
+    /// It was not to be handled before `due`, and was not tried yet.
+    pub is_delayed: bool,
     /// The errors of its attempts.
     pub errors: Vec<String>,
     /// The chunks of its reply that stand.
@@ -62,6 +64,10 @@ pub(super) enum Acceptance {
     Stored((Sequence, u32)),
 }
 
+/// A message's place among those of its entity: when it joins the queue (when it was admitted, or
+/// when it is due), then the count of admissions.
+pub(super) type Order = (Timestamp, u64);
+
 /// What the message waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Phase {
@@ -71,6 +77,8 @@ pub(super) enum Phase {
     Recording,
     /// Its turn.
     Queued,
+    /// The time at which it joins its entity's queue.
+    Delayed,
     /// The end of a back-off.
     BackingOff(Timestamp),
     /// Its handler.
@@ -82,8 +90,7 @@ pub(super) enum Phase {
 pub(super) struct Message<W> {
     pub(super) envelope: Arc<Envelope>,
     pub(super) accepted_at: Timestamp,
-    /// Its place in the order of admission on this owner.
-    pub(super) admitted: u64,
+    pub(super) order: Order,
     pub(super) phase: Phase,
     pub(super) acceptance: Acceptance,
     /// The row shall be written before the outcome is there.
@@ -111,14 +118,14 @@ pub(super) struct Waiting<W> {
 impl<W> Message<W> {
     pub(super) fn new(
         envelope: Arc<Envelope>,
-        now: Timestamp,
-        admitted: u64,
+        accepted_at: Timestamp,
+        order: Order,
         phase: Phase,
     ) -> Self {
         Self {
             envelope,
-            accepted_at: now,
-            admitted,
+            accepted_at,
+            order,
             phase,
             acceptance: Acceptance::None,
             wants_acceptance: false,
@@ -129,6 +136,15 @@ impl<W> Message<W> {
             waiting: Vec::new(),
             settling: Vec::new(),
             stream: Stream::default(),
+        }
+    }
+
+    /// Whether it has not joined its entity's queue because its time has not come.
+    pub(super) fn is_delayed(&self) -> bool {
+        match self.phase {
+            Phase::Delayed => true,
+            Phase::Checking => self.order.0 > self.accepted_at,
+            _ => false,
         }
     }
 

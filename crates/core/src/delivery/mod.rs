@@ -14,6 +14,9 @@
 
 mod admit;
 mod batch;
+mod delay;
+#[cfg(test)]
+mod delay_tests;
 mod entity;
 mod fail;
 mod limits;

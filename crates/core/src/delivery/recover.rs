@@ -31,6 +31,7 @@ impl<W> Shard<W> {
     }
 
     fn recover_one(&mut self, now: Timestamp, recovered: Recovered) {
+        let joined = joined(&recovered);
         let envelope = recovered.envelope;
         let (message_id, address) = (envelope.message_id, envelope.address.clone());
         if self.messages.contains_key(&message_id) {
@@ -38,8 +39,8 @@ impl<W> Shard<W> {
         }
         let key = (address.clone(), envelope.method.clone(), envelope.key.clone());
         self.admissions += 1;
-        let mut message =
-            Message::new(envelope, recovered.accepted_at, self.admissions, Phase::Queued);
+        let order = (joined, self.admissions);
+        let mut message = Message::new(envelope, recovered.accepted_at, order, Phase::Queued);
         message.acceptance = Acceptance::Stored(recovered.position);
         message.attempts = recovered.attempts;
         message.errors = recovered.errors;
@@ -47,23 +48,45 @@ impl<W> Shard<W> {
         let is_out_of_attempts =
             recovered.attempts >= self.limits.of(&address.entity_type).attempts;
         message.needs_recording = true;
-        let is_backing_off = recovered.due > now;
+        if recovered.is_delayed {
+            self.recover_delayed(now, &mut message);
+        }
+        let is_backing_off = recovered.due > now && !recovered.is_delayed;
         if is_backing_off && !is_out_of_attempts {
             message.phase = Phase::BackingOff(recovered.due);
             self.due.insert((recovered.due, message_id));
         }
-        self.unfinished.insert((recovered.position, message_id));
+        if !recovered.is_delayed {
+            self.unfinished.insert((recovered.position, message_id));
+        }
         self.keys.insert(key, message_id);
-        let entity = self.entities.entry(address.clone()).or_insert_with(|| Entity::new(now));
         if is_out_of_attempts {
             message.phase = Phase::Settling;
             let error = "the last attempt ended with its process".to_string();
             message.push_error(error, self.limits.errors);
             let change = Change::Quarantine;
-            self.pending.push_back(Unit { message_id, address, is_accept: false, change });
-        } else {
-            entity.queue.push_back(message_id);
+            let unit = Unit { message_id, address: address.clone(), is_accept: false, change };
+            self.pending.push_back(unit);
         }
+        let is_delayed = message.is_delayed();
         self.messages.insert(message_id, message);
+        if is_delayed {
+            return;
+        }
+        self.entities.entry(address.clone()).or_insert_with(|| Entity::new(now));
+        if !is_out_of_attempts {
+            self.enqueue(&address, message_id);
+        }
+    }
+}
+
+/// When a message joined its entity's queue. One that was tried was the first of it.
+fn joined(recovered: &Recovered) -> Timestamp {
+    if recovered.attempts > 0 {
+        Timestamp(i64::MIN)
+    } else if recovered.is_delayed {
+        recovered.due
+    } else {
+        recovered.accepted_at
     }
 }

@@ -59,12 +59,19 @@ impl<W> Shard<W> {
                     first: *first,
                     chunks: chunks.clone(),
                 }),
-                Change::Attempt => {
-                    batch.open.push(open_record(message, message.accepted_at, false));
+                Change::Delay { until } => {
+                    batch.open.push(open_record(message, *until, OpenRecordState::Delayed));
                 }
-                Change::Retry { due } => batch.open.push(open_record(message, *due, false)),
+                Change::Attempt => {
+                    let waiting = OpenRecordState::Waiting;
+                    batch.open.push(open_record(message, message.accepted_at, waiting));
+                }
+                Change::Retry { due } => {
+                    batch.open.push(open_record(message, *due, OpenRecordState::Waiting));
+                }
                 Change::Quarantine => {
-                    batch.open.push(open_record(message, message.accepted_at, true));
+                    let quarantined = OpenRecordState::Quarantined;
+                    batch.open.push(open_record(message, message.accepted_at, quarantined));
                 }
                 Change::Finish { outcome, state } => {
                     let (message_id, attempts) = (unit.message_id, message.attempts);
@@ -165,9 +172,12 @@ impl<W> Shard<W> {
                     Self::leave_log(&mut self.unfinished, message_id, message);
                 }
             }
-            Change::Retry { .. } => {
-                if let Some(message) = self.messages.get_mut(&message_id) {
+            Change::Delay { .. } | Change::Retry { .. } => {
+                if let Some(message) = self.messages.get(&message_id) {
                     Self::leave_log(&mut self.unfinished, message_id, message);
+                }
+                if matches!(unit.change, Change::Delay { .. }) {
+                    self.is_delayed(message_id);
                 }
             }
             Change::Quarantine => {
@@ -217,7 +227,7 @@ impl<W> Shard<W> {
     }
 }
 
-fn open_record<W>(message: &Message<W>, due: Timestamp, is_quarantine: bool) -> OpenRecord {
+fn open_record<W>(message: &Message<W>, due: Timestamp, state: OpenRecordState) -> OpenRecord {
     let position = match message.acceptance {
         Acceptance::Stored(position) => Some(position),
         Acceptance::None | Acceptance::Pending => None,
@@ -228,7 +238,7 @@ fn open_record<W>(message: &Message<W>, due: Timestamp, is_quarantine: bool) -> 
         position,
         attempts: message.attempts,
         due,
-        state: if is_quarantine { OpenRecordState::Quarantined } else { OpenRecordState::Waiting },
+        state,
         errors: message.errors.clone(),
     }
 }

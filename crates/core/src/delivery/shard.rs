@@ -14,6 +14,7 @@ use quarry_types::{
 use super::{
     Batch, Limits, Work,
     batch::Unit,
+    delay::Delays,
     entity::Entity,
     message::{Acceptance, Message, Phase},
 };
@@ -99,6 +100,7 @@ pub struct Shard<W> {
     pub(super) keys: BTreeMap<(Address, Method, IdempotencyKey), MessageId>,
     /// Ends of back-offs.
     pub(super) due: BTreeSet<(Timestamp, MessageId)>,
+    pub(super) delays: Delays,
     /// When running messages without a row get one.
     pub(super) accept_due: BTreeSet<(Timestamp, MessageId)>,
     pub(super) pending: VecDeque<Unit>,
@@ -129,6 +131,7 @@ impl<W> Shard<W> {
             messages: BTreeMap::new(),
             keys: BTreeMap::new(),
             due: BTreeSet::new(),
+            delays: Delays::default(),
             accept_due: BTreeSet::new(),
             pending: VecDeque::new(),
             in_flight: None,
@@ -166,7 +169,7 @@ impl<W> Shard<W> {
     pub fn next_wake(&self) -> Option<Timestamp> {
         let back_off = self.due.first().map(|(at, _)| *at);
         let accept = self.accept_due.first().map(|(at, _)| *at);
-        back_off.into_iter().chain(accept).min()
+        back_off.into_iter().chain(accept).chain(self.delays.next()).min()
     }
 
     /// Since when the longest handler runs.
@@ -178,8 +181,9 @@ impl<W> Shard<W> {
             .min()
     }
 
-    /// Time has come to `now`: back-offs end, slow handlers' messages get their rows.
+    /// Time has come to `now`: delays and back-offs end, slow handlers' messages get their rows.
     pub fn tick(&mut self, now: Timestamp, out: &mut Vec<Effect<W>>) {
+        self.join_due(now, out);
         while let Some((_, message_id)) = self.due.first().filter(|(at, _)| *at <= now).copied() {
             self.due.pop_first();
             let Some(message) = self.messages.get_mut(&message_id) else { continue };
@@ -233,6 +237,7 @@ impl<W> Shard<W> {
         }
         self.gate = Gate::Closing;
         self.due.clear();
+        self.delays.clear();
         let addresses: Vec<Address> = self.entities.keys().cloned().collect();
         for address in addresses {
             self.turn_away(&address, out);
@@ -328,6 +333,7 @@ impl<W> Shard<W> {
         }
         self.keys.clear();
         self.due.clear();
+        self.delays.clear();
         self.accept_due.clear();
         self.pending.clear();
         out.push(Effect::Lost);
@@ -368,6 +374,9 @@ impl<W> Shard<W> {
         }
         if let Phase::BackingOff(at) = message.phase {
             self.due.remove(&(at, message_id));
+        }
+        if message.is_delayed() {
+            self.delays.remove(message.order, &envelope.address);
         }
         Some(message)
     }

@@ -45,6 +45,7 @@ fn a_handler_that_runs_again_repeats_no_chunk_and_resets_where_it_differs() {
         position: (Sequence(3), 0),
         attempts: 1,
         due: Timestamp(0),
+        is_delayed: false,
         errors: vec![],
         chunks: vec![made("a"), made("b"), made("c")],
     };

@@ -4,7 +4,7 @@ use alloc::{string::ToString, sync::Arc, vec, vec::Vec};
 
 use bytes::Bytes;
 use quarry_types::{
-    Address, Answer, CallError, Callers, Delivery, Envelope, Epoch, Failure, IdempotencyKey,
+    Address, Answer, CallError, Callers, Delivery, Due, Envelope, Epoch, Failure, IdempotencyKey,
     KeyOrigin, MessageId, Method, Outcome, RefusalCode, ReplyMode, Sequence, Tenant, Timestamp,
     UnknownCode,
 };
@@ -33,6 +33,7 @@ pub(super) fn message(id: &str, key: &str) -> Envelope {
         key_origin: KeyOrigin::Gateway,
         send_count: 0,
         reply: ReplyMode::Outcome,
+        due: Due::Now,
         trace_parent: None,
         callers: Callers::none(),
     }
@@ -339,6 +340,7 @@ fn recovered(key: &str, attempts: u32, ordinal: u32) -> Recovered {
         position: (Sequence(3), ordinal),
         attempts,
         due: Timestamp(0),
+        is_delayed: false,
         errors: vec![],
         chunks: vec![],
     }

@@ -55,6 +55,16 @@ const OF_ACCEPTED: &[&str] = &[
 
 pub(crate) fn send() -> Operation {
     sending("sendMessage")
+        .query(
+            "delay",
+            "Answer 202 once the message is stored, and handle it after so long.",
+            duration(),
+        )
+        .query(
+            "deliver_at",
+            "Answer 202 once the message is stored, and handle it at this time (RFC 3339).",
+            json!({ "type": "string", "format": "date-time" }),
+        )
         .body("The method's argument; nothing for none.", false)
         .takes(JSON, Shape::any())
         .answer(200, "The handler's reply, `null` for none; or its chunks and then its end.")
@@ -198,7 +208,11 @@ pub(crate) fn message() -> Operation {
 
 pub(crate) fn messages() -> Operation {
     Operation::new("listMessages")
-        .query("state", "Only those in this state.", one_of(["open", "quarantined", "finished"]))
+        .query(
+            "state",
+            "Only those in this state.",
+            one_of(["open", "delayed", "quarantined", "finished"]),
+        )
         .query("entity", "Only those to this entity: `Type/id`.", json!({ "type": "string" }))
         .paged()
         .answer(200, "Messages, newest first.")

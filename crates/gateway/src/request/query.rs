@@ -3,6 +3,7 @@
 use std::{collections::BTreeMap, str::FromStr, time::Duration};
 
 use percent_encoding::percent_decode_str;
+use quarry_types::Timestamp;
 
 use super::nearest::did_you_mean;
 use crate::{Code, Problem, time};
@@ -62,6 +63,16 @@ impl Query {
             return Err(invalid(name, &format!("may be at most {}s", longest.as_secs())));
         }
         Ok(Some(duration))
+    }
+
+    /// A time as RFC 3339 writes it.
+    pub(crate) fn timestamp(&self, name: &str) -> Result<Option<Timestamp>, Problem> {
+        let Some(text) = self.text(name) else { return Ok(None) };
+        let time = time::timestamp(text);
+        time.map(Some).ok_or_else(|| {
+            let reason = "is no time; write 2026-11-21T02:34:06Z, or an offset with its + as %2B";
+            invalid(name, &format!("{text:?} {reason}"))
+        })
     }
 
     /// A parameter that is there or not; `=true` and `=false` are understood.

@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod contain;
+mod delay;
 mod extract;
 mod harness;
 mod look;

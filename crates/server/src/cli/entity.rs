@@ -12,6 +12,7 @@ Examples:
   quarry send Counter/c1 add 5
   quarry send Counter/c1 get
   quarry send Register/r1 append '{\"value\": \"x\"}' --key order-17
+  quarry send Counter/c1 add 5 --delay 5s
   echo '{\"value\": \"x\"}' | quarry send Register/r1 append - --async")]
 pub(crate) struct SendArguments {
     /// The entity, as Type/id
@@ -28,6 +29,9 @@ pub(crate) struct SendArguments {
     /// Return when the message is stored, before it is handled
     #[arg(long = "async")]
     pub(crate) is_async: bool,
+    /// Handle it after so long, and return when it is stored
+    #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
+    pub(crate) delay: Option<Duration>,
     /// How long to wait for the answer
     #[arg(long, default_value = "30s", value_name = "DURATION", value_parser = parse_duration)]
     pub(crate) timeout: Duration,
@@ -67,6 +71,8 @@ pub(crate) struct MessageListArguments {
 pub(crate) enum MessageStateArgument {
     /// Accepted and not finished.
     Open,
+    /// To be handled at a time, and not begun.
+    Delayed,
     /// Set aside after its last attempt.
     Quarantined,
     /// Finished.
@@ -78,6 +84,7 @@ impl MessageStateArgument {
     pub(crate) const fn status(self) -> MessageStatus {
         match self {
             Self::Open => MessageStatus::Open,
+            Self::Delayed => MessageStatus::Delayed,
             Self::Quarantined => MessageStatus::Quarantined,
             Self::Finished => MessageStatus::Finished,
         }

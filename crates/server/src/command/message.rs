@@ -99,6 +99,7 @@ fn facts(message: &Message<Json>) -> Vec<(&'static str, String)> {
 fn state_of(message: &Message<Json>) -> String {
     match (message.state, &message.outcome) {
         (MessageStatus::Open, _) => "open",
+        (MessageStatus::Delayed, _) => "delayed",
         (MessageStatus::Quarantined, _) => "quarantined",
         (MessageStatus::Finished, Some(MessageOutcome::Failure { .. })) => "failed",
         (MessageStatus::Finished, _) => "finished",

@@ -25,6 +25,7 @@ pub(crate) async fn run(
     let options = SendOptions {
         key: key.map_err(|error| usage(&error))?,
         reply: if arguments.is_async { ReplyMode::Accepted } else { ReplyMode::Outcome },
+        delay: arguments.delay,
         timeout: arguments.timeout,
     };
     let payload = arguments.json.as_deref().map(read_payload).transpose()?;

@@ -9,6 +9,7 @@ use super::tables::Tables;
 
 fn kind(state: &MessageState) -> MessageStateKind {
     match state {
+        MessageState::Open { is_delayed: true, .. } => MessageStateKind::Delayed,
         MessageState::Open { .. } => MessageStateKind::Open,
         MessageState::Quarantined { .. } => MessageStateKind::Quarantined,
         MessageState::Finished { .. } => MessageStateKind::Finished,

@@ -221,7 +221,8 @@ impl Tables {
 
     /// The unfinished messages of `range` that are not quarantined, in order of position.
     pub(super) fn unfinished(&self, range: SlotRange, low_water: Sequence) -> Vec<OpenMessage> {
-        let waiting = self.open.values().filter(|open| open.state == OpenState::Waiting).cloned();
+        let waiting =
+            self.open.values().filter(|open| open.state != OpenState::Quarantined).cloned();
         let fresh = self.messages.values().filter(|(position, row)| {
             position.sequence > low_water
                 && !self.outcomes.contains_key(&row.message_id)
@@ -261,11 +262,15 @@ impl Tables {
             (None, Some(open)) => MessageState::Open {
                 attempts: open.attempts,
                 due: open.due,
+                is_delayed: open.state == OpenState::Delayed,
                 errors: open.errors.clone(),
             },
-            (None, None) => {
-                MessageState::Open { attempts: 0, due: message.accepted_at, errors: Vec::new() }
-            }
+            (None, None) => MessageState::Open {
+                attempts: 0,
+                due: message.accepted_at,
+                is_delayed: false,
+                errors: Vec::new(),
+            },
         };
         Some(MessageRecord { message: message.clone(), state })
     }

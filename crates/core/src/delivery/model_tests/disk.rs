@@ -10,10 +10,19 @@ use super::{
     world::ATTEMPTS,
 };
 
-/// What stands in the store.
 /// A message and the place that its row has in the order of admission.
 pub(super) type Stored = (Arc<Envelope>, (Sequence, u32));
 
+/// When a message could join its entity's queue.
+#[derive(Clone, Copy)]
+struct Times {
+    accepted_at: Timestamp,
+    /// For a delayed one: when it is due.
+    due: Option<Timestamp>,
+    written_at: Timestamp,
+}
+
+/// What stands in the store.
 #[derive(Default)]
 pub(super) struct Disk {
     pub(super) sequence: u64,
@@ -23,10 +32,11 @@ pub(super) struct Disk {
     pub(super) open: BTreeMap<MessageId, OpenRecord>,
     pub(super) states: BTreeMap<Address, Bytes>,
     pub(super) chunks: BTreeMap<MessageId, Vec<Chunk>>,
+    times: BTreeMap<MessageId, Times>,
 }
 
 impl Disk {
-    pub(super) fn write(&mut self, batch: &Batch) {
+    pub(super) fn write(&mut self, now: Timestamp, batch: &Batch) {
         self.sequence += 1;
         self.low_water = batch.low_water.0;
         for (at, accept) in batch.accepts.iter().enumerate() {
@@ -35,6 +45,8 @@ impl Disk {
                 .messages
                 .insert(accept.envelope.message_id, (accept.envelope.clone(), position));
             assert!(old.is_none(), "a row is written once (D1)");
+            let times = Times { accepted_at: accept.accepted_at, due: None, written_at: now };
+            self.times.insert(accept.envelope.message_id, times);
         }
         for record in &batch.chunks {
             let is_over = self.finished.contains_key(&record.message_id);
@@ -46,7 +58,11 @@ impl Disk {
         }
         for record in &batch.open {
             assert!(record.attempts <= ATTEMPTS, "{} attempts (D4)", record.attempts);
-            assert!(self.messages.contains_key(&record.envelope.message_id));
+            let id = record.envelope.message_id;
+            assert!(self.messages.contains_key(&id));
+            if record.state == OpenRecordState::Delayed {
+                self.times.entry(id).and_modify(|times| times.due = Some(record.due));
+            }
             self.open.insert(record.envelope.message_id, record.clone());
         }
         for finish in &batch.finishes {
@@ -76,16 +92,34 @@ impl Disk {
             }
             all.push(Recovered {
                 envelope: envelope.clone(),
-                accepted_at: Timestamp(0),
+                accepted_at: self.times[id].accepted_at,
                 position: *position,
                 attempts: record.map_or(0, |record| record.attempts),
                 due: record.map_or(Timestamp(0), |record| record.due),
+                is_delayed: record.is_some_and(|r| r.state == OpenRecordState::Delayed),
                 errors: Vec::new(),
                 chunks: self.chunks.get(id).cloned().unwrap_or_default(),
             });
         }
         all.sort_by_key(|recovered| recovered.position);
         all
+    }
+
+    /// For when a message was delayed.
+    pub(super) fn due(&self, id: MessageId) -> Option<Timestamp> {
+        self.times.get(&id).and_then(|times| times.due)
+    }
+
+    /// Whether the first of two messages of an entity surely joined its queue before the second: in
+    /// order of their rows, or of times that are apart where one was delayed.
+    pub(super) fn is_before(&self, first: MessageId, second: MessageId) -> bool {
+        let (one, two) = (self.times[&first], self.times[&second]);
+        let joins = two.due.unwrap_or(two.accepted_at);
+        match one.due {
+            None if two.due.is_none() => self.messages[&first].1 < self.messages[&second].1,
+            None => one.accepted_at < joins,
+            Some(due) => due < joins && one.written_at < joins,
+        }
     }
 
     pub(super) fn find(&self, question: &KeyQuestion) -> Option<Found> {

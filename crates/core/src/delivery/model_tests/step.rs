@@ -7,7 +7,7 @@ use proptest::prelude::*;
 /// One decision of the schedule; what cannot happen now is passed over.
 #[derive(Clone, Debug)]
 pub(super) enum Step {
-    Send { entity: u8, key: u8, is_one_way: bool },
+    Send { entity: u8, key: u8, is_one_way: bool, delay: u64 },
     Work,
     FailHandler,
     Crash,
@@ -18,11 +18,16 @@ pub(super) enum Step {
     Tick,
 }
 
+/// Most messages are not delayed.
+fn delay() -> impl Strategy<Value = u64> {
+    prop_oneof![3 => Just(0), 1 => 1..2_000_u64]
+}
+
 /// What happens without a crash.
 fn common() -> impl Strategy<Value = Step> {
     prop_oneof![
-        6 => (0..3_u8, 0..30_u8, any::<bool>())
-            .prop_map(|(entity, key, is_one_way)| Step::Send { entity, key, is_one_way }),
+        6 => (0..3_u8, 0..30_u8, any::<bool>(), delay())
+            .prop_map(|(entity, key, is_one_way, delay)| Step::Send { entity, key, is_one_way, delay }),
         12 => Just(Step::Work),
         2 => Just(Step::FailHandler),
         1 => Just(Step::StoreAway),

@@ -10,7 +10,7 @@ use alloc::{
 
 use bytes::Bytes;
 use quarry_types::{
-    Address, Answer, CallError, Callers, Delivery, Envelope, Epoch, IdempotencyKey, KeyOrigin,
+    Address, Answer, CallError, Callers, Delivery, Due, Envelope, Epoch, IdempotencyKey, KeyOrigin,
     MessageId, Method, ReplyMode, Sequence, Tenant, Timestamp, UnknownCode,
 };
 
@@ -122,7 +122,7 @@ impl World {
         self.todo.extend(out);
     }
 
-    fn send(&mut self, entity: u8, key: u8, is_one_way: bool) {
+    fn send(&mut self, entity: u8, key: u8, is_one_way: bool, delay: u64) {
         let address = Address::parse(Tenant::default_tenant(), &format!("E/{entity}")).unwrap();
         let text = format!("{entity}-{key}");
         self.ids += 1;
@@ -136,6 +136,7 @@ impl World {
             key_origin: KeyOrigin::Client,
             send_count: sending.count,
             reply: if is_one_way { ReplyMode::Accepted } else { ReplyMode::Outcome },
+            due: Due::After(delay),
             trace_parent: None,
             callers: Callers::none(),
         };
@@ -147,7 +148,9 @@ impl World {
 
     pub(super) fn step(&mut self, step: &Step) {
         match step {
-            Step::Send { entity, key, is_one_way } => self.send(*entity, *key, *is_one_way),
+            Step::Send { entity, key, is_one_way, delay } => {
+                self.send(*entity, *key, *is_one_way, *delay);
+            }
             Step::Crash => self.restart(),
             Step::Tick => {
                 self.now = Timestamp(self.now.0 + 200);
@@ -202,6 +205,8 @@ impl World {
         if is_failing {
             return Ran::Retry { error: "told to fail".to_string(), is_broken: false };
         }
+        let due = self.disk.due(work.envelope.message_id);
+        assert!(due.is_none_or(|due| due <= self.now), "{} is early", work.envelope.key);
         state.push(work.envelope.key.to_string());
         let mut encoded = state.join(",");
         encoded.push(',');
@@ -213,7 +218,7 @@ impl World {
         self.commits += 1;
         if let Some(moment) = crash {
             if moment == Moment::After {
-                self.disk.write(batch);
+                self.disk.write(self.now, batch);
             }
             return self.restart();
         }
@@ -223,7 +228,7 @@ impl World {
             Step::Reject => Some(CommitFailure::Rejected("no".to_string())),
             Step::LoseShard => Some(CommitFailure::ShardLost),
             Step::CrashAfterWrite => {
-                self.disk.write(batch);
+                self.disk.write(self.now, batch);
                 return self.restart();
             }
             _ => None,
@@ -231,7 +236,7 @@ impl World {
         if let Some(failure) = failure {
             self.shard.commit_failed(self.now, batch.ticket, failure, &mut out);
         } else {
-            self.disk.write(batch);
+            self.disk.write(self.now, batch);
             let sequence = Sequence(self.disk.sequence);
             self.shard.committed(self.now, batch.ticket, sequence, 0, &mut out);
         }
@@ -268,7 +273,7 @@ impl World {
         };
         for Sending { entity, key, .. } in self.sent.iter().filter_map(missing).collect::<Vec<_>>()
         {
-            self.send(entity, key, false);
+            self.send(entity, key, false, 0);
         }
     }
 
@@ -295,7 +300,7 @@ impl World {
         let mut handled: BTreeSet<&str> = BTreeSet::new();
         for (address, state) in &self.disk.states {
             let state: Vec<&str> = text(state).split_terminator(',').collect();
-            assert_eq!(state, self.admitted(address), "{address}: handled as admitted (D3)");
+            self.check_order(address, &state);
             for key in state {
                 assert!(handled.insert(key), "{address}: {key} stands twice (D2)");
             }
@@ -320,15 +325,25 @@ impl World {
         }
     }
 
-    /// The keys of an entity's finished messages, in the order in which they were admitted.
-    fn admitted(&self, address: &Address) -> Vec<&str> {
-        let is_handled = |(id, (envelope, _)): &(&MessageId, &Stored)| {
-            envelope.address == *address && self.disk.finished.contains_key(*id)
+    /// Messages are handled in the order in which they joined their entity's queue (D3).
+    fn check_order(&self, address: &Address, handled: &[&str]) {
+        let is_handled = |id: &MessageId| self.disk.finished.contains_key(id);
+        let of_entity = |(id, (envelope, _)): &(&MessageId, &Stored)| {
+            envelope.address == *address && is_handled(id)
         };
-        let mut stored: Vec<&Stored> =
-            self.disk.messages.iter().filter(is_handled).map(|(_, stored)| stored).collect();
-        stored.sort_by_key(|(_, position)| *position);
-        stored.into_iter().map(|(envelope, _)| envelope.key.as_str()).collect()
+        let stored: Vec<(&MessageId, &Stored)> =
+            self.disk.messages.iter().filter(of_entity).collect();
+        assert_eq!(stored.len(), handled.len(), "{address}: what is finished was handled");
+        let place =
+            |envelope: &Envelope| handled.iter().position(|key| *key == envelope.key.as_str());
+        for (first, (envelope, _)) in &stored {
+            for (second, (later, _)) in &stored {
+                let (key, after) = (&envelope.key, &later.key);
+                let is_first = self.disk.is_before(**first, **second);
+                let holds = !is_first || place(envelope) < place(later);
+                assert!(holds, "{address}: {key} joined before {after} (D3)");
+            }
+        }
     }
 }
 

@@ -6,7 +6,8 @@ use bytes::Bytes;
 use quarry::prelude::{Address, Node};
 use quarry_client::{Client, Json, SendOptions};
 use quarry_types::{
-    Answer, Callers, EntityId, EntityType, Envelope, KeyOrigin, Method, Outcome, ReplyMode, Tenant,
+    Answer, Callers, Due, EntityId, EntityType, Envelope, KeyOrigin, Method, Outcome, ReplyMode,
+    Tenant,
 };
 
 use super::load::Target;
@@ -71,6 +72,7 @@ impl Target for InProcess {
             key_origin: KeyOrigin::Gateway,
             send_count: 0,
             reply: ReplyMode::Outcome,
+            due: Due::Now,
             trace_parent: None,
             callers: Callers::none(),
         };

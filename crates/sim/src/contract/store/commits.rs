@@ -20,7 +20,11 @@ pub async fn an_accepted_message_is_there_after_a_restart(
     let due = row.accepted_at;
     let record = record.ok_or_else(|| Broken::new("the message is not there"))?;
     same("row", record.message, row)?;
-    same("state", record.state, MessageState::Open { attempts: 0, due, errors: Vec::new() })
+    same(
+        "state",
+        record.state,
+        MessageState::Open { attempts: 0, due, is_delayed: false, errors: Vec::new() },
+    )
 }
 
 /// L3: sequences are counted per shard from 1, ordinals within the commit.

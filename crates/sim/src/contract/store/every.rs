@@ -34,6 +34,7 @@ macro_rules! store_contract {
             an_open_row_says_what_a_new_owner_must_know
             an_open_row_is_overwritten_and_removed_by_the_outcome
             a_quarantined_message_is_shown_and_not_run
+            a_delayed_message_is_shown_and_read_by_a_takeover
             keys_are_found_in_the_order_asked
             states_are_found_in_the_order_asked
             messages_are_listed_newest_first

@@ -157,3 +157,20 @@ pub async fn a_quarantined_message_is_shown_and_not_run(
     owner.write(Commit { open: vec![redriven], ..owner.commit() }).await?;
     same("redriven", owner.unfinished(0).await?.len(), 1)
 }
+
+/// A message that waits for its time is shown as such, and a takeover reads it.
+pub async fn a_delayed_message_is_shown_and_read_by_a_takeover(
+    database: &dyn OpenStore,
+) -> Result<(), Broken> {
+    let owner = Owner::start(database, 2, 1).await?;
+    let row = message(&owner.address("a")?, "k")?;
+    let open = OpenRow { attempts: 0, errors: Vec::new(), ..open_row(&row, OpenState::Delayed) };
+    let due = open.due;
+    owner.write(Commit { open: vec![open], ..owner.accept(&row) }).await?;
+    let found = owner.unfinished(1).await?;
+    let seen: Vec<_> = found.iter().map(|open| (open.due, open.state)).collect();
+    same("read", seen, vec![(due, OpenState::Delayed)])?;
+    let record = owner.store.message(row.message_id).await?.map(|record| record.state);
+    let errors = Vec::new();
+    same("shown", record, Some(MessageState::Open { attempts: 0, due, is_delayed: true, errors }))
+}

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use quarry_ports::{
     Commit, EntityFilter, KeyQuery, MessageFilter, MessageRow,
-    MessageStateKind::{self, Finished, Open, Quarantined},
+    MessageStateKind::{self, Delayed, Finished, Open, Quarantined},
     OpenRow, OpenState, Store,
 };
 use quarry_types::{Address, EntityType, Failure, Outcome, Tenant};
@@ -48,6 +48,7 @@ pub async fn keys_are_found_in_the_order_asked(database: &dyn OpenStore) -> Resu
 
 fn kind(state: &quarry_ports::MessageState) -> MessageStateKind {
     match state {
+        quarry_ports::MessageState::Open { is_delayed: true, .. } => MessageStateKind::Delayed,
         quarry_ports::MessageState::Open { .. } => MessageStateKind::Open,
         quarry_ports::MessageState::Quarantined { .. } => MessageStateKind::Quarantined,
         quarry_ports::MessageState::Finished { .. } => MessageStateKind::Finished,
@@ -117,9 +118,14 @@ pub async fn messages_are_listed_by_state_and_entity(
         state,
         errors: Vec::new(),
     };
-    let open = vec![row(&waits, OpenState::Waiting), row(&parked, OpenState::Quarantined)];
+    let late = message(&b, "late")?;
+    let open = vec![
+        row(&waits, OpenState::Waiting),
+        row(&parked, OpenState::Quarantined),
+        row(&late, OpenState::Delayed),
+    ];
     let outcomes = vec![success(&done)];
-    let messages = vec![done, message(&b, "fresh")?, waits, parked];
+    let messages = vec![done, message(&b, "fresh")?, waits, parked, late];
     owner.write(Commit { messages, outcomes, open, ..owner.commit() }).await?;
     let listed = async |address: Option<&Address>, state| {
         let filter = MessageFilter {
@@ -134,6 +140,7 @@ pub async fn messages_are_listed_by_state_and_entity(
     same("finished", listed(None, Some(Finished)).await?, "done".to_owned())?;
     same("quarantined", listed(None, Some(Quarantined)).await?, "parked".to_owned())?;
     same("open", listed(None, Some(Open)).await?, "fresh waits".to_owned())?;
+    same("delayed", listed(None, Some(Delayed)).await?, "late".to_owned())?;
     same("of a", listed(Some(&a), None).await?, "done waits".to_owned())?;
     same("open of b", listed(Some(&b), Some(Open)).await?, "fresh".to_owned())
 }

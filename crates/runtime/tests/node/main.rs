@@ -1,0 +1,7 @@
+//! One or two nodes over in-memory adapters: what authors and callers are promised.
+#![expect(clippy::unwrap_used, reason = "a test ends where something is wrong")]
+
+mod calls;
+mod delays;
+mod streams;
+mod world;
