@@ -39,6 +39,9 @@ pub struct Problem {
     pub outcome: ProblemOutcome,
     /// Whether another attempt may end differently.
     pub retryable: bool,
+    /// When another attempt may do so, in milliseconds.
+    #[serde(default)]
+    pub retry_after_ms: Option<u64>,
 }
 
 /// The three ways in which a call can end badly.
@@ -101,8 +104,10 @@ impl Client {
         };
         let media_type = text("content-type").to_owned();
         let replayed = text("idempotency-replayed") == "true";
+        let retry_after = text("retry-after").parse().ok();
+        let head = Head { status, media_type, replayed, retry_after };
         match response.bytes().await {
-            Ok(body) => classify(status, &media_type, replayed, &body)
+            Ok(body) => classify(&head, &body)
                 .with_context(|| format!("{base}: {entity_type}/{id} {method}")),
             Err(error) => Ok(Answer::Unknown(error.to_string())),
         }
@@ -123,21 +128,38 @@ impl Client {
 }
 
 fn no_connection() -> Problem {
-    Problem { code: "no_connection".to_owned(), outcome: ProblemOutcome::Refused, retryable: true }
+    Problem {
+        code: "no_connection".to_owned(),
+        outcome: ProblemOutcome::Refused,
+        retryable: true,
+        retry_after_ms: None,
+    }
+}
+
+/// What an answer says before its body.
+struct Head {
+    status: StatusCode,
+    media_type: String,
+    replayed: bool,
+    /// In seconds.
+    retry_after: Option<u64>,
 }
 
 /// What an answer means. Whatever is neither a success nor a problem with an outcome breaks the
-/// contract.
-fn classify(status: StatusCode, media_type: &str, replayed: bool, body: &[u8]) -> Result<Answer> {
+/// contract, and so does one whose head and body disagree about when to try again.
+fn classify(head: &Head, body: &[u8]) -> Result<Answer> {
+    let Head { status, media_type, replayed, retry_after } = head;
     let shown = || String::from_utf8_lossy(body).into_owned();
     if status.is_success() {
         let body = if body.is_empty() { Value::Null } else { serde_json::from_slice(body)? };
-        return Ok(Answer::Done { body, replayed });
+        return Ok(Answer::Done { body, replayed: *replayed });
     }
     if !media_type.starts_with("application/problem+json") {
         bail!("{status} as {media_type:?}, not as a problem: {}", shown());
     }
     let problem: Problem = serde_json::from_slice(body).with_context(shown)?;
+    let rounded_up = problem.retry_after_ms.map(|milliseconds| milliseconds.div_ceil(1_000));
+    ensure!(*retry_after == rounded_up, "Retry-After is {retry_after:?} s: {}", shown());
     Ok(match problem.outcome {
         ProblemOutcome::Refused => Answer::Refused(problem),
         ProblemOutcome::Failed => Answer::Failed(problem),
@@ -154,7 +176,9 @@ mod tests {
     const PROBLEM: &str = "application/problem+json";
 
     fn answer(status: u16, media_type: &str, body: &Value) -> Result<Answer> {
-        classify(StatusCode::from_u16(status)?, media_type, false, body.to_string().as_bytes())
+        let (status, media_type) = (StatusCode::from_u16(status)?, media_type.to_owned());
+        let head = Head { status, media_type, replayed: false, retry_after: None };
+        classify(&head, body.to_string().as_bytes())
     }
 
     fn problem(outcome: &str) -> Value {
@@ -182,6 +206,9 @@ mod tests {
         assert!(answer(503, "text/plain", &json!("busy")).is_err());
         assert!(answer(503, PROBLEM, &json!({"title": "busy"})).is_err());
         assert!(answer(503, PROBLEM, &problem("perhaps")).is_err());
+        let mut later = problem("refused");
+        later["retry_after_ms"] = 500.into();
+        assert!(answer(503, PROBLEM, &later).is_err(), "the head does not say so");
     }
 
     #[tokio::test]

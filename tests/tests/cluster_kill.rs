@@ -2,18 +2,22 @@
 
 use std::time::Duration;
 
-use anyhow::{Result, ensure};
+use anyhow::{Result, bail, ensure};
 use quarry_tests::{
+    client::{Answer, Message},
     cluster::{self, Cluster},
-    failover::{Failover, Fault, progressed, strike},
+    failover::{Failover, Fault, owner, progressed, strike},
     ledger::Ledger,
     process::StoreKind,
     report::say,
+    wait::{Stopwatch, until},
     workload::{Load, Registers, Verified},
 };
+use serde_json::json;
 
 const LOAD: Load = Load { clients: 8, registers: 50, appends: 1_000 };
 const STEP_WITHIN: Duration = Duration::from_mins(1);
+const REFUSED_WITHIN: Duration = Duration::from_secs(1);
 
 async fn each_node_in_turn(cluster: &mut Cluster) -> Result<(Vec<Failover>, Verified)> {
     let registers = Registers::new(cluster.client().clone(), cluster.urls());
@@ -90,6 +94,49 @@ async fn a_cluster_comes_back_after_the_kill_of_all_nodes_on_postgres() -> Resul
     cluster::run(3, StoreKind::Postgres, async |cluster| {
         println!("PostgreSQL: {:?}", all_at_once(cluster).await?);
         Ok(())
+    })
+    .await
+}
+
+/// Two of three are gone: what is left refuses, soon and with a hint, and serves again with one more.
+#[tokio::test]
+async fn a_node_without_a_quorum_refuses_soon_and_serves_again_with_one() -> Result<()> {
+    cluster::run(3, StoreKind::Sqlite, async |cluster| {
+        let client = cluster.client().clone();
+        let left = cluster.url(3)?.to_owned();
+        for node in [1, 2] {
+            cluster.kill(node).await?;
+        }
+        let page = format!("{left}/readyz");
+        until("the node that is left is not ready", STEP_WITHIN, async || {
+            (client.status(&page).await? == 503).then_some(())
+        })
+        .await?;
+        for register in ["r0", "r1", "r2", "r3"] {
+            let body = json!({ "value": "v" });
+            let message = Message {
+                entity_type: "Register",
+                id: register,
+                method: "append",
+                key: Some("k"),
+                body: &body,
+            };
+            let asked = Stopwatch::start();
+            let answer = client.send(&left, &message).await?;
+            let took = asked.elapsed();
+            say(format!("Register/{register} without a quorum: {answer:?} after {took:?}"));
+            let Answer::Refused(problem) = answer else { bail!("not refused: {answer:?}") };
+            ensure!(problem.retryable && problem.retry_after_ms.is_some(), "{problem:?}");
+            ensure!(took < REFUSED_WITHIN, "refused after {took:?}");
+        }
+        cluster.restart(1).await?;
+        let back = Stopwatch::start();
+        let registers = Registers::new(client, vec![left]);
+        for register in 0..20 {
+            owner(&registers, &format!("r{register}")).await?;
+        }
+        say(format!("twenty registers answer {:?} after there is a quorum", back.elapsed()));
+        registers.verify().await.map(drop)
     })
     .await
 }

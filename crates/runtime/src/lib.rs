@@ -15,6 +15,7 @@ mod inbox;
 mod instance;
 mod method;
 mod node;
+mod patience;
 mod registry;
 mod route;
 mod runner;

@@ -80,6 +80,8 @@ pub(crate) struct Inner {
     pub(crate) registry: Registry,
     pub(crate) ports: Ports,
     pub(crate) served: Served,
+    /// When this node began.
+    pub(crate) begun: Monotonic,
     calls: Semaphore,
     stopping: watch::Sender<bool>,
     pub(crate) idle: Arc<Notify>,
@@ -92,6 +94,7 @@ impl Node {
         let inner = Arc::new(Inner {
             calls: Semaphore::new(config.calls),
             served: Served::default(),
+            begun: ports.host.now(),
             idle: Arc::default(),
             config,
             registry,

@@ -13,6 +13,7 @@ use tokio::sync::{mpsc::error::TrySendError, oneshot};
 use crate::{
     inbox::{Ask, Waiter},
     node::Inner,
+    patience::{Patience, cut_off},
     wire::{Request, Response},
 };
 
@@ -27,7 +28,8 @@ const ONE_TRY: Duration = Duration::from_secs(10);
 const TRY_IS_OVER: Duration = Duration::from_secs(20);
 
 impl Inner {
-    /// Routes `envelope` until it is answered, refused for good, or `timeout` is over.
+    /// Routes `envelope` until it is answered, refused for good, `timeout` is over, or this node has
+    /// been cut off from the coordinator.
     pub(crate) async fn route(
         &self,
         mut envelope: Envelope,
@@ -37,6 +39,7 @@ impl Inner {
         let deadline = self.ports.host.now().after(timeout);
         let mut view = self.ports.coordinator.view();
         let mut pause = FIRST_PAUSE;
+        let mut patience = Patience::default();
         let mut is_unknown = false;
         loop {
             let last = match self.try_once(&envelope, delivery, deadline).await {
@@ -61,7 +64,7 @@ impl Inner {
                 }
                 Err(error) => return Err(error),
             };
-            if self.ports.host.now() >= deadline {
+            if self.ports.host.now() >= deadline || self.gives_up(&mut patience) {
                 return Err(at_deadline(last, is_unknown, envelope.message_id));
             }
             let left = deadline.since(self.ports.host.now());
@@ -80,6 +83,9 @@ impl Inner {
         let request = Request::Call(envelope.clone());
         let left = deadline.since(self.ports.host.now());
         let response = match self.owner(envelope.address.slot()) {
+            Owner::There(_) | Owner::None if self.is_cut_off() => {
+                Err(CallError::Refused(cut_off(&envelope.address)))
+            }
             Owner::None => Err(CallError::Refused(no_owner(&envelope.address))),
             Owner::Here(inbox) => {
                 let (sender, receiver) = oneshot::channel();
@@ -103,6 +109,10 @@ impl Inner {
                     response = asked => response,
                     () = self.owner_changes(envelope.address.slot(), node) => {
                         Err(unknown(UnknownCode::LinkLost, "the owner changed", envelope.message_id))
+                    }
+                    () = self.stays_cut_off() => {
+                        let what = "this node lost its lease and the coordinator meanwhile";
+                        Err(unknown(UnknownCode::OwnerLost, what, envelope.message_id))
                     }
                 }
             }

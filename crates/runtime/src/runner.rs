@@ -2,7 +2,10 @@
 
 use std::{
     collections::BTreeMap,
-    sync::{Arc, RwLock},
+    sync::{
+        Arc, PoisonError, RwLock,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -21,31 +24,41 @@ const INBOX: usize = 4_096;
 /// How long the runner waits at most before it looks again.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
-/// The ways into the shards that this node serves or loads. The lock is held for a look-up or a
-/// change only, never across an await.
+/// The ways into the shards that this node serves or loads.
 #[derive(Clone, Default)]
-pub(crate) struct Served(Arc<RwLock<Inboxes>>);
+pub(crate) struct Served(Arc<Inboxes>);
 
-type Inboxes = BTreeMap<ShardId, (Epoch, mpsc::Sender<Ask>)>;
+#[derive(Default)]
+struct Inboxes {
+    /// Held for a look-up or a change only, never across an await.
+    by_shard: RwLock<BTreeMap<ShardId, (Epoch, mpsc::Sender<Ask>)>>,
+    has_begun: AtomicBool,
+}
 
 impl Served {
     pub(crate) fn get(&self, shard: ShardId) -> Option<mpsc::Sender<Ask>> {
-        let served = self.0.read().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let served = self.0.by_shard.read().unwrap_or_else(PoisonError::into_inner);
         served.get(&shard).map(|(_, inbox)| inbox.clone())
     }
 
     pub(crate) fn all(&self) -> Vec<(ShardId, Epoch)> {
-        let served = self.0.read().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let served = self.0.by_shard.read().unwrap_or_else(PoisonError::into_inner);
         served.iter().map(|(shard, (epoch, _))| (*shard, *epoch)).collect()
     }
 
+    /// Whether this process has ever served a shard.
+    pub(crate) fn has_begun(&self) -> bool {
+        self.0.has_begun.load(Ordering::Relaxed)
+    }
+
     fn insert(&self, shard: ShardId, epoch: Epoch, inbox: mpsc::Sender<Ask>) {
-        let mut served = self.0.write().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut served = self.0.by_shard.write().unwrap_or_else(PoisonError::into_inner);
         served.insert(shard, (epoch, inbox));
+        self.0.has_begun.store(true, Ordering::Relaxed);
     }
 
     fn remove(&self, shard: ShardId, epoch: Epoch) {
-        let mut served = self.0.write().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut served = self.0.by_shard.write().unwrap_or_else(PoisonError::into_inner);
         if served.get(&shard).is_some_and(|(held, _)| *held == epoch) {
             served.remove(&shard);
         }
@@ -108,7 +121,7 @@ impl Runner {
             tokio::select! {
                 biased;
                 changed = view.changed() => if changed.is_err() { break },
-                Some((shard, epoch, end)) = self.ends.1.recv() => self.ended(shard, epoch, end),
+                Some(ended) = self.ends.1.recv() => self.ended(ended),
                 stopping = self.stopping.changed() => if stopping.is_err() { break },
                 () = tokio::time::sleep(wait) => {}
             }
@@ -186,7 +199,7 @@ impl Runner {
         self.held.insert(shard, Held { epoch, control, _task: task });
     }
 
-    fn ended(&mut self, shard: ShardId, epoch: Epoch, end: End) {
+    fn ended(&mut self, (shard, epoch, end): Ended) {
         self.served.remove(shard, epoch);
         self.held.remove(&shard);
         self.spent.insert(shard, epoch);

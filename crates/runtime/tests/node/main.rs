@@ -3,5 +3,6 @@
 
 mod calls;
 mod delays;
+mod owners;
 mod streams;
 mod world;
