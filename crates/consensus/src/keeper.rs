@@ -18,8 +18,10 @@ use crate::{
 
 /// How long one proposal of a join is tried before that is said.
 const JOIN_LIMIT: Duration = Duration::from_secs(10);
-/// How long a runner waits after a heartbeat that was not answered well.
+/// How long a runner waits after a heartbeat that was not answered well; it doubles up to
+/// [`LONGEST_PAUSE`], which is short beside an election.
 const RETRY_PAUSE: Duration = Duration::from_millis(50);
+const LONGEST_PAUSE: Duration = Duration::from_millis(200);
 
 /// What the keeper told of itself.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -105,6 +107,7 @@ impl Keeper {
         let mut lease = RunnerLease::new(self.leases);
         let mut changes = self.views.subscribe();
         let mut next = self.host.now();
+        let mut trouble = Trouble::default();
         loop {
             let current = changes.borrow_and_update().applied >= joined;
             if current && let Some(deadline) = lease.deadline() {
@@ -122,8 +125,9 @@ impl Keeper {
             let id = lease.sent(sent);
             let outcome = self.heartbeat().await;
             self.metrics.heartbeats.with_label_values(&[outcome.label()]).inc();
-            next = match outcome {
+            next = match &outcome {
                 Outcome::Renewed => {
+                    trouble.ends();
                     lease.acknowledged(id);
                     self.heard.send_replace(Some(sent));
                     sent.after(self.leases.heartbeat())
@@ -134,8 +138,8 @@ impl Keeper {
                     lease = RunnerLease::new(self.leases);
                     self.host.now().after(RETRY_PAUSE)
                 }
-                Outcome::NotLeader | Outcome::NoQuorum | Outcome::Failed => {
-                    self.host.now().after(RETRY_PAUSE)
+                Outcome::NotLeader | Outcome::NoQuorum(_) | Outcome::Failed(_) => {
+                    self.host.now().after(trouble.goes_on(&outcome))
                 }
             };
         }
@@ -161,14 +165,8 @@ impl Keeper {
                 tracing::debug!(?leader, "a heartbeat went to a node that does not lead");
                 Outcome::NotLeader
             }
-            Ok(HeartbeatAnswer::NoQuorum { reason }) => {
-                tracing::warn!(%reason, "the leader hears of no quorum");
-                Outcome::NoQuorum
-            }
-            Err(error) => {
-                tracing::warn!(%error, "a heartbeat was not answered");
-                Outcome::Failed
-            }
+            Ok(HeartbeatAnswer::NoQuorum { reason }) => Outcome::NoQuorum(reason),
+            Err(error) => Outcome::Failed(error.to_string()),
         }
     }
 
@@ -178,25 +176,84 @@ impl Keeper {
     }
 }
 
-#[derive(Clone, Copy)]
 enum Outcome {
     Renewed,
     NotKnown,
     Ending,
     NotLeader,
-    NoQuorum,
-    Failed,
+    NoQuorum(String),
+    Failed(String),
 }
 
 impl Outcome {
-    const fn label(self) -> &'static str {
+    const fn label(&self) -> &'static str {
         match self {
             Self::Renewed => "renewed",
             Self::NotKnown => "not_known",
             Self::Ending => "ending",
             Self::NotLeader => "not_leader",
-            Self::NoQuorum => "no_quorum",
-            Self::Failed => "failed",
+            Self::NoQuorum(_) => "no_quorum",
+            Self::Failed(_) => "failed",
         }
+    }
+}
+
+/// Heartbeats in a row that were not answered well.
+#[derive(Debug, Default)]
+struct Trouble {
+    heartbeats: u32,
+    is_told: bool,
+}
+
+impl Trouble {
+    /// One more; says so the first time. How long to wait before the next.
+    fn goes_on(&mut self, outcome: &Outcome) -> Duration {
+        let pause = RETRY_PAUSE.saturating_mul(1 << self.heartbeats.min(8)).min(LONGEST_PAUSE);
+        self.heartbeats = self.heartbeats.saturating_add(1);
+        let reason = match outcome {
+            Outcome::NoQuorum(reason) | Outcome::Failed(reason) => reason,
+            Outcome::Renewed | Outcome::NotKnown | Outcome::Ending | Outcome::NotLeader => {
+                return pause;
+            }
+        };
+        if self.is_told {
+            tracing::debug!(reason, heartbeats = self.heartbeats, "the lease is not renewed");
+        } else {
+            tracing::warn!(
+                outcome = outcome.label(),
+                reason,
+                "the lease is not renewed; asking on"
+            );
+        }
+        self.is_told = true;
+        pause
+    }
+
+    /// A heartbeat was answered well.
+    fn ends(&mut self) {
+        if self.is_told {
+            tracing::info!(heartbeats = self.heartbeats, "the lease is renewed again");
+        }
+        *self = Self::default();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_grow_while_nobody_answers_and_begin_anew_after_an_answer() {
+        let mut trouble = Trouble::default();
+        let failed = Outcome::Failed("no answer".to_owned());
+        let mut pauses = || trouble.goes_on(&failed).as_millis();
+        assert_eq!([pauses(), pauses(), pauses(), pauses()], [50, 100, 200, 200]);
+        for _ in 0..100 {
+            assert_eq!(trouble.goes_on(&Outcome::NotLeader), LONGEST_PAUSE);
+        }
+        assert!(trouble.is_told);
+        trouble.ends();
+        assert_eq!(trouble.goes_on(&Outcome::NotLeader), RETRY_PAUSE);
+        assert!(!trouble.is_told, "that another node leads is no news for people");
     }
 }

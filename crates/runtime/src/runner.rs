@@ -121,7 +121,13 @@ impl Runner {
             tokio::select! {
                 biased;
                 changed = view.changed() => if changed.is_err() { break },
-                Some(ended) = self.ends.1.recv() => self.ended(ended),
+                Some(ended) = self.ends.1.recv() => {
+                    self.ended(ended);
+                    // What ended meanwhile goes with it in one report.
+                    while let Ok(ended) = self.ends.1.try_recv() {
+                        self.ended(ended);
+                    }
+                }
                 stopping = self.stopping.changed() => if stopping.is_err() { break },
                 () = tokio::time::sleep(wait) => {}
             }

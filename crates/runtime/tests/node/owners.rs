@@ -29,3 +29,17 @@ async fn a_node_that_is_cut_off_refuses_soon_and_the_others_wait_for_the_next_ow
     cut_off.cut(false);
     assert_eq!(number(call(&one, "a", "set", "7").await), 7, "it serves again by itself");
 }
+
+#[tokio::test(start_paused = true)]
+async fn shards_that_close_together_are_released_together() {
+    let world = World::new();
+    let (one, _one) = world.start(1);
+    call(&one, "a", "set", "5").await.unwrap();
+    while one.owned_shards().len() < 8 {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    let before = world.coordination.view().applied;
+    one.drain().await;
+    let entries = world.coordination.view().applied - before;
+    assert!(entries <= 4, "{entries} entries for a drain, a release and a goodbye");
+}
