@@ -7,8 +7,8 @@ use quarry::{
     ports::{Host, Metrics},
     prelude::*,
     types::{
-        Answer, BootId, CallError, Callers, Due, EntityId, Envelope, KeyOrigin, Method, Outcome,
-        ReplyMode, Role, Tenant,
+        Answer, BootId, CallError, Callers, Due, Envelope, KeyOrigin, Method, Outcome, ReplyMode,
+        Role, Tenant,
     },
 };
 use quarry_sim::{Coordination, LeaseTimes, Member, MemoryDatabase, MemoryStore, Network};
@@ -25,9 +25,9 @@ impl Caller {
     async fn call(&mut self, path: Vec<String>, context: &Context) -> Result<u32, HandlerError> {
         self.calls += 1;
         let Some((next, rest)) = path.split_first() else { return Ok(0) };
-        let next = Address { id: EntityId::new(next)?, ..context.address().clone() };
-        let called = context.call(&next, "call", &json!({ "path": rest })).await?;
-        Ok(1 + serde_json::from_slice::<u32>(&called)?)
+        let next = context.entity::<Self>(next)?;
+        let called: u32 = context.call(&next, "call", &json!({ "path": rest })).await?;
+        Ok(1 + called)
     }
 
     /// Changes the state, fails, and only succeeds at the third attempt.
@@ -37,6 +37,11 @@ impl Caller {
             return Err(std::io::Error::other("not yet"));
         }
         Ok(self.calls)
+    }
+
+    /// Takes a number for a text.
+    async fn misread(&mut self, context: &Context) -> Result<String, HandlerError> {
+        context.call(&context.entity::<Hasty>("b")?, "wait", &()).await
     }
 
     /// Changes the state and fails for good.
@@ -175,6 +180,15 @@ async fn entities_that_call_one_another_in_a_circle_are_told_at_once() {
     }
     // Nobody waits for anybody: all can be called again.
     assert_eq!(call(&one, "Caller/d", "call", r#"{"path": ["a", "b", "c"]}"#).await, Ok(3));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_reply_that_is_not_as_expected_is_a_failure_that_says_so() {
+    let world = World::new();
+    let node = world.start(1);
+    let told = call(&node, "Caller/a", "misread", "").await.unwrap_err();
+    let wanted = "failed unexpected_reply: wait of Hasty/b answered something else: invalid type";
+    assert!(told.starts_with(wanted), "{told}");
 }
 
 #[tokio::test(start_paused = true)]

@@ -5,14 +5,15 @@ use std::sync::{
     atomic::{AtomicU32, Ordering},
 };
 
-use bytes::Bytes;
 use quarry_core::delivery::RunId;
-use quarry_types::{Address, Envelope, Epoch, MessageId, NodeId, Timestamp};
-use serde::Serialize;
+use quarry_types::{
+    Address, EntityId, EntityType, Envelope, Epoch, Invalid, MessageId, NodeId, Timestamp,
+};
+use serde::{Serialize, de::DeserializeOwned};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::{
-    HandlerError, Reply,
+    Entity, HandlerError, Reply,
     actor::{Said, Saying},
     handler_call::{self, HandlerCall},
     inbox::Waiter,
@@ -107,7 +108,18 @@ impl Context {
         }
     }
 
-    /// Calls a durable method of another entity and waits for its outcome, however long it takes.
+    /// The entity `id` of type `E` in this entity's tenant.
+    ///
+    /// # Errors
+    /// A final failure `invalid_call` where `id` cannot be the id of an entity.
+    pub fn entity<E: Entity>(&self, id: &str) -> Result<Address, HandlerError> {
+        let invalid = |error: Invalid| HandlerError::fail("invalid_call", error.to_string());
+        let entity_type = EntityType::new(E::TYPE).map_err(invalid)?;
+        let id = EntityId::new(id).map_err(invalid)?;
+        Ok(Address { tenant: self.address().tenant.clone(), entity_type, id })
+    }
+
+    /// Calls a durable method of another entity and waits for its reply, however long it takes.
     /// It leaves only when this message's row and all that the handler saw are durable. Its key is
     /// made of this message's entity, method and key and of the number of the call, so a handler
     /// that runs again gets the outcome of its first run: the other entity handles it once. Two
@@ -116,13 +128,14 @@ impl Context {
     ///
     /// # Errors
     /// The other entity's failure, as a final one; `circular_call` where it waits for this call
-    /// itself, as the caller of a caller; a retry where it could not be reached.
-    pub async fn call<T: Serialize + ?Sized + Sync>(
+    /// itself, as the caller of a caller; `unexpected_reply` where the reply is no `R`; a retry
+    /// where it could not be reached.
+    pub async fn call<R: DeserializeOwned>(
         &self,
         address: &Address,
         method: &str,
-        argument: &T,
-    ) -> Result<Bytes, HandlerError> {
+        argument: &(impl Serialize + ?Sized + Sync),
+    ) -> Result<R, HandlerError> {
         let callers = self
             .envelope
             .callers
@@ -133,10 +146,14 @@ impl Context {
         let number = self.calls.fetch_add(1, Ordering::Relaxed);
         let key = handler_call::key(&self.envelope, number);
         let call = HandlerCall { address, method, argument, key: &key, callers };
-        match self.caller.upgrade() {
-            Some(node) => node.call_from_handler(call).await,
-            None => Err(HandlerError::Retry("the node is stopping".to_owned())),
-        }
+        let Some(node) = self.caller.upgrade() else {
+            return Err(HandlerError::Retry("the node is stopping".to_owned()));
+        };
+        let reply = node.call_from_handler(call).await?;
+        serde_json::from_slice(&reply).map_err(|error| {
+            let message = format!("{method} of {address} answered something else: {error}");
+            HandlerError::fail("unexpected_reply", message)
+        })
     }
 
     /// Store time at the start of the run.

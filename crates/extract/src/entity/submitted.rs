@@ -2,10 +2,7 @@
 
 use std::sync::Arc;
 
-use quarry::{
-    prelude::*,
-    types::{EntityType, duration_in_words},
-};
+use quarry::{prelude::*, types::duration_in_words};
 
 use super::work::{ExtractionWork, Task};
 use crate::{
@@ -64,16 +61,11 @@ async fn extract(
     context: &Context,
 ) -> Result<Graph, HandlerError> {
     context.emit(&Event::StageStarted { stage: Stage::Extract }).await?;
-    let work = Address {
-        tenant: context.address().tenant.clone(),
-        entity_type: EntityType::new(ExtractionWork::TYPE)?,
-        id: quarry::types::EntityId::new(&checked.work_key)?,
-    };
+    let work = context.entity::<ExtractionWork>(&checked.work_key)?;
     let Submission { text, document_id, .. } = submission;
     let ontology_id = checked.ontology.id().to_owned();
     let task = Task { text, ontology_id, parameters: checked.parameters };
-    let graph = context.call(&work, "Extract", &task).await?;
-    let mut graph: Graph = serde_json::from_slice(&graph)?;
+    let mut graph: Graph = context.call(&work, "Extract", &task).await?;
     graph.request_id = checked.request_id;
     graph.document_id = document_id;
     context.emit(&Event::StageCompleted { stage: Stage::Extract }).await?;

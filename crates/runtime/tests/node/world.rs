@@ -75,13 +75,11 @@ impl Entity for Probe {
                 }
             }
             Command::SetAnother(id) => {
-                let other =
-                    Address { id: quarry_types::EntityId::new(&id)?, ..context.address().clone() };
-                let reply = context.call(&other, "set", &7).await?;
+                let reply = context.call(&context.entity::<Self>(&id)?, "set", &7).await?;
                 if context.attempt() < 2 {
                     return Err(std::io::Error::other("after the call").into());
                 }
-                *state = serde_json::from_slice(&reply)?;
+                *state = reply;
             }
             Command::Panic => panic!("as asked"),
             Command::FailTwice if context.attempt() < 3 => {
