@@ -11,7 +11,8 @@ use sqlx::{
 
 use crate::cluster::Cluster;
 
-/// Each statement counts rows that break a promise of the store.
+/// Each statement counts rows that break a promise of the store. The oldest commits of a shard may be
+/// retired, without a gap; what they wrote may stand.
 const BREACHES: &[(&str, &str)] = &[
     (
         "commits whose epoch is below that of the commit before (L1)",
@@ -20,7 +21,7 @@ const BREACHES: &[(&str, &str)] = &[
     ),
     (
         "commits that do not follow the one before (L3)",
-        "select count(*) from (select sequence, lag(sequence, 1, -1) over (partition by shard \
+        "select count(*) from (select sequence, lag(sequence) over (partition by shard \
          order by sequence) as before from shard_commit) as c where c.sequence <> c.before + 1",
     ),
     (
@@ -31,7 +32,8 @@ const BREACHES: &[(&str, &str)] = &[
     (
         "messages of no commit, or of a void one",
         "select count(*) from message m left join shard_commit c on c.shard = m.shard \
-         and c.sequence = m.sequence where c.shard is null or c.void <> 0",
+         and c.sequence = m.sequence where c.void <> 0 or (c.shard is null and m.sequence >= \
+         (select min(k.sequence) from shard_commit k where k.shard = m.shard))",
     ),
     (
         "messages that are not 0, 1, 2 … of their commit",
@@ -46,7 +48,8 @@ const BREACHES: &[(&str, &str)] = &[
     (
         "outcomes of no commit, or of a void one",
         "select count(*) from outcome o left join shard_commit c on c.shard = o.shard \
-         and c.sequence = o.sequence where c.shard is null or c.void <> 0",
+         and c.sequence = o.sequence where c.void <> 0 or (c.shard is null and o.sequence >= \
+         (select min(k.sequence) from shard_commit k where k.shard = o.shard))",
     ),
     (
         "outcomes of no message, or before it (D2)",
@@ -64,7 +67,8 @@ const BREACHES: &[(&str, &str)] = &[
         "select count(*) from entity_state s \
          left join shard_fence f on s.slot between f.first_slot and f.last_slot \
          left join shard_commit c on c.shard = f.shard and c.sequence = s.sequence \
-         where c.shard is null or c.void <> 0",
+         where c.void <> 0 or f.shard is null or (c.shard is null and s.sequence >= \
+         (select min(k.sequence) from shard_commit k where k.shard = f.shard))",
     ),
     (
         "states that the commit of their last outcome did not write (G2)",
@@ -123,6 +127,17 @@ pub struct Audited {
     pub states: i64,
 }
 
+/// Rows that stand.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Kept {
+    /// Messages.
+    pub messages: i64,
+    /// Outcomes.
+    pub outcomes: i64,
+    /// Commits of all shards.
+    pub commits: i64,
+}
+
 impl Ledger {
     /// Opens the store of `cluster`.
     pub async fn of(cluster: &Cluster) -> Result<Self> {
@@ -154,13 +169,22 @@ impl Ledger {
         Ok(Audited { shards, commits, messages, outcomes, states })
     }
 
+    /// How many rows stand of messages, outcomes and commits.
+    pub async fn kept(&mut self) -> Result<Kept> {
+        let sql = "select (select count(*) from message), (select count(*) from outcome), \
+            (select count(*) from shard_commit)";
+        let rows: Vec<(i64, i64, i64)> = fetch!(&mut self.0, sql)?;
+        let (messages, outcomes, commits) = *rows.first().context("counts without a row")?;
+        Ok(Kept { messages, outcomes, commits })
+    }
+
     /// The epoch of every shard's fence.
     pub async fn fences(&mut self) -> Result<BTreeMap<i64, i64>> {
         let rows: Vec<(i64, i64)> = fetch!(&mut self.0, "select shard, epoch from shard_fence")?;
         Ok(rows.into_iter().collect())
     }
 
-    /// Every commit, by shard and sequence.
+    /// Every commit that is kept, by shard and sequence.
     pub async fn commits(&mut self) -> Result<Vec<CommitRow>> {
         let sql = "select shard, sequence, epoch from shard_commit order by shard, sequence";
         let rows: Vec<(i64, i64, i64)> = fetch!(&mut self.0, sql)?;

@@ -10,6 +10,7 @@ pub mod crash;
 pub mod host;
 mod lease;
 mod metrics;
+mod retention;
 mod store;
 mod transport;
 
@@ -17,6 +18,7 @@ pub use coordinator::{Administration, Coordinator, CoordinatorError, Coordinator
 pub use host::{Clock, Host, Random, Spawn, Task};
 pub use lease::LeaseGuard;
 pub use metrics::Metrics;
+pub use retention::{Retired, Retiring};
 pub use store::{
     ChunkBody, ChunkRow, Commit, CommitError, Committed, EntityFilter, EntityRecord, FenceError,
     FenceRequest, KeyQuery, LoadedShard, MessageFilter, MessageRecord, MessageRow, MessageState,

@@ -67,6 +67,7 @@ catalogue! {
     dedupe_hits: IntCounter = "quarry_dedupe_hits_total", "Messages answered from the stored outcome or attached to a running one.";
     retries: IntCounter = "quarry_retries_total", "Attempts that failed and will be tried again.";
     quarantined: IntCounter = "quarry_quarantined_total", "Messages set aside after their last attempt.";
+    retired: IntCounter = "quarry_retired_messages_total", "Finished messages removed at the end of their retention.";
     residents: IntGauge = "quarry_resident_entities", "Entities with a live actor on this node.";
     activations: IntCounter = "quarry_activations_total", "Entities activated.";
     passivations: IntCounter = "quarry_passivations_total", "Entities passivated.";

@@ -6,11 +6,11 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use quarry_types::{
     Address, BootId, ClusterId, Epoch, IdempotencyKey, MessageId, Method, Outcome, Sequence,
-    ShardId, Slot, SlotRange, Timestamp,
+    ShardAge, ShardId, Slot, SlotRange, Timestamp,
 };
 use serde::{Deserialize, Serialize};
 
-use crate::LeaseGuard;
+use crate::{LeaseGuard, Retired, Retiring};
 
 /// Why the store did not answer.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -51,6 +51,8 @@ pub struct LoadedShard {
     pub low_water: Sequence,
     /// Store time at the load: the database's clock, never below what the shard recorded last.
     pub now: Timestamp,
+    /// The age that was recorded last.
+    pub age: ShardAge,
 }
 
 /// Why a fence was not set.
@@ -104,6 +106,8 @@ pub struct OutcomeRow {
     pub attempts: u32,
     /// Store time of its end.
     pub finished_at: Timestamp,
+    /// The age of the shard until which the outcome is kept, and the message with it.
+    pub keep_until: ShardAge,
 }
 
 /// The state of an entity after a commit.
@@ -438,6 +442,17 @@ pub trait Store: Send + Sync + 'static {
 
     /// Writes `commit` while `lease` is held and the fence stands.
     async fn commit(&self, commit: Commit, lease: &LeaseGuard) -> Result<Committed, CommitError>;
+
+    /// Records the ages of `shards` and removes what is past its retention: at most about `limit`
+    /// rows of outcomes, each with its message and chunks, and rows of commits below the mark but
+    /// the newest. Only of shards whose fence stands, and while `lease` is held. What is open, or
+    /// quarantined, has no outcome and stays.
+    async fn retire(
+        &self,
+        shards: Vec<Retiring>,
+        limit: u32,
+        lease: &LeaseGuard,
+    ) -> Result<Retired, StoreError>;
 
     /// A message by its id.
     async fn message(&self, message_id: MessageId) -> Result<Option<MessageRecord>, StoreError>;

@@ -10,14 +10,22 @@ use quarry_ports::{
     ChunkBody, ChunkRow, Commit, CommitError, MessageRecord, MessageRow, MessageState, OpenMessage,
     OpenRow, OpenState, OutcomeRow, Position, StateRow,
 };
-use quarry_types::{Callers, Due, Envelope, Epoch, KeyOrigin, ReplyMode, ShardId, Timestamp};
+use quarry_types::{
+    Callers, Due, Envelope, Epoch, KeyOrigin, ReplyMode, ShardAge, ShardId, Timestamp,
+};
 
-pub(crate) fn commit(shard: ShardId, epoch: Epoch, now: Timestamp, batch: Batch) -> Commit {
+pub(crate) fn commit(
+    shard: ShardId,
+    epoch: Epoch,
+    (now, age): (Timestamp, ShardAge),
+    batch: Batch,
+) -> Commit {
     let outcomes = batch.finishes.into_iter().map(|finish| OutcomeRow {
         message_id: finish.message_id,
         outcome: finish.outcome,
         attempts: finish.attempts,
         finished_at: now,
+        keep_until: age.after(finish.retention),
     });
     let states =
         batch.states.into_iter().map(|(address, state)| StateRow { address, state: Some(state) });

@@ -36,6 +36,8 @@ pub trait Entity: Send + Sync + 'static {
     const MAILBOX: Option<usize> = None;
     /// An entity without messages is kept in memory for this long.
     const IDLE_AFTER: Option<Duration> = None;
+    /// An outcome of one of its messages is kept, and its key known, for this long.
+    const RETENTION: Option<Duration> = None;
     /// What is kept of one entity, stored as JSON.
     type State: Default + Serialize + DeserializeOwned + Send + Sync + 'static;
     /// Methods that may change the state.

@@ -17,6 +17,7 @@ mod method;
 mod node;
 mod patience;
 mod registry;
+mod retire;
 mod route;
 mod runner;
 mod shard;

@@ -15,8 +15,9 @@ use tokio::sync::{Notify, Semaphore, watch};
 
 use crate::{
     Registry,
+    retire::Retirer,
     runner::{Runner, Served},
-    shard::Shared,
+    shard::{Clocks, Shared},
 };
 
 /// What a node stands on.
@@ -101,8 +102,9 @@ impl Node {
             ports,
             stopping,
         });
-        let runner = Runner::new(inner.shared(), &inner, stop);
-        inner.ports.host.spawn("runner", runner.run());
+        let shared = inner.shared();
+        inner.ports.host.spawn("retirer", Retirer::of(&shared).run());
+        inner.ports.host.spawn("runner", Runner::new(shared, &inner, stop).run());
         inner.ports.transport.serve(Arc::clone(&inner) as Arc<dyn RequestHandler>);
         let follower = Arc::clone(&inner);
         inner.ports.host.spawn("peers", async move { follower.follow_peers().await });
@@ -303,6 +305,7 @@ impl Inner {
             metrics: self.ports.metrics.clone(),
             limits: self.registry.bounded(self.config.limits.clone()),
             drain_time: self.config.drain_time,
+            clocks: Clocks::default(),
             caller: Arc::downgrade(self),
         }
     }

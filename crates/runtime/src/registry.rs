@@ -92,13 +92,19 @@ impl Registry {
     /// The bounds of a node with these types: what a type declares counts before the node's default
     /// for all types, and what `limits` say of the type itself before that.
     pub(crate) fn bounded(&self, mut limits: Limits) -> Limits {
-        for (name, registered) in self.0.iter() {
+        for name in self.0.keys() {
             if let Ok(entity_type) = EntityType::new(name) {
-                let bound = (registered.bound)(limits.default_type);
+                let bound = self.bounds(&entity_type, limits.default_type);
                 limits.types.entry(entity_type).or_insert(bound);
             }
         }
         limits
+    }
+
+    /// The bounds of a type: what it declares counts before `default`.
+    pub fn bounds(&self, entity_type: &EntityType, default: TypeLimits) -> TypeLimits {
+        let registered = self.0.get(entity_type.as_str());
+        registered.map_or(default, |registered| (registered.bound)(default))
     }
 
     pub(crate) fn activate(
@@ -162,6 +168,7 @@ fn bound<E: Entity>(default: TypeLimits) -> TypeLimits {
         mailbox: E::MAILBOX.unwrap_or(default.mailbox),
         attempts: E::ATTEMPTS.unwrap_or(default.attempts),
         idle_after: E::IDLE_AFTER.unwrap_or(default.idle_after),
+        retention: E::RETENTION.unwrap_or(default.retention),
     }
 }
 

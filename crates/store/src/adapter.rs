@@ -13,7 +13,8 @@ use async_trait::async_trait;
 use quarry_ports::{
     ChunkBody, Commit, CommitError, Committed, EntityFilter, EntityRecord, FenceError,
     FenceRequest, Host, KeyQuery, LeaseGuard, LoadedShard, MessageFilter, MessageRecord, Metrics,
-    OpenCursor, OpenPage, Page, Store, StoreError, StoredChunk, StoredState, crash::point,
+    OpenCursor, OpenPage, Page, Retired, Retiring, Store, StoreError, StoredChunk, StoredState,
+    crash::point,
 };
 use quarry_types::{Address, ClusterId, Epoch, MessageId, Sequence, ShardId, SlotRange};
 use tokio::sync::oneshot;
@@ -23,6 +24,7 @@ use crate::{
     database::Database,
     queue::Queue,
     read, read_chunks, read_open,
+    retire::{Plan, Retirement},
     unreadable::Unreadable,
 };
 
@@ -36,6 +38,7 @@ pub(crate) struct SqlStore<D> {
     host: Host,
     commits: Arc<AtomicU64>,
     unreadable: Unreadable,
+    retirement: Retirement,
 }
 
 impl<D: Database> SqlStore<D> {
@@ -59,7 +62,14 @@ impl<D: Database> SqlStore<D> {
             host.spawn("store-committer", committer.run());
             lanes.push(queue);
         }
-        Self { database, lanes, host, commits, unreadable: Unreadable::new(metrics) }
+        Self {
+            database,
+            lanes,
+            host,
+            commits,
+            unreadable: Unreadable::new(metrics),
+            retirement: Retirement::default(),
+        }
     }
 
     /// A shard is always on the same lane.
@@ -171,6 +181,21 @@ impl<D: Database> Store for SqlStore<D> {
         answered.await.unwrap_or_else(|_| {
             Err(CommitError::Undecided { reason: "the committer ended".to_owned() })
         })
+    }
+
+    async fn retire(
+        &self,
+        shards: Vec<Retiring>,
+        limit: u32,
+        lease: &LeaseGuard,
+    ) -> Result<Retired, StoreError> {
+        let database = &*self.database;
+        let write = async |plan: &Plan| {
+            let removed = database.retire(plan, lease).await?;
+            self.commits.fetch_add(1, Ordering::Relaxed);
+            Ok(removed)
+        };
+        self.retirement.retire(database, &shards, limit, write).await
     }
 
     async fn message(&self, message_id: MessageId) -> Result<Option<MessageRecord>, StoreError> {

@@ -272,11 +272,16 @@ impl<D: Database> Committer<D> {
                 reason: "the connection was lost before the commit; it was cancelled".to_owned(),
             }),
             Ok(Fate::Fenced { recorded, .. }) => Some(CommitError::Fenced { recorded: *recorded }),
+            Ok(Fate::Forgotten { recorded }) => Some(CommitError::Undecided {
+                reason: format!(
+                    "epoch {recorded} stands, and the commits of that time are retired"
+                ),
+            }),
             Err(reason) => Some(CommitError::Undecided { reason: reason.clone() }),
         };
         if let Some(head) = self.heads.get_mut(&part.shard).filter(|head| head.load == load) {
             match (fate, &error) {
-                (Ok(Fate::Fenced { recorded, .. }), _) => {
+                (Ok(Fate::Fenced { recorded, .. } | Fate::Forgotten { recorded }), _) => {
                     head.standing = Standing::Lost(CommitError::Fenced { recorded: *recorded });
                 }
                 (Err(_), Some(error)) => head.standing = Standing::Lost(error.clone()),

@@ -2,12 +2,15 @@
 
 use std::future::Future;
 
-use quarry_ports::{FenceError, FenceRequest, LoadedShard, StoreError};
+use quarry_ports::{FenceError, FenceRequest, LeaseGuard, LoadedShard, StoreError};
 use quarry_types::{ClusterId, Epoch, ShardId, Timestamp};
 use sqlx::{FromRow, postgres::PgRow, sqlite::SqliteRow};
 use uuid::Uuid;
 
-use crate::group::{Batch, Part};
+use crate::{
+    group::{Batch, Part},
+    retire::Plan,
+};
 
 /// A bound parameter of a query that both databases understand.
 #[derive(Clone, Debug)]
@@ -60,6 +63,8 @@ pub(crate) enum Fate {
     Voided,
     /// Another epoch stands; whether the part came before it is known.
     Fenced { recorded: Epoch, written: bool },
+    /// Another epoch stands, and the commits of the part's time are retired: nobody knows any more.
+    Forgotten { recorded: Epoch },
 }
 
 /// One of the databases.
@@ -96,6 +101,17 @@ pub(crate) trait Database: Send + Sync + Sized + 'static {
     /// Decides, by writing, what became of a part.
     fn decide(&self, part: Part) -> impl Future<Output = Result<Fate, StoreError>> + Send;
 
+    /// Messages that one transaction removes.
+    const RETIRED_AT_ONCE: u32;
+
+    /// Removes what `plan` names of shards whose fence stands, while `lease` is held; how many
+    /// messages that were.
+    fn retire(
+        &self,
+        plan: &Plan,
+        lease: &LeaseGuard,
+    ) -> impl Future<Output = Result<u64, StoreError>> + Send;
+
     /// As [`quarry_ports::Store::describe`].
     fn describe(&self) -> String;
 }
@@ -123,8 +139,12 @@ pub(crate) fn bits(stored: i64) -> u64 {
 impl Fate {
     /// The fate of a part of `epoch` where no empty commit took its place: the fence stands at
     /// `recorded`, and at the part's sequence was `found` a commit (its epoch, whether it is void).
-    pub(crate) fn of(recorded: i64, epoch: i64, found: Option<(i64, i64)>) -> Self {
+    /// With `retired` the first commit that is kept lies behind that sequence.
+    pub(crate) fn of(recorded: i64, epoch: i64, found: Option<(i64, i64)>, retired: bool) -> Self {
         let written = found == Some((epoch, 0));
+        if retired {
+            return Self::Forgotten { recorded: Epoch(counter(recorded)) };
+        }
         if recorded != epoch {
             return Self::Fenced { recorded: Epoch(counter(recorded)), written };
         }

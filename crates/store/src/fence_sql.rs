@@ -13,6 +13,8 @@ pub(crate) const FIRST_COMMIT: &str = "insert into shard_commit \
 /// What a shard recorded last.
 pub(crate) const LAST_COMMIT: &str = "select sequence, low_water, now_ms from shard_commit \
     where shard = $1 order by sequence desc limit 1";
+/// The age that a shard recorded.
+pub(crate) const AGE: &str = "select age_ms from shard_age where shard = $1";
 /// The fence that stands.
 pub(crate) const FENCE: &str = "select epoch, boot from shard_fence where shard = $1";
 /// Takes a sequence with an empty commit, so that nothing else can ever have it.
@@ -20,6 +22,9 @@ pub(crate) const VOID_COMMIT: &str = "insert into shard_commit \
     (shard, sequence, epoch, low_water, now_ms, void) \
     select c.shard, $2, $3, c.low_water, c.now_ms, 1 from shard_commit c \
     where c.shard = $1 and c.sequence = $2 - 1 on conflict (shard, sequence) do nothing";
+/// Whether all commits up to a sequence are retired.
+pub(crate) const RETIRED: &str = "select cast(count(*) as bigint) from (select sequence \
+    from shard_commit where shard = $1 order by sequence limit 1) c where c.sequence > $2";
 /// Who has a sequence.
 pub(crate) const COMMIT_AT: &str =
     "select epoch, void from shard_commit where shard = $1 and sequence = $2";

@@ -8,6 +8,7 @@
 //! * `group`: what a group of commits writes, row by row, as a value; no SQL.
 //! * `database`: what the two databases do differently; `sqlite` and `postgres` implement it.
 //! * `read`: queries that both databases understand.
+//! * `retire`: what is past its retention.
 //! * `unreadable`: what cannot be read is told once, and nothing else waits for it.
 //! * `schema`: the embedded migrations.
 
@@ -25,6 +26,7 @@ mod read;
 mod read_chunks;
 mod read_open;
 mod record;
+mod retire;
 mod schema;
 mod sqlite;
 mod unreadable;

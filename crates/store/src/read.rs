@@ -57,7 +57,7 @@ pub(crate) async fn check_fences<D: Database>(
 /// A cross join keeps the asked rows outside, so that each is one look into the index.
 ///
 /// `(values …)` of `count` rows with a leading number each and then `columns` texts.
-fn values_of(count: usize, columns: usize, integers: usize) -> String {
+pub(crate) fn values_of(count: usize, columns: usize, integers: usize) -> String {
     let mut sql = String::from("(values ");
     let mut bound = 0;
     for row in 0..count {
@@ -80,7 +80,7 @@ fn values_of(count: usize, columns: usize, integers: usize) -> String {
 
 /// Splits `items` into runs whose lengths are of [`LOOKUP_SIZES`], so that few statements are
 /// prepared.
-fn runs<T>(mut items: &[T]) -> Vec<&[T]> {
+pub(crate) fn runs<T>(mut items: &[T]) -> Vec<&[T]> {
     let mut runs = Vec::new();
     for size in LOOKUP_SIZES {
         while let Some((run, rest)) = items.split_at_checked(size) {

@@ -21,6 +21,11 @@ pub(crate) const SQLITE: &[Migration] = &[
         name: "delays",
         sql: include_str!("../migrations/sqlite/0002_delays.sql"),
     },
+    Migration {
+        version: 3,
+        name: "retention",
+        sql: include_str!("../migrations/sqlite/0003_retention.sql"),
+    },
 ];
 
 /// What PostgreSQL databases go through.
@@ -34,6 +39,11 @@ pub(crate) const POSTGRES: &[Migration] = &[
         version: 2,
         name: "delays",
         sql: include_str!("../migrations/postgres/0002_delays.sql"),
+    },
+    Migration {
+        version: 3,
+        name: "retention",
+        sql: include_str!("../migrations/postgres/0003_retention.sql"),
     },
 ];
 

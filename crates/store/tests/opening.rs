@@ -8,7 +8,7 @@ use quarry_sim::contract::store::{Broken, OpenStore, Owner, message, success};
 use quarry_store::{OpenError, Options, open};
 use sqlx::{AssertSqlSafe, Connection as _, Row as _, SqliteConnection};
 
-const TABLES: [&str; 10] = [
+const TABLES: [&str; 11] = [
     "chunk",
     "cluster_identity",
     "entity_state",
@@ -16,6 +16,7 @@ const TABLES: [&str; 10] = [
     "open_message",
     "outcome",
     "schema_version",
+    "shard_age",
     "shard_commit",
     "shard_fence",
     "write_probe",

@@ -48,7 +48,7 @@ async fn a_session_ended_inside_its_commit_leaves_nothing_and_the_shard_goes_on(
     let mut other = database.connect().await?;
     let mut watcher = database.connect().await?;
     let mut blocking = other.begin().await?;
-    let sql = "insert into outcome values ($1, 1, 1, 't', 1, 0, '', 1, 1)";
+    let sql = "insert into outcome values ($1, 1, 1, 't', 1, 0, '', 1, 1, 1)";
     let id = uuid::Uuid::from_bytes(row.message_id.to_bytes());
     sqlx::query(sql).bind(id).execute(&mut *blocking).await?;
     let commit = owner.write(Commit { outcomes: vec![success(&row)], ..owner.accept(&row) });

@@ -32,4 +32,4 @@ pub use outcome::{
     Answer, CallError, Failure, Outcome, Refusal, RefusalCode, Unknown, UnknownCode,
 };
 pub use slot::{SLOT_COUNT, Slot, SlotRange};
-pub use time::{Monotonic, Timestamp};
+pub use time::{Monotonic, ShardAge, Timestamp};

@@ -1,4 +1,4 @@
-//! Two kinds of time that must not be mixed.
+//! Kinds of time that must not be mixed.
 
 use core::{fmt, time::Duration};
 use serde::{Deserialize, Serialize};
@@ -15,6 +15,20 @@ pub struct Timestamp(pub i64);
 /// within one boot of one host. Leases are counted with it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Monotonic(pub u64);
+
+/// For how long a shard was owned, all of its owners together: milliseconds of their monotonic
+/// clocks. What it was without an owner, or what an owner did not record before it died, is left out,
+/// so it is late and never early whatever wall clocks do. Retention is counted with it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ShardAge(pub u64);
+
+impl ShardAge {
+    /// This age plus `duration`, in whole milliseconds, saturating.
+    #[must_use]
+    pub fn after(self, duration: Duration) -> Self {
+        Self(self.0.saturating_add(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)))
+    }
+}
 
 impl Monotonic {
     /// This instant plus `duration`, saturating.

@@ -1,6 +1,7 @@
 //! What goes into one commit.
 
 use alloc::{string::String, sync::Arc, vec::Vec};
+use core::time::Duration;
 
 use bytes::Bytes;
 use quarry_types::{Address, Envelope, MessageId, Outcome, Sequence, Timestamp};
@@ -57,6 +58,8 @@ pub struct Finish {
     pub outcome: Outcome,
     /// Attempts made.
     pub attempts: u32,
+    /// For how long the outcome is kept.
+    pub retention: Duration,
 }
 
 /// What an open message waits for.

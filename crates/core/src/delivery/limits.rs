@@ -14,11 +14,18 @@ pub struct TypeLimits {
     pub attempts: u32,
     /// An entity idle for this long is passivated.
     pub idle_after: Duration,
+    /// How long an outcome is kept, and its key known (G5).
+    pub retention: Duration,
 }
 
 impl Default for TypeLimits {
     fn default() -> Self {
-        Self { mailbox: 1_000, attempts: 10, idle_after: Duration::from_mins(1) }
+        Self {
+            mailbox: 1_000,
+            attempts: 10,
+            idle_after: Duration::from_mins(1),
+            retention: Duration::from_hours(24),
+        }
     }
 }
 

@@ -75,7 +75,9 @@ impl<W> Shard<W> {
                 }
                 Change::Finish { outcome, state } => {
                     let (message_id, attempts) = (unit.message_id, message.attempts);
-                    batch.finishes.push(Finish { message_id, outcome: outcome.clone(), attempts });
+                    let retention = self.limits.of(&unit.address.entity_type).retention;
+                    let outcome = outcome.clone();
+                    batch.finishes.push(Finish { message_id, outcome, attempts, retention });
                     if let Some(state) = state {
                         states.insert(unit.address.clone(), state.clone());
                     }

@@ -92,7 +92,7 @@ impl Serving {
 
     pub(super) fn commit(&mut self, batch: Batch) {
         let ticket = batch.ticket;
-        let commit = convert::commit(self.shard, self.epoch, self.now(), batch);
+        let commit = convert::commit(self.shard, self.epoch, self.moment(), batch);
         let store = Arc::clone(&self.shared.store);
         let lease = self.shared.lease.clone();
         self.io.push(Box::pin(async move {

@@ -1,8 +1,10 @@
 //! The task of one owned shard: the shell of `quarry_core::delivery::Shard`.
 
+mod clock;
 mod io;
 mod load;
 mod perform;
 mod task;
 
+pub(crate) use clock::Clocks;
 pub(crate) use task::{Control, End, ShardTask, Shared};

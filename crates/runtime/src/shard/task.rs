@@ -6,13 +6,16 @@ use futures_util::{StreamExt, stream::FuturesUnordered};
 use quarry_core::delivery::{Effect, Limits, Shard};
 use quarry_ports::{Host, LeaseGuard, LoadedShard, Metrics, Store, crash};
 use quarry_types::{
-    Address, BootId, CallError, Epoch, Monotonic, NodeId, Refusal, RefusalCode, ShardId, SlotRange,
-    Timestamp,
+    Address, BootId, CallError, Epoch, Monotonic, NodeId, Refusal, RefusalCode, ShardAge, ShardId,
+    SlotRange, Timestamp,
 };
 use ractor::ActorRef;
 use tokio::sync::{mpsc, watch};
 
-use super::io::Io;
+use super::{
+    clock::{Clocks, ShardClock},
+    io::Io,
+};
 use crate::{
     Registry,
     actor::{Run, RunEnd, Said, Saying},
@@ -67,6 +70,8 @@ pub(crate) struct Shared {
     pub(crate) metrics: Metrics,
     pub(crate) limits: Limits,
     pub(crate) drain_time: Duration,
+    /// The clocks of the shards that are served.
+    pub(crate) clocks: Clocks,
     /// The node, for calls that handlers make.
     pub(crate) caller: std::sync::Weak<Inner>,
 }
@@ -90,7 +95,7 @@ pub(super) struct Serving {
     pub(super) io: FuturesUnordered<Io>,
     pub(super) ends: mpsc::UnboundedSender<RunEnd>,
     pub(super) said: mpsc::Sender<Said>,
-    pub(super) clock: StoreClock,
+    pub(super) clock: ShardClock,
     pub(super) out: Vec<Effect<Waiter>>,
     pub(super) end: Option<End>,
     counted: (usize, usize),
@@ -106,19 +111,6 @@ impl News {
     /// What waits. What a run said is here before its end is.
     fn said(&mut self) -> Vec<Said> {
         std::iter::from_fn(|| self.said.try_recv().ok()).take(SAID).collect()
-    }
-}
-
-/// Store time: the database's clock at the takeover, then this host's monotonic clock.
-#[derive(Clone, Copy)]
-pub(super) struct StoreClock {
-    pub(super) base: Timestamp,
-    pub(super) at: Monotonic,
-}
-
-impl StoreClock {
-    pub(super) fn now(self, host: &Host) -> Timestamp {
-        self.base.after(host.now().since(self.at))
     }
 }
 
@@ -139,7 +131,9 @@ impl ShardTask {
             return self.end(end).await;
         }
         self.shared.metrics.active_shards.inc();
+        self.shared.clocks.insert(self.shard, self.epoch, serving.clock);
         let end = self.serve(&mut serving, &mut news).await;
+        self.shared.clocks.remove(self.shard, self.epoch);
         self.shared.metrics.active_shards.dec();
         serving.stop();
         self.end(end).await
@@ -151,7 +145,7 @@ impl ShardTask {
         ends: mpsc::UnboundedSender<RunEnd>,
         said: mpsc::Sender<Said>,
     ) -> Serving {
-        let clock = StoreClock { base: loaded.now, at: self.shared.host.now() };
+        let clock = ShardClock::at(&loaded, &self.shared.host);
         Serving {
             shared: self.shared.clone(),
             shard: self.shard,
@@ -244,6 +238,11 @@ impl ShardTask {
 impl Serving {
     pub(super) fn now(&self) -> Timestamp {
         self.clock.now(&self.shared.host)
+    }
+
+    /// Store time and the shard's age.
+    pub(super) fn moment(&self) -> (Timestamp, ShardAge) {
+        (self.now(), self.clock.age(&self.shared.host))
     }
 
     fn next_wake(&self, is_closing: bool) -> Duration {

@@ -20,14 +20,17 @@ pub(crate) fn run(command: &ConfigCommand, global: &Global, output: Output) -> R
         ConfigCommand::Init | ConfigCommand::Check => check(&loaded, output),
         ConfigCommand::Show { origin: true } => {
             output.list(&["key", "value", "origin"], &loaded.shown, |shown| {
-                vec![shown.key.to_owned(), value_of(shown), shown.origin.clone()]
+                vec![shown.key.clone(), value_of(shown), shown.origin.clone()]
             })
         }
         ConfigCommand::Show { origin: false } => {
             let facts: Vec<(&str, String)> =
-                loaded.shown.iter().map(|shown| (shown.key, value_of(shown))).collect();
-            let map: std::collections::BTreeMap<&str, Option<&str>> =
-                loaded.shown.iter().map(|shown| (shown.key, shown.value.as_deref())).collect();
+                loaded.shown.iter().map(|shown| (shown.key.as_str(), value_of(shown))).collect();
+            let map: std::collections::BTreeMap<&str, Option<&str>> = loaded
+                .shown
+                .iter()
+                .map(|shown| (shown.key.as_str(), shown.value.as_deref()))
+                .collect();
             output.record(&facts, &map)
         }
     }

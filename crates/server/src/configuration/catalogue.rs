@@ -87,6 +87,8 @@ pub(crate) const KEYS: &[Key] = keys! {
         "sqlite://PATH or postgres://…; without it, quarry.db in the data directory", "DATABASE_PATH";
     "store.allow_unsafe_durability", Kind::Boolean, Some("false"), None,
         "take a database that may forget what it acknowledged";
+    "store.retention", Kind::Duration { least: SECOND, most: 400 * DAY }, Some("24h"), None,
+        "how long an outcome is kept and its idempotency key known; [entities.TYPE] retention for one type";
     "entities.mailbox", Kind::Integer { least: 1, most: 1_000_000 }, Some("1000"), None,
         "messages that may wait for one entity; one more is refused";
     "entities.attempts", Kind::Integer { least: 1, most: 1_000 }, Some("10"), None,

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use super::{
     catalogue::{self, IGNORED_VARIABLES, KEYS, Key},
-    file::unknown_key,
     layer::Layer,
     mistake::{Mistake, suggestion},
+    named::Named,
 };
 
 const PREFIX: &str = "QUARRY_";
@@ -35,25 +35,22 @@ pub(crate) fn read(
 }
 
 enum Found {
-    Key(&'static Key),
+    Key(Named),
     Wrong(String),
     Nothing,
 }
 
 fn find(name: &str) -> Found {
     if let Some(key) = KEYS.iter().find(|key| key.aliases.contains(&name)) {
-        return Found::Key(key);
+        return Found::Key(key.into());
     }
     let Some(rest) = name.strip_prefix(PREFIX) else { return Found::Nothing };
     let Some((section, key_name)) = rest.split_once("__") else { return find_misspelt(name) };
     let section = section.to_ascii_lowercase();
     let key_name = key_name.to_ascii_lowercase().replace("__", ".");
-    if let Some(key) = catalogue::key(&format!("{section}.{key_name}")) {
-        return Found::Key(key);
-    }
     let sections = catalogue::sections();
     if sections.contains(&section.as_str()) {
-        return Found::Wrong(unknown_key(&section, &key_name));
+        return Named::find(&section, &key_name).map_or_else(Found::Wrong, Found::Key);
     }
     let hint = suggestion(&section, sections.iter().copied());
     Found::Wrong(format!("there is no section {section}{hint}; there are {}", sections.join(", ")))

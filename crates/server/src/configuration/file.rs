@@ -9,6 +9,7 @@ use super::{
     kind::Raw,
     layer::Layer,
     mistake::{Mistake, suggestion},
+    named::{Named, TYPED},
 };
 
 /// Reads the file at `path` into a layer; what is wrong goes to `mistakes`.
@@ -48,9 +49,9 @@ pub(crate) fn parse(name: &str, text: &str, mistakes: &mut Vec<Mistake>) -> Laye
         };
         for (path, place_of, value) in keys_in(section, table) {
             let here = place(place_of);
-            let added = match key_of(section, &path) {
-                Some(key) => layer.add(key, &raw(value), &here),
-                None => Err(Mistake::new(here, unknown_key(section, &path))),
+            let added = match Named::find(section, &path) {
+                Ok(named) => layer.add(named, &raw(value), &here),
+                Err(message) => Err(Mistake::new(here, message)),
             };
             mistakes.extend(added.err());
         }
@@ -69,7 +70,7 @@ fn keys_in<'a>(
     for (name, value) in table {
         let outer = name.get_ref().as_ref();
         match value.get_ref() {
-            DeValue::Table(inner) if is_table(outer) => {
+            DeValue::Table(inner) if is_table(outer) || section == TYPED => {
                 found.extend(inner.iter().map(|(name, value)| {
                     (format!("{outer}.{}", name.get_ref()), name.span(), value.get_ref())
                 }))
@@ -80,11 +81,6 @@ fn keys_in<'a>(
     found
 }
 
-fn key_of(section: &str, name: &str) -> Option<&'static Key> {
-    KEYS.iter()
-        .find(|key| key.section() == section && (key.name() == name || key.aliases.contains(&name)))
-}
-
 fn unknown_section(section: &str) -> String {
     let homes: Vec<&str> =
         KEYS.iter().filter(|key| key.name() == section).map(Key::section).collect();
@@ -93,15 +89,6 @@ fn unknown_section(section: &str) -> String {
     }
     let hint = suggestion(section, catalogue::sections());
     format!("there is no section [{section}]{hint}; there are {}", catalogue::sections().join(", "))
-}
-
-/// Says that `section` has no key `name`, and what was perhaps meant.
-pub(crate) fn unknown_key(section: &str, name: &str) -> String {
-    let elsewhere = KEYS.iter().find(|key| key.name() == name).map(|key| key.path);
-    let names = KEYS.iter().filter(|key| key.section() == section).map(Key::name);
-    let hint = elsewhere
-        .map_or_else(|| suggestion(name, names), |path| format!(" (did you mean {path}?)"));
-    format!("there is no key {section}.{name}{hint}")
 }
 
 fn raw(value: &DeValue<'_>) -> Raw {
@@ -173,6 +160,20 @@ mod tests {
         );
         let whole = mistakes_of("[cluster]\ntls = true\n");
         assert!(whole.first().is_some_and(|first| first.contains("cluster.tls")), "{whole:?}");
+    }
+
+    #[test]
+    fn an_entity_type_has_a_section_of_its_own() {
+        assert!(mistakes_of("[entities.Counter]\nretention = \"1h\"\nmailbox = 5\n").is_empty());
+        let mistakes = mistakes_of("[entities.Counter]\nmailbx = 5\nidle_after = 3\n");
+        for part in [
+            "q.toml:2: there is no key entities.Counter.mailbx (did you mean mailbox?); a type has ",
+            "q.toml:3: entities.Counter.idle_after is a number; write it in words",
+        ] {
+            assert!(mistakes.iter().any(|m| m.starts_with(part)), "{part}: {mistakes:#?}");
+        }
+        let mistakes = mistakes_of("[entities.\"no type\"]\nmailbox = 5\n");
+        assert!(mistakes.first().is_some_and(|m| m.contains("entity type")), "{mistakes:?}");
     }
 
     #[test]

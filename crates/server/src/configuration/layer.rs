@@ -3,15 +3,16 @@
 use config::{ConfigError, Map, Source, Value, ValueKind};
 
 use super::{
-    catalogue::{self, KEYS, Key},
+    catalogue::{self, KEYS},
     kind::Raw,
     mistake::Mistake,
+    named::Named,
 };
 
 /// Checked values with their places; a source for the `config` crate.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Layer {
-    values: Vec<(&'static Key, ValueKind, String)>,
+    values: Vec<(Named, ValueKind, String)>,
 }
 
 impl Layer {
@@ -20,25 +21,34 @@ impl Layer {
         let mut layer = Self::default();
         for key in KEYS {
             if let Some(value) = key.default.and_then(|text| key.kind.check_text(text).ok()) {
-                layer.values.push((key, value, "default".to_owned()));
+                layer.values.push((key.into(), value, "default".to_owned()));
             }
         }
         layer
     }
 
     /// Adds what was written for `key` at `place`, or says what is wrong with it.
-    pub(crate) fn add(&mut self, key: &'static Key, raw: &Raw, place: &str) -> Result<(), Mistake> {
-        self.push(key, key.kind.check(raw), place)
+    pub(crate) fn add(
+        &mut self,
+        name: impl Into<Named>,
+        raw: &Raw,
+        place: &str,
+    ) -> Result<(), Mistake> {
+        let name = name.into();
+        let checked = name.key.kind.check(raw);
+        self.push(name, checked, place)
     }
 
     /// Adds a text for `key` from `place`, or says what is wrong with it.
     pub(crate) fn add_text(
         &mut self,
-        key: &'static Key,
+        name: impl Into<Named>,
         text: &str,
         place: &str,
     ) -> Result<(), Mistake> {
-        self.push(key, key.kind.check_text(text), place)
+        let name = name.into();
+        let checked = name.key.kind.check_text(text);
+        self.push(name, checked, place)
     }
 
     /// Adds a text for the key at `path`; for callers that name keys in the code.
@@ -51,17 +61,19 @@ impl Layer {
 
     fn push(
         &mut self,
-        key: &'static Key,
+        name: Named,
         checked: Result<ValueKind, String>,
         place: &str,
     ) -> Result<(), Mistake> {
-        let value =
-            checked.map_err(|reason| Mistake::new(place, format!("{} {reason}", key.path)))?;
-        if let Some((_, _, first)) = self.values.iter().find(|(known, ..)| known.path == key.path) {
-            let message = format!("{} was given before, at {first}", key.path);
+        let value = checked.map_err(|reason| Mistake::new(place, format!("{name} {reason}")))?;
+        let path = name.to_string();
+        if let Some((_, _, first)) =
+            self.values.iter().find(|(known, ..)| known.to_string() == path)
+        {
+            let message = format!("{path} was given before, at {first}");
             return Err(Mistake::new(place, message));
         }
-        self.values.push((key, value, place.to_owned()));
+        self.values.push((name, value, place.to_owned()));
         Ok(())
     }
 }
@@ -72,23 +84,28 @@ impl Source for Layer {
     }
 
     fn collect(&self) -> Result<Map<String, Value>, ConfigError> {
-        let mut sections: Map<String, Map<String, Value>> = Map::new();
-        for (key, value, place) in &self.values {
-            let section = sections.entry(key.section().to_owned()).or_default();
+        let mut sections = Map::new();
+        for (name, value, place) in &self.values {
             let value = Value::new(Some(place), value.clone());
-            match key.name().split_once('.') {
-                None => {
-                    section.insert(key.name().to_owned(), value);
-                }
-                Some((table, name)) => {
-                    let empty = || Value::new(None, ValueKind::Table(Map::new()));
-                    let table = section.entry(table.to_owned()).or_insert_with(empty);
-                    if let ValueKind::Table(table) = &mut table.kind {
-                        table.insert(name.to_owned(), value);
-                    }
-                }
+            insert(&mut sections, &name.place(), value);
+        }
+        Ok(sections)
+    }
+}
+
+/// Puts `value` where `place` says, in tables within tables.
+fn insert(table: &mut Map<String, Value>, place: &[&str], value: Value) {
+    match place {
+        [] => {}
+        [name] => {
+            table.insert((*name).to_owned(), value);
+        }
+        [name, rest @ ..] => {
+            let empty = || Value::new(None, ValueKind::Table(Map::new()));
+            let inner = table.entry((*name).to_owned()).or_insert_with(empty);
+            if let ValueKind::Table(inner) = &mut inner.kind {
+                insert(inner, rest, value);
             }
         }
-        Ok(sections.into_iter().map(|(name, section)| (name, Value::new(None, section))).collect())
     }
 }

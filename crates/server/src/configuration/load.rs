@@ -13,6 +13,7 @@ use super::{
     kind::Kind,
     layer::Layer,
     mistake::{Mistake, Mistakes},
+    named::{Named, TYPED, TYPES},
     rules,
     secret::mask_url,
     settings::Settings,
@@ -64,7 +65,7 @@ pub(crate) struct Loaded {
 #[derive(Clone, Debug, serde::Serialize)]
 pub(crate) struct Shown {
     /// `section.key`.
-    pub(crate) key: &'static str,
+    pub(crate) key: String,
     /// Its value, secrets as `***`; `None` where none is given.
     pub(crate) value: Option<String>,
     /// Where it came from.
@@ -73,7 +74,7 @@ pub(crate) struct Shown {
 
 /// Where the value of each key came from.
 #[derive(Debug, Default)]
-pub(crate) struct Origins(BTreeMap<&'static str, String>);
+pub(crate) struct Origins(BTreeMap<String, String>);
 
 impl Origins {
     /// Where the value of the key at `path` came from.
@@ -124,26 +125,44 @@ fn show(tree: &Map<String, Value>) -> (Vec<Shown>, Origins) {
     let mut origins = Origins::default();
     let shown = KEYS
         .iter()
-        .map(|key| {
-            let value = find(tree, key);
+        .map(Named::from)
+        .chain(of_types(tree))
+        .map(|name| {
+            let value = find(tree, &name.place());
             let origin = value.and_then(Value::origin).unwrap_or("not set").to_owned();
-            origins.0.insert(key.path, origin.clone());
-            Shown { key: key.path, value: value.map(|value| write(key, value)), origin }
+            let (key, value) = (name.to_string(), value.map(|value| write(name.key, value)));
+            origins.0.insert(key.clone(), origin.clone());
+            Shown { key, value, origin }
         })
         .collect();
     (shown, origins)
 }
 
-fn find<'a>(tree: &'a Map<String, Value>, key: &Key) -> Option<&'a Value> {
-    let inside = |value: &'a Value, name: &str| match &value.kind {
-        ValueKind::Table(table) => table.get(name),
-        _ => None,
-    };
-    let section = tree.get(key.section())?;
-    match key.name().split_once('.') {
-        None => inside(section, key.name()),
-        Some((table, name)) => inside(inside(section, table)?, name),
+/// The value at `place`.
+fn find<'a>(tree: &'a Map<String, Value>, place: &[&str]) -> Option<&'a Value> {
+    match place {
+        [] => None,
+        [name] => tree.get(*name),
+        [name, rest @ ..] => find(table(tree.get(*name)?)?, rest),
     }
+}
+
+fn table(value: &Value) -> Option<&Map<String, Value>> {
+    match &value.kind {
+        ValueKind::Table(table) => Some(table),
+        _ => None,
+    }
+}
+
+/// What is given for single entity types.
+fn of_types(tree: &Map<String, Value>) -> Vec<Named> {
+    let mut given = Vec::new();
+    for (of, values) in find(tree, &[TYPED, TYPES]).and_then(table).into_iter().flatten() {
+        let names = table(values).into_iter().flatten().map(|(name, _)| name);
+        given.extend(names.filter_map(|name| Named::of_type(of, name).ok()));
+    }
+    given.sort_by_key(Named::to_string);
+    given
 }
 
 fn write(key: &Key, value: &Value) -> String {
@@ -189,6 +208,21 @@ mod tests {
         assert_eq!(origin_of(&loaded, "node.mesh").1, "--mesh");
         assert_eq!(origin_of(&loaded, "cluster.lease_ttl"), (Some("3s".into()), "default".into()));
         assert_eq!(origin_of(&loaded, "node.advertise").0, None);
+    }
+
+    #[test]
+    fn an_entity_type_may_have_values_of_its_own() {
+        let mut sources = Sources::default();
+        let variables = [("COUNTER__RETENTION", "10s"), ("KGExtractor__mailbox", "7")];
+        for (name, text) in variables {
+            sources.variables.insert(format!("QUARRY_ENTITIES__{name}"), text.into());
+        }
+        let loaded = load(sources).unwrap();
+        let types = &loaded.settings.entities.types;
+        assert_eq!(types["counter"].retention, Some(std::time::Duration::from_secs(10)));
+        assert_eq!((types["counter"].mailbox, types["kgextractor"].mailbox), (None, Some(7)));
+        let shown = origin_of(&loaded, "entities.counter.retention");
+        assert_eq!(shown, (Some("10s".into()), "QUARRY_ENTITIES__COUNTER__RETENTION".into()));
     }
 
     #[test]

@@ -1,6 +1,11 @@
 //! The configuration as values: what the wiring reads.
 
-use std::{collections::BTreeSet, fmt, path::PathBuf, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+    path::PathBuf,
+    time::Duration,
+};
 
 use quarry_plane::Files;
 use quarry_types::{NodeId, Role, parse_duration};
@@ -41,6 +46,25 @@ pub(crate) struct EntitiesSettings {
     /// How long an entity without messages stays in memory.
     #[serde(deserialize_with = "duration")]
     pub(crate) idle_after: Duration,
+    /// What single types have of their own, by name as it was written.
+    #[serde(default)]
+    pub(crate) types: BTreeMap<String, TypeSettings>,
+}
+
+/// What one entity type has of its own.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct TypeSettings {
+    /// Messages that may wait for one entity.
+    pub(crate) mailbox: Option<usize>,
+    /// Attempts until a message is set aside.
+    pub(crate) attempts: Option<u32>,
+    /// How long an entity without messages stays in memory.
+    #[serde(default, deserialize_with = "some_duration")]
+    pub(crate) idle_after: Option<Duration>,
+    /// How long an outcome is kept.
+    #[serde(default, deserialize_with = "some_duration")]
+    pub(crate) retention: Option<Duration>,
 }
 
 /// How HTTP is answered.
@@ -147,6 +171,9 @@ pub(crate) struct StoreSettings {
     pub(crate) url: Option<Secret>,
     /// Take a database that may forget what it acknowledged.
     pub(crate) allow_unsafe_durability: bool,
+    /// How long an outcome is kept.
+    #[serde(deserialize_with = "duration")]
+    pub(crate) retention: Duration,
 }
 
 /// What it says about itself.
@@ -218,6 +245,10 @@ impl<'de> Deserialize<'de> for Listen {
 
 fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
     parse_duration(&String::deserialize(deserializer)?).map_err(D::Error::custom)
+}
+
+fn some_duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
+    duration(deserializer).map(Some)
 }
 
 fn bytes<'de, D: Deserializer<'de>>(deserializer: D) -> Result<usize, D::Error> {

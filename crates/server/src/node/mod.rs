@@ -6,6 +6,7 @@
 mod addresses;
 mod directory;
 mod guard;
+mod limits;
 mod listen;
 mod parts;
 mod phases;

@@ -2,13 +2,13 @@
 
 use std::{net::TcpListener, sync::Arc, time::Duration};
 
-use quarry::runtime::{Limits, Node, NodeConfig, Ports, TypeLimits};
+use quarry::runtime::{Node, Ports};
 use quarry_consensus::{Consensus, Recovery};
 use quarry_extract::pack::Ontologies;
 use quarry_gateway::{Gateway, GatewayConfig, ListenerConfig};
 use quarry_mesh::Mesh;
 use quarry_ports::{Host, Store, Task};
-use quarry_types::{BootId, ClusterId, NodeId};
+use quarry_types::{BootId, ClusterId};
 use tokio::sync::watch;
 
 use super::{
@@ -16,7 +16,7 @@ use super::{
     addresses::Addresses,
     create_directory,
     guard::{Guard, protection},
-    parts,
+    limits, parts,
     ready::until_all_ready,
     registry::Hosted,
 };
@@ -79,7 +79,8 @@ impl RunningNode {
             host: host.clone(),
             metrics,
         };
-        let node = Node::start(node_config(settings, boot), registry, ports);
+        let config = limits::node_config(settings, &registry, boot)?;
+        let node = Node::start(config, registry, ports);
         let (stop_http, stopped) = watch::channel(false);
         let gateway = gateway(&node, settings, ontologies);
         let http = serve_http(gateway, listener, stopped, host)?;
@@ -179,20 +180,6 @@ async fn check_identity(store: &dyn Store, consensus: &Consensus) -> Result<Clus
     );
     Err(Failure::new(Exit::Refused, message)
         .advise("name the cluster's own store with --store, or its own data directory with --data"))
-}
-
-fn node_config(settings: &Settings, boot: BootId) -> NodeConfig {
-    let entities = &settings.entities;
-    let default_type = TypeLimits {
-        mailbox: entities.mailbox,
-        attempts: entities.attempts,
-        idle_after: entities.idle_after,
-    };
-    NodeConfig {
-        drain_time: settings.node.drain_time,
-        limits: Limits { default_type, ..Limits::default() },
-        ..NodeConfig::new(NodeId(settings.node.id), boot)
-    }
 }
 
 fn gateway(node: &Node, settings: &Settings, ontologies: Arc<Ontologies>) -> Gateway {

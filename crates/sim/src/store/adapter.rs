@@ -13,7 +13,7 @@ use async_trait::async_trait;
 use quarry_ports::{
     ChunkBody, Clock, Commit, CommitError, Committed, EntityFilter, EntityRecord, FenceError,
     FenceRequest, KeyQuery, LeaseGuard, LoadedShard, MessageFilter, MessageRecord, OpenCursor,
-    OpenPage, Page, Store, StoreError, StoredChunk, StoredState,
+    OpenPage, Page, Retired, Retiring, Store, StoreError, StoredChunk, StoredState,
 };
 use quarry_types::{Address, ClusterId, Epoch, MessageId, Sequence, ShardId, SlotRange};
 
@@ -179,6 +179,32 @@ impl Store for MemoryStore {
             tokio::time::sleep(time).await;
         }
         result
+    }
+
+    async fn retire(
+        &self,
+        shards: Vec<Retiring>,
+        limit: u32,
+        lease: &LeaseGuard,
+    ) -> Result<Retired, StoreError> {
+        let held = self.held();
+        let mut tables = self.read()?;
+        let mut left = usize::try_from(limit).unwrap_or(usize::MAX);
+        let mut all = Retired::default();
+        for Retiring { shard, epoch, age, record } in shards {
+            let Some(range) = held.get(&shard).map(|held| held.range) else { continue };
+            if !lease.is_held() || tables.epoch(shard) != epoch {
+                continue;
+            }
+            if record {
+                tables.record_age(shard, range, age);
+            }
+            let retired = tables.retire(range, age, left);
+            left = left.saturating_sub(usize::try_from(retired.messages).unwrap_or(left));
+            all.messages += retired.messages;
+            all.more |= retired.more;
+        }
+        Ok(all)
     }
 
     async fn message(&self, message_id: MessageId) -> Result<Option<MessageRecord>, StoreError> {

@@ -4,6 +4,7 @@
 mod adapter;
 mod faults;
 mod list;
+mod retire;
 mod tables;
 
 pub use adapter::MemoryStore;

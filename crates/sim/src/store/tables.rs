@@ -1,7 +1,7 @@
 //! The tables of the in-memory store, and the one transaction that changes them.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
@@ -11,8 +11,8 @@ use quarry_ports::{
     MessageState, OpenMessage, OpenState, OutcomeRow, Position, StoredChunk, codec,
 };
 use quarry_types::{
-    Address, BootId, ClusterId, Epoch, IdempotencyKey, MessageId, Method, Sequence, ShardId,
-    SlotRange, Timestamp,
+    Address, BootId, ClusterId, Epoch, IdempotencyKey, MessageId, Method, Sequence, ShardAge,
+    ShardId, SlotRange, Timestamp,
 };
 
 use super::Faults;
@@ -63,10 +63,13 @@ pub(super) struct State {
 #[derive(Debug, Default)]
 pub(super) struct Tables {
     pub(super) cluster: Option<ClusterId>,
+    pub(super) ages: BTreeMap<ShardId, ShardAge>,
+    /// Until when outcomes are kept, soonest first.
+    pub(super) kept: BTreeSet<(ShardAge, MessageId)>,
     fences: BTreeMap<ShardId, Fence>,
     marks: BTreeMap<ShardId, Mark>,
     pub(super) messages: BTreeMap<MessageId, (Position, MessageRow)>,
-    keys: BTreeMap<(Address, Method, IdempotencyKey), MessageId>,
+    pub(super) keys: BTreeMap<(Address, Method, IdempotencyKey), MessageId>,
     open: BTreeMap<MessageId, OpenMessage>,
     pub(super) outcomes: BTreeMap<MessageId, OutcomeRow>,
     pub(super) states: BTreeMap<Address, State>,
@@ -95,6 +98,7 @@ impl Tables {
             sequence: mark.sequence,
             low_water: mark.low_water,
             now: wall.max(mark.now),
+            age: self.ages.get(&request.shard).copied().unwrap_or_default(),
         })
     }
 
@@ -200,6 +204,7 @@ impl Tables {
         }
         for row in &commit.outcomes {
             self.open.remove(&row.message_id);
+            self.kept.insert((row.keep_until, row.message_id));
             self.outcomes.insert(row.message_id, row.clone());
         }
         for row in &commit.chunks {

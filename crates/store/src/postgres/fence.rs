@@ -3,12 +3,14 @@
 use std::time::Duration;
 
 use quarry_ports::{FenceError, FenceRequest, LoadedShard, StoreError};
-use quarry_types::{Epoch, Sequence, Timestamp};
+use quarry_types::{Epoch, Sequence, ShardAge, Timestamp};
 use sqlx::PgConnection;
 
 use crate::{
     database::{Fate, counter, stored, stored_bits},
-    fence_sql::{COMMIT_AT, FENCE, FIRST_COMMIT, LAST_COMMIT, RAISE_FENCE, VOID_COMMIT},
+    fence_sql::{
+        AGE, COMMIT_AT, FENCE, FIRST_COMMIT, LAST_COMMIT, RAISE_FENCE, RETIRED, VOID_COMMIT,
+    },
     group::Part,
 };
 
@@ -97,10 +99,13 @@ async fn raise(
     // A statement of its own sees what the wait for the fence let through.
     let (sequence, low_water, now): (i64, i64, i64) =
         sqlx::query_as(LAST_COMMIT).bind(shard).fetch_one(&mut *connection).await?;
+    let age: Option<i64> =
+        sqlx::query_scalar(AGE).bind(shard).fetch_optional(&mut *connection).await?;
     Ok(Ok(LoadedShard {
         sequence: Sequence(counter(sequence)),
         low_water: Sequence(counter(low_water)),
         now: Timestamp(wall.max(now)),
+        age: ShardAge(counter(age.unwrap_or(0))),
     }))
 }
 
@@ -136,5 +141,7 @@ async fn void(connection: &mut PgConnection, part: Part) -> Result<Fate, sqlx::E
         .bind(sequence)
         .fetch_optional(&mut *connection)
         .await?;
-    Ok(Fate::of(recorded, epoch, found))
+    let retired: i64 =
+        sqlx::query_scalar(RETIRED).bind(shard).bind(sequence).fetch_one(&mut *connection).await?;
+    Ok(Fate::of(recorded, epoch, found, retired > 0))
 }

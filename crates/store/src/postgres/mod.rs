@@ -7,6 +7,7 @@
 mod connect;
 mod fence;
 mod pool;
+mod retire;
 mod server;
 mod write;
 

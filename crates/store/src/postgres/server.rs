@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use quarry_ports::{FenceError, FenceRequest, Host, LoadedShard, StoreError};
+use quarry_ports::{FenceError, FenceRequest, Host, LeaseGuard, LoadedShard, StoreError};
 use quarry_types::{ClusterId, Timestamp};
 use sqlx::{AssertSqlSafe, postgres::PgArguments};
 use tokio::sync::Semaphore;
@@ -11,12 +11,13 @@ use super::{
     connect::{self, Lane},
     fence,
     pool::{Failed, Pool},
-    write,
+    retire, write,
 };
 use crate::{
     database::{Database, Fate, Refused, Row, Value, WriteError, stored_bits},
     group::{Batch, Part},
     open::{OpenError, Options},
+    retire::Plan,
 };
 
 /// How long a read, or a statement as small as one, may take in all.
@@ -68,6 +69,8 @@ impl Postgres {
 }
 
 impl Database for Postgres {
+    const RETIRED_AT_ONCE: u32 = 2_048;
+
     fn lanes(&self) -> usize {
         self.lanes.len()
     }
@@ -112,6 +115,10 @@ impl Database for Postgres {
     async fn decide(&self, part: Part) -> Result<Fate, StoreError> {
         let deciding = fence::decide(&self.pool, part);
         self.pool.connector.within("a decision", DECIDE_WITHIN, deciding).await
+    }
+
+    async fn retire(&self, plan: &Plan, lease: &LeaseGuard) -> Result<u64, StoreError> {
+        retire::within(&self.pool, plan, lease, READ_WITHIN).await
     }
 
     fn describe(&self) -> String {

@@ -52,13 +52,14 @@ with part as materialized (
     join written w on w.shard = r.shard
 ), outcomes as (
     insert into outcome (message_id, shard, sequence, tenant, slot, kind, body, attempts,
-        finished_at)
+        finished_at, keep_until)
     select r.message_id, w.shard, w.sequence,
         coalesce(r.tenant, (select m.tenant from message m where m.message_id = r.message_id)),
-        r.slot, r.kind, r.body, r.attempts, r.finished_at
+        r.slot, r.kind, r.body, r.attempts, r.finished_at,
+        r.keep_until
     from unnest($17::bigint[], $18::uuid[], $19::text[], $20::bigint[], $21::bigint[], $22::bytea[],
-        $23::bigint[], $24::bigint[])
-        as r (shard, message_id, tenant, slot, kind, body, attempts, finished_at)
+        $23::bigint[], $24::bigint[], $61::bigint[])
+        as r (shard, message_id, tenant, slot, kind, body, attempts, finished_at, keep_until)
     join written w on w.shard = r.shard
 ), opened as (
     insert into open_message (shard, sequence, ordinal, message_id, tenant, slot, entity_type,
@@ -228,6 +229,7 @@ fn bind_rows<'q>(query: Write<'q>, batch: &'q Batch<'q>) -> Write<'q> {
         .bind(column(chunks, |of| i64::from(of.row.row.message_id.slot().0)))
         .bind(column(chunks, |of| of.row.body))
         .bind(column(chunks, |of| of.row.leads))
+        .bind(column(&batch.outcomes, |of| stored(of.row.1.keep_until.0)))
 }
 
 fn bind_messages<'q, T>(

@@ -1,11 +1,13 @@
 //! Fences and fates: the two transactions of a shard besides its commits.
 
 use quarry_ports::{FenceError, FenceRequest, Host, LoadedShard, StoreError};
-use quarry_types::{Epoch, Sequence, Timestamp};
+use quarry_types::{Epoch, Sequence, ShardAge, Timestamp};
 
 use crate::{
     database::{Fate, counter, stored, stored_bits},
-    fence_sql::{COMMIT_AT, FENCE, FIRST_COMMIT, LAST_COMMIT, RAISE_FENCE, VOID_COMMIT},
+    fence_sql::{
+        AGE, COMMIT_AT, FENCE, FIRST_COMMIT, LAST_COMMIT, RAISE_FENCE, RETIRED, VOID_COMMIT,
+    },
     group::Part,
 };
 
@@ -63,10 +65,13 @@ async fn raise(
     sqlx::query(FIRST_COMMIT).bind(shard).bind(epoch).execute(turn.connection()?).await?;
     let (sequence, low_water, now): (i64, i64, i64) =
         sqlx::query_as(LAST_COMMIT).bind(shard).fetch_one(turn.connection()?).await?;
+    let age: Option<i64> =
+        sqlx::query_scalar(AGE).bind(shard).fetch_optional(turn.connection()?).await?;
     Ok(Ok(LoadedShard {
         sequence: Sequence(counter(sequence)),
         low_water: Sequence(counter(low_water)),
         now: wall.max(Timestamp(now)),
+        age: ShardAge(counter(age.unwrap_or(0))),
     }))
 }
 
@@ -111,5 +116,10 @@ async fn void(turn: &mut Turn<'_>, part: Part) -> Result<Fate, sqlx::Error> {
         .bind(sequence)
         .fetch_optional(turn.connection()?)
         .await?;
-    Ok(Fate::of(recorded, epoch, found))
+    let retired: i64 = sqlx::query_scalar(RETIRED)
+        .bind(shard)
+        .bind(sequence)
+        .fetch_one(turn.connection()?)
+        .await?;
+    Ok(Fate::of(recorded, epoch, found, retired > 0))
 }

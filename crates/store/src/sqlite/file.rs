@@ -2,15 +2,16 @@
 
 use std::{path::PathBuf, sync::Arc};
 
-use quarry_ports::{FenceError, FenceRequest, Host, LoadedShard, StoreError};
+use quarry_ports::{FenceError, FenceRequest, Host, LeaseGuard, LoadedShard, StoreError};
 use quarry_types::{ClusterId, Timestamp};
 use sqlx::{AssertSqlSafe, SqlitePool, sqlite::SqliteArguments};
 
-use super::{checkpoint::Checkpoints, connect, fence, write, writer::Writer};
+use super::{checkpoint::Checkpoints, connect, fence, retire, write, writer::Writer};
 use crate::{
     database::{Database, Fate, Refused, Row, Value, WriteError, stored_bits},
     group::{Batch, Part},
     open::{OpenError, Options},
+    retire::Plan,
 };
 
 /// A SQLite file.
@@ -41,6 +42,9 @@ impl Drop for Sqlite {
 }
 
 impl Database for Sqlite {
+    /// A transaction holds the file's lock, which every process waits for: it stays short.
+    const RETIRED_AT_ONCE: u32 = 256;
+
     fn lanes(&self) -> usize {
         1
     }
@@ -74,6 +78,12 @@ impl Database for Sqlite {
 
     async fn decide(&self, part: Part) -> Result<Fate, StoreError> {
         fence::decide(&self.writer, &self.host, part).await
+    }
+
+    async fn retire(&self, plan: &Plan, lease: &LeaseGuard) -> Result<u64, StoreError> {
+        let removed = retire::retire(&self.writer, &self.host, plan, lease).await;
+        self.checkpoints.written();
+        removed.map_err(|error| StoreError::Unavailable { reason: error.to_string() })
     }
 
     fn describe(&self) -> String {

@@ -9,6 +9,7 @@ mod connect;
 mod fence;
 mod file;
 mod insert;
+mod retire;
 mod write;
 mod writer;
 

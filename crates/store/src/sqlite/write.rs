@@ -37,8 +37,8 @@ const MESSAGES: Rows = Rows {
 };
 const OUTCOMES: Rows = Rows {
     head: "insert into outcome (message_id, tenant, shard, sequence, slot, kind, body, attempts, \
-        finished_at) values ",
-    row: "(?,coalesce(?,(select m.tenant from message m where m.message_id = ?)),?,?,?,?,?,?,?)",
+        finished_at, keep_until) values ",
+    row: "(?,coalesce(?,(select m.tenant from message m where m.message_id = ?)),?,?,?,?,?,?,?,?)",
     tail: "",
 };
 const OPEN: Rows = Rows {
@@ -127,6 +127,7 @@ async fn insert(turn: &mut Turn<'_>, batch: &Batch<'_>) -> Result<Vec<Refused>, 
             Value::Bytes(body),
             Value::Int(i64::from(row.attempts)),
             Value::Int(row.finished_at.0),
+            Value::Int(stored(row.keep_until.0)),
         ]
     });
     OUTCOMES.execute(turn, rows).await?;

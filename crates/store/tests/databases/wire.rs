@@ -24,6 +24,8 @@ pub(crate) enum Fault {
     LoseAnswer = 1,
     /// The adapter sees a broken connection; the request reaches the server when it is released.
     HoldRequest = 2,
+    /// As `LoseAnswer`, and the wire falls silent with it.
+    LoseAnswerAndSilence = 3,
 }
 
 /// The wire to the server that `QUARRY_TEST_POSTGRES_TCP` names.
@@ -46,7 +48,7 @@ impl Wire {
             arrived: Arc::new(Notify::new()),
             silent: watch::Sender::new(false),
         };
-        let silent = wire.silent.subscribe();
+        let silent = wire.silent.clone();
         let (fault, release, arrived) =
             (Arc::clone(&wire.fault), Arc::clone(&wire.release), Arc::clone(&wire.arrived));
         let host = Host::system();
@@ -60,6 +62,7 @@ impl Wire {
                     fault: Arc::clone(&fault),
                     release: Arc::clone(&release),
                     arrived: Arc::clone(&arrived),
+                    heard: silent.subscribe(),
                     silent: silent.clone(),
                 };
                 host.spawn("wire-connection", async move {
@@ -82,6 +85,11 @@ impl Wire {
         self.silent.send_replace(silent);
     }
 
+    /// Waits until the wire has fallen silent.
+    pub(crate) async fn silenced(&self) {
+        drop(self.silent.subscribe().wait_for(|silent| *silent).await);
+    }
+
     /// Lets the held request go to the server, and waits for its answer.
     pub(crate) async fn release(&self) {
         self.release.notify_one();
@@ -93,7 +101,8 @@ struct Connection {
     fault: Arc<AtomicU8>,
     release: Arc<Notify>,
     arrived: Arc<Notify>,
-    silent: watch::Receiver<bool>,
+    heard: watch::Receiver<bool>,
+    silent: watch::Sender<bool>,
 }
 
 impl Connection {
@@ -125,6 +134,9 @@ impl Connection {
                     if server.read_buf(&mut answer).await? == 0 {
                         return Ok(());
                     }
+                    if fault == Fault::LoseAnswerAndSilence as u8 {
+                        self.silent.send_replace(true);
+                    }
                     self.arrived.notify_one();
                     return Ok(());
                 }
@@ -142,6 +154,6 @@ impl Connection {
 
     /// Waits for the end of a silence.
     async fn heard(&mut self) {
-        drop(self.silent.wait_for(|silent| !silent).await);
+        drop(self.heard.wait_for(|silent| !silent).await);
     }
 }

@@ -50,6 +50,12 @@ macro_rules! store_contract {
             a_chunk_that_stands_is_not_overwritten
             a_gap_before_a_chunk_is_refused
             chunks_too_large_to_be_stored_are_refused_alone
+            what_is_past_its_retention_goes_and_no_earlier
+            what_is_open_is_never_retired
+            retirement_goes_in_small_steps
+            commits_go_on_behind_retired_ones
+            only_the_owner_retires
+            the_age_of_a_shard_never_falls
             random_histories_read_as_those_of_the_model
         }
     };

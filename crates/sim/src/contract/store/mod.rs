@@ -14,6 +14,7 @@ mod model;
 mod open;
 mod owner;
 mod people;
+mod retention;
 
 pub use broken::{Broken, OpenStore};
 pub(crate) use broken::{holds, same};
@@ -25,3 +26,4 @@ pub use model::*;
 pub use open::*;
 pub use owner::{Owner, SHARDS, address_in, message, range_of, success};
 pub use people::*;
+pub use retention::*;

@@ -15,7 +15,7 @@ use quarry_ports::{
 };
 use quarry_types::{
     Address, BootId, EntityId, EntityType, Epoch, IdempotencyKey, MessageId, Method, Outcome,
-    Sequence, ShardId, Slot, SlotRange, Tenant, Timestamp,
+    Sequence, ShardAge, ShardId, Slot, SlotRange, Tenant, Timestamp,
 };
 
 use super::{Broken, OpenStore};
@@ -70,6 +70,7 @@ pub fn success(message: &MessageRow) -> OutcomeRow {
         outcome: Outcome::Success(Bytes::from_static(b"1")),
         attempts: 1,
         finished_at: message.accepted_at,
+        keep_until: ShardAge(u64::MAX),
     }
 }
 

@@ -1,0 +1,61 @@
+//! The bounds of entity types, from the configuration.
+
+use quarry::runtime::{Limits, NodeConfig, Registry, TypeLimits};
+use quarry_types::{BootId, EntityType, NodeId};
+
+use crate::{
+    configuration::{Settings, TypeSettings},
+    failure::{Exit, Failure},
+};
+
+/// How a node of `settings` behaves that hosts the types of `registry`.
+///
+/// # Errors
+/// Names an entity type that the node does not host.
+pub(crate) fn node_config(
+    settings: &Settings,
+    registry: &Registry,
+    boot: BootId,
+) -> Result<NodeConfig, Failure> {
+    let entities = &settings.entities;
+    let default_type = TypeLimits {
+        mailbox: entities.mailbox,
+        attempts: entities.attempts,
+        idle_after: entities.idle_after,
+        retention: settings.store.retention,
+    };
+    let mut limits = Limits { default_type, ..Limits::default() };
+    for (written, own) in &entities.types {
+        let entity_type = hosted(registry, written)?;
+        let bounds = registry.bounds(&entity_type, default_type);
+        limits.types.insert(entity_type, of_type(bounds, own));
+    }
+    Ok(NodeConfig {
+        drain_time: settings.node.drain_time,
+        limits,
+        ..NodeConfig::new(NodeId(settings.node.id), boot)
+    })
+}
+
+/// The hosted type of this name. Variables of the environment are written without regard to case.
+fn hosted(registry: &Registry, written: &str) -> Result<EntityType, Failure> {
+    let types = registry.types();
+    let names: Vec<&str> = types.iter().map(|spec| spec.name).collect();
+    let exact = names.iter().find(|name| **name == written);
+    let name = exact.or_else(|| names.iter().find(|name| name.eq_ignore_ascii_case(written)));
+    let Some(name) = name else {
+        let message = format!("the section [entities.{written}] names no entity type");
+        return Err(Failure::new(Exit::Usage, message)
+            .advise(format!("this node hosts {}", names.join(", "))));
+    };
+    Ok(EntityType::new(name).map_err(anyhow::Error::from)?)
+}
+
+fn of_type(default: TypeLimits, own: &TypeSettings) -> TypeLimits {
+    TypeLimits {
+        mailbox: own.mailbox.unwrap_or(default.mailbox),
+        attempts: own.attempts.unwrap_or(default.attempts),
+        idle_after: own.idle_after.unwrap_or(default.idle_after),
+        retention: own.retention.unwrap_or(default.retention),
+    }
+}
