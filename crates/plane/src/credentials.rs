@@ -277,7 +277,7 @@ impl Credentials {
     }
 
     /// The same credentials, used as if they were another cluster's.
-    pub(crate) fn as_if_of(self, cluster: &str) -> Self {
+    pub(crate) fn posing_as(self, cluster: &str) -> Self {
         Self { cluster: cluster.to_owned(), ..self }
     }
 }

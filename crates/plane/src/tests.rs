@@ -164,7 +164,7 @@ async fn a_node_of_another_cluster_under_the_same_authority_is_refused() {
     let files = files(directory.path(), &here, &foreign);
     let foreign = Credentials::load(&files, "there", NodeId(1), now()).unwrap();
     // It means a node of ours, as a mistaken address makes it.
-    let foreign = Security::mutual(&foreign.as_if_of("here"), "test");
+    let foreign = Security::mutual(&foreign.posing_as("here"), "test");
     let (client, server) = meet(&foreign, &good(&here, 2), 2).await;
     assert_eq!(refused(&server), Some(Refusal::Cluster), "{server:?}");
     assert_eq!(refused_by_peer(&client), Some(Refusal::Cluster), "{client:?}");

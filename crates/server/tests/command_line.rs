@@ -296,11 +296,11 @@ fn certificates_are_made_once_and_told_where_they_go() {
     {
         assert!(told.contains(part), "{part}: {told}");
     }
-    let mode = |path: &str| {
+    let permissions = |path: &str| {
         let file = std::fs::metadata(directory.path().join(path)).unwrap();
         file.permissions().mode() & 0o777
     };
-    assert_eq!((mode("certs/ca.key"), mode("certs/node-1/node.key")), (0o600, 0o600));
+    assert_eq!((permissions("certs/ca.key"), permissions("certs/node-1/node.key")), (0o600, 0o600));
     let key = std::fs::read(directory.path().join("certs/node-1/node.key")).unwrap();
     let again = run(directory.path(), "cluster certs --out certs --nodes 1,3");
     assert_eq!(again.status.code(), Some(4), "{}", text(&again.stderr));

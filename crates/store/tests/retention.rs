@@ -1,6 +1,8 @@
 //! Under a constant load nothing grows once the first retention time is over: neither rows nor the
 //! space that they take. Ages are handed in, so that an hour of retention takes no hour.
 
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test ends where it is wrong")]
+
 mod databases;
 
 use databases::{postgres_database, sqlite_file, wire::Fault};

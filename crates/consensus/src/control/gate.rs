@@ -94,8 +94,8 @@ pub(super) fn accept(
     strangers: usize,
     patience: Duration,
     policy: Policy,
-    host: Host,
-) -> impl Connections<Item = io::Result<Guarded>> {
+    host: &Host,
+) -> impl Connections<Item = io::Result<Guarded>> + use<> {
     // Each waiting connection holds a place, so the channel is never full.
     let (guarded, connections) = mpsc::channel(strangers.max(1));
     let gate = Gate { patience, policy, host: host.clone(), guarded };

@@ -41,18 +41,18 @@ async fn knock(address: &str) -> TcpStream {
 /// Waits until so many were refused for this reason.
 async fn refused(metrics: &Metrics, reason: &str, least: u64) {
     let counter = metrics.control_refused.with_label_values(&[reason]);
-    let counted = async {
+    let reached = async {
         while counter.get() < least {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
     };
-    tokio::time::timeout(LONG, counted).await.unwrap_or_else(|_| panic!("none {reason}"));
+    tokio::time::timeout(LONG, reached).await.unwrap_or_else(|_| panic!("none {reason}"));
 }
 
 #[tokio::test]
 async fn a_stranger_that_says_nothing_is_cut_off_and_a_friend_is_not() {
     let Here { address, listener, policy, metrics } = here().await;
-    let mut connections = pin!(accept(listener, 2, SHORT, policy, Host::system()));
+    let mut connections = pin!(accept(listener, 2, SHORT, policy, &Host::system()));
     let _stranger = knock(&address).await;
     let mut accepted = connections.next().await.unwrap().unwrap();
     let mut preface = [0; 24];
@@ -76,7 +76,7 @@ async fn a_stranger_that_says_nothing_is_cut_off_and_a_friend_is_not() {
 #[tokio::test]
 async fn strangers_beyond_the_limit_are_closed_and_friends_make_room() {
     let Here { address, listener, policy, metrics } = here().await;
-    let mut connections = pin!(accept(listener, 1, LONG, policy, Host::system()));
+    let mut connections = pin!(accept(listener, 1, LONG, policy, &Host::system()));
     let _first = knock(&address).await;
     let first = connections.next().await.unwrap().unwrap();
     let mut second = TcpStream::connect(&address).await.unwrap();
@@ -94,7 +94,7 @@ async fn strangers_beyond_the_limit_are_closed_and_friends_make_room() {
 #[tokio::test]
 async fn what_is_no_http_2_is_refused_and_a_probe_is_not_counted() {
     let Here { address, listener, policy, metrics } = here().await;
-    let mut connections = pin!(accept(listener, 4, LONG, policy, Host::system()));
+    let mut connections = pin!(accept(listener, 4, LONG, policy, &Host::system()));
     drop(TcpStream::connect(&address).await.unwrap());
     let mut stranger = TcpStream::connect(&address).await.unwrap();
     stranger.write_all(b"GET / HTTP/1.1\r\n\r\n").await.unwrap();
@@ -113,7 +113,7 @@ async fn what_is_no_http_2_is_refused_and_a_probe_is_not_counted() {
 #[tokio::test]
 async fn the_address_is_free_once_nobody_takes_connections_any_more() {
     let Here { address, listener, policy, .. } = here().await;
-    drop(accept(listener, 4, LONG, policy, Host::system()));
+    drop(accept(listener, 4, LONG, policy, &Host::system()));
     let freed = async {
         while TcpListener::bind(&address).await.is_err() {
             tokio::time::sleep(Duration::from_millis(1)).await;

@@ -47,7 +47,7 @@ pub(crate) async fn serve(
     patience: Duration,
     stop: impl Future<Output = ()>,
 ) -> io::Result<()> {
-    let incoming = accept(listener, STRANGERS, patience, plane.policy().clone(), host.clone());
+    let incoming = accept(listener, STRANGERS, patience, plane.policy().clone(), &host);
     Server::builder()
         .max_concurrent_streams(MAX_STREAMS)
         .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))

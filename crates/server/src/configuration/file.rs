@@ -73,7 +73,7 @@ fn keys_in<'a>(
             DeValue::Table(inner) if is_table(outer) || section == TYPED => {
                 found.extend(inner.iter().map(|(name, value)| {
                     (format!("{outer}.{}", name.get_ref()), name.span(), value.get_ref())
-                }))
+                }));
             }
             value => found.push((outer.to_owned(), name.span(), value)),
         }
