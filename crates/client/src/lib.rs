@@ -3,9 +3,11 @@
 //! [`Client::send`] sends once and tells the three answers apart: done ([`Sent`]), refused and
 //! unknown ([`ClientError`]). [`Client::send_retrying`] repeats under the same key until a
 //! deadline, over all base URLs, and never calls *refused* what an earlier try may have done.
+//! [`Client::send_batch`] does so with up to 1,000 messages in one request.
 //! [`Client::chunks`] and [`Client::events`] follow what is told of a message or an extraction,
 //! and go on by themselves where a stream is cut.
 
+mod batch;
 mod client;
 mod error;
 mod follow;
@@ -16,6 +18,7 @@ mod sent_events;
 #[cfg(test)]
 mod tests;
 
+pub use batch::BatchResults;
 pub use client::{Client, Credentials};
 pub use error::ClientError;
 pub use look::{EntityQuery, Json, MessageQuery};

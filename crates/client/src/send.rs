@@ -56,8 +56,8 @@ pub struct Sent {
 }
 
 /// The first pause between two tries; it doubles up to [`LONGEST_PAUSE`].
-const SHORTEST_PAUSE: Duration = Duration::from_millis(25);
-const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+pub(crate) const SHORTEST_PAUSE: Duration = Duration::from_millis(25);
+pub(crate) const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
 /// One try: what is sent, and to whom.
 struct Try<'a> {
@@ -232,7 +232,7 @@ fn unknown(reason: String, key: &IdempotencyKey) -> ClientError {
     ClientError::Unknown { reason, problem: None, key: Some(key.clone()) }
 }
 
-fn asked_wait(error: &ClientError) -> Option<Duration> {
+pub(crate) fn asked_wait(error: &ClientError) -> Option<Duration> {
     let milliseconds = error.problem()?.retry_after_ms?;
     Some(Duration::from_millis(u64::from(milliseconds)))
 }

@@ -126,16 +126,24 @@ impl Terms {
 fn due(query: &Query, now: Timestamp) -> Result<Due, Problem> {
     let delay = query.duration("delay", Due::LONGEST)?;
     let at = query.timestamp("deliver_at")?;
+    due_of(delay, at, now).map_err(|reason| {
+        let detail = format!("parameter deliver_at: {reason}");
+        Problem::new(Code::InvalidParameter, detail).field("deliver_at")
+    })
+}
+
+/// When a message is to be handled that gives a delay, or a time; or why it gives no time.
+pub(crate) fn due_of(
+    delay: Option<Duration>,
+    at: Option<Timestamp>,
+    now: Timestamp,
+) -> Result<Due, String> {
     match (delay, at) {
-        (Some(_), Some(_)) => {
-            let detail = "give delay or deliver_at, not both";
-            Err(Problem::new(Code::InvalidParameter, detail).field("deliver_at"))
-        }
+        (Some(_), Some(_)) => Err("give it or a delay, not both".to_owned()),
         (Some(delay), None) => Ok(Due::After(u64::try_from(delay.as_millis()).unwrap_or(u64::MAX))),
         (None, Some(at)) if at > now.after(Due::LONGEST) => {
             let days = Due::LONGEST.as_secs() / 86_400;
-            let detail = format!("parameter deliver_at: may be at most {days} days from now");
-            Err(Problem::new(Code::InvalidParameter, detail).field("deliver_at"))
+            Err(format!("may be at most {days} days from now"))
         }
         (None, Some(at)) => Ok(Due::At(at)),
         (None, None) => Ok(Due::Now),

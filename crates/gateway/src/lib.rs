@@ -6,6 +6,7 @@
 //! a [`Problem`] and leaves as `application/problem+json`; `problem::code` is the one file that
 //! maps codes to HTTP. The routes stand in one table, in `router`.
 
+mod batch;
 mod cluster;
 mod dispatch;
 mod entities;

@@ -10,7 +10,8 @@ use axum::{
 };
 
 use crate::{
-    Code, Gateway, Problem, cluster, entities, extractions, health, layers, messages, ontologies,
+    Code, Gateway, Problem, batch, cluster, entities, extractions, health, layers, messages,
+    ontologies,
     openapi::{self, Operation},
     placement, rpc, scrape, send, start, stream, types,
 };
@@ -110,6 +111,9 @@ pub(crate) const ROUTES: &[Route] = &[
         openapi::chunks,
         || get(stream::read),
     ),
+    Route::post("/v1/messages:batch", "send many messages", openapi::send_batch, || {
+        post(batch::send)
+    }),
     Route::get("/v1/messages", "list messages", openapi::messages, || get(messages::list)),
     Route::get(
         "/v1/placement/{type}/{id}",

@@ -37,7 +37,11 @@ pub(crate) async fn send(
 }
 
 /// How the method is delivered; refuses one that the type does not have.
-fn delivery(gateway: &Gateway, address: &Address, method: &Method) -> Result<Delivery, Problem> {
+pub(crate) fn delivery(
+    gateway: &Gateway,
+    address: &Address,
+    method: &Method,
+) -> Result<Delivery, Problem> {
     let spec = gateway.node().registry().get(&address.entity_type);
     let methods = spec.map(|spec| spec.methods).unwrap_or_default();
     let found = methods.iter().find(|spec| spec.name == method.as_str());

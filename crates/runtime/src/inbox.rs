@@ -11,9 +11,42 @@ use crate::wire::Response;
 /// What a shard's task is asked from outside. The channel is bounded; when it is full, the caller is
 /// refused with `overloaded`.
 pub(crate) enum Ask {
-    Call { envelope: Arc<Envelope>, delivery: Delivery, waiter: Waiter },
-    Await { message_id: MessageId, waiter: Waiter },
-    AwaitChunks { message_id: MessageId, have: u64, waiter: Waiter },
+    Call(Call),
+    /// Calls to one entity, in this order.
+    CallInOrder(Vec<Call>),
+    Await {
+        message_id: MessageId,
+        waiter: Waiter,
+    },
+    AwaitChunks {
+        message_id: MessageId,
+        have: u64,
+        waiter: Waiter,
+    },
+}
+
+/// A message and the way back to who sent it.
+pub(crate) struct Call {
+    pub(crate) envelope: Arc<Envelope>,
+    pub(crate) delivery: Delivery,
+    pub(crate) waiter: Waiter,
+}
+
+impl Ask {
+    /// Tells who asks that it cannot be asked here.
+    pub(crate) fn refuse(self, error: &CallError) {
+        match self {
+            Self::Call(call) => call.waiter.answer(Err(error.clone())),
+            Self::CallInOrder(calls) => {
+                for call in calls {
+                    call.waiter.answer(Err(error.clone()));
+                }
+            }
+            Self::Await { waiter, .. } | Self::AwaitChunks { waiter, .. } => {
+                waiter.tell(Response::NotHere);
+            }
+        }
+    }
 }
 
 /// The way back to a caller, on this node or another.

@@ -8,8 +8,9 @@ use quarry_ports::{
     Store, StoreError, StoredChunk, Transport,
 };
 use quarry_types::{
-    Address, Answer, BootId, CallError, ClusterView, Envelope, Epoch, IdempotencyKey, MessageId,
-    Monotonic, NodeId, NodeState, NodeView, Refusal, RefusalCode, ShardId,
+    Address, Answer, BootId, CallError, ClusterView, Delivery, EntityType, Envelope, Epoch,
+    IdempotencyKey, MessageId, Monotonic, NodeId, NodeState, NodeView, Refusal, RefusalCode,
+    ShardId,
 };
 use tokio::sync::{Notify, Semaphore, watch};
 
@@ -74,7 +75,7 @@ pub struct OwnedShard {
 
 /// The handle of one process of the cluster. Cheap to clone; the node lives on when it is dropped.
 #[derive(Clone)]
-pub struct Node(Arc<Inner>);
+pub struct Node(pub(crate) Arc<Inner>);
 
 pub(crate) struct Inner {
     pub(crate) config: NodeConfig,
@@ -83,7 +84,7 @@ pub(crate) struct Inner {
     pub(crate) served: Served,
     /// When this node began.
     pub(crate) begun: Monotonic,
-    calls: Semaphore,
+    pub(crate) calls: Semaphore,
     stopping: watch::Sender<bool>,
     pub(crate) idle: Arc<Notify>,
 }
@@ -119,25 +120,11 @@ impl Node {
     /// been: then call again with the same key.
     pub async fn call(&self, envelope: Envelope, timeout: Duration) -> Result<Answer, CallError> {
         let inner = &self.0;
-        let delivery = inner
-            .registry
-            .check(&envelope.address.entity_type, &envelope.method, &envelope.payload)
-            .map_err(CallError::Refused)?;
-        let Ok(_permit) = inner.calls.try_acquire() else {
-            return Err(CallError::Refused(Refusal {
-                code: RefusalCode::Overloaded,
-                message: format!("this node already routes {} calls", inner.config.calls),
-                retry_after_ms: Some(1_000),
-            }));
-        };
+        let delivery = inner.check(&envelope).map_err(CallError::Refused)?;
+        let Ok(_permit) = inner.calls.try_acquire() else { return Err(inner.too_many_calls()) };
         let entity_type = envelope.address.entity_type.clone();
         let result = inner.route(envelope, delivery, timeout).await;
-        let outcome = match &result {
-            Ok(_) => "done",
-            Err(CallError::Refused(_)) => "refused",
-            Err(CallError::Unknown(_)) => "unknown",
-        };
-        inner.ports.metrics.messages.with_label_values(&[entity_type.as_str(), outcome]).inc();
+        inner.count(&entity_type, &result);
         result
     }
 
@@ -308,6 +295,31 @@ impl Inner {
             clocks: Clocks::default(),
             caller: Arc::downgrade(self),
         }
+    }
+
+    /// How `envelope` is delivered; refuses what no type takes.
+    pub(crate) fn check(&self, envelope: &Envelope) -> Result<Delivery, Refusal> {
+        let entity_type = &envelope.address.entity_type;
+        self.registry.check(entity_type, &envelope.method, &envelope.payload)
+    }
+
+    /// The refusal of what this node has no room to route.
+    pub(crate) fn too_many_calls(&self) -> CallError {
+        CallError::Refused(Refusal {
+            code: RefusalCode::Overloaded,
+            message: format!("this node already routes {} calls", self.config.calls),
+            retry_after_ms: Some(1_000),
+        })
+    }
+
+    /// Counts how a call ended.
+    pub(crate) fn count(&self, entity_type: &EntityType, result: &Result<Answer, CallError>) {
+        let outcome = match result {
+            Ok(_) => "done",
+            Err(CallError::Refused(_)) => "refused",
+            Err(CallError::Unknown(_)) => "unknown",
+        };
+        self.ports.metrics.messages.with_label_values(&[entity_type.as_str(), outcome]).inc();
     }
 
     pub(crate) fn new_message_id(&self, address: &Address) -> MessageId {

@@ -12,6 +12,9 @@ pub(crate) enum Request {
     Await(MessageId),
     /// Answer when more than this many chunks of the message are durable, or it is over.
     AwaitChunks(MessageId, u64),
+    /// Take these messages, which are to one entity, in this order, and answer when all are
+    /// answered or so many milliseconds have passed.
+    CallInOrder(Vec<Envelope>, u64),
 }
 
 /// The reply.
@@ -23,4 +26,6 @@ pub(crate) enum Response {
     Readable,
     /// The awaited message is not open here: the store knows more.
     NotHere,
+    /// How each of several calls ended, in their order.
+    CallsInOrder(Vec<Result<Answer, CallError>>),
 }

@@ -8,6 +8,7 @@ extern crate alloc;
 
 mod address;
 pub mod api;
+pub mod batch;
 mod callers;
 mod cluster;
 mod duration;

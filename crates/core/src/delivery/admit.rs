@@ -227,9 +227,24 @@ impl<W> Shard<W> {
         }
     }
 
+    /// Some of the entity's messages want their rows: written with the next commit.
+    pub(super) fn accept_wanted(&mut self, address: &Address) {
+        if !self.wanting.contains(address) {
+            self.wanting.insert(address.clone());
+        }
+    }
+
+    /// Writes the rows of all that want them. Done once per commit, so that a crowd that comes to
+    /// one entity while a commit is in flight is gone through once.
+    pub(super) fn accept_all_wanted(&mut self) {
+        for address in core::mem::take(&mut self.wanting) {
+            self.accept_up_to_wanted(&address);
+        }
+    }
+
     /// Writes the rows of an entity's messages up to the last one that wants it: a commit that
     /// accepts a message accepts all that were admitted before it.
-    pub(super) fn accept_wanted(&mut self, address: &Address) {
+    fn accept_up_to_wanted(&mut self, address: &Address) {
         let Some(entity) = self.entities.get(address) else { return };
         let known: Vec<MessageId> = entity
             .queue

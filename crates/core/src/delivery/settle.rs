@@ -15,7 +15,11 @@ use super::{
 impl<W> Shard<W> {
     /// Starts a commit of what is ready, unless one is in flight.
     pub(super) fn flush(&mut self, out: &mut Vec<Effect<W>>) {
-        if self.in_flight.is_some() || self.pending.is_empty() || self.gate == Gate::Ended {
+        if self.in_flight.is_some() || self.gate == Gate::Ended {
+            return;
+        }
+        self.accept_all_wanted();
+        if self.pending.is_empty() {
             return;
         }
         let units = self.take_units();

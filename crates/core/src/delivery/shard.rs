@@ -103,6 +103,8 @@ pub struct Shard<W> {
     pub(super) delays: Delays,
     /// When running messages without a row get one.
     pub(super) accept_due: BTreeSet<(Timestamp, MessageId)>,
+    /// Entities of which messages want their rows.
+    pub(super) wanting: BTreeSet<Address>,
     pub(super) pending: VecDeque<Unit>,
     pub(super) in_flight: Option<(u64, Vec<Unit>)>,
     pub(super) tickets: u64,
@@ -133,6 +135,7 @@ impl<W> Shard<W> {
             due: BTreeSet::new(),
             delays: Delays::default(),
             accept_due: BTreeSet::new(),
+            wanting: BTreeSet::new(),
             pending: VecDeque::new(),
             in_flight: None,
             tickets: 0,
@@ -335,6 +338,7 @@ impl<W> Shard<W> {
         self.due.clear();
         self.delays.clear();
         self.accept_due.clear();
+        self.wanting.clear();
         self.pending.clear();
         out.push(Effect::Lost);
     }

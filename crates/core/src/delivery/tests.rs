@@ -424,15 +424,13 @@ fn an_idle_entity_is_passivated() {
 #[test]
 fn an_actor_of_an_activation_that_was_given_up_is_not_used() {
     let mut shard = shard();
-    admit(&mut shard, message("c1", "k1"), 1);
-    let work = run_of(&activate(&mut shard, "c1"));
-    let flying = batch_of(&done(&mut shard, "c1", work.run));
-    admit(&mut shard, Envelope { reply: ReplyMode::Accepted, ..message("c2", "k2") }, 2);
+    let one_way = Envelope { reply: ReplyMode::Accepted, ..message("c1", "k1") };
+    let flying = batch_of(&admit(&mut shard, one_way, 1));
     let mut out = Vec::new();
     let away = CommitFailure::Unavailable("away".to_string());
-    assert!(shard.awaits_activation(&address("c2"), 2));
+    assert!(shard.awaits_activation(&address("c1"), 1));
     shard.commit_failed(NOW, flying.ticket, away, &mut out);
-    assert!(!shard.awaits_activation(&address("c2"), 2), "another is under way, or none");
+    assert!(!shard.awaits_activation(&address("c1"), 1), "another is under way, or none");
 }
 
 #[test]
@@ -458,4 +456,19 @@ fn a_message_whose_quarantine_cannot_be_stored_is_not_run_again() {
     let open = &batch_of(&out).open[0];
     assert_eq!((open.state, open.attempts), (OpenRecordState::Quarantined, 10));
     assert!(!out.iter().any(|effect| matches!(effect, Effect::Run(..) | Effect::Activate(..))));
+}
+
+#[test]
+fn a_crowd_that_comes_during_a_commit_gets_its_rows_together_in_order() {
+    let mut shard = shard();
+    let one_way = |key: &str| Envelope { reply: ReplyMode::Accepted, ..message("c1", key) };
+    let first = batch_of(&admit(&mut shard, one_way("k0"), 0));
+    let keys: Vec<_> = (1..=100).map(|number| alloc::format!("k{number}")).collect();
+    for (key, waiter) in keys.iter().zip(1..) {
+        admit(&mut shard, one_way(key), waiter);
+    }
+    let second = batch_of(&committed(&mut shard, first.ticket, 1));
+    let accepted: Vec<_> =
+        second.accepts.iter().map(|accept| accept.envelope.key.to_string()).collect();
+    assert_eq!(accepted, keys);
 }

@@ -113,10 +113,11 @@ fn describe(route: &Route, schemas: &mut Schemas) -> Value {
     described.into()
 }
 
-/// The group of a route: its first segment that is not the version.
+/// The group of a route: its first segment that is not the version, without a verb.
 fn tag(path: &str) -> &str {
     let mut segments = path.split('/').filter(|segment| !matches!(*segment, "" | "v1" | "api"));
-    segments.next().unwrap_or("start")
+    let segment = segments.next().unwrap_or("start");
+    segment.split(':').next().unwrap_or(segment)
 }
 
 fn parameters(route: &Route, operation: &Operation) -> Vec<Value> {

@@ -7,6 +7,7 @@
 mod bodies;
 mod describe;
 mod document;
+mod operate;
 mod operation;
 mod problems;
 mod serve;
@@ -15,6 +16,7 @@ mod shape;
 pub(crate) use describe::*;
 #[cfg(test)]
 pub(crate) use document::{HEADERS, document};
+pub(crate) use operate::*;
 pub(crate) use operation::Operation;
 #[cfg(test)]
 pub(crate) use operation::PROBLEM;

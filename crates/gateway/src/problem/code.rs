@@ -30,6 +30,8 @@ pub enum Code {
     MalformedJson,
     /// The body could not be read to its end.
     UnreadableBody,
+    /// A member of the body is missing, unknown, or has a value that it cannot have.
+    InvalidBody,
     /// The route takes no body.
     UnexpectedBody,
     /// The body is larger than the limit.
@@ -117,6 +119,7 @@ impl Code {
             Self::InvalidHeader => "invalid_header",
             Self::MalformedJson => "malformed_json",
             Self::UnreadableBody => "unreadable_body",
+            Self::InvalidBody => "invalid_body",
             Self::UnexpectedBody => "unexpected_body",
             Self::BodyTooLarge => "too_large",
             Self::BodyTimeout => "body_timeout",
@@ -168,6 +171,7 @@ impl Code {
             | Self::InvalidHeader
             | Self::MalformedJson
             | Self::UnreadableBody
+            | Self::InvalidBody
             | Self::UnexpectedBody
             | Self::InvalidCall
             | Self::NotDurable => StatusCode::BAD_REQUEST,

@@ -161,7 +161,7 @@ impl Problem {
     }
 
     /// The document that is sent.
-    pub(super) fn document(self, trace: &Trace, instance: &str) -> api::Problem {
+    pub(crate) fn document(self, trace: &Trace, instance: &str) -> api::Problem {
         let Parts { code, detail, entity_code, field, place, available, .. } = *self.0;
         let name = entity_code.unwrap_or_else(|| code.as_str().to_owned());
         api::Problem {

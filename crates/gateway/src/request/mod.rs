@@ -3,6 +3,7 @@
 
 mod body;
 mod cursor;
+mod decode;
 mod headers;
 mod nearest;
 mod path;
@@ -10,6 +11,7 @@ mod query;
 
 pub(crate) use body::{JsonBody, LinesBody, NoBody};
 pub(crate) use cursor::Cursors;
+pub(crate) use decode::decode;
 pub(crate) use headers::{
     IDEMPOTENCY_KEY, SendHeaders, accepted, accepts_events, accepts_json, accepts_lines,
     last_event_id,

@@ -1,6 +1,7 @@
 //! The interface over a real node on in-memory store, transport and coordinator.
 
 mod bad_input;
+mod batch;
 mod contain;
 mod delay;
 mod extract;

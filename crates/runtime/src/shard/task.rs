@@ -19,7 +19,7 @@ use super::{
 use crate::{
     Registry,
     actor::{Run, RunEnd, Said, Saying},
-    inbox::{Ask, Waiter},
+    inbox::{Ask, Call, Waiter},
     node::Inner,
     wire::Response,
 };
@@ -223,12 +223,7 @@ impl ShardTask {
     async fn end(&mut self, end: End) -> End {
         self.inbox.close();
         while let Some(ask) = self.inbox.recv().await {
-            match ask {
-                Ask::Call { waiter, .. } => waiter.answer(Err(not_owner(self.epoch))),
-                Ask::Await { waiter, .. } | Ask::AwaitChunks { waiter, .. } => {
-                    waiter.tell(Response::NotHere);
-                }
-            }
+            ask.refuse(&not_owner(self.epoch));
         }
         crash::point("shard-closed");
         end
@@ -257,14 +252,11 @@ impl Serving {
     fn ask(&mut self, ask: Ask) {
         let now = self.now();
         match ask {
-            Ask::Call { waiter, .. } if !self.shared.lease.is_held() => {
-                waiter
-                    .answer(Err(refused(RefusalCode::LeaseOver, "the lease of this node is over")));
+            ask @ (Ask::Call(_) | Ask::CallInOrder(_)) if !self.shared.lease.is_held() => {
+                ask.refuse(&refused(RefusalCode::LeaseOver, "the lease of this node is over"));
             }
-            Ask::Call { envelope, delivery, waiter } => {
-                self.machine.admit(now, envelope, delivery, waiter, &mut self.out);
-                crash::point("admitted");
-            }
+            Ask::Call(call) => self.admit(now, call),
+            Ask::CallInOrder(calls) => calls.into_iter().for_each(|call| self.admit(now, call)),
             Ask::AwaitChunks { message_id, have, waiter } => {
                 let awaited = self.machine.await_chunks(message_id, have, waiter, &mut self.out);
                 if let Err(waiter) = awaited {
@@ -277,6 +269,11 @@ impl Serving {
                 }
             }
         }
+    }
+
+    fn admit(&mut self, now: Timestamp, call: Call) {
+        self.machine.admit(now, call.envelope, call.delivery, call.waiter, &mut self.out);
+        crash::point("admitted");
     }
 
     fn said(&mut self, said: Vec<Said>) {

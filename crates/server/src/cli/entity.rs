@@ -1,6 +1,6 @@
 //! Commands on entities and their messages.
 
-use std::time::Duration;
+use std::{path::PathBuf, time::Duration};
 
 use clap::{Args, Subcommand, ValueEnum};
 use quarry_types::{api::MessageStatus, parse_duration};
@@ -13,16 +13,25 @@ Examples:
   quarry send Counter/c1 get
   quarry send Register/r1 append '{\"value\": \"x\"}' --key order-17
   quarry send Counter/c1 add 5 --delay 5s
-  echo '{\"value\": \"x\"}' | quarry send Register/r1 append - --async")]
+  echo '{\"value\": \"x\"}' | quarry send Register/r1 append - --async
+  quarry send --batch messages.jsonl
+
+A line of a batch is a message of its own; all but entity and method may be left out:
+  {\"entity\": \"Counter/c1\", \"method\": \"add\", \"payload\": 5, \"key\": \"order-17\", \"async\": true}
+Messages to one entity are handled in their order.")]
 pub(crate) struct SendArguments {
     /// The entity, as Type/id
-    #[arg(value_name = "TYPE/ID")]
-    pub(crate) entity: String,
+    #[arg(value_name = "TYPE/ID", required_unless_present = "batch")]
+    pub(crate) entity: Option<String>,
     /// The method to call
-    pub(crate) method: String,
+    #[arg(required_unless_present = "batch")]
+    pub(crate) method: Option<String>,
     /// Its argument as JSON; - reads it from stdin
     #[arg(allow_hyphen_values = true)]
     pub(crate) json: Option<String>,
+    /// Send the messages of this file, one JSON object per line; - reads them from stdin
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["entity", "method", "json", "key", "delay"])]
+    pub(crate) batch: Option<PathBuf>,
     /// The idempotency key: the same key is handled once
     #[arg(long, value_name = "KEY")]
     pub(crate) key: Option<String>,

@@ -147,6 +147,8 @@ mod tests {
             "quarry serve --node 1 --voters 1=a:1,2=b:2 --http 127.0.0.1:1 --cluster a:1 --mesh a:2 --roles runner",
             "quarry send Counter/c1 add 5",
             "quarry send Counter/c1 add -5 --key k --async --timeout 5s",
+            "quarry send --batch messages.jsonl --async --timeout 1m",
+            "quarry send --batch -",
             "quarry -o json message ls --state open",
             "quarry message show 01890000-0000-7000-8000-000000000000 --wait 3s",
             "quarry entity ls --type Counter",

@@ -1,5 +1,6 @@
 //! What the commands do, one file each.
 
+mod batch;
 mod bench;
 mod cluster;
 mod completions;

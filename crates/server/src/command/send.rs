@@ -5,7 +5,10 @@ use std::io::Read;
 use quarry_client::{Json, SendOptions, SendStatus, Sent};
 use quarry_types::{IdempotencyKey, Method, ReplyMode, api::Accepted};
 
-use super::connection::{address, connect};
+use super::{
+    batch,
+    connection::{address, connect},
+};
 use crate::{
     cli::{Format, Global, SendArguments},
     failure::{Exit, Failure},
@@ -19,8 +22,13 @@ pub(crate) async fn run(
     output: Output,
 ) -> Result<(), Failure> {
     let usage = |error: &dyn std::fmt::Display| Failure::new(Exit::Usage, error.to_string());
-    let address = address(&arguments.entity)?;
-    let method = Method::new(&arguments.method).map_err(|error| usage(&error))?;
+    if let Some(file) = &arguments.batch {
+        return batch::run(file, arguments, global, output).await;
+    }
+    // The command line has both where it has no file.
+    let address = address(arguments.entity.as_deref().unwrap_or_default())?;
+    let method = Method::new(arguments.method.as_deref().unwrap_or_default());
+    let method = method.map_err(|error| usage(&error))?;
     let key = arguments.key.as_deref().map(IdempotencyKey::new).transpose();
     let options = SendOptions {
         key: key.map_err(|error| usage(&error))?,

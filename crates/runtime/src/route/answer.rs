@@ -1,0 +1,48 @@
+//! What routing itself says.
+
+use quarry_types::{
+    Address, CallError, Delivery, Epoch, MessageId, Refusal, RefusalCode, Unknown, UnknownCode,
+};
+
+pub(super) fn overloaded() -> CallError {
+    CallError::Refused(Refusal {
+        code: RefusalCode::Overloaded,
+        message: "the shard's queue is full".to_owned(),
+        retry_after_ms: Some(1_000),
+    })
+}
+
+pub(super) fn not_owner() -> CallError {
+    refused(RefusalCode::NotOwner(Epoch(0)), "this node does not own the shard".to_owned())
+}
+
+pub(super) fn no_owner(address: &Address) -> Refusal {
+    Refusal {
+        code: RefusalCode::NoOwner,
+        message: format!("no runner owns the shard of {address} now"),
+        retry_after_ms: Some(500),
+    }
+}
+
+pub(super) fn refused(code: RefusalCode, message: String) -> CallError {
+    let retry_after_ms = code.is_retryable().then_some(500);
+    CallError::Refused(Refusal { code, message, retry_after_ms })
+}
+
+pub(super) fn unknown(code: UnknownCode, message: &str, message_id: MessageId) -> CallError {
+    CallError::Unknown(Unknown { code, message: message.to_owned(), message_id: Some(message_id) })
+}
+
+/// A read changes nothing: surely not done. A durable message may still be handled.
+pub(super) fn in_hand_at_deadline(delivery: Delivery, message_id: MessageId) -> CallError {
+    match delivery {
+        Delivery::Durable => unknown(
+            UnknownCode::Deadline,
+            "the message was not finished in time; it goes on",
+            message_id,
+        ),
+        Delivery::VolatileLocal | Delivery::VolatileCurrent => {
+            refused(RefusalCode::Deadline, "the read was not answered in time".to_owned())
+        }
+    }
+}

@@ -1,0 +1,97 @@
+//! What other nodes ask of this one.
+
+use std::{sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use quarry_ports::{Reply, RequestHandler, codec};
+use quarry_types::{CallError, Envelope, NodeId, Slot};
+use tokio::sync::mpsc::error::TrySendError;
+
+use super::{
+    TRY_IS_OVER,
+    answer::{not_owner, overloaded},
+    in_order::{fit, hand_over},
+    owner::Owner,
+};
+use crate::{
+    inbox::{Ask, Call, Waiter},
+    node::Inner,
+    wire::{Request, Response},
+};
+
+impl RequestHandler for Inner {
+    fn handle(&self, from: NodeId, body: Bytes, reply: Reply) {
+        let request = match codec::decode::<Request>(codec::schema::REQUEST, &body) {
+            Ok(request) => request,
+            Err(error) => return tracing::warn!(%from, %error, "a request could not be decoded"),
+        };
+        match request {
+            Request::Call(envelope) => self.take_call(envelope, self.waiter(reply)),
+            Request::CallInOrder(envelopes, within) => self.take_in_order(envelopes, within, reply),
+            Request::Await(message_id) => {
+                let waiter = self.waiter(reply);
+                self.take(message_id.slot(), Ask::Await { message_id, waiter });
+            }
+            Request::AwaitChunks(message_id, have) => {
+                let waiter = self.waiter(reply);
+                self.take(message_id.slot(), Ask::AwaitChunks { message_id, have, waiter });
+            }
+        }
+    }
+}
+
+impl Inner {
+    fn waiter(&self, reply: Reply) -> Waiter {
+        Waiter::There { reply, until: self.ports.host.now().after(TRY_IS_OVER) }
+    }
+
+    fn take(&self, slot: Slot, ask: Ask) {
+        match self.owner(slot) {
+            Owner::Here(inbox) => match inbox.try_send(ask) {
+                Ok(()) => {}
+                Err(TrySendError::Full(ask)) => ask.refuse(&overloaded()),
+                Err(TrySendError::Closed(ask)) => ask.refuse(&not_owner()),
+            },
+            Owner::None | Owner::There(_) => ask.refuse(&not_owner()),
+        }
+    }
+
+    fn take_call(&self, envelope: Envelope, waiter: Waiter) {
+        match self.check(&envelope) {
+            Ok(delivery) => {
+                let slot = envelope.address.slot();
+                self.take(slot, Ask::Call(Call { envelope: Arc::new(envelope), delivery, waiter }));
+            }
+            Err(refusal) => waiter.answer(Err(CallError::Refused(refusal))),
+        }
+    }
+
+    /// Takes messages to one entity, and answers when all are answered or `within` milliseconds
+    /// have passed.
+    fn take_in_order(&self, envelopes: Vec<Envelope>, within: u64, reply: Reply) {
+        let waiter = self.waiter(reply);
+        let Some(address) = envelopes.first().map(|envelope| envelope.address.clone()) else {
+            return waiter.tell(Response::CallsInOrder(Vec::new()));
+        };
+        if envelopes.iter().any(|envelope| envelope.address != address) {
+            return tracing::warn!("messages in order are to several entities; they are dropped");
+        }
+        let Owner::Here(inbox) = self.owner(address.slot()) else {
+            return waiter.answer(Err(not_owner()));
+        };
+        let envelopes: Vec<_> = envelopes.into_iter().map(Arc::new).collect();
+        let calls = envelopes.iter().map(|envelope| (Arc::clone(envelope), self.check(envelope)));
+        match hand_over(&inbox, calls.collect()) {
+            Err(error) => waiter.answer(Err(error)),
+            Ok(handed) => {
+                let host = self.ports.host.clone();
+                let deadline = host.now().after(Duration::from_millis(within));
+                self.ports.host.spawn("calls-in-order", async move {
+                    let mut answers = handed.gather(&host, deadline).await;
+                    fit(&mut answers, &envelopes);
+                    waiter.tell(Response::CallsInOrder(answers));
+                });
+            }
+        }
+    }
+}
