@@ -10,7 +10,7 @@ demo: ## three processes, a text to a graph, one node killed, everything asked a
 	@scripts/demo.sh
 
 test: ## install what the tests need, build, run every suite with a PostgreSQL of its own
-	@scripts/setup-tests.sh unit doc harness api cluster
+	@scripts/setup.sh unit doc harness api cluster
 	@scripts/with-postgres.sh scripts/run-suites.sh unit doc harness api cluster
 
 verify: ## format, lints, tidy, licences and advisories; never writes a source file
@@ -21,10 +21,11 @@ fix: ## what verify would complain about and a tool can mend
 	cargo fmt --all
 
 cluster: ## only the tests that start, kill and freeze real processes
-	@scripts/setup-tests.sh cluster
+	@scripts/setup.sh cluster
 	@scripts/with-postgres.sh scripts/run-suites.sh cluster
 
 bench: ## release build, then durable and volatile calls with their conditions
+	@scripts/setup.sh build
 	cargo build --release --locked --package quarry-server
 	target/release/quarry bench durable
 	target/release/quarry bench volatile

@@ -3,7 +3,8 @@
 # file is named after (film-….txt); registers driven through all three addresses; the owner of an
 # extraction killed with SIGKILL; the same texts and the same registers asked again and answered by
 # others. Ends with 1 if anything was lost or done twice.
-# Needs a Rust toolchain. QUARRY_BIN names a binary that is built already.
+# Needs a Rust toolchain, and installs a C compiler where there is none. QUARRY_BIN names a binary
+# that is built already.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 samples=("$@")
@@ -18,6 +19,7 @@ fail() {
 }
 
 if [ -z "${QUARRY_BIN:-}" ]; then
+  scripts/setup.sh build
   cargo build --locked --package quarry-server
   QUARRY_BIN=${CARGO_TARGET_DIR:-$PWD/target}/debug/quarry
 fi

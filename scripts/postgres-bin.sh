@@ -19,5 +19,5 @@ for directory in "${candidates[@]}"; do
     exit 0
   fi
 done
-echo "postgres-bin: no PostgreSQL server programs; scripts/setup-tests.sh installs them" >&2
+echo "postgres-bin: no PostgreSQL server programs; scripts/setup.sh unit installs them" >&2
 exit 1

@@ -7,7 +7,7 @@ use std::{
 };
 
 use anyhow::{Context, Result, ensure};
-use quarry_tests::tidy::{self, Source, Violation};
+use quarry_tests::tidy::{self, Policy, Source, Violation};
 use serde_json::Value;
 
 fn root() -> PathBuf {
@@ -26,16 +26,22 @@ fn source(path: &str) -> Result<Source> {
     Ok(Source::new(path, text))
 }
 
+/// Our own packages.
 fn metadata() -> Result<Value> {
+    cargo_metadata(&["--no-deps"], 10)
+}
+
+fn cargo_metadata(arguments: &[&str], least: usize) -> Result<Value> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let output = Command::new(cargo)
-        .args(["metadata", "--no-deps", "--offline", "--format-version", "1"])
+        .args(["metadata", "--locked", "--offline", "--format-version", "1"])
+        .args(arguments)
         .current_dir(root())
         .output()?;
     ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let metadata: Value = serde_json::from_slice(&output.stdout)?;
     let packages = metadata.get("packages").and_then(Value::as_array).map_or(0, Vec::len);
-    ensure!(packages > 10, "cargo metadata names only {packages} packages");
+    ensure!(packages > least, "cargo metadata names only {packages} packages");
     Ok(metadata)
 }
 
@@ -94,5 +100,15 @@ fn top_level_names_are_known() -> Result<()> {
 #[test]
 fn readme_commands_exist() -> Result<()> {
     assert_none(&tidy::readme_commands_exist(&source("README.md")?, &source("Makefile")?));
+    Ok(())
+}
+
+/// Of what this platform builds, which the build has fetched.
+#[test]
+fn packages_keep_to_the_policy() -> Result<()> {
+    let platform = format!("{}-unknown-linux-gnu", std::env::consts::ARCH);
+    let metadata = cargo_metadata(&["--filter-platform", &platform], 100)?;
+    let policy = Policy::parse(&source(".deny.toml")?.text)?;
+    assert_none(&tidy::packages_keep_to_the_policy(&metadata, &policy));
     Ok(())
 }

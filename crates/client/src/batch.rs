@@ -10,9 +10,10 @@ use reqwest::header::CONTENT_TYPE;
 
 use crate::{
     Client, ClientError, Json, SendStatus, Sent,
-    client::{Exchange, MARGIN, decode, exchange},
+    client::{MARGIN, decode},
+    exchange::Exchange,
     look::milliseconds,
-    send::{LONGEST_PAUSE, SHORTEST_PAUSE, asked_wait},
+    retry::{Tries, asked_wait},
 };
 
 /// What became of each message, in their order.
@@ -43,7 +44,7 @@ impl Client {
         let until = self.host().now().after(deadline);
         let mut open = self.opened(messages)?;
         let mut results = BTreeMap::new();
-        let mut pause = SHORTEST_PAUSE;
+        let mut tries = Tries::new();
         for turn in 0_usize.. {
             let index = self.turn(turn);
             let left = until.since(self.host().now());
@@ -52,8 +53,9 @@ impl Client {
             if tried.iter().any(Result::is_ok) {
                 self.prefer(index);
             }
-            let wait = self.jittered(longest_wait(&tried).unwrap_or(pause).min(LONGEST_PAUSE));
-            let over = until.since(self.host().now()) <= wait;
+            let wait = slowest(&tried).map_or(Duration::ZERO, |error| tries.note(self, error));
+            let wait = self.jittered(wait);
+            let over = until.since(self.host().now()) <= wait || tries.are_hopeless(self);
             let mut again = Vec::new();
             for (mut message, result) in open.into_iter().zip(tried) {
                 match message.take(result, over) {
@@ -66,7 +68,6 @@ impl Client {
                 break;
             }
             tokio::time::sleep(wait).await;
-            pause = (pause * 2).min(LONGEST_PAUSE);
         }
         Ok(results.into_values().collect())
     }
@@ -109,10 +110,10 @@ impl Client {
             .header(CONTENT_TYPE, "application/json")
             .timeout(timeout + MARGIN)
             .body(body);
-        let reply = match exchange(request).await {
+        let reply = match self.exchange(request).await {
             Ok(reply) if reply.status.is_success() => reply,
             Ok(reply) => return Err(ClientError::of(reply.problem(), None)),
-            Err(Exchange::NotSent(reason)) => return Err(ClientError::Unavailable { reason }),
+            Err(Exchange::NotSent(reason)) => return Err(self.unreachable(reason)),
             Err(Exchange::Lost(reason)) => return Err(unknown(reason)),
         };
         let answers = decode::<BatchAnswers<Json>>(&reply.body)
@@ -178,7 +179,8 @@ impl Open {
     }
 }
 
-/// The longest time that the server asks to wait.
-fn longest_wait(tried: &BatchResults) -> Option<Duration> {
-    tried.iter().filter_map(|result| asked_wait(result.as_ref().err()?)).max()
+/// Of the errors after which a message is sent again, the one that asks to wait longest.
+fn slowest(tried: &BatchResults) -> Option<&ClientError> {
+    let errors = tried.iter().filter_map(|result| result.as_ref().err());
+    errors.filter(|error| error.is_retryable()).max_by_key(|error| asked_wait(error))
 }

@@ -4,17 +4,17 @@ use std::{
     fmt,
     sync::{
         Arc,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::Duration,
 };
 
 use quarry_ports::Host;
-use quarry_types::{IdempotencyKey, api::Problem};
-use reqwest::{Method, RequestBuilder, Response, StatusCode, Url};
+use quarry_types::IdempotencyKey;
+use reqwest::{Method, RequestBuilder, Url};
 use serde::de::DeserializeOwned;
 
-use crate::ClientError;
+use crate::{ClientError, exchange::chain};
 
 /// A bearer token; never shown.
 #[derive(Clone)]
@@ -48,6 +48,7 @@ pub(crate) const READ_TIMEOUT: Duration = Duration::from_secs(10);
 pub struct Client {
     http: reqwest::Client,
     shared: Arc<Shared>,
+    listener: Option<Listener>,
 }
 
 #[derive(Debug)]
@@ -57,14 +58,18 @@ struct Shared {
     host: Host,
     /// Which base was the last to answer: the one to begin with.
     preferred: AtomicUsize,
+    /// Whether any base ever took a request.
+    has_reached: AtomicBool,
 }
 
-/// What went wrong with one exchange, before it is known what it means for the caller.
-pub(crate) enum Exchange {
-    /// Nothing was sent.
-    NotSent(String),
-    /// The request left, and no full answer came back.
-    Lost(String),
+/// Who hears what a client goes through.
+#[derive(Clone)]
+struct Listener(Arc<dyn Fn(&ClientError) + Send + Sync>);
+
+impl fmt::Debug for Listener {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Listener")
+    }
 }
 
 impl Client {
@@ -86,8 +91,21 @@ impl Client {
             .redirect(reqwest::redirect::Policy::none())
             .build()
             .map_err(|error| invalid(chain(&error)))?;
-        let (host, preferred) = (Host::system(), AtomicUsize::new(0));
-        Ok(Self { http, shared: Arc::new(Shared { bases, credentials, host, preferred }) })
+        let shared = Shared {
+            bases,
+            credentials,
+            host: Host::system(),
+            preferred: AtomicUsize::new(0),
+            has_reached: AtomicBool::new(false),
+        };
+        Ok(Self { http, shared: Arc::new(shared), listener: None })
+    }
+
+    /// The same client, which tells `listener` once for each message that no base takes, before it
+    /// tries all of them again.
+    #[must_use]
+    pub fn listening(self, listener: impl Fn(&ClientError) + Send + Sync + 'static) -> Self {
+        Self { listener: Some(Listener(Arc::new(listener))), ..self }
     }
 
     /// The base URLs.
@@ -104,8 +122,10 @@ impl Client {
             credentials: self.shared.credentials.clone(),
             host: self.shared.host.clone(),
             preferred: AtomicUsize::new(0),
+            has_reached: AtomicBool::new(self.has_reached()),
         };
-        Some(Self { http: self.http.clone(), shared: Arc::new(shared) })
+        let (http, listener) = (self.http.clone(), self.listener.clone());
+        Some(Self { http, shared: Arc::new(shared), listener })
     }
 
     /// A key that nobody used before.
@@ -121,6 +141,27 @@ impl Client {
 
     pub(crate) fn host(&self) -> &Host {
         &self.shared.host
+    }
+
+    /// Whether any base ever took a request of this client.
+    pub(crate) fn has_reached(&self) -> bool {
+        self.shared.has_reached.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn note_reached(&self) {
+        self.shared.has_reached.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn tell(&self, error: &ClientError) {
+        if let Some(Listener(listener)) = &self.listener {
+            listener(error);
+        }
+    }
+
+    /// That no base takes a connection, for the last one's `reason`.
+    pub(crate) fn unreachable(&self, reason: String) -> ClientError {
+        let bases = self.shared.bases.iter().map(|base| base.as_str().trim_end_matches('/'));
+        ClientError::Unreachable { addresses: bases.collect::<Vec<_>>().join(", "), reason }
     }
 
     /// The base to try as the `attempt`-th, beginning with the one that answered last.
@@ -170,7 +211,7 @@ impl Client {
         for attempt in 0..self.shared.bases.len() {
             let index = self.turn(attempt);
             let request = self.request(index, Method::GET, segments, parameters)?.timeout(timeout);
-            last = match exchange(request).await {
+            last = match self.exchange(request).await {
                 Ok(answer) if answer.status.is_success() => {
                     self.prefer(index);
                     return decode(&answer.body);
@@ -182,91 +223,17 @@ impl Client {
                     }
                     error
                 }
-                Err(Exchange::NotSent(reason) | Exchange::Lost(reason)) => {
-                    ClientError::Unavailable { reason }
-                }
+                Err(error) => self.unanswered(error),
             };
         }
         Err(last)
     }
 }
 
-/// An answer that came in whole.
-pub(crate) struct Reply {
-    pub(crate) status: StatusCode,
-    pub(crate) headers: reqwest::header::HeaderMap,
-    pub(crate) body: bytes::Bytes,
-}
-
-impl Reply {
-    /// The problem that the answer carries; one made of its status where it carries none, as of a
-    /// proxy between.
-    pub(crate) fn problem(&self) -> Problem {
-        serde_json::from_slice(&self.body).unwrap_or_else(|_| {
-            let status = self.status.as_u16();
-            let refused = matches!(status, 400..=499 | 503);
-            let outcome = if refused {
-                quarry_types::api::ProblemOutcome::Refused
-            } else {
-                quarry_types::api::ProblemOutcome::Unknown
-            };
-            let text: String = String::from_utf8_lossy(&self.body).chars().take(200).collect();
-            Problem {
-                kind: "about:blank".to_owned(),
-                title: self.status.canonical_reason().unwrap_or("no problem document").to_owned(),
-                status,
-                detail: format!("status {status} without a problem document: {text:?}"),
-                instance: String::new(),
-                code: "http".to_owned(),
-                trace_id: String::new(),
-                retryable: matches!(status, 408 | 429 | 500..=599),
-                outcome,
-                field: None,
-                line: None,
-                column: None,
-                available: Vec::new(),
-                retry_after_ms: None,
-                message_id: None,
-            }
-        })
-    }
-
-    pub(crate) fn header(&self, name: &str) -> Option<&str> {
-        self.headers.get(name).and_then(|value| value.to_str().ok())
-    }
-}
-
-/// Sends `request` and reads the whole answer.
-pub(crate) async fn exchange(request: RequestBuilder) -> Result<Reply, Exchange> {
-    whole(exchange_head(request).await?).await
-}
-
-/// Sends `request` and reads the head of its answer.
-pub(crate) async fn exchange_head(request: RequestBuilder) -> Result<Response, Exchange> {
-    request.send().await.map_err(|error| {
-        let reason = chain(&error);
-        let unsent = error.is_connect() || error.is_builder();
-        if unsent { Exchange::NotSent(reason) } else { Exchange::Lost(reason) }
-    })
-}
-
-/// Reads the rest of an answer.
-pub(crate) async fn whole(response: Response) -> Result<Reply, Exchange> {
-    let (status, headers) = (response.status(), response.headers().clone());
-    let body = response.bytes().await.map_err(|error| Exchange::Lost(chain(&error)))?;
-    Ok(Reply { status, headers, body })
-}
-
 pub(crate) fn decode<T: DeserializeOwned>(body: &[u8]) -> Result<T, ClientError> {
     serde_json::from_slice(body).map_err(|error| ClientError::Unavailable {
         reason: format!("the answer is not the document that was asked for: {error}"),
     })
-}
-
-/// An error with its causes.
-fn chain(error: &dyn std::error::Error) -> String {
-    let causes = std::iter::successors(error.source(), |error| error.source());
-    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
 }
 
 fn base(text: &str) -> Result<Url, ClientError> {

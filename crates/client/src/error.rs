@@ -24,14 +24,22 @@ pub enum ClientError {
         /// The key to repeat the message with, where it is known.
         key: Option<IdempotencyKey>,
     },
-    /// No server could be reached, or a read got no answer: surely nothing was done.
+    /// No server took a connection: surely nothing was done.
+    #[error("no server answers at {addresses}: {reason}")]
+    Unreachable {
+        /// The base URLs that were tried.
+        addresses: String,
+        /// What the system said of the last of them.
+        reason: String,
+    },
+    /// A read got no answer: surely nothing was done.
     #[error("no answer: {reason}")]
     Unavailable {
         /// What happened, for people.
         reason: String,
     },
     /// The request cannot be made: a URL or token is malformed. Nothing was sent.
-    #[error("invalid request: {reason}")]
+    #[error("{reason}")]
     Invalid {
         /// What is wrong.
         reason: String,
@@ -45,7 +53,7 @@ impl ClientError {
         match self {
             Self::Refused(problem) | Self::Failed(problem) => Some(problem),
             Self::Unknown { problem, .. } => problem.as_deref(),
-            Self::Unavailable { .. } | Self::Invalid { .. } => None,
+            Self::Unreachable { .. } | Self::Unavailable { .. } | Self::Invalid { .. } => None,
         }
     }
 
@@ -58,7 +66,7 @@ impl ClientError {
             Self::Unknown { problem, .. } => {
                 problem.as_ref().is_none_or(|problem| problem.retryable)
             }
-            Self::Unavailable { .. } => true,
+            Self::Unreachable { .. } | Self::Unavailable { .. } => true,
         }
     }
 
@@ -66,7 +74,10 @@ impl ClientError {
     /// stands; a refusal or no answer proves nothing about a try that may have done it.
     pub(crate) fn after(self, maybe_done: Option<Self>) -> Self {
         match (self, maybe_done) {
-            (Self::Refused(_) | Self::Unavailable { .. }, Some(earlier)) => earlier,
+            (
+                Self::Refused(_) | Self::Unreachable { .. } | Self::Unavailable { .. },
+                Some(earlier),
+            ) => earlier,
             (last, _) => last,
         }
     }

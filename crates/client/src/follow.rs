@@ -16,7 +16,9 @@ use serde::de::DeserializeOwned;
 
 use crate::{
     Client, ClientError, Json, SendOptions, Sent,
-    client::{Exchange, READ_TIMEOUT, decode, exchange_head, whole},
+    client::{READ_TIMEOUT, decode},
+    exchange::whole,
+    retry::TRIES_UNREACHED,
     sent_events::{Event, Events},
 };
 
@@ -228,7 +230,10 @@ impl Following {
     async fn wait(&mut self, error: ClientError) -> Result<(), ClientError> {
         let now = self.client.host().now();
         let until = *self.until.get_or_insert_with(|| now.after(self.patience));
-        if self.is_over || !error.is_retryable() || until.since(now) <= self.pause {
+        let tries = (self.turn + 1) / self.client.bases().len().max(1);
+        let is_hopeless = !self.client.has_reached() && tries >= TRIES_UNREACHED;
+        let is_late = until.since(now) <= self.pause;
+        if self.is_over || !error.is_retryable() || is_late || is_hopeless {
             return Err(error);
         }
         tokio::time::sleep(self.client.jittered(self.pause)).await;
@@ -251,15 +256,15 @@ async fn connect(
     if let Some(last) = last {
         request = request.header("last-event-id", last);
     }
-    let response = head(request).await?;
+    let response = head(client, request).await?;
     client.prefer(index);
     Ok(Open { response, events: Events::default(), read: VecDeque::new() })
 }
 
 /// The head of a stream; a problem where there is none.
-async fn head(request: RequestBuilder) -> Result<Response, ClientError> {
+async fn head(client: &Client, request: RequestBuilder) -> Result<Response, ClientError> {
     let asked = async {
-        let response = exchange_head(request).await?;
+        let response = client.exchange_head(request).await?;
         if response.status().is_success() {
             return Ok(Ok(response));
         }
@@ -267,9 +272,7 @@ async fn head(request: RequestBuilder) -> Result<Response, ClientError> {
     };
     match tokio::time::timeout(READ_TIMEOUT, asked).await {
         Ok(Ok(answer)) => answer,
-        Ok(Err(Exchange::NotSent(reason) | Exchange::Lost(reason))) => {
-            Err(ClientError::Unavailable { reason })
-        }
+        Ok(Err(error)) => Err(client.unanswered(error)),
         Err(_) => Err(cut("no answer came in time")),
     }
 }

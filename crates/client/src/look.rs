@@ -7,7 +7,8 @@ use reqwest::Method;
 
 use crate::{
     Client, ClientError,
-    client::{Exchange, MARGIN, READ_TIMEOUT, decode, exchange},
+    client::{MARGIN, READ_TIMEOUT, decode},
+    exchange::Exchange,
 };
 
 /// A user's JSON.
@@ -153,7 +154,7 @@ impl Client {
     /// The metrics of the node of the first base, as text.
     pub async fn metrics(&self) -> Result<String, ClientError> {
         let request = self.request(0, Method::GET, &["metrics"], &[])?.timeout(READ_TIMEOUT);
-        let reply = exchange(request).await.map_err(unavailable)?;
+        let reply = self.exchange(request).await.map_err(|error| self.unanswered(error))?;
         if !reply.status.is_success() {
             return Err(ClientError::of(reply.problem(), None));
         }
@@ -168,7 +169,7 @@ impl Client {
     ) -> Result<api::Health, ClientError> {
         let parameters: Vec<_> = parameter.into_iter().collect();
         let request = self.request(0, Method::GET, &[route], &parameters)?.timeout(READ_TIMEOUT);
-        let reply = exchange(request).await.map_err(unavailable)?;
+        let reply = self.exchange(request).await.map_err(|error| self.unanswered(error))?;
         decode(&reply.body).map_err(|error| match serde_json::from_slice(&reply.body) {
             Ok(problem) => ClientError::of(problem, None),
             Err(_) => error,
@@ -183,10 +184,10 @@ impl Client {
         for attempt in 0..self.bases().len() {
             let index = self.turn(attempt);
             let request = self.request(index, Method::POST, &segments, &[])?.timeout(READ_TIMEOUT);
-            last = match exchange(request).await {
+            last = match self.exchange(request).await {
                 Ok(reply) if reply.status.is_success() => return decode(&reply.body),
                 Ok(reply) => ClientError::of(reply.problem(), None),
-                Err(Exchange::NotSent(reason)) => ClientError::Unavailable { reason },
+                Err(Exchange::NotSent(reason)) => self.unreachable(reason),
                 Err(Exchange::Lost(reason)) => {
                     ClientError::Unknown { reason, problem: None, key: None }
                 }
@@ -199,12 +200,6 @@ impl Client {
             }
         }
         Err(last.after(maybe_done))
-    }
-}
-
-fn unavailable(exchange: Exchange) -> ClientError {
-    match exchange {
-        Exchange::NotSent(reason) | Exchange::Lost(reason) => ClientError::Unavailable { reason },
     }
 }
 

@@ -7,7 +7,8 @@ use reqwest::header::{CONTENT_TYPE, HeaderValue};
 
 use crate::{
     Client, ClientError, Json,
-    client::{Exchange, MARGIN, Reply, decode, exchange},
+    client::{MARGIN, decode},
+    exchange::{Exchange, Reply},
     look::milliseconds,
 };
 
@@ -55,20 +56,16 @@ pub struct Sent {
     pub tries: u32,
 }
 
-/// The first pause between two tries; it doubles up to [`LONGEST_PAUSE`].
-pub(crate) const SHORTEST_PAUSE: Duration = Duration::from_millis(25);
-pub(crate) const LONGEST_PAUSE: Duration = Duration::from_secs(1);
-
 /// One try: what is sent, and to whom.
-struct Try<'a> {
-    segments: &'a [&'a str],
-    payload: Option<&'a Json>,
-    key: &'a IdempotencyKey,
-    reply: ReplyMode,
-    delay: Option<Duration>,
-    timeout: Duration,
-    index: usize,
-    send_count: u32,
+pub(crate) struct Try<'a> {
+    pub(crate) segments: &'a [&'a str],
+    pub(crate) payload: Option<&'a Json>,
+    pub(crate) key: &'a IdempotencyKey,
+    pub(crate) reply: ReplyMode,
+    pub(crate) delay: Option<Duration>,
+    pub(crate) timeout: Duration,
+    pub(crate) index: usize,
+    pub(crate) send_count: u32,
 }
 
 impl Client {
@@ -130,54 +127,7 @@ impl Client {
         self.retrying(&segments(address, method), payload, options, deadline).await
     }
 
-    async fn retrying(
-        &self,
-        segments: &[&str],
-        payload: Option<&Json>,
-        options: SendOptions,
-        deadline: Duration,
-    ) -> Result<Sent, ClientError> {
-        let SendOptions { key, reply, delay, timeout } = options;
-        let key = &key.unwrap_or_else(|| self.new_key());
-        let until = self.host().now().after(deadline);
-        let mut maybe_done = None;
-        let mut pause = SHORTEST_PAUSE;
-        for (turn, send_count) in (0_u32..).enumerate() {
-            let left = until.since(self.host().now());
-            let timeout = timeout.min(left).max(Duration::from_millis(1));
-            let index = self.turn(turn);
-            let attempt = Try { segments, payload, key, reply, delay, timeout, index, send_count };
-            let error = match self.attempt(attempt).await {
-                Ok(sent) => {
-                    self.prefer(index);
-                    return Ok(sent);
-                }
-                Err(error) => error,
-            };
-            let retryable = error.is_retryable();
-            let wait = asked_wait(&error).unwrap_or(pause).min(LONGEST_PAUSE);
-            let wait = self.jittered(wait);
-            if matches!(error, ClientError::Unknown { .. }) {
-                maybe_done = Some(error.clone());
-            }
-            let over = until.since(self.host().now()) <= wait;
-            if !retryable || over {
-                return Err(error.after(maybe_done));
-            }
-            tokio::time::sleep(wait).await;
-            pause = (pause * 2).min(LONGEST_PAUSE);
-        }
-        Err(ClientError::Unavailable { reason: "too many tries".to_owned() })
-    }
-
-    /// From half of `wait` to all of it, so that clients do not come back together.
-    pub(crate) fn jittered(&self, wait: Duration) -> Duration {
-        let half = wait / 2;
-        let micros = u64::try_from(half.as_micros()).unwrap_or(u64::MAX).max(1);
-        half + Duration::from_micros(self.host().random.next_u64() % micros)
-    }
-
-    async fn attempt(&self, attempt: Try<'_>) -> Result<Sent, ClientError> {
+    pub(crate) async fn attempt(&self, attempt: Try<'_>) -> Result<Sent, ClientError> {
         let Try { segments, payload, key, reply, delay, timeout, index, send_count } = attempt;
         let key_header = HeaderValue::from_bytes(key.as_str().as_bytes())
             .map_err(|error| ClientError::Invalid { reason: format!("key: {error}") })?;
@@ -198,10 +148,10 @@ impl Client {
         if let Some(payload) = payload {
             request = request.header(CONTENT_TYPE, "application/json").body(payload.to_string());
         }
-        match exchange(request).await {
+        match self.exchange(request).await {
             Ok(answer) if answer.status.is_success() => sent(&answer, key, send_count),
             Ok(answer) => Err(ClientError::of(answer.problem(), Some(key.clone()))),
-            Err(Exchange::NotSent(reason)) => Err(ClientError::Unavailable { reason }),
+            Err(Exchange::NotSent(reason)) => Err(self.unreachable(reason)),
             Err(Exchange::Lost(reason)) => Err(unknown(reason, key)),
         }
     }
@@ -230,9 +180,4 @@ fn sent(answer: &Reply, key: &IdempotencyKey, send_count: u32) -> Result<Sent, C
 
 fn unknown(reason: String, key: &IdempotencyKey) -> ClientError {
     ClientError::Unknown { reason, problem: None, key: Some(key.clone()) }
-}
-
-pub(crate) fn asked_wait(error: &ClientError) -> Option<Duration> {
-    let milliseconds = error.problem()?.retry_after_ms?;
-    Some(Duration::from_millis(u64::from(milliseconds)))
 }

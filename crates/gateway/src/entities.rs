@@ -6,7 +6,7 @@ use quarry_types::{Address, EntityType, api};
 
 use crate::{
     Code, Gateway, Problem,
-    placement::{address, placement},
+    placement::{address, check_type, placement},
     request::{Cursors, NoBody, PathOf, Query},
     time::rfc3339,
 };
@@ -23,6 +23,9 @@ pub(crate) async fn list(
     let query = Query::parse(uri.query(), &["type", "limit", "cursor"])?;
     let limit = query.limit()?;
     let entity_type: Option<EntityType> = query.value("type")?;
+    if let Some(entity_type) = &entity_type {
+        check_type(&gateway, entity_type)?;
+    }
     let cursors = Cursors::of(format!("entities {} {entity_type:?}", gateway.tenant()));
     let cursor = query.text("cursor").map(|sealed| cursors.open(sealed)).transpose()?;
     let filter = EntityFilter { tenant: gateway.tenant().clone(), entity_type };

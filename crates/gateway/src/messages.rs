@@ -15,6 +15,7 @@ use serde_json::value::RawValue;
 
 use crate::{
     Code, Gateway, Problem,
+    placement::check_type,
     request::{Cursors, NoBody, PathOf, Query},
     time::rfc3339,
 };
@@ -90,6 +91,9 @@ pub(crate) async fn list(
         let detail = format!("parameter entity: {error}");
         Problem::new(Code::InvalidParameter, detail).field("entity")
     })?;
+    if let Some(address) = &address {
+        check_type(&gateway, &address.entity_type).map_err(|problem| problem.field("entity"))?;
+    }
     let cursors = Cursors::of(format!("messages {tenant} {address:?} {state:?}"));
     let cursor = query.text("cursor").map(|sealed| cursors.open(sealed)).transpose()?;
     let filter = MessageFilter { tenant: Some(tenant.clone()), address, state };

@@ -1,7 +1,7 @@
 //! `GET /v1/placement/{type}/{id}`: where an entity lives, and why.
 
 use axum::{Json, extract::State, http::Uri};
-use quarry_types::{Address, ClusterView, RefusalCode, ShardView, api};
+use quarry_types::{Address, ClusterView, EntityType, RefusalCode, ShardView, api};
 
 use crate::{
     Code, Gateway, Problem,
@@ -23,16 +23,22 @@ pub(crate) async fn show(
 /// The address that a path names, of a type that exists.
 pub(crate) fn address(gateway: &Gateway, type_text: &str, id: &str) -> Result<Address, Problem> {
     let entity_type = entity_type(type_text)?;
-    let registry = gateway.node().registry();
-    if registry.get(&entity_type).is_none() {
-        let types = registry.types();
-        let names = || types.iter().map(|spec| spec.name);
-        let meant = did_you_mean(entity_type.as_str(), names());
-        let detail = format!("there is no entity type {entity_type}{meant}");
-        let problem = Problem::new(Code::Refused(RefusalCode::UnknownType), detail);
-        return Err(problem.field("type").available(names()));
-    }
+    check_type(gateway, &entity_type)?;
     Ok(Address { tenant: gateway.tenant().clone(), entity_type, id: entity_id(id)? })
+}
+
+/// Refuses a type that does not exist, and lists those that do.
+pub(crate) fn check_type(gateway: &Gateway, entity_type: &EntityType) -> Result<(), Problem> {
+    let registry = gateway.node().registry();
+    if registry.get(entity_type).is_some() {
+        return Ok(());
+    }
+    let types = registry.types();
+    let names = || types.iter().map(|spec| spec.name);
+    let meant = did_you_mean(entity_type.as_str(), names());
+    let detail = format!("there is no entity type {entity_type}{meant}");
+    let problem = Problem::new(Code::Refused(RefusalCode::UnknownType), detail);
+    Err(problem.field("type").available(names()))
 }
 
 /// Where `address` lives by `view`.

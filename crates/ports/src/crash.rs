@@ -29,30 +29,69 @@ pub const POINTS: &[&str] = &[
     "snapshot-written",
 ];
 
+/// The variable that arms a point.
+const VARIABLE: &str = "QUARRY_CRASH_POINT";
+
+/// Why no point is armed although the variable is set.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum CrashPointError {
+    /// There is no such point.
+    #[error("{VARIABLE}: there is no point {name:?}; there are {}", POINTS.join(", "))]
+    Unknown {
+        /// What was asked for.
+        name: String,
+    },
+    /// What follows the name is not understood.
+    #[error("{VARIABLE}: {text:?} is not understood: write NAME, NAME:COUNT or NAME:COUNT:stop")]
+    Malformed {
+        /// The whole text.
+        text: String,
+    },
+}
+
 struct Armed {
     name: String,
     countdown: AtomicU64,
     stop: bool,
 }
 
-fn armed() -> Option<&'static Armed> {
-    static ARMED: OnceLock<Option<Armed>> = OnceLock::new();
-    ARMED
-        .get_or_init(|| std::env::var("QUARRY_CRASH_POINT").ok().and_then(|text| parse(&text)))
-        .as_ref()
+fn asked() -> &'static Result<Option<Armed>, CrashPointError> {
+    static ASKED: OnceLock<Result<Option<Armed>, CrashPointError>> = OnceLock::new();
+    ASKED.get_or_init(|| std::env::var(VARIABLE).ok().map(|text| parse(&text)).transpose())
 }
 
-fn parse(text: &str) -> Option<Armed> {
+fn parse(text: &str) -> Result<Armed, CrashPointError> {
+    let malformed = || CrashPointError::Malformed { text: text.to_owned() };
     let mut parts = text.split(':');
-    let name = parts.next().filter(|name| POINTS.contains(name))?.to_owned();
-    let countdown = AtomicU64::new(parts.next().map_or(Some(1), |count| count.parse().ok())?);
-    Some(Armed { name, countdown, stop: parts.next() == Some("stop") })
+    let name = parts.next().unwrap_or_default();
+    if !POINTS.contains(&name) {
+        return Err(CrashPointError::Unknown { name: name.to_owned() });
+    }
+    let count = parts.next().map_or(Ok(1), str::parse).map_err(|_| malformed())?;
+    let stop = match (parts.next(), parts.next()) {
+        (None, None) => false,
+        (Some("stop"), None) => true,
+        _ => return Err(malformed()),
+    };
+    if count == 0 {
+        return Err(malformed());
+    }
+    Ok(Armed { name: name.to_owned(), countdown: AtomicU64::new(count), stop })
+}
+
+/// Checks the variable, which would else be passed over where it is wrong: a process that starts
+/// calls this first.
+///
+/// # Errors
+/// What is wrong with it, with all known points.
+pub fn check() -> Result<(), CrashPointError> {
+    asked().as_ref().map(|_| ()).map_err(Clone::clone)
 }
 
 /// Passes the point `name`, which must be one of [`POINTS`].
 pub fn point(name: &'static str) {
     debug_assert!(POINTS.contains(&name), "{name} is not in the list of crash points");
-    let Some(armed) = armed() else { return };
+    let Ok(Some(armed)) = asked() else { return };
     if armed.name == name && armed.countdown.fetch_sub(1, Ordering::Relaxed) == 1 {
         if armed.stop {
             // A process that cannot stop itself goes on: the test that wanted it then fails.
@@ -75,9 +114,15 @@ mod tests {
 
     #[test]
     fn only_known_points_are_armed() {
-        assert!(parse("no-such-point").is_none());
-        assert!(parse("admitted:x").is_none());
-        let armed = parse("committed:5:stop").unwrap();
+        let armed = parse("committed:5:stop").ok().unwrap();
         assert!(armed.stop && armed.countdown.into_inner() == 5);
+        assert!(parse("committed").is_ok_and(|armed| !armed.stop));
+        let error = parse("comitted:5").err().unwrap().to_string();
+        assert!(error.contains("no point \"comitted\"; there are fence-loaded, "), "{error}");
+        for text in ["admitted:x", "admitted:", "admitted:0", "admitted:1:stpo", "admitted:1:stop:"]
+        {
+            let error = parse(text).err().unwrap().to_string();
+            assert!(error.contains("NAME:COUNT:stop"), "{text}: {error}");
+        }
     }
 }

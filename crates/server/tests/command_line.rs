@@ -52,9 +52,63 @@ fn wrong_usage_ends_with_2_and_suggests() {
 #[test]
 fn nobody_at_the_url_ends_with_5_and_says_what_to_do() {
     let directory = TempDir::new().unwrap();
-    let output = run(directory.path(), "cluster status --url http://127.0.0.1:1");
-    assert_eq!(output.status.code(), Some(5));
-    assert!(text(&output.stderr).contains("quarry dev"), "{}", text(&output.stderr));
+    for (line, is_retried) in [
+        ("cluster status", false),
+        ("message ls", false),
+        ("send Counter/c1 add 5", true),
+        ("extract a.txt --ontology film", true),
+    ] {
+        std::fs::write(directory.path().join("a.txt"), "Alien is a film.").unwrap();
+        let output = run(directory.path(), &format!("{line} --url http://127.0.0.1:1"));
+        let told = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(5), "{line}: {told}");
+        assert!(told.contains("no server answers at http://127.0.0.1:1: "), "{line}: {told}");
+        assert!(told.contains("quarry dev") && !told.contains("/v1/"), "{line}: {told}");
+        assert_eq!(told.contains("trying again"), is_retried, "{line}: {told}");
+        assert!(output.stdout.is_empty());
+    }
+}
+
+#[test]
+fn every_mistake_in_a_flag_names_the_flag() {
+    let directory = TempDir::new().unwrap();
+    let key = format!("send Counter/c1 add 5 --key {}", "k".repeat(300));
+    for (line, flag) in [
+        ("dev --store mysql://x", "--store"),
+        ("dev --nodes 99", "--nodes"),
+        ("dev --port x", "--port"),
+        ("serve --store mysql://x", "--store"),
+        ("serve --node x", "--node"),
+        ("serve --voters x", "--voters"),
+        ("serve --http x", "--http"),
+        ("serve --cluster x", "--cluster"),
+        ("serve --mesh x", "--mesh"),
+        ("serve --roles x", "--roles"),
+        ("bench durable --store mysql://x", "--store"),
+        ("status --url nowhere", "--url"),
+        ("message ls --entity x", "--entity"),
+        ("message ls --state x", "--state"),
+        (key.as_str(), "--key"),
+        ("send Counter/c1 add 5 --timeout 3", "--timeout"),
+    ] {
+        let output = run(directory.path(), line);
+        let told = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{line}: {told}");
+        assert!(told.contains(flag), "{line} does not name {flag}: {told}");
+    }
+}
+
+#[test]
+fn a_misspelt_crash_point_stops_the_start_and_lists_the_points() {
+    let directory = TempDir::new().unwrap();
+    for line in ["serve", "dev --ephemeral --port 0"] {
+        let mut command = quarry(directory.path());
+        command.args(line.split_whitespace()).env("QUARRY_CRASH_POINT", "comitted:5");
+        let output = command.output().unwrap();
+        let told = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{line}: {told}");
+        assert!(told.contains("QUARRY_CRASH_POINT") && told.contains("committed"), "{told}");
+    }
 }
 
 #[test]

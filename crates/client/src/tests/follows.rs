@@ -95,7 +95,7 @@ async fn what_another_try_cannot_change_ends_a_stream() {
     }
     let client = Client::new([nobody().await], None).unwrap();
     let told: Vec<_> = client.chunks(id(), 0, Duration::from_millis(100)).collect().await;
-    assert!(matches!(told[..], [Err(ClientError::Unavailable { .. })]), "{told:?}");
+    assert!(matches!(told[..], [Err(ClientError::Unreachable { .. })]), "{told:?}");
 }
 
 #[tokio::test]

@@ -39,7 +39,7 @@ impl Act {
 pub(super) struct Script {
     pub(super) url: String,
     requests: Arc<Mutex<Vec<String>>>,
-    _task: Task,
+    task: Task,
 }
 
 impl Script {
@@ -64,7 +64,13 @@ impl Script {
                 }
             }
         });
-        Self { url, requests, _task: task }
+        Self { url, requests, task }
+    }
+
+    /// Nobody listens there any more when this returns.
+    pub(super) async fn end(self) {
+        self.task.abort();
+        self.task.ended().await;
     }
 
     /// The requests so far: head and body.

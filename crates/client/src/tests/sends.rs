@@ -1,6 +1,9 @@
 //! Sending: the three answers, and repeating by key.
 
-use std::time::Duration;
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use quarry_types::{Address, IdempotencyKey, Method, ReplyMode, Tenant};
 use serde_json::json;
@@ -89,7 +92,7 @@ async fn answers_are_told_apart() {
         assert!(matches!(&error, ClientError::Unknown { key: Some(_), .. }), "{from}: {error:?}");
     }
     let away = Client::new([nobody().await], None).unwrap();
-    assert!(matches!(send(&away).await, Err(ClientError::Unavailable { .. })));
+    assert!(matches!(send(&away).await, Err(ClientError::Unreachable { .. })));
     assert_eq!(script.requests().len(), 7);
 }
 
@@ -144,7 +147,45 @@ async fn a_refusal_after_a_lost_answer_stays_unknown() {
 async fn repeating_ends_at_the_deadline() {
     let client = Client::new([nobody().await], None).unwrap();
     let error = send_retrying(&client, Duration::from_millis(100)).await.unwrap_err();
-    assert!(matches!(error, ClientError::Unavailable { .. }), "{error:?}");
+    assert!(matches!(error, ClientError::Unreachable { .. }), "{error:?}");
+}
+
+/// A client of these bases, and what it was heard to say.
+fn heard(bases: &[&str]) -> (Client, Arc<Mutex<Vec<String>>>) {
+    let said = Arc::new(Mutex::new(Vec::new()));
+    let listener = Arc::clone(&said);
+    let client = Client::new(bases, None).unwrap();
+    let client = client.listening(move |error| listener.lock().unwrap().push(error.to_string()));
+    (client, said)
+}
+
+#[tokio::test]
+async fn where_nobody_ever_answered_three_tries_are_enough_and_the_first_is_told() {
+    let (one, two) = (nobody().await, nobody().await);
+    let (client, said) = heard(&[&one, &two]);
+    let began = client.host().now();
+    let error = send_retrying(&client, LONG).await.unwrap_err();
+    let took = client.host().now().since(began);
+    assert!(took < LONG / 2, "{took:?}");
+    let message = error.to_string();
+    assert!(message.contains(&format!("{one}, {two}: Connection refused")), "{message}");
+    assert!(!message.contains("/v1/"), "{message}");
+    assert_eq!(*said.lock().unwrap(), [message]);
+}
+
+#[tokio::test]
+async fn a_server_that_answered_before_is_waited_for() {
+    let script = Script::play([Act::done("7")]).await;
+    let (client, said) = heard(&[&script.url]);
+    send_retrying(&client, LONG).await.unwrap();
+    script.end().await;
+    let patience = Duration::from_secs(3);
+    let began = client.host().now();
+    let error = send_retrying(&client, patience).await.unwrap_err();
+    let took = client.host().now().since(began);
+    assert!(matches!(error, ClientError::Unreachable { .. }), "{error:?}");
+    assert!(took > patience / 2, "it went on for {took:?}");
+    assert_eq!(said.lock().unwrap().len(), 1);
 }
 
 #[tokio::test]

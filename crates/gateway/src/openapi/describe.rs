@@ -131,6 +131,7 @@ pub(crate) fn entities() -> Operation {
         .answer(200, "Entities with a stored state, in order of type and id.")
         .gives(JSON, Shape::of::<api::Page<api::EntitySummary>>())
         .problems(STORE)
+        .problems(&[UNKNOWN_TYPE])
 }
 
 pub(crate) fn submit() -> Operation {
@@ -218,6 +219,7 @@ pub(crate) fn messages() -> Operation {
         .answer(200, "Messages, newest first.")
         .gives(JSON, Shape::of::<api::Page<api::Message<Value>>>())
         .problems(STORE)
+        .problems(&[UNKNOWN_TYPE])
 }
 
 pub(crate) fn placement() -> Operation {

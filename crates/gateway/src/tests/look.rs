@@ -60,6 +60,21 @@ async fn an_entity_shows_owner_state_and_queue() {
 }
 
 #[tokio::test]
+async fn a_list_of_a_type_that_does_not_exist_names_those_that_do() {
+    let world = World::new().await;
+    for (path, field) in [
+        ("/v1/entities?type=Countre", "type"),
+        ("/v1/messages?entity=Countre%2Fx", "entity"),
+        ("/v1/entities/Countre/x", "type"),
+    ] {
+        let answer = world.get(path).await;
+        assert_eq!(answer.problem(), (404, "unknown_type", Some(field)), "{path}");
+        assert!(answer.body["available"].as_array().unwrap().contains(&"Counter".into()));
+        assert!(answer.text.contains("did you mean Counter?"), "{answer:?}");
+    }
+}
+
+#[tokio::test]
 async fn placement_says_where_and_why() {
     let world = World::new().await;
     let answer = world.get("/v1/placement/Counter/never-seen").await;

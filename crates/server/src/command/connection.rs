@@ -6,6 +6,7 @@ use quarry_types::{Address, Tenant, api::Problem};
 use crate::{
     cli::Global,
     failure::{Exit, Failure},
+    output::Output,
 };
 
 /// Where a development node answers.
@@ -15,7 +16,10 @@ pub(crate) const DEFAULT_URL: &str = "http://127.0.0.1:7410";
 pub(crate) fn connect(global: &Global) -> Result<Client, Failure> {
     let urls = global.url.as_deref().unwrap_or(DEFAULT_URL);
     let credentials = global.token.as_deref().map(Credentials::bearer);
-    Ok(Client::new(urls.split(',').map(str::trim), credentials)?)
+    let client = Client::new(urls.split(',').map(str::trim), credentials)
+        .map_err(|error| Failure::new(Exit::Usage, format!("--url: {error}")))?;
+    let output = Output::new(global);
+    Ok(client.listening(move |error| output.say(&format!("{error}; trying again"))))
 }
 
 /// The entity that was typed.
@@ -39,11 +43,12 @@ impl From<ClientError> for Failure {
                     None => failure,
                 }
             }
+            ClientError::Unreachable { .. } => Self::new(Exit::Unavailable, error.to_string())
+                .advise("start one with `quarry dev`, or name one with --url"),
             ClientError::Unavailable { reason } => {
                 Self::new(Exit::Unavailable, format!("no server answered: {reason}"))
-                    .advise("start one with `quarry dev`, or name one with --url")
             }
-            ClientError::Invalid { reason } => Self::new(Exit::Usage, reason.clone()),
+            ClientError::Invalid { .. } => Self::new(Exit::Usage, error.to_string()),
         }
     }
 }

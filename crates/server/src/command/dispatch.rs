@@ -2,13 +2,15 @@
 
 use std::process::ExitCode;
 
+use quarry_ports::crash;
+
 use super::{
     bench, cluster, completions, config, dev, entity, extract, ingest, message, ontology, send,
     serve, status,
 };
 use crate::{
     cli::{Cli, Command},
-    failure::Failure,
+    failure::{Exit, Failure},
     output::Output,
 };
 
@@ -35,6 +37,7 @@ pub(crate) fn run(cli: &Cli, output: Output) -> Result<ExitCode, Failure> {
 
 /// Runs what serves, on all cores; what still runs at the end is left behind.
 fn served(work: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
+    crash::check().map_err(|error| Failure::new(Exit::Usage, error.to_string()))?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let result = runtime.block_on(work);
     runtime.shutdown_background();

@@ -2,7 +2,7 @@
 
 use quarry_client::{Json, MessageQuery};
 use quarry_types::{
-    MessageId,
+    Address, MessageId,
     api::{Message, MessageOutcome, MessageStatus},
 };
 
@@ -42,7 +42,7 @@ async fn list(
     let client = connect(global)?;
     let mut query = MessageQuery {
         state: arguments.state.map(MessageStateArgument::status),
-        entity: arguments.entity.as_deref().map(address).transpose()?,
+        entity: arguments.entity.as_deref().map(filter).transpose()?,
         ..MessageQuery::default()
     };
     let mut messages: Vec<Message<Json>> = Vec::new();
@@ -67,6 +67,11 @@ async fn list(
             m.accepted_at.clone(),
         ]
     })
+}
+
+fn filter(entity: &str) -> Result<Address, Failure> {
+    address(entity)
+        .map_err(|failure| Failure { message: format!("--entity: {}", failure.message), ..failure })
 }
 
 fn facts(message: &Message<Json>) -> Vec<(&'static str, String)> {

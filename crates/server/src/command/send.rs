@@ -31,7 +31,7 @@ pub(crate) async fn run(
     let method = method.map_err(|error| usage(&error))?;
     let key = arguments.key.as_deref().map(IdempotencyKey::new).transpose();
     let options = SendOptions {
-        key: key.map_err(|error| usage(&error))?,
+        key: key.map_err(|error| usage(&format!("--key: {error}")))?,
         reply: if arguments.is_async { ReplyMode::Accepted } else { ReplyMode::Outcome },
         delay: arguments.delay,
         timeout: arguments.timeout,

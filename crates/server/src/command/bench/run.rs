@@ -17,8 +17,8 @@ use super::{
 };
 use crate::{
     cli::{BenchArguments, BenchCommand},
-    configuration::{self, Sources},
-    failure::Failure,
+    configuration::{self, Sources, mask_url},
+    failure::{Exit, Failure},
     node::{Hosted, Phases, Recovery, RunningNode},
     output::Output,
 };
@@ -49,7 +49,12 @@ pub(crate) async fn run(command: &BenchCommand, output: Output) -> Result<(), Fa
     let directory = tempfile::Builder::new().prefix("quarry-bench.").tempdir()?;
     let database = match &arguments.store {
         Some(url) if url.starts_with("postgres") => Some(Database::create(url, &host).await?),
-        _ => None,
+        Some(url) => {
+            let message = format!("--store: {} is no server of PostgreSQL", mask_url(url));
+            return Err(Failure::new(Exit::Usage, message)
+                .advise("write postgres://USER@HOST/DATABASE; without it SQLite is measured"));
+        }
+        None => None,
     };
     let url = database.as_ref().map_or_else(
         || format!("sqlite://{}", directory.path().join("bench.db").display()),

@@ -138,6 +138,8 @@ impl Dev<'_> {
             ..Sources::of_process(self.global.config.as_deref())
         };
         sources.presets = self.presets()?;
+        let store = if self.arguments.store.is_some() { "--store" } else { ORIGIN };
+        sources.flags.push(("store.url", store, self.layout.store.clone()));
         let loopback = |port: u16| format!("127.0.0.1:{port}");
         for (path, text) in [
             ("node.id", node.id.to_string()),
@@ -146,7 +148,6 @@ impl Dev<'_> {
             ("node.cluster", loopback(node.cluster)),
             ("node.mesh", loopback(node.mesh)),
             ("cluster.voters", self.layout.voters()),
-            ("store.url", self.layout.store.clone()),
         ] {
             sources.flags.push((path, ORIGIN, text));
         }
