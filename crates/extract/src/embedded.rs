@@ -48,11 +48,6 @@ impl Embedded {
         &self.ontology
     }
 
-    /// What the pack lacks, and what that costs.
-    pub fn notes(&self) -> &[String] {
-        &self.model.notes
-    }
-
     /// Cuts a text into the pieces that are extracted by themselves.
     pub fn pieces(text: &str, parameters: &Parameters) -> Vec<Piece> {
         let source = Source::new(text);
@@ -85,17 +80,17 @@ impl Embedded {
         parameters: &Parameters,
         observer: &mut dyn FnMut(Event),
     ) -> Graph {
-        observer(Event::StageStarted { stage: Stage::Chunk });
+        observer(Event::begun(Stage::Chunk));
         let pieces = Self::pieces(text, parameters);
         observer(Event::StageCompleted { stage: Stage::Chunk });
-        observer(Event::StageStarted { stage: Stage::Extract });
+        observer(Event::begun(Stage::Extract));
         let mut whole = Fragment::default();
         for (done, piece) in (1_usize..).zip(&pieces) {
             whole = whole.merge(self.extract_piece(piece, parameters));
             observer(Event::chunks_read(done, pieces.len()));
         }
         observer(Event::StageCompleted { stage: Stage::Extract });
-        observer(Event::StageStarted { stage: Stage::Merge });
+        observer(Event::begun(Stage::Merge));
         let graph = whole.finish(self.heading());
         debug_assert_eq!(crate::graph::verify(&graph, text), Ok(()));
         observer(Event::StageCompleted { stage: Stage::Merge });

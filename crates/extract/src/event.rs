@@ -26,6 +26,9 @@ pub enum Event {
     StageStarted {
         /// The stage.
         stage: Stage,
+        /// The id of the `ExtractionWork` that the submission waits for meanwhile, if it does.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        work: Option<String>,
     },
     /// How far the whole extraction is.
     Progress {
@@ -91,6 +94,11 @@ pub enum Stage {
 }
 
 impl Event {
+    /// A stage begins here.
+    pub fn begun(stage: Stage) -> Self {
+        Self::StageStarted { stage, work: None }
+    }
+
     /// What is told of a graph once it is there: its entities, its facts, the counts and its name.
     pub fn of_graph(graph: &Graph) -> impl Iterator<Item = Self> {
         let count = |length: usize| u64::try_from(length).unwrap_or(u64::MAX);
@@ -157,8 +165,12 @@ mod tests {
                 serde_json::json!({"type": "started", "requestId": "r"}),
             ),
             (
-                Event::StageStarted { stage: Stage::Chunk },
+                Event::begun(Stage::Chunk),
                 serde_json::json!({"type": "stage_started", "stage": "chunk"}),
+            ),
+            (
+                Event::StageStarted { stage: Stage::Extract, work: Some("k".into()) },
+                serde_json::json!({"type": "stage_started", "stage": "extract", "work": "k"}),
             ),
             (
                 Event::chunks_read(1, 3),

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::pack::Ontology;
+use crate::pack::Edition;
 
 /// What changes the outcome of an extraction besides text and ontology.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -37,29 +37,22 @@ impl Parameters {
 /// Id of the work that computes the document-local graph: SHA-256 over tenant, the text's exact
 /// bytes, the ontology's id and version, the parameters' hash and the extractor's version.
 /// Whoever asks for the same work shares it; document and request are no part of it.
-pub fn work_key(
-    tenant: &str,
-    text: &str,
-    ontology: &Ontology,
-    parameters_hash: &str,
-    extractor: &str,
-) -> String {
+pub fn work_key(edition: &Edition, text: &str, parameters_hash: &str, extractor: &str) -> String {
     digest(&[
-        tenant.as_bytes(),
+        edition.tenant.as_bytes(),
         text.as_bytes(),
-        ontology.id().as_bytes(),
-        ontology.version().as_bytes(),
+        edition.id.as_bytes(),
+        edition.version.as_bytes(),
         parameters_hash.as_bytes(),
         extractor.as_bytes(),
     ])
 }
 
-/// Fingerprint of a submission's payload: the work it asks for and the document it supports.
-/// The same request id with another fingerprint is refused.
-pub fn submission_fingerprint(work_key: &str, document_id: Option<&str>) -> String {
+/// Id of a submission that names none: that of its work, or made of it and of the document.
+pub(crate) fn default_request_id(work_key: String, document_id: Option<&str>) -> String {
     match document_id {
         Some(document) => digest(&[work_key.as_bytes(), b"document", document.as_bytes()]),
-        None => digest(&[work_key.as_bytes()]),
+        None => work_key,
     }
 }
 
@@ -85,32 +78,36 @@ mod tests {
 
     #[test]
     fn every_part_of_the_work_changes_its_key() {
-        let pack = "id = \"a\"\n[[class]]\nname = \"A\"\n";
-        let one = Ontology::from_toml(pack).unwrap();
-        let changed = Ontology::from_toml(&format!("{pack}\n")).unwrap();
+        let edition = |tenant: &str, id: &str, version: &str| {
+            let [tenant, id, version] = [tenant, id, version].map(str::to_owned);
+            Edition { tenant, id, version }
+        };
+        let one = edition("t", "a", "1");
         let hash = Parameters::default().hash();
         let other = Parameters { overlap: 49, ..Parameters::default() }.hash();
         let keys = [
-            work_key("t", "x", &one, &hash, "embedded/1"),
-            work_key("u", "x", &one, &hash, "embedded/1"),
-            work_key("t", "X", &one, &hash, "embedded/1"),
-            work_key("t", "x ", &one, &hash, "embedded/1"),
-            work_key("t", "x", &changed, &hash, "embedded/1"),
-            work_key("t", "x", &one, &other, "embedded/1"),
-            work_key("t", "x", &one, &hash, "embedded/2"),
-            work_key("tx", "", &one, &hash, "embedded/1"),
+            work_key(&one, "x", &hash, "embedded/1"),
+            work_key(&edition("u", "a", "1"), "x", &hash, "embedded/1"),
+            work_key(&edition("t", "b", "1"), "x", &hash, "embedded/1"),
+            work_key(&edition("t", "a", "2"), "x", &hash, "embedded/1"),
+            work_key(&one, "X", &hash, "embedded/1"),
+            work_key(&one, "x ", &hash, "embedded/1"),
+            work_key(&one, "x", &other, "embedded/1"),
+            work_key(&one, "x", &hash, "embedded/2"),
+            work_key(&edition("tx", "a", "1"), "", &hash, "embedded/1"),
         ];
         for (at, key) in keys.iter().enumerate() {
             assert_eq!(key.len(), 64);
             assert!(!keys[at + 1..].contains(key));
         }
-        assert_eq!(keys[0], work_key("t", "x", &one, &hash, "embedded/1"));
+        assert_eq!(keys[0], work_key(&one, "x", &hash, "embedded/1"));
     }
 
     #[test]
     fn submissions_of_one_work_differ_by_document() {
-        let none = submission_fingerprint("k", None);
-        assert_ne!(none, submission_fingerprint("k", Some("")));
-        assert_ne!(submission_fingerprint("k", Some("a")), submission_fingerprint("k", Some("b")));
+        let id = |document| default_request_id("k".to_owned(), document);
+        assert_eq!(id(None), "k");
+        assert_ne!(id(None), id(Some("")));
+        assert_ne!(id(Some("a")), id(Some("b")));
     }
 }

@@ -7,7 +7,7 @@ use std::sync::{
 
 use quarry_core::delivery::RunId;
 use quarry_types::{
-    Address, EntityId, EntityType, Envelope, Epoch, Invalid, MessageId, NodeId, Timestamp,
+    Address, Callers, EntityId, EntityType, Envelope, Epoch, Invalid, MessageId, NodeId, Timestamp,
 };
 use serde::{Serialize, de::DeserializeOwned};
 use tokio::sync::{mpsc, oneshot};
@@ -136,28 +136,60 @@ impl Context {
         method: &str,
         argument: &(impl Serialize + ?Sized + Sync),
     ) -> Result<R, HandlerError> {
-        let callers = self
-            .envelope
-            .callers
-            .calling(self.address(), address)
-            .map_err(|refused| HandlerError::fail(refused.as_str(), refused.to_string()))?;
+        let callers = self.calling(address)?;
         self.settle().await?;
         let argument = Reply::of(argument)?.0;
         let number = self.calls.fetch_add(1, Ordering::Relaxed);
         let key = handler_call::key(&self.envelope, number);
         let call = HandlerCall { address, method, argument, key: &key, callers };
-        let Some(node) = self.caller.upgrade() else {
-            return Err(HandlerError::Retry("the node is stopping".to_owned()));
-        };
-        let reply = node.call_from_handler(call).await?;
-        serde_json::from_slice(&reply).map_err(|error| {
-            let message = format!("{method} of {address} answered something else: {error}");
-            HandlerError::fail("unexpected_reply", message)
-        })
+        let reply = self.node()?.call_from_handler(call).await?;
+        decoded(address, method, &reply)
+    }
+
+    /// Asks a query of another entity, as often as the handler runs: nothing is stored, and another
+    /// run may be told otherwise. What comes of the handler must not depend on which.
+    ///
+    /// # Errors
+    /// As of [`Context::call`]; `not_a_query` where the method may change the other's state.
+    pub async fn read<R: DeserializeOwned>(
+        &self,
+        address: &Address,
+        query: &str,
+        argument: &(impl Serialize + ?Sized + Sync),
+    ) -> Result<R, HandlerError> {
+        let callers = self.calling(address)?;
+        let argument = Reply::of(argument)?.0;
+        // What stores nothing is deduped by nothing.
+        let key = handler_call::key(&self.envelope, 0);
+        let call = HandlerCall { address, method: query, argument, key: &key, callers };
+        let reply = self.node()?.read_from_handler(call).await?;
+        decoded(address, query, &reply)
+    }
+
+    fn calling(&self, address: &Address) -> Result<Callers, HandlerError> {
+        let callers = self.envelope.callers.calling(self.address(), address);
+        callers.map_err(|refused| HandlerError::fail(refused.as_str(), refused.to_string()))
+    }
+
+    fn node(&self) -> Result<Arc<Inner>, HandlerError> {
+        let stopping = || HandlerError::Retry("the node is stopping".to_owned());
+        self.caller.upgrade().ok_or_else(stopping)
     }
 
     /// Store time at the start of the run.
     pub fn now(&self) -> Timestamp {
         self.now
     }
+}
+
+/// What another entity answered.
+fn decoded<R: DeserializeOwned>(
+    address: &Address,
+    method: &str,
+    reply: &[u8],
+) -> Result<R, HandlerError> {
+    serde_json::from_slice(reply).map_err(|error| {
+        let message = format!("{method} of {address} answered something else: {error}");
+        HandlerError::fail("unexpected_reply", message)
+    })
 }

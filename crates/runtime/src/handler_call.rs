@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use quarry_types::{
-    Address, Answer, CallError, Callers, Due, Envelope, IdempotencyKey, KeyOrigin, Method, Outcome,
-    RefusalCode, ReplyMode, UnknownCode,
+    Address, Answer, CallError, Callers, Delivery, Due, Envelope, IdempotencyKey, KeyOrigin,
+    Method, Outcome, RefusalCode, ReplyMode, UnknownCode,
 };
 use sha2::{Digest, Sha256};
 
@@ -47,6 +47,21 @@ pub(crate) struct HandlerCall<'a> {
 }
 
 impl Inner {
+    /// Asks a query until it is answered.
+    pub(crate) async fn read_from_handler(
+        &self,
+        call: HandlerCall<'_>,
+    ) -> Result<Bytes, HandlerError> {
+        let entity_type = &call.address.entity_type;
+        let spec = self.registry.get(entity_type);
+        let spec = spec.and_then(|spec| spec.methods.into_iter().find(|it| it.name == call.method));
+        if spec.is_some_and(|method| method.delivery == Delivery::Durable) {
+            let message = format!("{} of {entity_type} may change its state: call it", call.method);
+            return Err(HandlerError::fail("not_a_query", message));
+        }
+        self.call_from_handler(call).await
+    }
+
     /// Calls until there is an outcome. It ends with the handler: a shard that is lost cancels it.
     pub(crate) async fn call_from_handler(
         &self,

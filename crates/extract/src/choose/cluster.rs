@@ -14,6 +14,8 @@ const OTHER_THING: f64 = 0.05;
 const OTHER_THING_SPELLED: f64 = 0.002;
 /// How much one sentence's relations may say about a class.
 const STRONGEST_VOTE: f64 = 3.0;
+/// How well a name of which nothing is known fits any class.
+const UNKNOWN_FIT: f64 = 0.9;
 
 /// A candidate of a passage: sentence and position there.
 pub(super) type Place = (usize, usize);
@@ -30,6 +32,8 @@ pub(super) struct Cluster {
     scores: Vec<f64>,
     /// Normalised.
     probabilities: Vec<f64>,
+    /// The pack shows no name of any class: a relation may make of it what it needs.
+    is_open: bool,
     /// Decided by an accepted fact.
     pub(super) class: Option<ClassId>,
     pub(super) mentions: Vec<Place>,
@@ -42,7 +46,14 @@ impl Cluster {
             return if ontology.fits(class, allowed) { 1.0 } else { 1e-3 };
         }
         let fitting = ontology.class_ids().filter(|class| ontology.fits(*class, allowed));
-        fitting.map(|class| self.of(class)).sum()
+        let (count, sum) = fitting.fold((0, 0.0), |(n, sum), class| (n + 1, sum + self.of(class)));
+        if !self.is_open || count == 0 {
+            return sum;
+        }
+        // As likely as its share of all classes says nothing against it.
+        let classes = u32::try_from(self.probabilities.len()).unwrap_or(u32::MAX);
+        let share = f64::from(count) / f64::from(classes.max(1));
+        sum.max(UNKNOWN_FIT * (sum / share).min(1.0))
     }
 
     fn of(&self, class: ClassId) -> f64 {
@@ -124,7 +135,10 @@ impl Clusters {
                     continue;
                 }
                 let name = source.slice(candidate.start, candidate.end);
-                let probabilities = if candidate.listed.is_empty() {
+                let is_open = candidate.listed.is_empty() && ontology.sentences().is_empty();
+                let probabilities = if is_open {
+                    even(ontology, candidate)
+                } else if candidate.listed.is_empty() {
                     let features = reading.name_features(tokens, &model.lexicon, ontology, at);
                     let mut found = model.classes.probabilities(&features);
                     if candidate.form == Form::Phrase {
@@ -138,6 +152,9 @@ impl Clusters {
                 let shared = candidate.form != Form::Listed;
                 let known = by_name.get(&key(name)).copied().filter(|_| shared);
                 let index = known.unwrap_or_else(|| clusters.open(name, candidate, ontology));
+                if let Some(cluster) = clusters.all.get_mut(index) {
+                    cluster.is_open = is_open;
+                }
                 if shared {
                     by_name.insert(key(name), index);
                 }
@@ -161,6 +178,7 @@ impl Clusters {
             listed: candidate.listed.clone(),
             scores: vec![0.0; classes],
             probabilities: Vec::new(),
+            is_open: false,
             class: None,
             mentions: Vec::new(),
         });
@@ -208,6 +226,15 @@ fn keep_only(ontology: &Ontology, classes: &[ClassId], probabilities: &mut [f64]
             *probability = 0.0;
         }
     }
+}
+
+/// Every class alike; of a phrase, those whose members are written so.
+fn even(ontology: &Ontology, candidate: &Candidate) -> Vec<f64> {
+    let mut even = vec![1.0; ontology.classes().len()];
+    if candidate.form == Form::Phrase {
+        keep_only(ontology, &candidate.stands_for, &mut even);
+    }
+    even
 }
 
 /// Names that differ in case only, or by an opening article, are one.

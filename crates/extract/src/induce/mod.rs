@@ -9,5 +9,5 @@ mod model;
 mod relation_model;
 mod weights;
 
-pub(crate) use model::{Model, may_be_object, may_be_subject};
+pub(crate) use model::{Model, lessons, may_be_object, may_be_subject};
 pub(crate) use relation_model::sigmoid;

@@ -3,7 +3,7 @@
 use super::class_model::ClassModel;
 use super::example::{Aligned, Example};
 use super::relation_model::{Known, RelationModel, Sample};
-use crate::pack::{ClassId, Ontology, Range, RelationId};
+use crate::pack::{ClassId, ExampleSentence, Ontology, Range, RelationId};
 use crate::reading::{Feature, label_hits, pair_features, spelling_features};
 use crate::span::{Candidate, Form, Lexicon};
 
@@ -13,29 +13,36 @@ pub(crate) struct Model {
     pub(crate) lexicon: Lexicon,
     pub(crate) classes: ClassModel,
     pub(crate) relations: RelationModel,
-    /// What is missing in the pack and what it costs.
-    pub(crate) notes: Vec<String>,
 }
+
+/// Most examples that are learned from.
+const MOST_EXAMPLES: usize = 4_000;
+/// Most bytes of their texts.
+const MOST_EXAMPLE_BYTES: usize = 1024 * 1024;
+/// Most names whose spelling is learned, and most times classes.
+const MOST_NAMES: usize = 50_000;
+const MOST_NAMES_TIMES_CLASSES: usize = 10_000_000;
+/// Most pairs that are learned, times relations.
+const MOST_PAIRS_TIMES_RELATIONS: usize = 2_000_000;
 
 impl Model {
     pub(crate) fn induce(ontology: &Ontology) -> Self {
         let mut lexicon = Lexicon::of(ontology);
+        let lessons = lessons(ontology);
         let examples: Vec<Example> =
-            ontology.sentences().iter().map(|s| Example::of(ontology, s)).collect();
+            lessons.iter().map(|sentence| Example::of(ontology, sentence)).collect();
         let shown = examples.iter().flat_map(|example| &example.gold.spans);
         lexicon.closed = shown.filter_map(|span| span.class).collect();
-        for (example, sentence) in examples.iter().zip(ontology.sentences()) {
+        for (example, sentence) in examples.iter().zip(&lessons) {
             example.teach(&sentence.text, &mut lexicon);
         }
-        let mut names: Vec<(Vec<Feature>, usize)> = Vec::new();
-        for id in ontology.class_ids() {
-            let members = ontology.class(id).map_or(&[][..], |class| &class.members);
-            for (name, _) in members {
-                names.push((spelling_features(name), usize::from(id.0)));
-            }
-        }
+        let mut names = members(ontology);
+        let most_pairs = MOST_PAIRS_TIMES_RELATIONS / ontology.relations().len().max(1);
         let mut samples = Vec::new();
-        for (at, (example, sentence)) in examples.iter().zip(ontology.sentences()).enumerate() {
+        for (at, (example, sentence)) in examples.iter().zip(&lessons).enumerate() {
+            if samples.len() > most_pairs {
+                break;
+            }
             for aligned in example.align(ontology, &sentence.text, &lexicon) {
                 names.extend(named(ontology, &lexicon, example, &aligned));
                 samples.extend(pairs(ontology, example, at, &aligned));
@@ -43,24 +50,34 @@ impl Model {
         }
         let classes = ClassModel::train(ontology.classes().len(), &names);
         let relations = RelationModel::train(ontology.relations().len(), &samples);
-        let notes = notes(ontology, &relations);
-        Self { lexicon, classes, relations, notes }
+        Self { lexicon, classes, relations }
     }
 }
 
-fn notes(ontology: &Ontology, relations: &RelationModel) -> Vec<String> {
-    ontology
-        .relation_ids()
-        .filter(|id| !relations.is_trained(usize::from(id.0)))
-        .filter_map(|id| ontology.relation(id))
-        .map(|relation| {
-            format!(
-                "relation {} has no example sentence; it is found by its labels only, at lower \
-                 recall",
-                relation.name
-            )
-        })
-        .collect()
+/// The listed members of all classes; of very many, the first of each.
+fn members(ontology: &Ontology) -> Vec<(Vec<Feature>, usize)> {
+    let classes = ontology.classes().len().max(1);
+    let of_each = MOST_NAMES.min(MOST_NAMES_TIMES_CLASSES / classes).div_ceil(classes);
+    let listed = ontology.class_ids().flat_map(|id| {
+        let members = ontology.class(id).map_or(&[][..], |class| &class.members);
+        members.iter().take(of_each).map(move |(name, _)| (name, usize::from(id.0)))
+    });
+    listed.map(|(name, class)| (spelling_features(name), class)).collect()
+}
+
+/// The examples that are learned from: all, or of very many as many as take some seconds and some
+/// hundred megabytes (measured: 2 ms and 32 KB each), evenly chosen.
+pub(crate) fn lessons(ontology: &Ontology) -> Vec<&ExampleSentence> {
+    let sentences = ontology.sentences();
+    let bytes: usize = sentences.iter().map(|sentence| sentence.text.len()).sum();
+    let parts = sentences.len().div_ceil(MOST_EXAMPLES).max(bytes.div_ceil(MOST_EXAMPLE_BYTES));
+    let mut left = MOST_EXAMPLE_BYTES;
+    let mut fits = |sentence: &&ExampleSentence| {
+        let rest = left.checked_sub(sentence.text.len());
+        left = rest.unwrap_or(left);
+        rest.is_some()
+    };
+    sentences.iter().step_by(parts.max(1)).filter(|sentence| fits(sentence)).collect()
 }
 
 /// The names of an example with their classes.

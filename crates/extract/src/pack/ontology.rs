@@ -95,7 +95,7 @@ pub struct Relation {
     pub iri: Option<String>,
 }
 
-/// A validated ontology. Built by [`Ontology::from_toml`] or [`Ontology::from_json`].
+/// A validated ontology, compiled from a [`Source`](super::Source).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ontology {
     pub(super) id: String,
@@ -106,6 +106,7 @@ pub struct Ontology {
     pub(super) classes: Vec<Class>,
     pub(super) relations: Vec<Relation>,
     pub(super) sentences: Vec<ExampleSentence>,
+    pub(super) notes: Vec<String>,
 }
 
 impl Ontology {
@@ -147,6 +148,11 @@ impl Ontology {
     /// The example sentences.
     pub fn sentences(&self) -> &[ExampleSentence] {
         &self.sentences
+    }
+
+    /// What is not wrong with the pack and costs something, or was left out or guessed.
+    pub fn notes(&self) -> &[String] {
+        &self.notes
     }
 
     /// A class by its id.

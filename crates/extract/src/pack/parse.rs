@@ -1,11 +1,8 @@
-//! From bytes to a validated ontology.
+//! What can be wrong with a pack, and the short ways to an ontology.
 
 use core::fmt;
 
-use sha2::{Digest, Sha256};
-
-use super::{Ontology, Pack, places::Places, validate};
-use crate::work::hexadecimal;
+use super::{Format, Ontology, Source};
 
 /// One mistake in a pack.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,8 +28,16 @@ impl fmt::Display for Problem {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("ontology pack has {} problem(s): {}", problems.len(), listed(problems))]
 pub struct PackError {
-    /// At least one mistake, in the order of the file.
+    /// At least one mistake, in the order of the file; of very many the first.
     pub problems: Vec<Problem>,
+}
+
+impl PackError {
+    /// What is wrong with the pack as a whole.
+    pub(super) fn whole(line: Option<u32>, message: impl Into<String>) -> Self {
+        let (place, message) = ("pack".to_owned(), message.into());
+        Self { problems: vec![Problem { line, place, message }] }
+    }
 }
 
 fn listed(problems: &[Problem]) -> String {
@@ -40,33 +45,19 @@ fn listed(problems: &[Problem]) -> String {
 }
 
 impl Ontology {
-    /// Reads a TOML pack. Its version is the hash of these bytes.
+    /// The ontology of a TOML pack, under the id that it gives itself.
+    ///
+    /// # Errors
+    /// Everything that is wrong with it.
     pub fn from_toml(text: &str) -> Result<Self, PackError> {
-        let places = Places::of_toml(text);
-        let pack: Pack = toml::from_str(text).map_err(|error| {
-            let line = error.span().and_then(|span| places.line_of(span.start));
-            malformed(line, error.message())
-        })?;
-        validate::ontology(pack, version(text.as_bytes()), &places)
+        Source { format: Format::Toml, text: text.to_owned() }.compile(None)
     }
 
-    /// Reads a JSON pack of the same shape (`class`, `relation`, `sentence` are arrays).
+    /// The ontology of a JSON pack of the same shape (`class`, `relation`, `sentence` are arrays).
+    ///
+    /// # Errors
+    /// Everything that is wrong with it.
     pub fn from_json(text: &str) -> Result<Self, PackError> {
-        let pack: Pack = serde_json::from_str(text).map_err(|error| {
-            malformed(u32::try_from(error.line()).ok().filter(|l| *l > 0), &error.to_string())
-        })?;
-        validate::ontology(pack, version(text.as_bytes()), &Places::of_json(text))
+        Source { format: Format::Json, text: text.to_owned() }.compile(None)
     }
-}
-
-fn malformed(line: Option<u32>, message: &str) -> PackError {
-    let message = message.to_owned();
-    PackError { problems: vec![Problem { line, place: "pack".to_owned(), message }] }
-}
-
-/// The first 16 hexadecimal digits of the SHA-256 of the content.
-fn version(content: &[u8]) -> String {
-    let mut version = hexadecimal(&Sha256::digest(content));
-    version.truncate(16);
-    version
 }

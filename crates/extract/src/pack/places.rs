@@ -27,7 +27,9 @@ struct Toml {
 #[serde(default, bound = "'de: 'a")]
 struct Json<'a> {
     id: Option<&'a RawValue>,
+    #[serde(alias = "concepts")]
     class: Vec<&'a RawValue>,
+    #[serde(alias = "relations")]
     relation: Vec<&'a RawValue>,
     sentence: Vec<&'a RawValue>,
 }
@@ -48,7 +50,12 @@ impl Places {
         }
     }
 
-    /// Of a JSON pack; without its parts where it cannot be read.
+    /// Of a file whose classes and relations begin at these bytes.
+    pub(super) fn of_lines(text: &str, classes: Vec<usize>, relations: Vec<usize>) -> Self {
+        Self { classes, relations, line_starts: line_starts(text), ..Self::default() }
+    }
+
+    /// Of a JSON pack or of the layout of Text2KGBench; without its parts where it cannot be read.
     pub(super) fn of_json(text: &str) -> Self {
         let Json { id, class, relation, sentence } = serde_json::from_str(text).unwrap_or_default();
         // The parts are slices of the text.

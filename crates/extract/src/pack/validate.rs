@@ -1,6 +1,6 @@
 //! What a pack must satisfy, and the words that say what it does not.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::places::Places;
 use super::{
@@ -10,11 +10,50 @@ use super::{
 
 /// Upper bound of classes and of relations each.
 const MOST_TERMS: usize = 2_000;
+/// Upper bound of a class's ancestors.
+const MOST_ANCESTORS: usize = 100;
+/// How many mistakes are told; what is behind them is not looked at.
+const MOST_PROBLEMS: usize = 100;
 
 struct Check<'a> {
     pack: &'a Pack,
     places: &'a Places,
+    names: Names<'a>,
     problems: Vec<Problem>,
+}
+
+/// Positions by name: of several with one name, the first.
+struct Names<'a> {
+    classes: BTreeMap<&'a str, usize>,
+    relations: BTreeMap<&'a str, usize>,
+    /// The other spellings of each member.
+    members: BTreeMap<&'a str, Vec<&'a [String]>>,
+}
+
+impl<'a> Names<'a> {
+    fn of(pack: &'a Pack) -> Self {
+        let mut names =
+            Self { classes: BTreeMap::new(), relations: BTreeMap::new(), members: BTreeMap::new() };
+        for (at, class) in pack.classes.iter().enumerate() {
+            names.classes.entry(&class.name).or_insert(at);
+            for member in &class.examples {
+                names.members.entry(member.name()).or_default().push(member.alternatives());
+            }
+        }
+        for (at, relation) in pack.relations.iter().enumerate() {
+            names.relations.entry(&relation.name).or_insert(at);
+        }
+        names
+    }
+
+    fn class(&self, name: &str) -> Option<ClassId> {
+        self.classes.get(name).and_then(|at| u16::try_from(*at).ok()).map(ClassId)
+    }
+
+    /// What to write instead of a class that is none.
+    fn class_instead(&self, wrong: &str) -> String {
+        instead(wrong, "classes", self.classes.keys().copied())
+    }
 }
 
 /// Checks a pack and resolves its names.
@@ -23,12 +62,20 @@ pub(super) fn ontology(
     version: String,
     places: &Places,
 ) -> Result<Ontology, PackError> {
-    let mut check = Check { pack: &pack, places, problems: Vec::new() };
-    check.head();
-    let classes = check.classes();
-    let relations = check.relations(&classes);
-    check.sentences(&classes);
-    let problems = check.problems;
+    let names = Names::of(&pack);
+    let mut check = Check { pack: &pack, places, names, problems: Vec::new() };
+    let (mut classes, mut relations) = (Vec::new(), Vec::new());
+    if check.head() {
+        classes = check.classes();
+        relations = check.relations();
+        check.sentences();
+    }
+    let is_cut = check.is_full();
+    let mut problems = check.problems;
+    if is_cut {
+        let message = format!("has more mistakes than these {MOST_PROBLEMS}; mend them first");
+        problems.push(Problem { line: None, place: "pack".to_owned(), message });
+    }
     if !problems.is_empty() {
         return Err(PackError { problems });
     }
@@ -41,15 +88,23 @@ pub(super) fn ontology(
         classes,
         relations,
         sentences: pack.sentences,
+        notes: Vec::new(),
     })
 }
 
 impl Check<'_> {
     fn report(&mut self, line: Option<u32>, place: String, message: String) {
-        self.problems.push(Problem { line, place, message });
+        if !self.is_full() {
+            self.problems.push(Problem { line, place, message });
+        }
     }
 
-    fn head(&mut self) {
+    fn is_full(&self) -> bool {
+        self.problems.len() >= MOST_PROBLEMS
+    }
+
+    /// Whether the rest is worth a look.
+    fn head(&mut self) -> bool {
         let pack = self.pack;
         let plain =
             |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '-' | '_');
@@ -65,10 +120,12 @@ impl Check<'_> {
             let message = "has no class; add at least one [[class]]".to_owned();
             self.report(None, "pack".to_owned(), message);
         }
-        if self.pack.classes.len() > MOST_TERMS || self.pack.relations.len() > MOST_TERMS {
+        let is_large = pack.classes.len() > MOST_TERMS || pack.relations.len() > MOST_TERMS;
+        if is_large {
             let message = format!("has more than {MOST_TERMS} classes or relations; split it");
             self.report(None, "pack".to_owned(), message);
         }
+        !is_large
     }
 
     fn classes(&mut self) -> Vec<Class> {
@@ -85,7 +142,7 @@ impl Check<'_> {
                 self.report(line, place.clone(), "is given twice; keep one".to_owned());
             }
             self.iri(line, &place, spec.iri.as_deref());
-            match lineage(&pack.classes, spec) {
+            match lineage(pack, &self.names, spec) {
                 Ok(lineage) => classes.push(class(pack, spec, lineage)),
                 Err(message) => self.report(line, place, message),
             }
@@ -93,7 +150,7 @@ impl Check<'_> {
         classes
     }
 
-    fn relations(&mut self, classes: &[Class]) -> Vec<Relation> {
+    fn relations(&mut self) -> Vec<Relation> {
         let pack = self.pack;
         let mut seen = BTreeSet::new();
         let mut relations = Vec::new();
@@ -104,7 +161,7 @@ impl Check<'_> {
                 self.report(line, place.clone(), "is given twice; keep one".to_owned());
             }
             self.iri(line, &place, spec.iri.as_deref());
-            match relation(pack, classes, spec) {
+            match relation(&self.names, spec) {
                 Ok(relation) => relations.push(relation),
                 Err(messages) => {
                     for message in messages {
@@ -125,12 +182,15 @@ impl Check<'_> {
         self.report(line, place.to_owned(), message);
     }
 
-    fn sentences(&mut self, classes: &[Class]) {
+    fn sentences(&mut self) {
         let pack = self.pack;
         for (at, sentence) in pack.sentences.iter().enumerate() {
             let line = self.places.sentence(at);
             for triple in &sentence.triples {
-                if let Err(message) = triple_stands(pack, classes, sentence, triple) {
+                if self.is_full() {
+                    return;
+                }
+                if let Err(message) = triple_stands(&self.names, sentence, triple) {
                     let place = format!("sentence {} (\"{}\")", at + 1, opening(&sentence.text));
                     self.report(line, place, message);
                 }
@@ -173,26 +233,21 @@ fn instead<'a>(wrong: &str, what: &str, known: impl Iterator<Item = &'a str> + C
     }
 }
 
-fn class_at(classes: &[ClassSpec], name: &str) -> Option<usize> {
-    classes.iter().position(|class| class.name == name)
-}
-
-fn lineage(classes: &[ClassSpec], spec: &ClassSpec) -> Result<Vec<ClassId>, String> {
+fn lineage(pack: &Pack, names: &Names<'_>, spec: &ClassSpec) -> Result<Vec<ClassId>, String> {
     let mut line = Vec::new();
     let mut name = spec.name.as_str();
     loop {
-        let Some(at) = class_at(classes, name) else {
-            return Err(format!(
-                "has the unknown parent `{name}`; {}",
-                instead(name, "classes", classes.iter().map(|c| c.name.as_str()))
-            ));
+        let Some(id) = names.class(name) else {
+            return Err(format!("has the unknown parent `{name}`; {}", names.class_instead(name)));
         };
-        let id = ClassId(u16::try_from(at).map_err(|_| "is one of too many classes".to_owned())?);
         if line.contains(&id) {
             return Err(format!("is its own ancestor through `{name}`; break the cycle"));
         }
+        if line.len() > MOST_ANCESTORS {
+            return Err(format!("has more than {MOST_ANCESTORS} ancestors; leave some out"));
+        }
         line.push(id);
-        match classes.get(at).and_then(|class| class.parent.as_deref()) {
+        match pack.classes.get(usize::from(id.0)).and_then(|class| class.parent.as_deref()) {
             Some(parent) => name = parent,
             None => return Ok(line),
         }
@@ -232,14 +287,20 @@ fn labels(label: &str, name: &str, alternatives: &[String]) -> Vec<String> {
     labels
 }
 
-/// `musicComposer` as `music composer`.
-fn spaced(name: &str) -> String {
+/// `musicComposer` as `music composer`, `URLOfFilm` as `url of film`.
+pub(super) fn spaced(name: &str) -> String {
+    let letters: Vec<char> = name.chars().collect();
     let mut words = String::new();
-    for c in name.chars() {
-        if c.is_uppercase() && !words.is_empty() {
+    for (at, c) in letters.iter().enumerate() {
+        let before = at.checked_sub(1).and_then(|at| letters.get(at));
+        let begins = c.is_uppercase()
+            && (before.is_some_and(|before| before.is_lowercase() || before.is_numeric())
+                || (before.is_some_and(|before| before.is_uppercase())
+                    && letters.get(at + 1).is_some_and(|next| next.is_lowercase())));
+        if begins {
             words.push(' ');
         }
-        if c == '_' || c == '-' {
+        if matches!(c, '_' | '-') {
             words.push(' ');
         } else {
             words.extend(c.to_lowercase());
@@ -248,13 +309,13 @@ fn spaced(name: &str) -> String {
     words
 }
 
-fn relation(pack: &Pack, classes: &[Class], spec: &RelationSpec) -> Result<Relation, Vec<String>> {
+fn relation(names: &Names<'_>, spec: &RelationSpec) -> Result<Relation, Vec<String>> {
     let mut wrong = Vec::new();
     if spec.name.trim().is_empty() {
         wrong.push("has no name; give one".to_owned());
     }
-    let domain = class_ids(classes, &spec.domain, "domain", &mut wrong);
-    let range = class_ids(classes, &spec.range, "range", &mut wrong);
+    let domain = class_ids(names, &spec.domain, "domain", &mut wrong);
+    let range = class_ids(names, &spec.range, "range", &mut wrong);
     if spec.domain.is_empty() {
         wrong.push("has no domain; name at least one class".to_owned());
     }
@@ -278,7 +339,7 @@ fn relation(pack: &Pack, classes: &[Class], spec: &RelationSpec) -> Result<Relat
         }
     };
     let inverse = spec.inverse.as_ref().and_then(|name| {
-        let at = pack.relations.iter().position(|other| other.name == *name);
+        let at = names.relations.get(name.as_str()).copied();
         if at.is_none() {
             wrong.push(format!("has the unknown inverse `{name}`; add it or drop it"));
         }
@@ -299,19 +360,22 @@ fn relation(pack: &Pack, classes: &[Class], spec: &RelationSpec) -> Result<Relat
 }
 
 fn class_ids(
-    classes: &[Class],
-    names: &[String],
+    names: &Names<'_>,
+    classes: &[String],
     side: &str,
     wrong: &mut Vec<String>,
 ) -> Vec<ClassId> {
     let mut ids = Vec::new();
-    for name in names {
-        let at = classes.iter().position(|class| class.name == *name);
-        match at.and_then(|at| u16::try_from(at).ok()) {
-            Some(at) => ids.push(ClassId(at)),
+    for class in classes {
+        if wrong.len() >= MOST_PROBLEMS {
+            break;
+        }
+        match names.class(class) {
+            Some(id) if ids.contains(&id) => {}
+            Some(id) => ids.push(id),
             None => wrong.push(format!(
-                "names the unknown class `{name}` as {side}; {}",
-                instead(name, "classes", classes.iter().map(|c| c.name.as_str()))
+                "names the unknown class `{class}` as {side}; {}",
+                names.class_instead(class)
             )),
         }
     }
@@ -319,23 +383,21 @@ fn class_ids(
 }
 
 fn triple_stands(
-    pack: &Pack,
-    classes: &[Class],
+    names: &Names<'_>,
     sentence: &ExampleSentence,
     Triple(subject, predicate, object): &Triple,
 ) -> Result<(), String> {
-    if !pack.relations.iter().any(|relation| relation.name == *predicate) {
+    if !names.relations.contains_key(predicate.as_str()) {
         return Err(format!(
             "uses the unknown relation `{predicate}`; {}",
-            instead(predicate, "relations", pack.relations.iter().map(|r| r.name.as_str()))
+            instead(predicate, "relations", names.relations.keys().copied())
         ));
     }
     for (side, name) in [("subject", subject), ("object", object)] {
         let spelled = |name: &str| !name.is_empty() && sentence.text.contains(name);
         let member = || {
-            classes.iter().flat_map(|class| &class.members).any(|(canonical, others)| {
-                canonical == name && others.iter().any(|other| spelled(other))
-            })
+            let others = names.members.get(name.as_str()).into_iter().flatten();
+            others.copied().flatten().any(|other| spelled(other))
         };
         if !spelled(name) && !member() {
             return Err(format!(

@@ -1,6 +1,8 @@
 //! Tests of the public library.
 
 #[cfg(test)]
+mod formats;
+#[cfg(test)]
 mod graphs;
 #[cfg(test)]
 mod induced;

@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use oxrdf::{NamedNode, Term, Triple};
 use oxttl::{NTriplesParser, TurtleParser};
+use quarry_extract::Parameters;
 use quarry_extract::graph::{Graph, ntriples, triples, turtle};
 use quarry_extract::pack::{Ontologies, Ontology};
-use quarry_extract::{Options, Parameters, Submission};
 
 use crate::score::{built_in, induced};
 
@@ -15,19 +15,11 @@ const TEXT: &str = "Halden Optics was founded in 1987 by Kari Moe. Halden Optics
 
 fn company() -> (Graph, std::sync::Arc<Ontology>) {
     let ontologies = Ontologies::built_in().unwrap();
-    let submission = Submission {
-        text: TEXT.to_owned(),
-        ontology_id: "company".to_owned(),
-        options: Options::default(),
-        document_id: Some("a report/2".to_owned()),
-        request_id: Some("r 1".to_owned()),
-    };
-    let checked = submission.check("t", &ontologies).unwrap();
-    let mut graph = built_in("company").extract(TEXT, &checked.parameters);
-    graph.request_id = checked.request_id;
-    graph.document_id = submission.document_id;
+    let mut graph = built_in("company").extract(TEXT, &Parameters::default());
+    graph.request_id = "r 1".to_owned();
+    graph.document_id = Some("a report/2".to_owned());
     graph.entities[0].aliases.push("\"Halden\" \\\n<🔭>".to_owned());
-    (graph, checked.ontology)
+    (graph, ontologies.get("company").unwrap())
 }
 
 fn read(text: &str) -> BTreeSet<String> {

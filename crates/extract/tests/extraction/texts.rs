@@ -2,7 +2,6 @@
 //! is refused in words.
 
 use quarry_extract::graph::{Graph, verify};
-use quarry_extract::pack::Ontologies;
 use quarry_extract::{InvalidSubmission, MAX_TEXT, Options, Parameters, Submission, decode};
 
 use crate::score::{built_in, facts};
@@ -70,16 +69,16 @@ fn line_ends_and_byte_order_marks_are_counted_as_they_stand() {
 
 #[test]
 fn what_is_no_text_is_refused() {
-    let ontologies = Ontologies::built_in().unwrap();
     let refused = |text: String| {
         let submission = Submission {
             text,
             ontology_id: "film".to_owned(),
+            ontology_version: None,
             options: Options::default(),
             document_id: None,
             request_id: None,
         };
-        submission.check("t", &ontologies).map(drop).unwrap_err()
+        submission.check().map(drop).unwrap_err()
     };
     for blank in ["", " ", "\r\n\t", "\u{feff}", "\u{feff}\r\n", "\u{200b}", "\u{3000}\u{a0}"] {
         assert_eq!(refused(blank.to_owned()), InvalidSubmission::EmptyText, "{blank:?}");

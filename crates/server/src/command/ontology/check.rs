@@ -1,11 +1,8 @@
 //! Every mistake of a pack, with its place and what to do.
 
-use std::{
-    path::{Path, PathBuf},
-    sync::Arc,
-};
+use std::path::{Path, PathBuf};
 
-use quarry_extract::{Embedded, pack::Ontology};
+use quarry_extract::pack::Ontology;
 use serde::Serialize;
 
 use super::load::{parse, placed, read};
@@ -58,7 +55,7 @@ fn check(file: &Path) -> Result<Checked, Failure> {
     let text = read(file)?;
     let name = file.display().to_string();
     Ok(match parse(file, &text) {
-        Ok(ontology) => good(name, Arc::new(ontology)),
+        Ok(ontology) => good(name, &ontology),
         Err(error) => {
             let problems = error.problems.into_iter().map(|problem| Said {
                 whole: placed(file, &problem),
@@ -72,17 +69,8 @@ fn check(file: &Path) -> Result<Checked, Failure> {
     })
 }
 
-fn good(file: String, ontology: Arc<Ontology>) -> Checked {
-    let mut notes = Vec::new();
-    if !ontology.is_fully_annotated() {
-        notes.push(
-            "the examples are not said to be fully annotated; with `fully_annotated = true`, and \
-             every triple given, precision is higher"
-                .to_owned(),
-        );
-    }
-    let summary = ontology.summary();
-    notes.extend(Embedded::induce(ontology).notes().iter().cloned());
+fn good(file: String, ontology: &Ontology) -> Checked {
+    let (summary, notes) = (ontology.summary(), ontology.notes().to_vec());
     Checked { file, ok: true, ontology: Some(summary), problems: Vec::new(), notes }
 }
 

@@ -1,152 +1,14 @@
-//! The entities on a node over in-memory adapters: each text is read once, and tells its events.
-#![expect(clippy::unwrap_used, reason = "a test ends where something is wrong")]
+//! Each text is read once, and tells its events.
 
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::time::Duration;
 
-use quarry::{ports::ChunkBody, prelude::*};
 use quarry_extract::{
-    ExtractionWork, KGExtractor, event::Event, graph::Graph, graph::verify, pack::Ontologies,
+    event::Event,
+    graph::{Graph, verify},
 };
-use quarry_ports::Metrics;
-use quarry_sim::{
-    Coordination, LeaseTimes, Member, MemoryCoordinator, MemoryDatabase, MemoryStore, Network,
-};
-use quarry_types::{
-    Answer, BootId, Callers, Due, Envelope, KeyOrigin, Method, Outcome, ReplyMode, Role, Tenant,
-};
+use quarry_types::Outcome;
 
-const TIMEOUT: Duration = Duration::from_mins(10);
-const TEXT: &str = "Mirror is a 1975 Soviet drama directed by Andrei Tarkovsky. 🎬 It stars \
-    Margarita Terekhova.";
-
-struct World {
-    node: Node,
-    metrics: Metrics,
-    _coordinator: Arc<MemoryCoordinator>,
-}
-
-/// What becomes of the work.
-#[derive(Clone, Copy)]
-enum Work {
-    Done,
-    Stuck,
-}
-
-/// Work that never ends.
-struct Stuck;
-
-#[derive(Deserialize)]
-enum StuckCommand {
-    Extract(serde::de::IgnoredAny),
-}
-
-impl Entity for Stuck {
-    const TYPE: &'static str = ExtractionWork::TYPE;
-    type State = ();
-    type Command = StuckCommand;
-    type Query = NoQuery;
-
-    async fn handle(
-        &self,
-        (): &mut (),
-        StuckCommand::Extract(_): StuckCommand,
-        _: &Context,
-    ) -> Result<Reply, HandlerError> {
-        std::future::pending().await
-    }
-
-    async fn read(&self, (): &(), query: NoQuery, _: &Context) -> Result<Reply, HandlerError> {
-        match query {}
-    }
-}
-
-impl World {
-    fn start() -> Self {
-        Self::with(Work::Done)
-    }
-
-    fn with(work: Work) -> Self {
-        let host = quarry_sim::host(1);
-        let times = LeaseTimes::new(Duration::from_millis(500), Duration::from_secs(3)).unwrap();
-        let boot = BootId(7);
-        let coordinator = Coordination::new(host.clone(), times, 4).join(Member {
-            id: NodeId(1),
-            boot,
-            roles: [Role::Runner].into(),
-            weight: 100,
-            groups: BTreeSet::new(),
-            http: String::new(),
-            control: String::new(),
-            mesh: "node-1".to_owned(),
-        });
-        let metrics = Metrics::new().unwrap();
-        let ports = Ports {
-            store: MemoryStore::open(&MemoryDatabase::new(), Arc::clone(&host.clock)),
-            transport: Network::new(host.clone(), 1).node(NodeId(1)),
-            coordinator: Arc::clone(&coordinator) as _,
-            host,
-            metrics: metrics.clone(),
-        };
-        let ontologies = Arc::new(Ontologies::built_in().unwrap());
-        let types = Registry::builder().with(KGExtractor::new(Arc::clone(&ontologies)));
-        let registry = match work {
-            Work::Done => types.with(ExtractionWork::new(ontologies, metrics.clone())),
-            Work::Stuck => types.with(Stuck),
-        }
-        .build();
-        let node = Node::start(NodeConfig::new(NodeId(1), boot), registry, ports);
-        Self { node, metrics, _coordinator: coordinator }
-    }
-
-    async fn ask(
-        &self,
-        entity: &str,
-        method: &str,
-        payload: serde_json::Value,
-    ) -> (MessageId, Outcome) {
-        let address = Address::parse(Tenant::default_tenant(), entity).unwrap();
-        let envelope = Envelope {
-            message_id: self.node.new_message_id(&address),
-            address,
-            method: Method::new(method).unwrap(),
-            payload: payload.to_string().into(),
-            key: self.node.new_key(),
-            key_origin: KeyOrigin::Gateway,
-            send_count: 0,
-            reply: ReplyMode::Outcome,
-            due: Due::Now,
-            trace_parent: None,
-            callers: Callers::none(),
-        };
-        match self.node.call(envelope, TIMEOUT).await {
-            Ok(Answer::Handled { message_id, outcome, .. }) => (message_id, outcome),
-            other => panic!("not handled: {other:?}"),
-        }
-    }
-
-    async fn extract(&self, id: &str, more: serde_json::Value) -> (MessageId, Graph) {
-        let mut submission = serde_json::json!({"text": TEXT, "ontologyId": "film"});
-        submission.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
-        let (message, outcome) =
-            self.ask(&format!("KGExtractor/{id}"), "ExtractFromText", submission).await;
-        let Outcome::Success(graph) = outcome else { panic!("{outcome:?}") };
-        (message, serde_json::from_slice(&graph).unwrap())
-    }
-
-    /// How many texts were read.
-    fn extractions(&self) -> u64 {
-        self.metrics.extractions.with_label_values(&["complete"]).get()
-    }
-
-    async fn events(&self, message: MessageId) -> Vec<Event> {
-        let chunks = self.node.chunks(message, 0, 1_000, TIMEOUT).await.unwrap();
-        let read = |body: ChunkBody| match body {
-            ChunkBody::Made(bytes) => serde_json::from_slice(&bytes).unwrap(),
-            reset @ ChunkBody::Reset { .. } => panic!("no event: {reset:?}"),
-        };
-        chunks.into_iter().map(|chunk| read(chunk.body)).collect()
-    }
-}
+use crate::world::{TEXT, Work, World};
 
 #[tokio::test(start_paused = true)]
 async fn the_same_text_is_read_once_under_however_many_request_ids() {
@@ -206,7 +68,7 @@ async fn a_submission_tells_what_it_finds_in_order() {
 #[tokio::test(start_paused = true)]
 async fn work_is_done_for_its_own_key_alone() {
     let world = World::start();
-    let task = serde_json::json!({"text": TEXT, "ontologyId": "film",
+    let task = serde_json::json!({"text": TEXT, "ontologyId": "film", "ontologyVersion": "1",
         "parameters": {"chunkSize": 500, "overlap": 50, "minConfidence": 0.5}});
     let (message, outcome) = world.ask("ExtractionWork/forged", "Extract", task).await;
     assert!(matches!(&outcome, Outcome::Failure(f) if f.code == "OntologyError"), "{outcome:?}");
@@ -260,19 +122,29 @@ async fn a_long_text_tells_how_far_it_is() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_graph_that_cannot_be_kept_is_refused_with_what_to_do() {
+async fn a_graph_that_cannot_be_kept_is_refused_with_what_to_do_and_tried_again_later() {
     let world = World::start();
     let film =
         |at: u32| format!("Mirror {at} was directed by Anna Moe{at}son in {}. ", 1000 + at % 900);
     let text: String = (0..18_000).map(film).collect();
     assert!(text.len() < quarry_extract::MAX_TEXT, "{}", text.len());
     let submission = serde_json::json!({"text": text, "ontologyId": "film"});
-    let (message, outcome) = world.ask("KGExtractor/dense", "ExtractFromText", submission).await;
-    let Outcome::Failure(failure) = outcome else { panic!("it was kept") };
-    assert_eq!(failure.code, "graph_too_large");
-    assert!(failure.message.contains("split the text"), "{failure:?}");
-    let last = world.events(message).await.pop();
-    assert!(matches!(last, Some(Event::Failed { .. })), "{last:?}");
+    let refused = async |id: &str| {
+        let id = format!("KGExtractor/{id}");
+        let asked = world.ask(&id, "ExtractFromText", submission.clone());
+        let (message, outcome) = asked.await;
+        let Outcome::Failure(failure) = outcome else { panic!("it was kept") };
+        assert_eq!(failure.code, "graph_too_large");
+        assert!(failure.message.contains("split the text"), "{failure:?}");
+        let last = world.events(message).await.pop();
+        assert!(matches!(last, Some(Event::Failed { .. })), "{last:?}");
+        world.metrics.extraction_seconds.get_sample_count()
+    };
+    assert_eq!(refused("dense").await, 1);
+    assert_eq!(refused("dense").await, 1, "a failure stands for five minutes");
+    assert_eq!(refused("other").await, 1, "for whoever asks");
+    tokio::time::sleep(Duration::from_mins(5)).await;
+    assert_eq!(refused("dense").await, 2, "and then the work is tried again");
 }
 
 #[tokio::test(start_paused = true)]
