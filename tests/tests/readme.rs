@@ -106,6 +106,16 @@ async fn a_newcomer_sees_what_the_readme_shows() -> Result<()> {
     assert_shown(&block, command, |seen| seen.replace(&dev.url, API)).await
 }
 
+#[tokio::test]
+async fn an_ontology_of_ones_own_is_used_as_the_readme_shows() -> Result<()> {
+    let bench = Workbench::new()?;
+    let dev = dev(&bench).await?;
+    let block = block("quarry ontology put")?;
+    let mut command = shell(&block.script(), &root())?;
+    command.env("QUARRY_URL", &dev.url);
+    assert_shown(&block, command, str::to_owned).await
+}
+
 /// Starts `quarry dev` as it is typed, but on a free port, reads what it says, and ends it.
 #[tokio::test]
 async fn a_development_node_says_what_the_readme_shows() -> Result<()> {
@@ -146,7 +156,7 @@ async fn three_nodes_on_postgres_do_what_the_readme_shows() -> Result<()> {
 fn every_block_of_the_readme_is_executed() -> Result<()> {
     let first: Vec<String> =
         blocks()?.into_iter().filter_map(|block| block.commands.into_iter().next()).collect();
-    let known = ["make demo", "make test", "quarry dev", "quarry extract", "export QUARRY_CLUSTER"];
+    let known = ["make demo", "make test", "quarry dev", "quarry extract", "quarry ontology put", "export QUARRY_CLUSTER"];
     assert_eq!(first.len(), known.len(), "{first:?}");
     for (command, known) in first.iter().zip(known) {
         assert!(command.starts_with(known), "{command}: {known}");

@@ -207,6 +207,16 @@ impl Client {
         parameters: &[(&str, String)],
         timeout: Duration,
     ) -> Result<T, ClientError> {
+        decode(&self.read_whole(segments, parameters, timeout).await?.body)
+    }
+
+    /// Reads whatever it is from whichever base answers, each asked at most once.
+    pub(crate) async fn read_whole(
+        &self,
+        segments: &[&str],
+        parameters: &[(&str, String)],
+        timeout: Duration,
+    ) -> Result<Reply, ClientError> {
         let mut last = ClientError::Unavailable { reason: "no base URL".to_owned() };
         for attempt in 0..self.shared.bases.len() {
             let index = self.turn(attempt);
@@ -214,7 +224,7 @@ impl Client {
             last = match self.exchange(request).await {
                 Ok(answer) if answer.status.is_success() => {
                     self.prefer(index);
-                    return decode(&answer.body);
+                    return Ok(answer);
                 }
                 Ok(answer) => {
                     let error = ClientError::of(answer.problem(), None);

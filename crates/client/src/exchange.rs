@@ -47,6 +47,7 @@ impl Reply {
                 line: None,
                 column: None,
                 available: Vec::new(),
+                problems: Vec::new(),
                 retry_after_ms: None,
                 message_id: None,
             }

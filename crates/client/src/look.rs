@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use quarry_types::{Address, MessageId, NodeId, api, ontology};
+use quarry_types::{Address, MessageId, NodeId, api};
 use reqwest::Method;
 
 use crate::{
@@ -104,16 +104,6 @@ impl Client {
     /// The graph of an extraction.
     pub async fn graph(&self, request_id: &str) -> Result<Json, ClientError> {
         self.read(&["v1", "extractions", request_id, "graph"], &[], READ_TIMEOUT).await
-    }
-
-    /// The ontologies that extractions may name.
-    pub async fn ontologies(&self) -> Result<ontology::Ontologies, ClientError> {
-        self.read(&["v1", "ontologies"], &[], READ_TIMEOUT).await
-    }
-
-    /// One ontology, by its id or another of its names.
-    pub async fn ontology(&self, id: &str) -> Result<ontology::Ontology, ClientError> {
-        self.read(&["v1", "ontologies", id], &[], READ_TIMEOUT).await
     }
 
     /// The entity types and their methods.

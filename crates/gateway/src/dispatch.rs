@@ -94,6 +94,22 @@ impl Terms {
         self.headers.key.is_some()
     }
 
+    /// Those of a change that is waited for: a key of the client's and its time are understood.
+    pub(crate) fn of_change(
+        gateway: &Gateway,
+        headers: &HeaderMap,
+        uri: &Uri,
+    ) -> Result<Self, Problem> {
+        accepts_json(headers)?;
+        let headers = SendHeaders { respond_async: false, ..SendHeaders::parse(headers)? };
+        let query = Query::parse(uri.query(), &["timeout"])?;
+        let config = gateway.config();
+        let timeout = query.duration("timeout", config.longest_timeout)?;
+        let (is_timed, timeout) = (timeout.is_some(), timeout.unwrap_or(config.call_timeout));
+        let reply = ReplyMode::Outcome;
+        Ok(Self { headers, reply, due: Due::Now, timeout, is_timed, stream: None })
+    }
+
     /// Those of a message that the gateway has stored before it waits for the outcome.
     pub(crate) fn of_stored(timeout: Duration) -> Self {
         let headers = SendHeaders { key: None, send_count: 0, respond_async: true };
@@ -229,14 +245,40 @@ impl Sent {
                     }
                 }
             }
-            Err(CallError::Refused(refusal)) => Err(Problem::from(refusal).headers(headers)),
-            Err(CallError::Unknown(unknown)) => {
+            Err(error) => Err(self.problem(error)),
+        }
+    }
+
+    /// The outcome of a message that was waited for, with the headers of the answer to it.
+    pub(crate) fn outcome(
+        &self,
+        answer: Result<Answer, CallError>,
+    ) -> Result<(Outcome, HeaderMap), Problem> {
+        let mut headers = self.headers();
+        match answer.map_err(|error| self.problem(error))? {
+            Answer::Handled { message_id, outcome, replayed } => {
+                mark(&mut headers, message_id, replayed);
+                Ok((outcome, headers))
+            }
+            Answer::Accepted { message_id, .. } => {
+                let detail = "the message was accepted, and its outcome is not known";
+                let problem = Problem::new(Code::Unknown(UnknownCode::Deadline), detail);
+                Err(problem.message_id(message_id).headers(headers))
+            }
+        }
+    }
+
+    fn problem(&self, error: CallError) -> Problem {
+        let headers = self.headers();
+        match error {
+            CallError::Refused(refusal) => Problem::from(refusal).headers(headers),
+            CallError::Unknown(unknown) => {
                 let stored = unknown.message_id.or_else(|| self.own_id());
                 let problem = Problem::from(unknown).headers(headers);
-                Err(match stored {
+                match stored {
                     Some(message_id) => problem.message_id(message_id),
                     None => problem,
-                })
+                }
             }
         }
     }

@@ -11,8 +11,9 @@ use axum::{
 };
 use bytes::Bytes;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use quarry::runtime::Entity;
 use quarry_extract::{
-    InvalidSubmission, Submission, TimeLimit,
+    ExtractionWork, InvalidSubmission, Submission, TimeLimit,
     graph::{Graph, RdfError, ntriples, turtle},
     pack::Ontology,
 };
@@ -23,6 +24,7 @@ use serde::Deserialize;
 use crate::{
     Code, Gateway, Problem,
     dispatch::{SENDING, Terms, dispatch, streamed},
+    ontologies,
     placement::address,
     request::{JsonBody, NoBody, PathOf, Query},
     stream::{self, Form},
@@ -30,7 +32,6 @@ use crate::{
 };
 
 const EXTRACTOR: &str = "KGExtractor";
-const WORK: &str = "ExtractionWork";
 /// Extracts.
 pub(crate) const EXTRACT: &str = "ExtractFromText";
 const RESULT: &str = "GetCachedResult";
@@ -63,15 +64,16 @@ pub(crate) async fn submit(
     let mut terms =
         Terms::parse(&gateway, request.headers(), request.uri(), SENDING, Delivery::Durable)?;
     let JsonBody(payload) = JsonBody::from_request(request, &gateway).await?;
-    let Checked { submission, addressee, method } = checked(&gateway, &payload)?;
+    let mut submission = decoded(&gateway, &payload)?;
+    let address = addressee(&gateway, &trace, &mut submission).await?;
+    let (method, payload) = (method(EXTRACT)?, encoded(&submission)?);
     if let Some(TimeLimit(limit)) = submission.options.timeout {
         // The outcome says what became of it.
         terms.wait_at_least(&gateway, limit + A_MOMENT);
     }
-    let Addressee { address, work } = addressee;
     let id = address.id.clone();
     if let Some(form) = terms.stream() {
-        let asked = Asked { submission, address, work, method, payload };
+        let asked = Asked { submission, address, method, payload };
         return tell(&gateway, &trace, asked, terms, form).await;
     }
     let (sent, answer) = dispatch(&gateway, &trace, address, method, payload, terms).await;
@@ -98,7 +100,6 @@ fn path(id: &EntityId) -> String {
 struct Asked {
     submission: Submission,
     address: Address,
-    work: Address,
     method: Method,
     payload: Bytes,
 }
@@ -112,24 +113,17 @@ async fn tell(
     terms: Terms,
     form: Form,
 ) -> Result<Response, Problem> {
-    let Asked { submission, address, work, method, payload } = asked;
+    let Asked { submission, address, method, payload } = asked;
     let location = format!("{}/events", path(&address.id));
     if !terms.is_keyed()
         && let Some(message_id) = stream::same(gateway, &address, &submission).await?
     {
-        let told = stream::follow(gateway, message_id, work, form).await?;
+        let told = stream::follow(gateway, message_id, form).await?;
         return Ok(streamed(told, message_id, &location));
     }
     let (sent, answer) = dispatch(gateway, trace, address, method, payload, terms).await;
-    let told = async |message_id| stream::follow(gateway, message_id, work, form).await;
+    let told = async |message_id| stream::follow(gateway, message_id, form).await;
     sent.stream(answer, told, |_| location).await
-}
-
-/// A submission whose parts are all known to be good.
-struct Checked {
-    submission: Submission,
-    addressee: Addressee,
-    method: Method,
 }
 
 /// The entity of a request id in a path.
@@ -137,33 +131,39 @@ pub(crate) fn named(gateway: &Gateway, id: &str) -> Result<Address, Problem> {
     address(gateway, EXTRACTOR, id)
 }
 
-/// Decodes a submission and checks all that can be wrong with it; whom it is for, and by which
-/// method.
-fn checked(gateway: &Gateway, payload: &[u8]) -> Result<Checked, Problem> {
+fn encoded(submission: &Submission) -> Result<Bytes, Problem> {
+    serde_json::to_vec(submission)
+        .map(Bytes::from)
+        .map_err(|error| Problem::new(Code::InvalidSubmission, error.to_string()))
+}
+
+/// Decodes a submission.
+fn decoded(gateway: &Gateway, payload: &[u8]) -> Result<Submission, Problem> {
     let entity_type = address(gateway, EXTRACTOR, "any")?.entity_type;
-    let method = method(EXTRACT)?;
-    gateway.node().registry().check(&entity_type, &method, payload)?;
-    let submission: Submission = serde_json::from_slice(payload)
-        .map_err(|error| Problem::new(Code::InvalidSubmission, error.to_string()).field("body"))?;
-    let addressee = addressee(gateway, &submission)?;
-    Ok(Checked { submission, addressee, method })
+    gateway.node().registry().check(&entity_type, &method(EXTRACT)?, payload)?;
+    serde_json::from_slice(payload)
+        .map_err(|error| Problem::new(Code::InvalidSubmission, error.to_string()).field("body"))
 }
 
-/// Whom a submission is for.
-pub(crate) struct Addressee {
-    /// The submission.
-    pub(crate) address: Address,
-    /// The work behind it, which several submissions may share.
-    pub(crate) work: Address,
+/// The entity that a submission is for, once all that can be wrong with it is checked. One that names
+/// itself by what it asks for is pinned to the version that its ontology is of now.
+pub(crate) async fn addressee(
+    gateway: &Gateway,
+    trace: &Trace,
+    submission: &mut Submission,
+) -> Result<Address, Problem> {
+    let checked = submission.check().map_err(|error| refusal(&error))?;
+    let edition = ontologies::edition(gateway, trace, submission).await?;
+    let request_id = submission.request_id(&edition, &checked.parameters);
+    if submission.request_id.is_none() {
+        submission.ontology_version = Some(edition.version);
+    }
+    submission_address(gateway, &request_id)
 }
 
-/// The entities that a submission is for; refuses one that is not good.
-pub(crate) fn addressee(gateway: &Gateway, submission: &Submission) -> Result<Addressee, Problem> {
-    let checked = submission
-        .check(gateway.tenant().as_str(), gateway.ontologies())
-        .map_err(|error| refusal(&error))?;
-    let work = address(gateway, WORK, &checked.work_key)?;
-    Ok(Addressee { address: submission_address(gateway, &checked.request_id)?, work })
+/// The work of this id.
+pub(crate) fn work(gateway: &Gateway, id: &str) -> Option<Address> {
+    address(gateway, ExtractionWork::TYPE, id).ok()
 }
 
 /// The entity of a request id.
@@ -177,16 +177,11 @@ pub(crate) fn submission_address(gateway: &Gateway, request_id: &str) -> Result<
 
 fn refusal(error: &InvalidSubmission) -> Problem {
     let code = match error {
-        InvalidSubmission::Ontology(_) => Code::UnknownOntology,
         InvalidSubmission::TextTooLong { .. } => Code::BodyTooLarge,
         InvalidSubmission::NoProvider => Code::NoProvider,
         InvalidSubmission::EmptyText | InvalidSubmission::Option(_) => Code::InvalidSubmission,
     };
-    let problem = Problem::new(code, error.to_string()).field(error.field());
-    match error {
-        InvalidSubmission::Ontology(unknown) => problem.available(unknown.known.iter().cloned()),
-        _ => problem,
-    }
+    Problem::new(code, error.to_string()).field(error.field())
 }
 
 /// A method of the extractor.
@@ -250,7 +245,7 @@ pub(crate) async fn graph(
     let format = Query::parse(uri.query(), &["format"])?.choice("format", FORMATS)?;
     let address = address(&gateway, EXTRACTOR, &id)?;
     if let Some(graph) = stored(&gateway, &trace, &address).await? {
-        return written(&gateway, graph, format.unwrap_or(Format::Json));
+        return written(&gateway, &trace, graph, format.unwrap_or(Format::Json)).await;
     }
     match newest(&gateway, &address).await?.map(|record| record.state) {
         Some(MessageState::Open { .. }) => {
@@ -264,7 +259,12 @@ pub(crate) async fn graph(
 /// How a graph is written as text.
 type Write = fn(&Graph, &Ontology) -> Result<String, RdfError>;
 
-fn written(gateway: &Gateway, json: Bytes, format: Format) -> Result<Response, Problem> {
+async fn written(
+    gateway: &Gateway,
+    trace: &Trace,
+    json: Bytes,
+    format: Format,
+) -> Result<Response, Problem> {
     let (write, media_type): (Write, _) = match format {
         Format::Json => {
             return Ok(([(header::CONTENT_TYPE, "application/json")], json).into_response());
@@ -274,8 +274,13 @@ fn written(gateway: &Gateway, json: Bytes, format: Format) -> Result<Response, P
     };
     let graph: Graph = serde_json::from_slice(&json)
         .map_err(|error| Problem::new(Code::StoreCorrupt, format!("the stored graph: {error}")))?;
-    let ontology = gateway.ontologies().get(&graph.ontology_id).map_err(|unknown| {
-        let detail = format!("the graph's terms are not known any more: {unknown}");
+    let Graph { ontology_id: id, ontology_version: version, .. } = &graph;
+    let ontology = ontologies::compiled(gateway, trace, id, version).await?;
+    let ontology = ontology.ok_or_else(|| {
+        let detail = format!(
+            "the graph's terms are not known any more: version {version} of ontology {id} is not \
+             kept; format=json needs none"
+        );
         Problem::new(Code::NotWritable, detail).field("format")
     })?;
     let text = write(&graph, &ontology)

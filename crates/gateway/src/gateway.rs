@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use prometheus::process_collector::ProcessCollector;
 use quarry::runtime::Node;
-use quarry_extract::pack::Ontologies;
+use quarry_extract::pack::{Library, Ontologies};
 use quarry_ports::{Coordinator, Host, Metrics, Store};
 use quarry_types::{Monotonic, Tenant, api::Protection};
 use tokio::sync::Semaphore;
@@ -52,13 +52,17 @@ struct Shared {
     tenant: Tenant,
     in_flight: Arc<Semaphore>,
     begun: Monotonic,
-    ontologies: Arc<Ontologies>,
+    library: Arc<Library>,
+    uploads: Semaphore,
 }
+
+/// How many packs are read at a time, each of up to 16 MiB; more are refused with 503.
+const UPLOADS: usize = 8;
 
 impl Gateway {
     /// The interface of `node`. Adds the metrics of the process to the node's registry.
-    /// Extractions are checked against `ontologies`.
-    pub fn with_ontologies(node: Node, config: GatewayConfig, ontologies: Arc<Ontologies>) -> Self {
+    /// Extractions are checked against `library`, and what was put beside it.
+    pub fn with_library(node: Node, config: GatewayConfig, library: Arc<Library>) -> Self {
         let metrics = &node.ports().metrics;
         // A second gateway on one registry finds the collector there already.
         drop(metrics.registry.register(Box::new(ProcessCollector::for_self())));
@@ -67,13 +71,14 @@ impl Gateway {
             build.inc();
         }
         let in_flight = Arc::new(Semaphore::new(config.in_flight));
+        let uploads = Semaphore::new(UPLOADS);
         let (tenant, begun) = (Tenant::default_tenant(), node.ports().host.now());
-        Self(Arc::new(Shared { node, config, tenant, in_flight, begun, ontologies }))
+        Self(Arc::new(Shared { node, config, tenant, in_flight, begun, library, uploads }))
     }
 
     /// The interface of a node that knows no ontologies.
     pub fn new(node: Node, config: GatewayConfig) -> Self {
-        Self::with_ontologies(node, config, Arc::default())
+        Self::with_library(node, config, Arc::new(Library::of(Ontologies::default())))
     }
 
     /// How requests are treated.
@@ -93,9 +98,13 @@ impl Gateway {
         &self.0.tenant
     }
 
-    /// The ontologies that extractions may name.
-    pub(crate) fn ontologies(&self) -> &Ontologies {
-        &self.0.ontologies
+    /// The ontologies that this node knows.
+    pub(crate) fn library(&self) -> &Library {
+        &self.0.library
+    }
+
+    pub(crate) fn uploads(&self) -> &Semaphore {
+        &self.0.uploads
     }
 
     /// When this gateway began.

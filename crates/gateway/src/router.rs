@@ -6,7 +6,7 @@ use axum::{
     http::{Method, Uri},
     middleware::from_fn_with_state,
     response::Response,
-    routing::{MethodRouter, get, post},
+    routing::{MethodRouter, delete, get, post, put},
 };
 
 use crate::{
@@ -47,6 +47,24 @@ impl Route {
         handler: fn() -> MethodRouter<Gateway>,
     ) -> Self {
         Self { path, does, method: Method::POST, describe, handler, probe: false }
+    }
+
+    pub(crate) const fn put(
+        path: &'static str,
+        does: &'static str,
+        describe: fn() -> Operation,
+        handler: fn() -> MethodRouter<Gateway>,
+    ) -> Self {
+        Self { path, does, method: Method::PUT, describe, handler, probe: false }
+    }
+
+    pub(crate) const fn delete(
+        path: &'static str,
+        does: &'static str,
+        describe: fn() -> Operation,
+        handler: fn() -> MethodRouter<Gateway>,
+    ) -> Self {
+        Self { path, does, method: Method::DELETE, describe, handler, probe: false }
     }
 
     pub(crate) const fn probe(
@@ -99,6 +117,18 @@ pub(crate) const ROUTES: &[Route] = &[
     ),
     Route::get("/v1/ontologies/{id}", "look at an ontology", openapi::ontology, || {
         get(ontologies::show)
+    }),
+    Route::get(
+        "/v1/ontologies/{id}/source",
+        "the pack of an ontology as it was written",
+        openapi::ontology_source,
+        || get(ontologies::source),
+    ),
+    Route::put("/v1/ontologies/{id}", "put an ontology", openapi::put_ontology, || {
+        put(ontologies::put)
+    }),
+    Route::delete("/v1/ontologies/{id}", "remove an ontology", openapi::remove_ontology, || {
+        delete(ontologies::remove)
     }),
     Route::get("/v1/ontologies", "list ontologies", openapi::ontologies, || get(ontologies::list)),
     Route::get("/v1/types", "list entity types and methods", openapi::types, || get(types::list)),

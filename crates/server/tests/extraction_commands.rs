@@ -156,7 +156,8 @@ fn every_mistake_of_a_pack_is_told_with_its_line_and_advice() {
         ("bees.toml", pack),
         ("torn.toml", "id = \"x\"\n[[class]\n"),
         ("good.json", "{\"id\": \"x\", \"class\": [{\"name\": \"Thing\"}]}"),
-        ("terms.ttl", "@prefix a: <b> ."),
+        ("terms.ttl", "@prefix a: <http://a.example/> .\n\na:Hive a a:Class ,\n"),
+        ("hives.ttl", "<urn:Hive> a <http://www.w3.org/2002/07/owl#Class> .\n"),
     ] {
         std::fs::write(here.join(name), content).unwrap();
     }
@@ -174,7 +175,10 @@ fn every_mistake_of_a_pack_is_told_with_its_line_and_advice() {
     let all = json(&all);
     assert_eq!(all[0]["ok"], true);
     assert_eq!((&all[1]["ok"], &all[1]["problems"][0]["line"]), (&false.into(), &2.into()));
-    assert!(all[2]["problems"][0]["message"].as_str().unwrap().contains("TOML or JSON"));
+    assert!(all[2]["problems"][0]["message"].as_str().unwrap().contains("is no Turtle"));
+    let vocabulary = json(&run(here, "ontology check hives.ttl"));
+    assert_eq!(vocabulary[0]["ontology"]["id"], "hives", "{vocabulary}");
+    assert!(vocabulary[0]["notes"][0].as_str().unwrap().contains("no example sentences"));
     assert_eq!(run(here, "ontology check good.json").status.code(), Some(0));
     assert_eq!(run(here, "ontology check gone.toml").status.code(), Some(3));
     let used = run(here, "extract good.json --ontology ./bees.toml");
@@ -303,4 +307,70 @@ fn offsets_count_the_characters_of_the_file_as_it_is() {
     let long = run(here, &format!("extract long.txt --ontology {PACK}"));
     assert_eq!(long.status.code(), Some(2));
     assert!(text(&long.stderr).contains("over the limit of 1048576"), "{}", text(&long.stderr));
+}
+
+/// A pack whose relation is called `kept`.
+fn bees(kept: &str) -> String {
+    format!(
+        "id = \"bees\"\n[[class]]\nname = \"Apiary\"\niri = \"http://bees.example/Apiary\"\n\
+         [[class]]\nname = \"Keeper\"\n[[relation]]\nname = \"{kept}\"\n\
+         domain = [\"Apiary\"]\nrange = [\"Keeper\"]\niri = \"http://bees.example/{kept}\"\n\
+         [[sentence]]\ntext = \"Stone Wall is kept by Eva Brandt.\"\n\
+         triples = [[\"Stone Wall\", \"{kept}\", \"Eva Brandt\"]]\n\
+         [[sentence]]\ntext = \"Mill Lane is kept by Peter Lind.\"\n\
+         triples = [[\"Mill Lane\", \"{kept}\", \"Peter Lind\"]]\n"
+    )
+}
+
+#[test]
+fn a_pack_is_put_used_changed_and_removed() {
+    let directory = TempDir::new().unwrap();
+    let here = directory.path();
+    let write = |name: &str, content: &str| std::fs::write(here.join(name), content).unwrap();
+    write("oak.txt", "Old Oak is kept by Anna Holt.");
+    write("bees.toml", &bees("keptBy"));
+    write("torn.toml", &bees("keptBy").replace("range = [\"Keeper\"]", "range = [\"Kepper\"]"));
+    let away = run(here, "ontology put bees.toml --url http://127.0.0.1:1");
+    assert_eq!(away.status.code(), Some(5), "{away:?}");
+    let dev = Dev::start(here);
+    let ask = |line: &str| run(here, &format!("{line} --url {}", dev.url));
+
+    let torn = ask("ontology put torn.toml");
+    assert_eq!(torn.status.code(), Some(2), "{torn:?}");
+    assert!(text(&torn.stderr).contains("torn.toml:7: relation keptBy: names the unknown class"));
+    assert_eq!(ask("extract oak.txt --ontology bees").status.code(), Some(3));
+    let placed = ask("ontology put bees.toml");
+    assert_eq!(placed.status.code(), Some(0), "{placed:?}");
+    assert!(text(&placed.stderr).contains("note: the examples are not said to be fully annotated"));
+    let first = json(&placed);
+    assert_eq!((&first["id"], &first["created"]), (&"bees".into(), &true.into()), "{first}");
+    let graph = json(&ask("extract oak.txt --ontology bees"));
+    assert_eq!(graph["ontologyVersion"], first["version"], "{graph}");
+    assert_eq!(graph["relations"][0]["predicate"], "keptBy");
+    let turtle = ask("extract oak.txt --ontology bees --format turtle");
+    assert!(text(&turtle.stdout).contains("<http://bees.example/keptBy>"), "{turtle:?}");
+
+    write("bees.toml", &bees("tendedBy"));
+    let table = ask("ontology put bees.toml -o table");
+    assert!(text(&table.stdout).contains("in place of the one before"), "{table:?}");
+    let graph = json(&ask("extract oak.txt --ontology bees"));
+    assert_ne!(graph["ontologyVersion"], first["version"]);
+    assert_eq!(graph["relations"][0]["predicate"], "tendedBy");
+    let listed = json(&ask("ontology ls"));
+    let listed = listed.as_array().unwrap().iter().find(|it| it["id"] == "bees").unwrap();
+    assert_eq!((&listed["version"], &listed["origin"]), (&graph["ontologyVersion"], &"put".into()));
+    assert_eq!(json(&ask("ontology show bees"))["relations"][0]["name"], "tendedBy");
+
+    write("terms.ttl", "<urn:Hive> a <http://www.w3.org/2002/07/owl#Class> .\n");
+    assert_eq!(json(&ask("ontology put terms.ttl --id hives"))["id"], "hives");
+    for (line, code) in [
+        ("ontology put bees.toml --id film", 4),
+        ("ontology rm person", 4),
+        ("ontology rm bees", 0),
+        ("ontology rm bees", 3),
+        ("ontology show bees", 3),
+        ("extract oak.txt --ontology bees", 3),
+    ] {
+        assert_eq!(ask(line).status.code(), Some(code), "{line}");
+    }
 }

@@ -59,6 +59,9 @@ pub struct Problem {
     /// What exists, where something was asked for that does not.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub available: Vec<String>,
+    /// The mistakes in a pack, where it has some.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub problems: Vec<crate::ontology::PackProblem>,
     /// When a retry may succeed, in milliseconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retry_after_ms: Option<u32>,

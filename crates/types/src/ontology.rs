@@ -45,6 +45,20 @@ pub struct Relation {
     pub iri: Option<String>,
 }
 
+/// Where an ontology comes from.
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", schemars(rename = "OntologyOrigin"))]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Origin {
+    /// It is part of the program.
+    BuiltIn,
+    /// It was put there by a client.
+    Put,
+    /// It is a file on the client's machine.
+    File,
+}
+
 /// An ontology in a list.
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[cfg_attr(feature = "schema", schemars(rename = "OntologySummary"))]
@@ -64,14 +78,61 @@ pub struct Summary {
     pub relations: u32,
     /// How many example sentences it has.
     pub examples: u32,
+    /// Where it comes from.
+    pub origin: Origin,
+    /// When it was put there (RFC 3339), where it was.
+    #[serde(rename = "putAt", default, skip_serializing_if = "Option::is_none")]
+    pub put_at: Option<String>,
 }
 
 /// The ontologies that extractions may name.
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ontologies {
-    /// By id.
+    /// The built-in ones first, each kind by id.
     pub ontologies: Vec<Summary>,
+    /// Where the next page begins, where there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<String>,
+}
+
+/// What became of an ontology that was put.
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", schemars(rename = "OntologyPlaced"))]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Placed {
+    /// What stands there now.
+    #[serde(flatten)]
+    pub ontology: Summary,
+    /// Whether nothing stood there before.
+    pub created: bool,
+    /// What is not wrong with it and costs something, or was left out or guessed.
+    pub notes: Vec<String>,
+}
+
+/// An ontology that was removed.
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", schemars(rename = "OntologyRemoved"))]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Removed {
+    /// Its id.
+    pub id: String,
+    /// The version that it had.
+    pub version: String,
+}
+
+/// A mistake in a pack.
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PackProblem {
+    /// The line in the file, from 1, where it is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub line: Option<u32>,
+    /// The class, relation or sentence, such as `relation director`.
+    pub place: String,
+    /// What is wrong and what to do.
+    pub message: String,
 }
 
 /// An ontology.
@@ -95,4 +156,11 @@ pub struct Ontology {
     pub relations: Vec<Relation>,
     /// How many example sentences it has.
     pub examples: u32,
+    /// Where it comes from.
+    pub origin: Origin,
+    /// When it was put there (RFC 3339), where it was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub put_at: Option<String>,
+    /// What is not wrong with it and costs something, or was left out or guessed.
+    pub notes: Vec<String>,
 }

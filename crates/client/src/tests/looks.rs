@@ -55,21 +55,6 @@ async fn lists_are_asked_for_by_filter() {
 }
 
 #[tokio::test]
-async fn ontologies_are_listed_and_shown() {
-    let summary = json!({ "id": "person", "label": "Person", "version": "0123456789abcdef",
-        "aliases": ["foaf"], "classes": 1, "relations": 0, "examples": 40 });
-    let whole = json!({ "id": "person", "label": "Person", "version": "0123456789abcdef",
-        "aliases": ["foaf"], "fullyAnnotated": true, "relations": [], "examples": 40,
-        "classes": [{ "name": "Person", "labels": ["person"], "parents": [] }] });
-    let list = json!({ "ontologies": [summary] });
-    let script = Script::play([answer(&list), answer(&whole)]).await;
-    let client = Client::new([&script.url], None).unwrap();
-    assert_eq!(client.ontologies().await.unwrap().ontologies[0].aliases, ["foaf"]);
-    assert_eq!(client.ontology("foaf").await.unwrap().classes[0].name, "Person");
-    assert_eq!(first_line(&script), "GET /v1/ontologies/foaf HTTP/1.1");
-}
-
-#[tokio::test]
 async fn bad_health_is_read_like_good() {
     let body = json!({ "type": "urn:quarry:problem:not_ready", "title": "Not ready",
         "detail": "store: gone", "instance": "/readyz", "code": "not_ready", "trace_id": "0",

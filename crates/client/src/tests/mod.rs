@@ -3,5 +3,6 @@
 mod batches;
 mod follows;
 mod looks;
+mod ontologies;
 mod script;
 mod sends;

@@ -107,7 +107,8 @@ impl Library {
 
     /// The pack of a built-in ontology as it was written, in TOML.
     pub fn own_source(&self, id: &str) -> Option<&'static str> {
-        BUILT_IN.iter().find(|(known, _)| *known == id).map(|(_, text)| *text)
+        let own = self.built_in.get(id).ok()?;
+        BUILT_IN.iter().find(|(known, _)| *known == own.id()).map(|(_, text)| *text)
     }
 
     /// An ontology that was put, or a built-in one. `source` is asked where it is not known yet.

@@ -5,8 +5,8 @@ use quarry::types::ontology as shown;
 use super::{Class, ClassId, Ontology, Range, Relation};
 
 impl Ontology {
-    /// What a list shows.
-    pub fn summary(&self) -> shown::Summary {
+    /// What a list shows of an ontology of this origin.
+    pub fn summary(&self, origin: shown::Origin) -> shown::Summary {
         shown::Summary {
             id: self.id().to_owned(),
             label: self.label().to_owned(),
@@ -15,11 +15,13 @@ impl Ontology {
             classes: number(self.classes().len()),
             relations: number(self.relations().len()),
             examples: number(self.sentences().len()),
+            origin,
+            put_at: None,
         }
     }
 
-    /// All but the examples.
-    pub fn shown(&self) -> shown::Ontology {
+    /// All but the examples of an ontology of this origin.
+    pub fn shown(&self, origin: shown::Origin) -> shown::Ontology {
         shown::Ontology {
             id: self.id().to_owned(),
             label: self.label().to_owned(),
@@ -29,6 +31,9 @@ impl Ontology {
             classes: self.classes().iter().map(|class| self.shown_class(class)).collect(),
             relations: self.relations().iter().map(|it| self.shown_relation(it)).collect(),
             examples: number(self.sentences().len()),
+            origin,
+            put_at: None,
+            notes: self.notes().to_vec(),
         }
     }
 

@@ -18,6 +18,9 @@ pub(super) struct Submission {
     text: String,
     /// The id, or another name, of an ontology.
     ontology_id: String,
+    /// The ontology's version; the current one by default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    ontology_version: Option<String>,
     /// What it may choose.
     options: Option<Options>,
     /// The document that the facts belong to.
@@ -184,6 +187,7 @@ mod tests {
         let whole = extract::Submission {
             text: "t".to_owned(),
             ontology_id: "o".to_owned(),
+            ontology_version: Some("v".to_owned()),
             options: extract::Options::default(),
             document_id: Some("d".to_owned()),
             request_id: Some("r".to_owned()),

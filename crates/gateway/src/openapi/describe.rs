@@ -177,18 +177,112 @@ pub(crate) fn extraction_graph() -> Operation {
         .problems(&[Code::NoSuchExtraction, Code::NotYetExtracted, Code::NotWritable])
 }
 
+/// An operation on one ontology.
+fn of_ontology(operation: Operation) -> Operation {
+    operation.path("id", "The id, or another name, of an ontology.", json!({ "type": "string" }))
+}
+
+/// An operation that looks at one ontology.
+fn looking(id: &'static str) -> Operation {
+    of_ontology(Operation::new(id))
+        .query(
+            "version",
+            "Another version than the current one, where it is still kept.",
+            json!({ "type": "string" }),
+        )
+        .header("If-None-Match", "Versions that the client has.", json!({ "type": "string" }))
+        .calls(Calls::Reading)
+        .answer(304, "The client has it.")
+        .with(&["ETag"])
+        .problems(STORE)
+        .problems(&[Code::NoSuchOntology, Code::InvalidHeader])
+}
+
 pub(crate) fn ontology() -> Operation {
-    Operation::new("showOntology")
-        .path("id", "The id, or another name, of an ontology.", json!({ "type": "string" }))
+    looking("showOntology")
         .answer(200, "The ontology.")
         .gives(JSON, Shape::of::<ontology::Ontology>())
-        .problems(&[Code::NoSuchOntology])
+        .with(&["ETag"])
+}
+
+pub(crate) fn ontology_source() -> Operation {
+    looking("showOntologySource")
+        .answer(200, "The pack as it was written.")
+        .gives(JSON, Shape::any())
+        .gives("application/toml", Shape::text())
+        .gives("text/turtle", Shape::text())
+        .with(&["ETag"])
+}
+
+/// An operation that changes one ontology.
+fn changing(id: &'static str) -> Operation {
+    of_ontology(Operation::new(id))
+        .query("timeout", "How long to wait for the change; 30s by default.", duration())
+        .header(
+            "Idempotency-Key",
+            "Names one intent: the same ontology and key are handled once.",
+            json!({ "type": "string", "minLength": 1, "maxLength": 256 }),
+        )
+        .header(
+            "Quarry-Send-Count",
+            "How often the request was sent before; raised by clients that repeat.",
+            json!({ "type": "integer", "minimum": 0, "default": 0 }),
+        )
+        .header(
+            "If-Match",
+            "Versions that may stand there; `*` for any.",
+            json!({ "type": "string" }),
+        )
+        .header(
+            "If-None-Match",
+            "`*`: only where nothing stands there.",
+            json!({ "type": "string" }),
+        )
+        .calls(Calls::Reading)
+        .problems(&[
+            Code::BuiltInOntology,
+            Code::PreconditionFailed,
+            Code::NoSuchOntology,
+            Code::StoreCorrupt,
+            Code::InvalidHeader,
+            Code::NotAcceptable,
+        ])
+}
+
+const OF_CHANGE: &[&str] = &["Quarry-Message-Id", "Idempotency-Key", "Idempotency-Replayed"];
+
+pub(crate) fn put_ontology() -> Operation {
+    changing("putOntology")
+        .body("A pack, or a vocabulary; up to 16 MiB.", true)
+        .takes(JSON, Shape::any())
+        .takes("application/toml", Shape::text())
+        .takes("text/turtle", Shape::text())
+        .answer(200, "It stands there in place of another, or stood there before.")
+        .gives(JSON, Shape::of::<ontology::Placed>())
+        .with(OF_CHANGE)
+        .with(&["ETag", "Location"])
+        .answer(201, "It stands there; nothing did before.")
+        .gives(JSON, Shape::of::<ontology::Placed>())
+        .with(OF_CHANGE)
+        .with(&["ETag", "Location"])
+        .problems(&[Code::InvalidOntology])
+}
+
+pub(crate) fn remove_ontology() -> Operation {
+    changing("removeOntology")
+        .answer(200, "It is removed; its graphs stay.")
+        .gives(JSON, Shape::of::<ontology::Removed>())
+        .with(OF_CHANGE)
+        .problems(&[Code::InvalidOntology])
 }
 
 pub(crate) fn ontologies() -> Operation {
     Operation::new("listOntologies")
+        .paged()
+        .calls(Calls::Reading)
         .answer(200, "The ontologies that extractions may name.")
         .gives(JSON, Shape::of::<ontology::Ontologies>())
+        .problems(STORE)
 }
 
 pub(crate) fn types() -> Operation {

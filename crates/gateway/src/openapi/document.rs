@@ -22,6 +22,7 @@ const PATH: &[(&str, &str)] = &[
 
 /// What headers of answers say.
 pub(crate) const HEADERS: &[(&str, &str)] = &[
+    ("ETag", "The version, quoted: send it as `If-Match` or `If-None-Match`."),
     ("Idempotency-Key", "The key of the message: repeat the request under it."),
     ("Idempotency-Replayed", "`true` where the answer stood before this request."),
     ("Location", "Where to ask later."),

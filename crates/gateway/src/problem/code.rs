@@ -68,6 +68,12 @@ pub enum Code {
     InvalidCall,
     /// There is no such ontology to look at.
     NoSuchOntology,
+    /// A pack is not good.
+    InvalidOntology,
+    /// The ontology is built in and cannot be changed.
+    BuiltInOntology,
+    /// What stands there is not what the client's precondition demands.
+    PreconditionFailed,
     /// No such node.
     NoSuchNode,
     /// A call without a stored outcome cannot be answered later.
@@ -138,6 +144,9 @@ impl Code {
             Self::NoProvider => "no_provider",
             Self::InvalidCall => "invalid_call",
             Self::NoSuchOntology => "no_such_ontology",
+            Self::InvalidOntology => "invalid_ontology",
+            Self::BuiltInOntology => "built_in",
+            Self::PreconditionFailed => "precondition_failed",
             Self::NoSuchNode => "no_such_node",
             Self::NotDurable => "not_durable",
             Self::GatewayBusy => "gateway_busy",
@@ -162,7 +171,7 @@ impl Code {
         match self {
             Self::Refused(code) => refused(code),
             Self::Unknown(_) | Self::ChangeTimeout => StatusCode::GATEWAY_TIMEOUT,
-            Self::Failed => StatusCode::CONFLICT,
+            Self::Failed | Self::BuiltInOntology => StatusCode::CONFLICT,
             Self::MalformedRequest
             | Self::MalformedPath
             | Self::InvalidName
@@ -189,6 +198,7 @@ impl Code {
             Self::NotWritable
             | Self::RequestReused
             | Self::UnknownOntology
+            | Self::InvalidOntology
             | Self::InvalidSubmission => StatusCode::UNPROCESSABLE_ENTITY,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::GatewayBusy
@@ -201,7 +211,7 @@ impl Code {
             Self::ReadPanic | Self::ChangePanic | Self::StoreCorrupt => {
                 StatusCode::INTERNAL_SERVER_ERROR
             }
-            Self::ClusterRefused => StatusCode::PRECONDITION_FAILED,
+            Self::ClusterRefused | Self::PreconditionFailed => StatusCode::PRECONDITION_FAILED,
             Self::TargetTooLong => StatusCode::URI_TOO_LONG,
             Self::HeadersTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
             Self::Http(status) => status,

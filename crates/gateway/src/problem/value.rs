@@ -26,6 +26,7 @@ struct Parts {
     field: Option<String>,
     place: Option<(u32, u32)>,
     available: Vec<String>,
+    problems: Vec<PackProblem>,
     retry_after_ms: Option<u32>,
     message_id: Option<MessageId>,
     headers: HeaderMap,
@@ -46,6 +47,7 @@ impl Problem {
             field: None,
             place: None,
             available: Vec::new(),
+            problems: Vec::new(),
             retry_after_ms: waits.then_some(RETRY_AFTER_MS),
             message_id: None,
             headers: HeaderMap::new(),
@@ -99,6 +101,13 @@ impl Problem {
     #[must_use]
     pub fn available(mut self, names: impl IntoIterator<Item = impl Into<String>>) -> Self {
         self.0.available = names.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// Lists the mistakes in a pack.
+    #[must_use]
+    pub fn problems(mut self, problems: impl IntoIterator<Item = PackProblem>) -> Self {
+        self.0.problems = problems.into_iter().collect();
         self
     }
 
@@ -162,7 +171,7 @@ impl Problem {
 
     /// The document that is sent.
     pub(crate) fn document(self, trace: &Trace, instance: &str) -> api::Problem {
-        let Parts { code, detail, entity_code, field, place, available, .. } = *self.0;
+        let Parts { code, detail, entity_code, field, place, available, problems, .. } = *self.0;
         let name = entity_code.unwrap_or_else(|| code.as_str().to_owned());
         api::Problem {
             kind: format!("urn:quarry:problem:{}", code.as_str()),
@@ -178,6 +187,7 @@ impl Problem {
             line: place.map(|(line, _)| line),
             column: place.map(|(_, column)| column),
             available,
+            problems,
             retry_after_ms: self.0.retry_after_ms,
             message_id: self.0.message_id.map(|id| id.to_string()),
         }

@@ -8,6 +8,11 @@ use axum::{
     http::{HeaderMap, header},
 };
 use bytes::Bytes;
+use quarry_extract::{
+    decode,
+    pack::{Format, MAX_SOURCE, Source},
+};
+use quarry_types::ontology::PackProblem;
 use serde::de::IgnoredAny;
 
 use super::headers::{is_json, is_lines};
@@ -33,6 +38,10 @@ pub(crate) enum LinesBody {
         media_type: String,
     },
 }
+
+/// A pack of up to 16 MiB, in the format that its label names.
+#[derive(Debug)]
+pub(crate) struct PackBody(pub(crate) Source);
 
 /// No body: one with content is refused.
 #[derive(Debug)]
@@ -62,6 +71,40 @@ impl FromRequest<Gateway> for LinesBody {
             }
             _ => check_body(&parts.headers, &body).map(|()| Self::Json(body)),
         }
+    }
+}
+
+impl FromRequest<Gateway> for PackBody {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, gateway: &Gateway) -> Result<Self, Problem> {
+        let (parts, body) = request.into_parts();
+        let config = gateway.config();
+        let limit = config.body_limit.max(MAX_SOURCE);
+        let body = read(&parts.headers, body, limit, config.body_timeout).await?;
+        let media_type = media_type(&parts.headers).filter(|media_type| media_type != FORM);
+        let format = match &media_type {
+            // What begins like JSON is JSON; of other formats the first letters say nothing.
+            None => body.trim_ascii_start().starts_with(b"{").then_some(Format::Json),
+            Some(media_type) => Format::of_media_type(media_type),
+        };
+        let format = format.ok_or_else(|| {
+            let known = Format::ALL.map(Format::media_type);
+            let detail = format!(
+                "the body is {:?}; send a pack with Content-Type: {}",
+                media_type.as_deref().unwrap_or("not labelled"),
+                known.join(", ")
+            );
+            let problem = Problem::new(Code::UnsupportedMediaType, detail).field("Content-Type");
+            problem.available(known)
+        })?;
+        let text = decode(&body).map_err(|error| {
+            let place =
+                PackProblem { line: None, place: "pack".to_owned(), message: error.to_string() };
+            let detail = format!("the body is no text: {error}");
+            Problem::new(Code::InvalidOntology, detail).field("body").problems([place])
+        })?;
+        Ok(Self(Source { format, text: text.to_owned() }))
     }
 }
 

@@ -9,7 +9,7 @@ mod nearest;
 mod path;
 mod query;
 
-pub(crate) use body::{JsonBody, LinesBody, NoBody};
+pub(crate) use body::{JsonBody, LinesBody, NoBody, PackBody};
 pub(crate) use cursor::Cursors;
 pub(crate) use decode::decode;
 pub(crate) use headers::{

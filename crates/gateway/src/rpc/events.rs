@@ -8,7 +8,7 @@ use futures_util::{
     stream::{self, BoxStream},
 };
 use quarry_ports::{ChunkBody, MessageState, StoreError, StoredChunk};
-use quarry_types::MessageId;
+use quarry_types::{Address, MessageId};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -57,7 +57,7 @@ pub(super) async fn follow(
     trace: &Trace,
     payload: Value,
 ) -> Result<Events, Fault> {
-    let asked = Asked::parse(gateway, payload)?;
+    let asked = Asked::parse(gateway, trace, payload).await?;
     let message_id = match running(gateway, &asked).await? {
         Some(message_id) => message_id,
         None => begin(gateway, trace, &asked).await?,
@@ -66,7 +66,8 @@ pub(super) async fn follow(
     let own = Line { message_id, next: 0 };
     let gateway = gateway.clone();
     let waiting = VecDeque::from([started]);
-    let following = Following { gateway, asked, own, work: Work::Idle, waiting, is_over: false };
+    let (doer, work) = (None, Work::Idle);
+    let following = Following { gateway, asked, own, doer, work, waiting, is_over: false };
     Ok(stream::unfold(following, Following::step).boxed())
 }
 
@@ -92,7 +93,7 @@ struct Line {
 enum Work {
     /// The submission does not wait for it.
     Idle,
-    /// Its message was not seen yet.
+    /// The message of the work was not seen yet.
     Sought,
     /// It is followed.
     Followed(Line),
@@ -103,6 +104,8 @@ struct Following {
     gateway: Gateway,
     asked: Asked,
     own: Line,
+    /// The entity that does the work, once the submission says which.
+    doer: Option<Address>,
     work: Work,
     waiting: VecDeque<Event<Raw>>,
     is_over: bool,
@@ -123,6 +126,8 @@ struct Told {
     kind: String,
     #[serde(default)]
     stage: Option<String>,
+    #[serde(default)]
+    work: Option<String>,
     #[serde(default)]
     percent: Option<f64>,
 }
@@ -179,8 +184,9 @@ impl Following {
 
     /// The open message with which the submission asks for its work.
     async fn seek_work(&self) -> Result<Line, StoreError> {
+        let Some(doer) = &self.doer else { return std::future::pending().await };
         loop {
-            let newest = extractions::newest(&self.gateway, &self.asked.work).await?;
+            let newest = extractions::newest(&self.gateway, doer).await?;
             if let Some(record) = newest
                 && matches!(record.state, MessageState::Open { .. })
             {
@@ -193,9 +199,10 @@ impl Following {
     /// The submission tells when it begins and ends to wait for its work.
     fn take_own(&mut self, chunks: &[StoredChunk]) {
         self.own.next = chunks.last().map_or(self.own.next, |chunk| chunk.sequence + 1);
-        for Told { kind, stage, percent } in chunks.iter().filter_map(told) {
+        for Told { kind, stage, work, percent } in chunks.iter().filter_map(told) {
             let percent = match kind.as_str() {
                 "stage_started" => {
+                    self.doer = work.and_then(|id| extractions::work(&self.gateway, &id));
                     self.work = Work::Sought;
                     Some(0.0)
                 }

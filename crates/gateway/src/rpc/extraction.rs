@@ -15,7 +15,7 @@ use super::{
 use crate::{
     Gateway, Problem,
     dispatch::{Terms, dispatch},
-    extractions::{self, Addressee, EXTRACT},
+    extractions::{self, EXTRACT},
     trace::Trace,
 };
 
@@ -26,18 +26,20 @@ pub(super) type Raw = Box<RawValue>;
 pub(super) struct Asked {
     pub(super) submission: Submission,
     pub(super) address: Address,
-    /// The work behind the submission.
-    pub(super) work: Address,
     pub(super) deadline: Monotonic,
 }
 
 impl Asked {
     /// Checks all that can be wrong with a call before anything is stored.
-    pub(super) fn parse(gateway: &Gateway, payload: Value) -> Result<Self, Fault> {
-        let Extract { submission, timeout } = arguments::extract(gateway, payload)?;
-        let Addressee { address, work } = extractions::addressee(gateway, &submission)?;
+    pub(super) async fn parse(
+        gateway: &Gateway,
+        trace: &Trace,
+        payload: Value,
+    ) -> Result<Self, Fault> {
+        let Extract { mut submission, timeout } = arguments::extract(gateway, payload)?;
         let deadline = gateway.host().now().after(timeout);
-        Ok(Self { submission, address, work, deadline })
+        let address = extractions::addressee(gateway, trace, &mut submission).await?;
+        Ok(Self { submission, address, deadline })
     }
 
     /// How long its caller still waits.

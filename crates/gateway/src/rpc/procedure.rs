@@ -84,7 +84,7 @@ impl Procedure {
                 follow(gateway, trace, payload).await.map(Answer::Events)
             }
             (Self::Extract | Self::StreamExtract, _) => {
-                let asked = Asked::parse(gateway, payload)?;
+                let asked = Asked::parse(gateway, trace, payload).await?;
                 let message_id = begin(gateway, trace, &asked).await?;
                 if until == Until::Stored {
                     return Ok(Answer::Value(RawValue::NULL.to_owned()));

@@ -52,7 +52,9 @@ fn none<T>() -> Option<T> {
 pub(super) async fn get(gateway: &Gateway, trace: &Trace, payload: Value) -> Result<Raw, Fault> {
     let address = match arguments::which(gateway, payload)? {
         Which::Named(request_id) => extractions::submission_address(gateway, &request_id)?,
-        Which::Of(submission) => extractions::addressee(gateway, &submission)?.address,
+        Which::Of(mut submission) => {
+            extractions::addressee(gateway, trace, &mut submission).await?
+        }
     };
     raw(&json(&status(gateway, trace, &address).await?)?)
 }

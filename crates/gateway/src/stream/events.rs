@@ -29,7 +29,7 @@ use super::{
     chunks::{broken, end, gone},
     form::{Event, Form},
     position::Position,
-    submission::{self, Told},
+    submission,
     tail::{Heard, Tail},
     work::{self, Waited},
 };
@@ -53,31 +53,28 @@ pub(crate) async fn show(
     Query::parse(uri.query(), &[])?;
     let form = Form::of_stream(&headers)?;
     let address = extractions::named(&gateway, &id)?;
-    let told = match last_event_id(&headers)? {
+    let position = match last_event_id(&headers)? {
         Some(id) => submission::behind(&gateway, &address, id).await?,
         None => submission::latest(&gateway, &address).await?,
     };
-    Ok(form.respond(events(gateway, told).await?))
+    Ok(form.respond(events(gateway, position).await?))
 }
 
-/// The answer that tells of a submission's message, from its beginning. `work` is the entity that
-/// does its work.
+/// The answer that tells of a submission's message, from its beginning.
 pub(crate) async fn follow(
     gateway: &Gateway,
     message_id: MessageId,
-    work: Address,
     form: Form,
 ) -> Result<Response, Problem> {
     let position = Position { own: Tail { message_id, next: 0 }, work: None };
-    let told = Told { position, work: Some(work) };
-    Ok(form.respond(events(gateway.clone(), told).await?))
+    Ok(form.respond(events(gateway.clone(), position).await?))
 }
 
 async fn events(
     gateway: Gateway,
-    told: Told,
+    position: Position,
 ) -> Result<impl Stream<Item = Event> + Send + 'static, StoreError> {
-    let following = Following::begin(gateway, told).await?;
+    let following = Following::begin(gateway, position).await?;
     Ok(stream::unfold(following, Following::step))
 }
 
@@ -96,19 +93,19 @@ enum Turn {
 struct Following {
     gateway: Gateway,
     position: Position,
+    /// The entity that does the submission's work, once the submission says which.
     work: Option<Address>,
     turn: Turn,
     waiting: VecDeque<Event>,
 }
 
 impl Following {
-    async fn begin(gateway: Gateway, told: Told) -> Result<Self, StoreError> {
-        let Told { position, work } = told;
+    async fn begin(gateway: Gateway, position: Position) -> Result<Self, StoreError> {
         let (own, waiting) = (position.own, VecDeque::new());
-        let mut following = Self { gateway, position, work, turn: Turn::Own, waiting };
+        let mut following = Self { gateway, position, work: None, turn: Turn::Own, waiting };
         if let Some(read) = own.next.checked_sub(1) {
             let last = following.gateway.store().chunks(own.message_id, read, 1).await?;
-            following.turn = last.first().map_or(Turn::Own, |chunk| following.turn_behind(chunk));
+            last.first().into_iter().for_each(|chunk| following.turn_behind(chunk));
         }
         Ok(following)
     }
@@ -135,12 +132,14 @@ impl Following {
         self.waiting.push_back(last);
     }
 
-    /// Whose turn it is behind a chunk of the submission.
-    fn turn_behind(&self, chunk: &StoredChunk) -> Turn {
-        match &self.work {
-            Some(_) if begins_to_wait(chunk) => Turn::Work { from: chunk.made_at, is_over: false },
-            _ => Turn::Own,
-        }
+    /// Decides whose turn it is behind a chunk of the submission.
+    fn turn_behind(&mut self, chunk: &StoredChunk) {
+        let work = awaited(chunk).and_then(|id| extractions::work(&self.gateway, &id));
+        self.turn = match &work {
+            Some(_) => Turn::Work { from: chunk.made_at, is_over: false },
+            None => Turn::Own,
+        };
+        self.work = work.or(self.work.take());
     }
 
     async fn hear_own(&mut self) -> Result<(), StoreError> {
@@ -149,7 +148,7 @@ impl Following {
                 for chunk in &chunks {
                     self.position.own = self.position.own.behind(chunk);
                     self.tell(self.position.own.message_id, chunk);
-                    self.turn = self.turn_behind(chunk);
+                    self.turn_behind(chunk);
                     // The rest is read again, behind what the work tells.
                     if self.turn != Turn::Own {
                         break;
@@ -241,14 +240,14 @@ struct Named {
     #[serde(rename = "type")]
     kind: String,
     #[serde(default)]
-    stage: Option<String>,
+    work: Option<String>,
 }
 
-/// A submission has one stage: while it lasts, it waits for its work.
-fn begins_to_wait(chunk: &StoredChunk) -> bool {
-    let ChunkBody::Made(json) = &chunk.body else { return false };
-    serde_json::from_slice::<Named>(json)
-        .is_ok_and(|named| named.kind == "stage_started" && named.stage.is_some())
+/// The id of the work that a submission begins to wait for. It has one stage: while that lasts.
+fn awaited(chunk: &StoredChunk) -> Option<String> {
+    let ChunkBody::Made(json) = &chunk.body else { return None };
+    let named: Named = serde_json::from_slice(json).ok()?;
+    named.work.filter(|_| named.kind == "stage_started")
 }
 
 fn event(id: String, message_id: MessageId, stored: &StoredChunk) -> Event {

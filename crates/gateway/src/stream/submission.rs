@@ -1,6 +1,7 @@
 //! Which message of an extraction is told of, and which work is behind it.
 
-use quarry_extract::Submission;
+use quarry::runtime::Entity;
+use quarry_extract::{ExtractionWork, Submission};
 use quarry_ports::{MessageFilter, MessageRecord, MessageState, MessageStateKind, StoreError};
 use quarry_types::{Address, MessageId};
 
@@ -10,22 +11,14 @@ use super::{
 };
 use crate::{
     Code, Gateway, Problem,
-    extractions::{EXTRACT, addressee, newest},
+    extractions::{EXTRACT, newest},
 };
 
 /// How many open messages of a submission are looked at.
 const LOOKED_AT: u32 = 100;
 
-/// A submission that is told of.
-#[derive(Clone, Debug)]
-pub(super) struct Told {
-    pub(super) position: Position,
-    /// None where it cannot be named any more, because its ontology is gone.
-    pub(super) work: Option<Address>,
-}
-
 /// The message that extracts now, or did last; from its beginning.
-pub(super) async fn latest(gateway: &Gateway, address: &Address) -> Result<Told, Problem> {
+pub(super) async fn latest(gateway: &Gateway, address: &Address) -> Result<Position, Problem> {
     let record = match open(gateway, address).await?.pop() {
         Some(record) => Some(record),
         None => newest(gateway, address).await?,
@@ -35,7 +28,7 @@ pub(super) async fn latest(gateway: &Gateway, address: &Address) -> Result<Told,
         Problem::new(Code::NoSuchExtraction, detail).field("id")
     })?;
     let own = Tail { message_id: record.message.message_id, next: 0 };
-    Ok(Told { position: Position { own, work: None }, work: work(gateway, &record) })
+    Ok(Position { own, work: None })
 }
 
 /// The message that the event `id` of an extraction is of; from behind that event.
@@ -43,19 +36,22 @@ pub(super) async fn behind(
     gateway: &Gateway,
     address: &Address,
     id: &str,
-) -> Result<Told, Problem> {
+) -> Result<Position, Problem> {
     let position = Position::parse(id)?;
     let own = gateway.store().message(position.own.message_id).await?;
     let own = own.filter(|record| record.message.address == *address && is_submission(record));
-    let own = own.ok_or_else(|| not_ours(id))?;
-    let work = work(gateway, &own);
+    own.ok_or_else(|| not_ours(id))?;
     if let Some(tail) = position.work {
         let record = gateway.store().message(tail.message_id).await?;
-        if record.map(|record| record.message.address) != work {
+        let is_work = record.is_some_and(|record| {
+            let of = record.message.address;
+            of.tenant == address.tenant && of.entity_type.as_str() == ExtractionWork::TYPE
+        });
+        if !is_work {
             return Err(not_ours(id));
         }
     }
-    Ok(Told { position, work })
+    Ok(position)
 }
 
 /// The open message that asks for the same as `submission`.
@@ -86,9 +82,4 @@ async fn open(gateway: &Gateway, address: &Address) -> Result<Vec<MessageRecord>
 
 fn is_submission(record: &MessageRecord) -> bool {
     record.message.method.as_str() == EXTRACT
-}
-
-fn work(gateway: &Gateway, record: &MessageRecord) -> Option<Address> {
-    let submission: Submission = serde_json::from_slice(&record.message.payload).ok()?;
-    Some(addressee(gateway, &submission).ok()?.work)
 }

@@ -9,7 +9,7 @@ use axum::{
 };
 use quarry::prelude::*;
 use quarry_core::lease::LeaseTimes;
-use quarry_extract::{ExtractionWork, KGExtractor, pack::Ontologies};
+use quarry_extract::{ExtractionWork, KGExtractor, StoredOntology, pack::Library};
 use quarry_ports::{Host, MessageFilter, Metrics};
 use quarry_services::{Counter, Register};
 use quarry_sim::{Coordination, MemoryDatabase, MemoryStore, Network};
@@ -111,14 +111,15 @@ impl World {
             host,
             metrics: Metrics::new().unwrap(),
         };
-        let ontologies = Arc::new(Ontologies::built_in().unwrap());
-        let work = ExtractionWork::new(Arc::clone(&ontologies), ports.metrics.clone());
-        let extractor = KGExtractor::new(Arc::clone(&ontologies));
+        let library = Arc::new(Library::built_in().unwrap());
+        let work = ExtractionWork::new(Arc::clone(&library), ports.metrics.clone());
+        let extractor = KGExtractor::new(Arc::clone(&library));
+        let stored = StoredOntology::new(Arc::clone(&library));
         let registry =
             Registry::builder().with(Counter::default()).with(Register::default()).with(Moody);
-        let registry = registry.with(extractor).with(work).build();
+        let registry = registry.with(extractor).with(work).with(stored).build();
         let node = Node::start(NodeConfig::new(NodeId(1), boot), registry, ports);
-        let gateway = Gateway::with_ontologies(node, config, ontologies);
+        let gateway = Gateway::with_library(node, config, library);
         Self { router: router(gateway.clone()), gateway, database, coordinator }
     }
 

@@ -7,7 +7,7 @@ use clap::{Args, Subcommand};
 /// `quarry ontology …`.
 #[derive(Clone, Debug, Subcommand)]
 pub(crate) enum OntologyCommand {
-    /// List the built-in ontologies, or with --url those of a server
+    /// List the ontologies of the server; without one, the built-in ones
     Ls,
     /// Show the classes and relations of an ontology
     Show {
@@ -15,13 +15,34 @@ pub(crate) enum OntologyCommand {
         #[arg(value_name = "ID|FILE")]
         ontology: String,
     },
+    /// Put a pack on the server, in place of the one before
+    #[command(after_help = "\
+A pack is TOML or JSON (.toml, .json), or a vocabulary of RDFS, OWL and SKOS in Turtle (.ttl). Texts that
+are extracted from now on are read by it; graphs that are stored stay as they are.
+
+Examples:
+  quarry ontology put bees.toml
+  quarry ontology put terms.ttl --id bees")]
+    Put {
+        /// The pack
+        #[arg(value_name = "FILE")]
+        file: PathBuf,
+        /// The id to put it under [default: its own; of a .ttl file, the file's name]
+        #[arg(long, value_name = "ID")]
+        id: Option<String>,
+    },
+    /// Remove an ontology from the server; its graphs stay
+    Rm {
+        /// Its id
+        id: String,
+    },
     /// Say everything that is wrong with a pack, where, and what to do
     #[command(after_help = "\
 Examples:
   quarry ontology check bees.toml
   quarry ontology check packs/*.toml -o json")]
     Check {
-        /// Packs in TOML or JSON
+        /// Packs in TOML or JSON, or vocabularies in Turtle
         #[arg(required = true, value_name = "FILE")]
         files: Vec<PathBuf>,
     },

@@ -64,7 +64,7 @@ fn of_problem(exit: Exit, problem: &Problem) -> Failure {
 fn exit_of(problem: &Problem) -> Exit {
     match (problem.status, problem.code.as_str()) {
         (404, _) | (_, "unknown_ontology") => Exit::NotFound,
-        (400 | 405 | 413 | 415, _) | (_, "invalid_payload") => Exit::Usage,
+        (400 | 405 | 413 | 415, _) | (_, "invalid_payload" | "invalid_ontology") => Exit::Usage,
         _ if problem.retryable => Exit::Unavailable,
         _ => Exit::Refused,
     }
@@ -91,6 +91,7 @@ mod tests {
             line: None,
             column: None,
             available: vec!["Counter".into()],
+            problems: Vec::new(),
             retry_after_ms: None,
             message_id: None,
         }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use quarry::runtime::{Registry, RegistryBuilder};
-use quarry_extract::{ExtractionWork, KGExtractor, pack::Ontologies};
+use quarry_extract::{ExtractionWork, KGExtractor, StoredOntology, pack::Library};
 use quarry_ports::Metrics;
 use quarry_services::{Counter, Register};
 
@@ -12,7 +12,7 @@ use crate::failure::Failure;
 /// Entity types, what they know, and the metrics that they count in.
 pub(crate) struct Hosted {
     metrics: Metrics,
-    ontologies: Arc<Ontologies>,
+    library: Arc<Library>,
     types: RegistryBuilder,
 }
 
@@ -23,15 +23,17 @@ impl Hosted {
     /// Where a built-in ontology is wrong; tests make sure that none is.
     pub(crate) fn built_in() -> Result<Self, Failure> {
         let metrics = Metrics::new().map_err(anyhow::Error::from)?;
-        let ontologies = Arc::new(Ontologies::built_in().map_err(anyhow::Error::from)?);
-        let work = ExtractionWork::new(Arc::clone(&ontologies), metrics.clone());
-        let extractor = KGExtractor::new(Arc::clone(&ontologies));
+        let library = Arc::new(Library::built_in().map_err(anyhow::Error::from)?);
+        let work = ExtractionWork::new(Arc::clone(&library), metrics.clone());
+        let extractor = KGExtractor::new(Arc::clone(&library));
+        let stored = StoredOntology::new(Arc::clone(&library));
         let types = Registry::builder()
             .with(Counter::default())
             .with(Register::default())
             .with(extractor)
-            .with(work);
-        Ok(Self { metrics, ontologies, types })
+            .with(work)
+            .with(stored);
+        Ok(Self { metrics, library, types })
     }
 
     /// One more type.
@@ -39,8 +41,8 @@ impl Hosted {
         Self { types: self.types.with(entity), ..self }
     }
 
-    /// The metrics, the ontologies, and the registry of all types.
-    pub(crate) fn build(self) -> (Metrics, Arc<Ontologies>, Registry) {
-        (self.metrics, self.ontologies, self.types.build())
+    /// The metrics, the library, and the registry of all types.
+    pub(crate) fn build(self) -> (Metrics, Arc<Library>, Registry) {
+        (self.metrics, self.library, self.types.build())
     }
 }

@@ -4,7 +4,7 @@ use std::{net::TcpListener, sync::Arc, time::Duration};
 
 use quarry::runtime::{Node, Ports};
 use quarry_consensus::{Consensus, Recovery};
-use quarry_extract::pack::Ontologies;
+use quarry_extract::pack::Library;
 use quarry_gateway::{Gateway, GatewayConfig, ListenerConfig};
 use quarry_mesh::Mesh;
 use quarry_ports::{Host, Store, Task};
@@ -57,7 +57,7 @@ impl RunningNode {
         let (listener, addresses) = Addresses::bind(&settings.node)?;
         let data = create_directory(&settings.node.data_dir)?;
         let guard = Guard::read(settings, &data, host)?;
-        let (metrics, ontologies, registry) = hosted.build();
+        let (metrics, library, registry) = hosted.build();
         guard.watch_expiry(&metrics, host);
         phases.mark("listeners");
         let store = parts::store(settings, &data, host, &metrics).await?;
@@ -82,7 +82,7 @@ impl RunningNode {
         let config = limits::node_config(settings, &registry, boot)?;
         let node = Node::start(config, registry, ports);
         let (stop_http, stopped) = watch::channel(false);
-        let gateway = gateway(&node, settings, ontologies);
+        let gateway = gateway(&node, settings, library);
         let http = serve_http(gateway, listener, stopped, host)?;
         phases.mark("runner");
         tracing::info!(node = settings.node.id, http = %addresses.http, "node started");
@@ -182,7 +182,7 @@ async fn check_identity(store: &dyn Store, consensus: &Consensus) -> Result<Clus
         .advise("name the cluster's own store with --store, or its own data directory with --data"))
 }
 
-fn gateway(node: &Node, settings: &Settings, ontologies: Arc<Ontologies>) -> Gateway {
+fn gateway(node: &Node, settings: &Settings, library: Arc<Library>) -> Gateway {
     let config = GatewayConfig {
         body_limit: settings.http.body_limit,
         call_timeout: settings.http.timeout,
@@ -190,7 +190,7 @@ fn gateway(node: &Node, settings: &Settings, ontologies: Arc<Ontologies>) -> Gat
         protection: protection(settings),
         ..GatewayConfig::default()
     };
-    Gateway::with_ontologies(node.clone(), config, ontologies)
+    Gateway::with_library(node.clone(), config, library)
 }
 
 fn serve_http(

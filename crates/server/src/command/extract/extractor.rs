@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use futures_util::StreamExt;
-use quarry_client::{Client, Json, SendOptions, SendStatus};
+use quarry_client::{Client, Json, PackSource, SendOptions, SendStatus};
 use quarry_extract::{
     Embedded, Options, Submission,
     event::Event,
     graph::{Graph, verify},
-    pack::{Ontologies, Ontology},
+    pack::{Edition, Format, Ontology, Source},
 };
 use quarry_types::{
     Tenant,
@@ -18,10 +18,7 @@ use quarry_types::{
 
 use crate::{
     cli::Global,
-    command::{
-        connection::connect,
-        ontology::{is_file, load},
-    },
+    command::ontology::{is_file, load, server},
     failure::{Exit, Failure},
 };
 
@@ -36,7 +33,7 @@ enum Reader {
     /// The cluster: each text once, however often it is asked.
     Server(Client),
     /// This process.
-    Here { embedded: Box<Embedded>, ontologies: Ontologies },
+    Here { embedded: Box<Embedded> },
 }
 
 impl Extractor {
@@ -46,21 +43,19 @@ impl Extractor {
     /// # Errors
     /// Where a URL is wrong, or this process has no such ontology.
     pub(crate) async fn choose(global: &Global, ontology: &str) -> Result<Self, Failure> {
-        let client = connect(global)?;
         if is_file(ontology) {
             if global.url.is_some() {
                 let message = "a server knows ontologies by their ids";
-                return Err(Failure::new(Exit::Usage, message).advise("leave out --url"));
+                let advice = "leave out --url, or put the pack there: quarry ontology put";
+                return Err(Failure::new(Exit::Usage, message).advise(advice));
             }
-        } else if global.url.is_some() || client.ready().await.is_ok() {
+        } else if let Some(client) = server(global).await? {
             return Ok(Self { ontology: ontology.to_owned(), reader: Reader::Server(client) });
         }
         let known = load(ontology)?;
-        let mut ontologies = Ontologies::default();
-        ontologies.put(Ontology::clone(&known));
         let ontology = known.id().to_owned();
         let embedded = Box::new(Embedded::induce(known));
-        Ok(Self { ontology, reader: Reader::Here { embedded, ontologies } })
+        Ok(Self { ontology, reader: Reader::Here { embedded } })
     }
 
     /// Reads one text, and tells the observer, if there is one, what happens as it happens.
@@ -75,6 +70,7 @@ impl Extractor {
         let submission = Submission {
             text: text.to_owned(),
             ontology_id: self.ontology.clone(),
+            ontology_version: None,
             options: Options::default(),
             document_id: None,
             request_id: None,
@@ -84,10 +80,10 @@ impl Extractor {
             (Reader::Server(client), Some(observer)) => {
                 follow(client, &submission, observer).await?
             }
-            (Reader::Here { embedded, ontologies }, observer) => {
+            (Reader::Here { embedded }, observer) => {
                 let mut nobody = |_| {};
                 let observer = observer.unwrap_or(&mut nobody);
-                read(embedded, ontologies, &submission, observer)?
+                read(embedded, &submission, observer)?
             }
         };
         verify(&graph, text).map_err(|error| Failure::new(Exit::Failed, error.to_string()))?;
@@ -97,34 +93,42 @@ impl Extractor {
     /// The ontology that `graph` was made by, with the IRIs of its terms.
     ///
     /// # Errors
-    /// Where this process does not know it.
-    pub(crate) fn ontology_of(&self, graph: &Graph) -> Result<Arc<Ontology>, Failure> {
-        let known = match &self.reader {
-            Reader::Here { embedded, .. } => Arc::clone(embedded.ontology()),
-            Reader::Server(_) => load(&graph.ontology_id)?,
+    /// Where the version that made it is not kept any more.
+    pub(crate) async fn ontology_of(&self, graph: &Graph) -> Result<Arc<Ontology>, Failure> {
+        let Graph { ontology_id: id, ontology_version: version, .. } = graph;
+        let client = match &self.reader {
+            Reader::Here { embedded, .. } => return Ok(Arc::clone(embedded.ontology())),
+            Reader::Server(client) => client,
         };
-        if known.version() == graph.ontology_version {
-            return Ok(known);
+        let own = load(id).ok().filter(|own| own.version() == version);
+        if let Some(own) = own {
+            return Ok(own);
         }
-        let message = format!(
-            "the server's ontology {} is of version {}, which this program does not know",
-            graph.ontology_id, graph.ontology_version
-        );
-        Err(Failure::new(Exit::Failed, message).advise("ask for --format json"))
+        let PackSource { media_type, text } = client.ontology_source(id, version).await?;
+        let unknown = || Failure::new(Exit::Failed, format!("a pack of {media_type} is not known"));
+        let format = Format::of_media_type(&media_type).ok_or_else(unknown)?;
+        let ontology = Source { format, text }.compile(Some(id)).map_err(anyhow::Error::from)?;
+        Ok(Arc::new(ontology))
     }
 }
 
 fn read(
     embedded: &Embedded,
-    ontologies: &Ontologies,
     submission: &Submission,
     observer: &mut dyn FnMut(Event),
 ) -> Result<Graph, Failure> {
-    let checked = submission.check(Tenant::default_tenant().as_str(), ontologies);
+    let checked = submission.check();
     let checked = checked.map_err(|error| Failure::new(Exit::Usage, error.to_string()))?;
-    observer(Event::Started { request_id: checked.request_id.clone() });
+    let ontology = embedded.ontology();
+    let edition = Edition {
+        tenant: Tenant::default_tenant().as_str().to_owned(),
+        id: ontology.id().to_owned(),
+        version: ontology.version().to_owned(),
+    };
+    let request_id = submission.request_id(&edition, &checked.parameters);
+    observer(Event::Started { request_id: request_id.clone() });
     let mut graph = embedded.extract_observed(&submission.text, &checked.parameters, observer);
-    graph.request_id = checked.request_id;
+    graph.request_id = request_id;
     Event::of_graph(&graph).for_each(observer);
     Ok(graph)
 }

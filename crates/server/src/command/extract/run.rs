@@ -47,7 +47,7 @@ pub(crate) async fn run(
     bar.finish_and_clear();
     told?;
     if !arguments.stream {
-        print(&read, &extractor, arguments.format, output)?;
+        print(&read, &extractor, arguments.format, output).await?;
     }
     report(failures, read.is_empty(), output)
 }
@@ -68,7 +68,7 @@ async fn read_one(
     })
 }
 
-fn print(
+async fn print(
     read: &[(String, Graph)],
     extractor: &Extractor,
     format: Option<GraphFormat>,
@@ -82,7 +82,7 @@ fn print(
         None => return print_graphs(read, output),
     };
     for (_, graph) in read {
-        let ontology = extractor.ontology_of(graph)?;
+        let ontology = extractor.ontology_of(graph).await?;
         let written = write(graph, &ontology).map_err(anyhow::Error::from)?;
         output.line(written.trim_end())?;
     }

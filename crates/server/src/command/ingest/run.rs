@@ -79,6 +79,7 @@ async fn ingest(
     let submission = Submission {
         text,
         ontology_id: ontology.to_owned(),
+        ontology_version: None,
         options: Options::default(),
         document_id: Some(id.clone()),
         request_id: None,

@@ -3,9 +3,10 @@
 use std::path::{Path, PathBuf};
 
 use quarry_extract::pack::Ontology;
+use quarry_types::ontology::Origin;
 use serde::Serialize;
 
-use super::load::{parse, placed, read};
+use super::load::{parse, placed, source};
 use crate::{
     cli::Format,
     failure::{Exit, Failure},
@@ -52,9 +53,9 @@ pub(super) fn run(files: &[PathBuf], output: Output) -> Result<(), Failure> {
 }
 
 fn check(file: &Path) -> Result<Checked, Failure> {
-    let text = read(file)?;
+    let source = source(file)?;
     let name = file.display().to_string();
-    Ok(match parse(file, &text) {
+    Ok(match parse(file, &source, None) {
         Ok(ontology) => good(name, &ontology),
         Err(error) => {
             let problems = error.problems.into_iter().map(|problem| Said {
@@ -70,7 +71,7 @@ fn check(file: &Path) -> Result<Checked, Failure> {
 }
 
 fn good(file: String, ontology: &Ontology) -> Checked {
-    let (summary, notes) = (ontology.summary(), ontology.notes().to_vec());
+    let (summary, notes) = (ontology.summary(Origin::File), ontology.notes().to_vec());
     Checked { file, ok: true, ontology: Some(summary), problems: Vec::new(), notes }
 }
 

@@ -2,12 +2,17 @@
 
 use std::{path::Path, sync::Arc};
 
+use quarry_client::Client;
 use quarry_extract::{
     decode,
-    pack::{Ontologies, Ontology, PackError, Problem},
+    pack::{Format, Ontologies, Ontology, PackError, Problem, Source},
 };
 
-use crate::failure::{Exit, Failure};
+use crate::{
+    cli::Global,
+    command::connection::connect,
+    failure::{Exit, Failure},
+};
 
 /// The ontology that was named: a built-in one by its id, or a pack by its file.
 ///
@@ -22,11 +27,17 @@ pub(crate) fn load(named: &str) -> Result<Arc<Ontology>, Failure> {
         });
     }
     let file = Path::new(named);
-    let text = read(file)?;
-    parse(file, &text).map(Arc::new).map_err(|error| {
-        let said: Vec<String> = error.problems.iter().map(|it| placed(file, it)).collect();
-        Failure::new(Exit::Usage, said.join("\n"))
-    })
+    compile(file, &source(file)?, None).map(Arc::new)
+}
+
+/// The server that is named, or the one of this machine; none where no server answers there.
+///
+/// # Errors
+/// Where a URL is wrong.
+pub(crate) async fn server(global: &Global) -> Result<Option<Client>, Failure> {
+    let client = connect(global)?;
+    let is_there = global.url.is_some() || client.ready().await.is_ok();
+    Ok(is_there.then_some(client))
 }
 
 /// An id has no dot and no slash; a file of a pack has at least one.
@@ -44,20 +55,37 @@ pub(super) fn read(file: &Path) -> Result<String, Failure> {
     decode(&bytes).map(str::to_owned).map_err(|error| said(Exit::Usage, error.to_string()))
 }
 
-/// A pack by its file's ending: JSON, or else TOML.
-pub(super) fn parse(file: &Path, text: &str) -> Result<Ontology, PackError> {
+/// A pack by its file's ending: JSON, Turtle, or else TOML.
+pub(super) fn source(file: &Path) -> Result<Source, Failure> {
     let ending = file.extension().map(|ending| ending.to_string_lossy().to_lowercase());
-    match ending.as_deref() {
-        Some("json") => Ontology::from_json(text),
-        Some("ttl" | "rdf" | "owl" | "nt") => {
-            let message = "is RDF; a pack is TOML or JSON, with example sentences beside its \
-                           terms: write one with the IRIs of these terms"
-                .to_owned();
-            let place = "pack".to_owned();
-            Err(PackError { problems: vec![Problem { line: None, place, message }] })
-        }
-        _ => Ontology::from_toml(text),
-    }
+    let format = ending.as_deref().and_then(Format::of_ending).unwrap_or(Format::Toml);
+    Ok(Source { format, text: read(file)? })
+}
+
+/// The ontology of a pack under this id, or its own; a file in Turtle has the file's name.
+pub(super) fn parse(
+    file: &Path,
+    source: &Source,
+    id: Option<&str>,
+) -> Result<Ontology, PackError> {
+    let named = file.file_stem().map(|stem| stem.to_string_lossy().to_lowercase());
+    let named = named.filter(|_| source.format == Format::Turtle);
+    source.compile(id.or(named.as_deref()))
+}
+
+/// As [`parse`]; every mistake is said with its place.
+///
+/// # Errors
+/// Everything that is wrong with the pack.
+pub(super) fn compile(
+    file: &Path,
+    source: &Source,
+    id: Option<&str>,
+) -> Result<Ontology, Failure> {
+    parse(file, source, id).map_err(|error| {
+        let said: Vec<String> = error.problems.iter().map(|it| placed(file, it)).collect();
+        Failure::new(Exit::Usage, said.join("\n"))
+    })
 }
 
 /// `FILE:LINE: place: what and what to do`.

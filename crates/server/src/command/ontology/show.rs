@@ -1,25 +1,25 @@
 //! What an ontology knows.
 
 use quarry_extract::pack::Ontologies;
-use quarry_types::ontology::Summary;
+use quarry_types::ontology::{Origin, Summary};
 
-use super::load::{is_file, load};
+use super::load::{is_file, load, server};
 use crate::{
     cli::{Format, Global},
-    command::connection::connect,
     failure::Failure,
     output::{Output, table},
 };
 
-/// Lists the ontologies of the server that is named, or the built-in ones.
+/// Lists the ontologies of the server; without one, those that are built in.
 pub(super) async fn list(global: &Global, output: Output) -> Result<(), Failure> {
-    let summaries: Vec<Summary> = if global.url.is_some() {
-        connect(global)?.ontologies().await?.ontologies
-    } else {
-        let ontologies = Ontologies::built_in().map_err(anyhow::Error::from)?;
-        ontologies.iter().map(|ontology| ontology.summary()).collect()
+    let summaries: Vec<Summary> = match server(global).await? {
+        Some(client) => client.ontologies().await?,
+        None => {
+            let ontologies = Ontologies::built_in().map_err(anyhow::Error::from)?;
+            ontologies.iter().map(|ontology| ontology.summary(Origin::BuiltIn)).collect()
+        }
     };
-    let columns = ["id", "label", "also", "version", "classes", "relations", "examples"];
+    let columns = ["id", "label", "also", "version", "classes", "relations", "examples", "origin"];
     output.list(&columns, &summaries, |summary| {
         vec![
             summary.id.clone(),
@@ -29,17 +29,29 @@ pub(super) async fn list(global: &Global, output: Output) -> Result<(), Failure>
             summary.classes.to_string(),
             summary.relations.to_string(),
             summary.examples.to_string(),
+            match (summary.origin, &summary.put_at) {
+                (Origin::Put, Some(time)) => format!("put {time}"),
+                (Origin::Put, None) => "put".to_owned(),
+                (Origin::BuiltIn, _) => "built in".to_owned(),
+                (Origin::File, _) => "file".to_owned(),
+            },
         ]
     })
 }
 
-/// Shows one ontology, of the server that is named or of this process.
+/// Shows one ontology: of a file, of the server, or without one of this process.
 pub(super) async fn one(named: &str, global: &Global, output: Output) -> Result<(), Failure> {
-    let shown = if global.url.is_some() && !is_file(named) {
-        connect(global)?.ontology(named).await?
+    let shown = if is_file(named) {
+        load(named)?.shown(Origin::File)
     } else {
-        load(named)?.shown()
+        match server(global).await? {
+            Some(client) => client.ontology(named).await?,
+            None => load(named)?.shown(Origin::BuiltIn),
+        }
     };
+    for note in &shown.notes {
+        output.say(&format!("note: {note}"));
+    }
     if output.format() != Format::Table {
         return output.record(&[], &shown);
     }
