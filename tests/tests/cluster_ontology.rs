@@ -131,31 +131,57 @@ async fn known_everywhere(nodes: &Nodes<'_>) -> Result<String> {
     Ok(version)
 }
 
-/// A text is being read by `version` when another is put and its reader is killed.
-async fn ends_as_begun(nodes: &mut Nodes<'_>, version: &str) -> Result<u16> {
-    let body = json!({ "text": long_text(), "ontologyId": "bees", "requestId": "long" });
+/// Whom the killed node owns.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Victim {
+    /// The entity that reads the text.
+    Work,
+    /// The entity of the submission, which waits for it.
+    Submission,
+}
+
+/// A text is being read by `version`, under the name `kept`, when another version is put and the
+/// victim's node is killed; the version that was put.
+async fn ends_as_begun(
+    nodes: &mut Nodes<'_>,
+    victim: Victim,
+    (version, kept): (&str, &str),
+    newer_name: &str,
+) -> Result<String> {
+    let id = format!("long-{victim:?}").to_lowercase();
+    let text = format!("{}{id}.", long_text());
+    let body = json!({ "text": text, "ontologyId": "bees", "requestId": id });
     let request = nodes.http.post(nodes.at(2, "/v1/extractions")?).json(&body);
     let begun = Events::of(request).await?.read_to(|event| event.kind() == "progress").await?;
     let mut works = begun.iter().filter_map(|event| event.document["work"].as_str());
-    let work = works.next().context("no work")?.to_owned();
+    let work = works.next().context("no work")?;
 
-    let newer = nodes.put(3, bees("tendedBy")).await?;
+    let newer = nodes.put(3, bees(newer_name)).await?;
     ensure!(newer != version, "the same version");
-    let reader = nodes.owner(1, &format!("ExtractionWork/{work}")).await?;
-    let [beside, elsewhere] = nodes.kill(reader).await?;
+    let owned = match victim {
+        Victim::Work => format!("ExtractionWork/{work}"),
+        Victim::Submission => format!("KGExtractor/{id}"),
+    };
+    let node = nodes.owner(1, &owned).await?;
+    let [beside, elsewhere] = nodes.kill(node).await?;
     let killed = Stopwatch::start();
-    let (_, shown) = nodes.get(beside, "/v1/extractions/long").await?;
+    let (_, shown) = nodes.get(beside, &format!("/v1/extractions/{id}")).await?;
     ensure!(shown["state"] == "open", "killed too late: {shown}");
-    let short = nodes.extracted(elsewhere, "short").await?;
-    is_of(&short, &newer, "tendedBy")?;
-    say(format!("node {reader} killed; a text was read by the newer version {:?} later", killed.elapsed()));
+    let short = nodes.extracted(elsewhere, &format!("short-{id}")).await?;
+    is_of(&short, &newer, newer_name)?;
+    let short_took = killed.elapsed();
 
-    let events = nodes.http.get(nodes.at(beside, "/v1/extractions/long/events")?);
+    let events = nodes.http.get(nodes.at(beside, &format!("/v1/extractions/{id}/events"))?);
     let told = Events::of(events).await?.read_to(|event| event.kind() == "end").await?;
     let end = told.last().map(|event: &Event| &event.document["outcome"]["reply"]);
-    is_of(end.context("no events")?, version, "keptBy")?;
-    say(format!("the text that was being read was read by the older one {:?} later", killed.elapsed()));
-    Ok(reader)
+    is_of(end.context("no events")?, version, kept)?;
+    say(format!(
+        "{victim:?}: node {node} killed; by the newer version a text was read {short_took:?} later, \
+         by the older one the text that was being read {:?} later",
+        killed.elapsed()
+    ));
+    nodes.cluster.restart(node).await?;
+    Ok(newer)
 }
 
 /// The owner of the ontology is killed behind the answer to a change; the change stands.
@@ -170,7 +196,8 @@ async fn outlives_its_owner(nodes: &mut Nodes<'_>) -> Result<()> {
     ensure!(removed.status() == StatusCode::OK, "{}", removed.text().await?);
     let (status, refused) = nodes.extract(elsewhere, "late").await?;
     ensure!(status == StatusCode::UNPROCESSABLE_ENTITY, "{refused}");
-    let (status, turtle) = nodes.get(elsewhere, "/v1/extractions/long/graph?format=turtle").await?;
+    let (status, turtle) =
+        nodes.get(elsewhere, "/v1/extractions/long-work/graph?format=turtle").await?;
     ensure!(status == StatusCode::OK, "{turtle}");
     ensure!(turtle.as_str().is_some_and(|turtle| turtle.contains("Anna Holt")), "{turtle}");
     Ok(())
@@ -181,8 +208,10 @@ async fn ontologies_on_a_cluster(store: StoreKind) -> Result<()> {
         let http = reqwest::Client::builder().no_proxy().build()?;
         let mut nodes = Nodes { cluster, http };
         let version = known_everywhere(&nodes).await.context("known everywhere")?;
-        let killed = ends_as_begun(&mut nodes, &version).await.context("ends as begun")?;
-        nodes.cluster.restart(killed).await?;
+        let older = (version.as_str(), "keptBy");
+        let newer = ends_as_begun(&mut nodes, Victim::Work, older, "tendedBy").await?;
+        let older = (newer.as_str(), "tendedBy");
+        ends_as_begun(&mut nodes, Victim::Submission, older, "watchedBy").await?;
         outlives_its_owner(&mut nodes).await.context("outlives its owner")?;
         let violations = nodes.cluster.violations().await?;
         ensure!(violations == 0, "{violations} violations of invariants");

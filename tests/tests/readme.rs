@@ -156,7 +156,14 @@ async fn three_nodes_on_postgres_do_what_the_readme_shows() -> Result<()> {
 fn every_block_of_the_readme_is_executed() -> Result<()> {
     let first: Vec<String> =
         blocks()?.into_iter().filter_map(|block| block.commands.into_iter().next()).collect();
-    let known = ["make demo", "make test", "quarry dev", "quarry extract", "quarry ontology put", "export QUARRY_CLUSTER"];
+    let known = [
+        "make demo",
+        "make test",
+        "quarry dev",
+        "quarry extract",
+        "quarry ontology put",
+        "export QUARRY_CLUSTER",
+    ];
     assert_eq!(first.len(), known.len(), "{first:?}");
     for (command, known) in first.iter().zip(known) {
         assert!(command.starts_with(known), "{command}: {known}");

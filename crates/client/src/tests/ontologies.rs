@@ -38,12 +38,15 @@ async fn ontologies_are_listed_to_the_last_page_and_shown() {
     assert_eq!((source.media_type.as_str(), source.text.as_str()), ("text/turtle", "<a> a <b> ."));
     let lines: Vec<_> =
         script.requests().iter().map(|it| it.lines().next().unwrap().to_owned()).collect();
-    assert_eq!(lines, [
-        "GET /v1/ontologies HTTP/1.1",
-        "GET /v1/ontologies?cursor=n HTTP/1.1",
-        "GET /v1/ontologies/foaf HTTP/1.1",
-        "GET /v1/ontologies/a%20b/source?version=v HTTP/1.1",
-    ]);
+    assert_eq!(
+        lines,
+        [
+            "GET /v1/ontologies HTTP/1.1",
+            "GET /v1/ontologies?cursor=n HTTP/1.1",
+            "GET /v1/ontologies/foaf HTTP/1.1",
+            "GET /v1/ontologies/a%20b/source?version=v HTTP/1.1",
+        ]
+    );
 }
 
 #[tokio::test]

@@ -149,7 +149,10 @@ async fn every_mistake_of_a_pack_is_told_and_nothing_is_stored() {
     assert_eq!(answer.problem(), (422, "invalid_ontology", Some("body")));
     let problems = answer.body["problems"].as_array().unwrap();
     assert_eq!(problems.len(), 2, "{problems:?}");
-    assert_eq!((&problems[0]["line"], &problems[0]["place"]), (&6.into(), &"relation keptBy".into()));
+    assert_eq!(
+        (&problems[0]["line"], &problems[0]["place"]),
+        (&6.into(), &"relation keptBy".into())
+    );
     assert!(problems[0]["message"].as_str().unwrap().contains("did you mean `Keeper`?"));
     assert!(answer.body["detail"].as_str().unwrap().contains("line 6: relation keptBy"));
     for (id, media_type, pack, status, code) in [
@@ -159,8 +162,13 @@ async fn every_mistake_of_a_pack_is_told_and_nothing_is_stored() {
         ("bees", TOML, b"id = \"\xff\"".to_vec(), 422, "invalid_ontology"),
         ("bees", TOML, vec![b'\n'; 16 * 1024 * 1024 + 1], 413, "too_large"),
         ("bees", "application/rdf+xml", b"<rdf/>".to_vec(), 415, "unsupported_media_type"),
-        ("bees", "application/x-www-form-urlencoded", b"id = 1".to_vec(), 415,
-         "unsupported_media_type"),
+        (
+            "bees",
+            "application/x-www-form-urlencoded",
+            b"id = 1".to_vec(),
+            415,
+            "unsupported_media_type",
+        ),
     ] {
         let answer = world.ask(put(id, media_type, pack)).await;
         let (found, name, _) = answer.problem();

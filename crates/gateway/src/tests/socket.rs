@@ -189,3 +189,22 @@ async fn more_connections_than_allowed_wait_for_their_turn() {
     second.read_to_string(&mut answer).await.unwrap();
     assert!(answer.starts_with("HTTP/1.1 200 OK"), "{answer}");
 }
+
+#[tokio::test]
+async fn a_client_that_goes_away_does_not_stop_its_extraction() {
+    let world = World::new().await;
+    let listening = listen(&world, ListenerConfig::default()).await;
+    let body = r#"{"text": "Alien was directed by Ridley Scott.", "ontologyId": "film",
+        "requestId": "left"}"#;
+    let request = format!(
+        "POST /v1/extractions HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n\
+         content-length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    let mut stream = TcpStream::connect(listening.address).await.unwrap();
+    stream.write_all(request.as_bytes()).await.unwrap();
+    // Inducing the extractor alone takes longer than this.
+    world.until("/v1/extractions/left", |answer| answer.body["state"] == "open").await;
+    drop(stream);
+    world.until("/v1/extractions/left", |answer| answer.body["grade"] == "complete").await;
+}

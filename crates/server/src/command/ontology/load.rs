@@ -63,11 +63,7 @@ pub(super) fn source(file: &Path) -> Result<Source, Failure> {
 }
 
 /// The ontology of a pack under this id, or its own; a file in Turtle has the file's name.
-pub(super) fn parse(
-    file: &Path,
-    source: &Source,
-    id: Option<&str>,
-) -> Result<Ontology, PackError> {
+pub(super) fn parse(file: &Path, source: &Source, id: Option<&str>) -> Result<Ontology, PackError> {
     let named = file.file_stem().map(|stem| stem.to_string_lossy().to_lowercase());
     let named = named.filter(|_| source.format == Format::Turtle);
     source.compile(id.or(named.as_deref()))
@@ -77,11 +73,7 @@ pub(super) fn parse(
 ///
 /// # Errors
 /// Everything that is wrong with the pack.
-pub(super) fn compile(
-    file: &Path,
-    source: &Source,
-    id: Option<&str>,
-) -> Result<Ontology, Failure> {
+pub(super) fn compile(file: &Path, source: &Source, id: Option<&str>) -> Result<Ontology, Failure> {
     parse(file, source, id).map_err(|error| {
         let said: Vec<String> = error.problems.iter().map(|it| placed(file, it)).collect();
         Failure::new(Exit::Usage, said.join("\n"))
