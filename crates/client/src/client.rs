@@ -14,7 +14,10 @@ use quarry_types::IdempotencyKey;
 use reqwest::{Method, RequestBuilder, Url};
 use serde::de::DeserializeOwned;
 
-use crate::{ClientError, exchange::chain};
+use crate::{
+    ClientError,
+    exchange::{Reply, chain},
+};
 
 /// A bearer token; never shown.
 #[derive(Clone)]

@@ -12,7 +12,8 @@ use serde::de::DeserializeOwned;
 
 use crate::{
     Client, ClientError,
-    client::{Exchange, READ_TIMEOUT, Reply, decode, exchange},
+    client::{READ_TIMEOUT, decode},
+    exchange::{Exchange, Reply},
 };
 
 /// How long a pack of 16 MiB may take to be sent, checked and stored.
@@ -103,7 +104,7 @@ impl Client {
                     return decode(&reply.body);
                 }
                 Ok(reply) => ClientError::of(reply.problem(), Some(key.clone())),
-                Err(Exchange::NotSent(reason)) => ClientError::Unavailable { reason },
+                Err(Exchange::NotSent(reason)) => self.unreachable(reason),
                 Err(Exchange::Lost(reason)) => {
                     ClientError::Unknown { reason, problem: None, key: Some(key.clone()) }
                 }
@@ -138,6 +139,6 @@ impl Client {
         if let Some((media_type, pack)) = &change.pack {
             request = request.header(CONTENT_TYPE, *media_type).body(pack.clone());
         }
-        Ok(exchange(request).await)
+        Ok(self.exchange(request).await)
     }
 }
