@@ -10,7 +10,7 @@ use axum::{
 use bytes::Bytes;
 use quarry_types::{
     Address, Answer, CallError, Callers, Delivery, Due, Envelope, IdempotencyKey, KeyOrigin,
-    MessageId, Method, Outcome, ReplyMode, Timestamp, api,
+    MessageId, Method, Outcome, ReplyMode, Timestamp, UnknownCode, api,
 };
 
 use crate::{

@@ -170,7 +170,10 @@ mod tests {
         let policy = Policy::parse(POLICY).unwrap();
         let metadata = json!({ "packages": packages });
         let found = packages_keep_to_the_policy(&metadata, &policy);
-        found.into_iter().map(|violation| format!("{}: {}", violation.place, violation.reason)).collect()
+        found
+            .into_iter()
+            .map(|violation| format!("{}: {}", violation.place, violation.reason))
+            .collect()
     }
 
     #[test]
@@ -211,13 +214,16 @@ mod tests {
             { "name": "d", "version": "6", "license": "MIT",
               "dependencies": [{ "name": "bincode" }] },
         ]);
-        assert_eq!(found(&packages), [
-            "b 2: is under GPL-3.0, which is not allowed",
-            "c 3: names no licence",
-            "c 3: comes from git+https://x.example/c",
-            "openssl 4: is banned",
-            "d 6: uses bincode",
-        ]);
+        assert_eq!(
+            found(&packages),
+            [
+                "b 2: is under GPL-3.0, which is not allowed",
+                "c 3: names no licence",
+                "c 3: comes from git+https://x.example/c",
+                "openssl 4: is banned",
+                "d 6: uses bincode",
+            ]
+        );
         let none_needs_zlib = json!([{ "name": "a", "version": "1", "license": "MIT" }]);
         assert_eq!(found(&none_needs_zlib), [".deny.toml: allows Zlib, which nothing needs"]);
     }

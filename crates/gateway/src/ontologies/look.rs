@@ -48,17 +48,24 @@ pub(crate) async fn list(
     let entity_type = EntityType::new(StoredOntology::TYPE).ok();
     let filter = EntityFilter { tenant: gateway.tenant().clone(), entity_type };
     let page = gateway.store().entities(filter, cursor, limit).await?;
-    let described = page.items.iter().map(|record| async {
-        let id = record.address.id.as_str();
-        let described: Option<Described> = ask(&gateway, &trace, id, "Describe", None).await?;
-        // What was deleted still keeps its earlier versions.
-        Ok::<_, Problem>(described.map(|described| summary(id, described)))
-    });
+    let ids = page.items.into_iter().map(|record| record.address.id.as_str().to_owned());
+    let (gateway, trace) = (&gateway, &trace);
+    let described = ids.map(|id| described(gateway, trace, id));
     let described: Vec<Option<Summary>> =
         stream::iter(described).buffered(AT_A_TIME).try_collect().await?;
     ontologies.extend(described.into_iter().flatten());
     let next = page.next.map(|next| cursors.seal(&next));
     Ok(Json(Ontologies { ontologies, next }))
+}
+
+/// What the entity says of itself; nothing where it was deleted and keeps only earlier versions.
+async fn described(
+    gateway: &Gateway,
+    trace: &Trace,
+    id: String,
+) -> Result<Option<Summary>, Problem> {
+    let described: Option<Described> = ask(gateway, trace, &id, "Describe", None).await?;
+    Ok(described.map(|described| summary(&id, described)))
 }
 
 /// An ontology that was put, in a list.

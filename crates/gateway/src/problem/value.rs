@@ -7,6 +7,7 @@ use axum::{
 use quarry_types::{
     Failure, MessageId,
     api::{self, HealthStatus},
+    ontology::PackProblem,
 };
 
 use super::Code;

@@ -6,7 +6,7 @@ use axum::{Router, body::Body, http::Request};
 use futures_util::{Stream, StreamExt};
 use quarry::prelude::*;
 use quarry_core::lease::LeaseTimes;
-use quarry_extract::{ExtractionWork, KGExtractor, pack::Ontologies};
+use quarry_extract::{ExtractionWork, KGExtractor, StoredOntology, pack::Library};
 use quarry_ports::{Host, Metrics};
 use quarry_sim::{
     Coordination, MemoryCoordinator, MemoryDatabase, MemoryStore, Network, host::Process,
@@ -55,12 +55,14 @@ impl World {
             host,
             metrics: Metrics::new().unwrap(),
         };
-        let ontologies = Arc::new(Ontologies::built_in().unwrap());
-        let work = ExtractionWork::new(Arc::clone(&ontologies), ports.metrics.clone());
-        let extractor = KGExtractor::new(Arc::clone(&ontologies));
-        let registry = Registry::builder().with(Moody).with(extractor).with(work).build();
+        let library = Arc::new(Library::built_in().unwrap());
+        let work = ExtractionWork::new(Arc::clone(&library), ports.metrics.clone());
+        let extractor = KGExtractor::new(Arc::clone(&library));
+        let stored = StoredOntology::new(Arc::clone(&library));
+        let registry = Registry::builder().with(Moody).with(extractor).with(work);
+        let registry = registry.with(stored).build();
         let node = Node::start(NodeConfig::new(NodeId(id), boot), registry, ports);
-        let gateway = Gateway::with_ontologies(node, GatewayConfig::default(), ontologies);
+        let gateway = Gateway::with_library(node, GatewayConfig::default(), library);
         Running { router: router(gateway), coordinator, process }
     }
 
