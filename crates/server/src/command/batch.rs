@@ -162,7 +162,7 @@ impl Sending {
         let results = self.client.send_batch(messages, self.timeout, self.timeout).await?;
         for (number, result) in numbers.into_iter().zip(results) {
             let status = self.summary.count(&result);
-            self.is_away |= matches!(result, Err(ClientError::Unavailable { .. }));
+            self.is_away |= status == "left";
             self.tell(number, status, &result.map_err(Failure::from))?;
         }
         Ok(())
@@ -204,7 +204,9 @@ impl Summary {
             Ok(Sent { status: SendStatus::Accepted, .. }) => (&mut self.accepted, "accepted"),
             Err(ClientError::Failed(_)) => (&mut self.failed, "failed"),
             Err(ClientError::Unknown { .. }) => (&mut self.unknown, "unknown"),
-            Err(ClientError::Unavailable { .. }) => (&mut self.left, "left"),
+            Err(ClientError::Unreachable { .. } | ClientError::Unavailable { .. }) => {
+                (&mut self.left, "left")
+            }
             Err(ClientError::Refused(_) | ClientError::Invalid { .. }) => {
                 (&mut self.refused, "refused")
             }
