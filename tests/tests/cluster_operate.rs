@@ -8,6 +8,7 @@ use quarry_tests::{
     command::Workbench,
     ledger::Ledger,
     process::StoreKind,
+    report::say,
     wait::Stopwatch,
     workload::Registers,
 };
@@ -35,10 +36,10 @@ async fn a_file_while_a_node_is_killed(cluster: &mut Cluster) -> Result<()> {
     let bench = Workbench::new()?;
     fs::write(bench.path().join("messages.jsonl"), lines()?)?;
     let urls = cluster.urls().join(",");
-    let send = ["send", "--batch", "messages.jsonl", "--url", &urls, "-o", "json"];
+    let line = ["send", "--batch", "messages.jsonl", "--url", &urls, "-o", "json"];
     let registers = Registers::new(cluster.client().clone(), cluster.urls());
     let watch = Stopwatch::start();
-    let (sent, killed) = tokio::join!(bench.quarry(&send), async {
+    let (done, killed) = tokio::join!(bench.quarry(&line), async {
         quarry_tests::wait::until("the file is under way", Duration::from_secs(30), async || {
             let values = registers.read("b0", 1).await.ok()?;
             (!values.is_empty()).then_some(())
@@ -47,13 +48,16 @@ async fn a_file_while_a_node_is_killed(cluster: &mut Cluster) -> Result<()> {
         cluster.kill(2).await
     });
     killed?;
-    let sent = sent?.ended_with(0)?;
+    let sent = done?.ended_with(0)?;
     let counts: BTreeMap<String, u64> = serde_json::from_str(&sent.stdout)?;
-    ensure!(counts["messages"] == 6_000 && counts["handled"] == 4_000, "{counts:?}");
-    println!("{MESSAGES} messages in one file, a node killed: {:?}", watch.elapsed());
-    let again = bench.quarry(&send).await?.ended_with(0)?;
+    ensure!(
+        (counts.get("messages"), counts.get("handled")) == (Some(&6_000), Some(&4_000)),
+        "{counts:?}"
+    );
+    say(format!("{MESSAGES} messages in one file, a node killed: {:?}", watch.elapsed()));
+    let again = bench.quarry(&line).await?.ended_with(0)?;
     let counts: BTreeMap<String, u64> = serde_json::from_str(&again.stdout)?;
-    ensure!(counts["replayed"] == 6_000, "{counts:?}");
+    ensure!(counts.get("replayed") == Some(&6_000), "{counts:?}");
     for register in 0..REGISTERS {
         let entries = registers.read(&format!("b{register}"), 0).await?;
         let values: Vec<usize> =
@@ -63,7 +67,7 @@ async fn a_file_while_a_node_is_killed(cluster: &mut Cluster) -> Result<()> {
     }
     let violations = cluster.violations().await?;
     ensure!(violations == 0, "{violations} violations of invariants");
-    println!("{:?}", Ledger::of(cluster).await?.audit().await?);
+    say(format!("{:?}", Ledger::of(cluster).await?.audit().await?));
     Ok(())
 }
 

@@ -49,15 +49,15 @@ impl Client {
             let index = self.turn(turn);
             let left = until.since(self.host().now());
             let timeout = timeout.min(left).max(Duration::from_millis(1));
-            let tried = self.try_batch(index, &open, timeout).await;
-            if tried.iter().any(Result::is_ok) {
+            let answers = self.try_batch(index, &open, timeout).await;
+            if answers.iter().any(Result::is_ok) {
                 self.prefer(index);
             }
-            let wait = slowest(&tried).map_or(Duration::ZERO, |error| tries.note(self, error));
+            let wait = slowest(&answers).map_or(Duration::ZERO, |error| tries.note(self, error));
             let wait = self.jittered(wait);
             let over = until.since(self.host().now()) <= wait || tries.are_hopeless(self);
             let mut again = Vec::new();
-            for (mut message, result) in open.into_iter().zip(tried) {
+            for (mut message, result) in open.into_iter().zip(answers) {
                 match message.take(result, over) {
                     Some(result) => drop(results.insert(message.place, result)),
                     None => again.push(message),
@@ -180,7 +180,7 @@ impl Open {
 }
 
 /// Of the errors after which a message is sent again, the one that asks to wait longest.
-fn slowest(tried: &BatchResults) -> Option<&ClientError> {
-    let errors = tried.iter().filter_map(|result| result.as_ref().err());
+fn slowest(answers: &BatchResults) -> Option<&ClientError> {
+    let errors = answers.iter().filter_map(|result| result.as_ref().err());
     errors.filter(|error| error.is_retryable()).max_by_key(|error| asked_wait(error))
 }

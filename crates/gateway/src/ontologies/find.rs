@@ -37,7 +37,9 @@ pub(super) async fn ask<T: DeserializeOwned>(
     let Some(address) = stored(gateway, id) else { return Ok(None) };
     let (terms, query) = (Terms::of_read(gateway), method(query)?);
     let payload = json!({ "version": version }).to_string();
-    let (sent, answer) = dispatch(gateway, trace, address, query, payload.into(), terms).await;
+    // Boxed: what asks for ontologies would hold a large future several times over.
+    let dispatched = Box::pin(dispatch(gateway, trace, address, query, payload.into(), terms));
+    let (sent, answer) = dispatched.await;
     let corrupt =
         |reason: &str| Problem::new(Code::StoreCorrupt, format!("ontology {id}: {reason}"));
     match sent.outcome(answer)?.0 {
@@ -66,14 +68,14 @@ pub(crate) async fn edition(
             let (id, version) = (own.id().to_owned(), own.version().to_owned());
             return Ok(Edition { tenant, id, version });
         }
-        Ok(own) => return Err(no_version(ontology_id, named, own.version())),
+        Ok(own) => return Err(no_version(ontology_id, named.as_deref(), own.version())),
         Err(unknown) => unknown,
     };
     let described: Option<Described> =
         ask(gateway, trace, ontology_id, "Describe", named.as_deref()).await?;
     match described {
         Some(known) => Ok(Edition { tenant, id: ontology_id.clone(), version: known.version }),
-        None if named.is_some() => Err(no_version(ontology_id, named, "another")),
+        None if named.is_some() => Err(no_version(ontology_id, named.as_deref(), "another")),
         None => {
             let detail = format!("{unknown}; and those that GET /v1/ontologies lists");
             let problem = Problem::new(Code::UnknownOntology, detail).field("ontologyId");
@@ -82,8 +84,8 @@ pub(crate) async fn edition(
     }
 }
 
-fn no_version(id: &str, named: &Option<String>, known: &str) -> Problem {
-    let named = named.as_deref().unwrap_or_default();
+fn no_version(id: &str, named: Option<&str>, known: &str) -> Problem {
+    let named = named.unwrap_or_default();
     let detail = format!("ontology {id} is of version {known}, and {named} is not kept");
     Problem::new(Code::UnknownOntology, detail).field("ontologyVersion")
 }

@@ -174,12 +174,11 @@ pub(crate) async fn source(
 
 pub(super) fn missing(gateway: &Gateway, id: &str, version: Option<&str>) -> Problem {
     let known: Vec<&str> = gateway.library().own().iter().map(|own| own.id()).collect();
-    let detail = match version {
-        Some(version) => format!("there is no version {version} of an ontology {id:?}"),
-        None => {
-            let meant = did_you_mean(id, known.iter().copied());
-            format!("there is no ontology {id:?}{meant}")
-        }
+    let detail = if let Some(version) = version {
+        format!("there is no version {version} of an ontology {id:?}")
+    } else {
+        let meant = did_you_mean(id, known.iter().copied());
+        format!("there is no ontology {id:?}{meant}")
     };
     Problem::new(Code::NoSuchOntology, detail).field("id").available(known)
 }

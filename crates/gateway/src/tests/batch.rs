@@ -72,9 +72,9 @@ async fn messages_to_one_entity_are_handled_in_the_order_of_the_batch() {
     let append = |number: usize| {
         let message = json!({
             "entity": format!("Register/r{}", number % 2), "method": "append",
-            "payload": { "value": number.to_string() }, "async": number % 3 == 0,
+            "payload": { "value": number.to_string() }, "async": number.is_multiple_of(3),
         });
-        if number % 5 == 0 { with_key(message, &number.to_string()) } else { message }
+        if number.is_multiple_of(5) { with_key(message, &number.to_string()) } else { message }
     };
     let answer = send(&world, (0..1_000).map(append).collect()).await;
     assert!(statuses(&answer).iter().all(|status| matches!(status, 200 | 202)), "{answer:?}");

@@ -12,12 +12,11 @@ use crate::{
 
 /// Lists the ontologies of the server; without one, those that are built in.
 pub(super) async fn list(global: &Global, output: Output) -> Result<(), Failure> {
-    let summaries: Vec<Summary> = match server(global).await? {
-        Some(client) => client.ontologies().await?,
-        None => {
-            let ontologies = Ontologies::built_in().map_err(anyhow::Error::from)?;
-            ontologies.iter().map(|ontology| ontology.summary(Origin::BuiltIn)).collect()
-        }
+    let summaries: Vec<Summary> = if let Some(client) = server(global).await? {
+        client.ontologies().await?
+    } else {
+        let ontologies = Ontologies::built_in().map_err(anyhow::Error::from)?;
+        ontologies.iter().map(|ontology| ontology.summary(Origin::BuiltIn)).collect()
     };
     let columns = ["id", "label", "also", "version", "classes", "relations", "examples", "origin"];
     output.list(&columns, &summaries, |summary| {
