@@ -101,6 +101,15 @@ impl<W> Shard<W> {
 
     fn drop_activation(&mut self, address: &Address, out: &mut Vec<Effect<W>>) {
         let Some(entity) = self.entities.get_mut(address) else { return };
+        // What was to be recorded as the next to run may not be the next any more.
+        for message_id in &entity.queue {
+            if let Some(message) = self.messages.get_mut(message_id)
+                && message.phase == Phase::Recording
+                && message.acceptance == Acceptance::None
+            {
+                message.phase = Phase::Queued;
+            }
+        }
         let stopped = entity.running.take();
         let held = core::mem::take(&mut entity.held);
         entity.ahead.clear();
