@@ -13,6 +13,8 @@
 //! * An entity's messages run in admitted order, a failed one's retries included (D3).
 
 mod admit;
+#[cfg(test)]
+mod ahead_tests;
 mod batch;
 mod delay;
 #[cfg(test)]

@@ -92,6 +92,8 @@ impl<W> Shard<W> {
         let Some(entity) = self.entities.get_mut(address) else { return };
         match activation {
             Activation::Loading(_) => {}
+            // The stored state lacks what the broken actor did last (G2): its commit wakes the entity.
+            Activation::Inactive if !entity.ahead.is_empty() => {}
             Activation::Inactive => {
                 self.activations += 1;
                 entity.activation = Activation::Loading(self.activations);

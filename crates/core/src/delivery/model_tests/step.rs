@@ -10,6 +10,7 @@ pub(super) enum Step {
     Send { entity: u8, key: u8, is_one_way: bool, delay: u64 },
     Work,
     FailHandler,
+    BreakHandler,
     Crash,
     CrashAfterWrite,
     StoreAway,
@@ -30,6 +31,7 @@ fn common() -> impl Strategy<Value = Step> {
             .prop_map(|(entity, key, is_one_way, delay)| Step::Send { entity, key, is_one_way, delay }),
         12 => Just(Step::Work),
         2 => Just(Step::FailHandler),
+        2 => Just(Step::BreakHandler),
         1 => Just(Step::StoreAway),
         1 => Just(Step::Reject),
         1 => Just(Step::LoseShard),
@@ -40,7 +42,7 @@ fn common() -> impl Strategy<Value = Step> {
 /// Whatever may happen.
 pub(super) fn anything() -> impl Strategy<Value = Vec<Step>> {
     let step =
-        prop_oneof![23 => common(), 1 => Just(Step::Crash), 1 => Just(Step::CrashAfterWrite)];
+        prop_oneof![25 => common(), 1 => Just(Step::Crash), 1 => Just(Step::CrashAfterWrite)];
     prop::collection::vec(step, 1..300)
 }
 

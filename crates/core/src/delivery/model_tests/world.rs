@@ -183,10 +183,16 @@ impl World {
             }
             Effect::Run(address, work) => {
                 assert!(work.attempt <= ATTEMPTS, "attempt {} (D4)", work.attempt);
-                let is_failing = matches!(step, Step::FailHandler) || is_poison(&work.envelope);
+                let is_broken = matches!(step, Step::BreakHandler);
+                let is_failing =
+                    is_broken || matches!(step, Step::FailHandler) || is_poison(&work.envelope);
                 let made = made_by(&work.envelope, is_failing);
                 self.shard.emitted(self.now, &address, work.run, made, &mut out);
-                let result = self.handle(&address, &work, is_failing);
+                let result = if is_failing {
+                    Ran::Retry { error: "told to fail".to_string(), is_broken }
+                } else {
+                    self.handle(&address, &work)
+                };
                 self.shard.ran(self.now, &address, work.run, result, &mut out);
             }
             Effect::Commit(batch) => return self.commit(&batch, step),
@@ -198,13 +204,10 @@ impl World {
         self.todo.extend(out);
     }
 
-    fn handle(&mut self, address: &Address, work: &Work, is_failing: bool) -> Ran {
+    fn handle(&mut self, address: &Address, work: &Work) -> Ran {
         let Some(state) = self.live.get_mut(address) else {
             return Ran::Retry { error: "gone".to_string(), is_broken: true };
         };
-        if is_failing {
-            return Ran::Retry { error: "told to fail".to_string(), is_broken: false };
-        }
         let due = self.disk.due(work.envelope.message_id);
         assert!(due.is_none_or(|due| due <= self.now), "{} is early", work.envelope.key);
         state.push(work.envelope.key.to_string());
