@@ -105,5 +105,5 @@ async fn what_is_wrong_with_the_whole_is_told_of_each() {
     assert!(results.iter().all(|result| matches!(result, Err(ClientError::Refused(_)))));
     let away = Client::new([nobody().await], None).unwrap();
     let results = away.send_batch(messages(2), LONG, Duration::from_millis(100)).await.unwrap();
-    assert!(results.iter().all(|result| matches!(result, Err(ClientError::Unavailable { .. }))));
+    assert!(results.iter().all(|result| matches!(result, Err(ClientError::Unreachable { .. }))));
 }

@@ -110,6 +110,7 @@ struct Change {
 
 impl Change {
     fn parse(gateway: &Gateway, id: &str, headers: &HeaderMap, uri: &Uri) -> Result<Self, Problem> {
+        let terms = Terms::of_change(gateway, headers, uri)?;
         if let Ok(own) = gateway.library().own().get(id) {
             let detail = format!(
                 "{id} names the built-in ontology {}, which cannot be changed; choose another id",
@@ -118,7 +119,6 @@ impl Change {
             return Err(Problem::new(Code::BuiltInOntology, detail).field("id"));
         }
         let address = stored(gateway, id).ok_or_else(|| missing(gateway, id, None))?;
-        let terms = Terms::of_change(gateway, headers, uri)?;
         Ok(Self { address, expected: expected(headers)?, terms })
     }
 

@@ -70,7 +70,8 @@ async fn a_list_of_a_type_that_does_not_exist_names_those_that_do() {
         let answer = world.get(path).await;
         assert_eq!(answer.problem(), (404, "unknown_type", Some(field)), "{path}");
         assert!(answer.body["available"].as_array().unwrap().contains(&"Counter".into()));
-        assert!(answer.text.contains("did you mean Counter?"), "{answer:?}");
+        let detail = answer.body["detail"].as_str().unwrap();
+        assert!(detail.contains("did you mean \"Counter\"?"), "{detail}");
     }
 }
 

@@ -40,6 +40,9 @@ pub(super) fn conforms(method: &Method, path: &str, answer: &Answer) -> Result<(
             return Err(format!("has no header {name} with {status}"));
         }
     }
+    if media_type.is_empty() && described.contents.is_empty() {
+        return Ok(());
+    }
     let content = described.contents.iter().find(|(known, _)| *known == media_type);
     let (_, shape) = content.ok_or_else(|| format!("has no {media_type} with {status}"))?;
     if media_type == "application/json" { shape.fits(&answer.body) } else { Ok(()) }
