@@ -152,9 +152,15 @@ impl Cluster {
 
     /// Sets an environment variable for later starts of node `id`.
     pub fn set(&mut self, id: u16, name: &str, value: &str) -> Result<()> {
+        self.unset(id, name)?;
         let environment = &mut self.node_mut(id)?.launch.environment;
-        environment.retain(|(known, _)| known != name);
         environment.push((name.to_owned(), value.to_owned()));
+        Ok(())
+    }
+
+    /// Takes an environment variable from later starts of node `id`.
+    pub fn unset(&mut self, id: u16, name: &str) -> Result<()> {
+        self.node_mut(id)?.launch.environment.retain(|(known, _)| known != name);
         Ok(())
     }
 

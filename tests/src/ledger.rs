@@ -78,6 +78,11 @@ const BREACHES: &[(&str, &str)] = &[
          and m.entity_id = s.entity_id) as last from entity_state s) as s \
          where s.last is null or s.last <> s.sequence",
     ),
+    (
+        "sends of a message that has no outcome, or of another commit (G2)",
+        "select count(*) from outbox s left join outcome o on o.message_id = s.message_id \
+         where o.message_id is null or o.shard <> s.shard or o.sequence <> s.sequence",
+    ),
 ];
 
 const TOTALS: &str = "select (select count(distinct shard) from shard_commit), \
@@ -176,6 +181,12 @@ impl Ledger {
         let rows: Vec<(i64, i64, i64)> = fetch!(&mut self.0, sql)?;
         let (messages, outcomes, commits) = *rows.first().context("counts without a row")?;
         Ok(Kept { messages, outcomes, commits })
+    }
+
+    /// How many sends between entities are open or set aside.
+    pub async fn sends(&mut self) -> Result<i64> {
+        let rows: Vec<(i64,)> = fetch!(&mut self.0, "select count(*) from outbox")?;
+        Ok(rows.first().context("a count without a row")?.0)
     }
 
     /// The epoch of every shard's fence.

@@ -10,4 +10,5 @@ pub mod coordinator;
 pub mod delivery;
 pub mod invariant;
 pub mod lease;
+pub mod outbox;
 pub mod placement;

@@ -10,7 +10,9 @@ pub mod crash;
 pub mod host;
 mod lease;
 mod metrics;
+mod records;
 mod retention;
+mod sends;
 mod store;
 mod transport;
 
@@ -18,11 +20,14 @@ pub use coordinator::{Administration, Coordinator, CoordinatorError, Coordinator
 pub use host::{Clock, Host, Random, Spawn, Task};
 pub use lease::LeaseGuard;
 pub use metrics::Metrics;
+pub use records::{
+    EntityFilter, EntityRecord, MessageFilter, MessageRecord, MessageState, MessageStateKind, Page,
+};
 pub use retention::{Retired, Retiring};
+pub use sends::{OpenSend, SEND_PAGE_BYTES, SendKey, SendPage, SendRow, StuckSend};
 pub use store::{
-    ChunkBody, ChunkRow, Commit, CommitError, Committed, EntityFilter, EntityRecord, FenceError,
-    FenceRequest, KeyQuery, LoadedShard, MessageFilter, MessageRecord, MessageRow, MessageState,
-    MessageStateKind, OpenCursor, OpenMessage, OpenPage, OpenRow, OpenState, OutcomeRow, Page,
+    ChunkBody, ChunkRow, Commit, CommitError, Committed, FenceError, FenceRequest, KeyQuery,
+    LoadedShard, MessageRow, OpenCursor, OpenMessage, OpenPage, OpenRow, OpenState, OutcomeRow,
     Position, StateRow, Store, StoreError, StoredChunk, StoredState,
 };
 pub use transport::{Peer, Reply, RequestHandler, Transport, TransportError};

@@ -66,6 +66,8 @@ catalogue! {
     commit_refused: IntCounterVec = "quarry_commits_refused_total", "Commits refused, by reason (fence, lease over, rejected, unavailable, undecided).", ["reason"];
     dedupe_hits: IntCounter = "quarry_dedupe_hits_total", "Messages answered from the stored outcome or attached to a running one.";
     retries: IntCounter = "quarry_retries_total", "Attempts that failed and will be tried again.";
+    sends: IntCounterVec = "quarry_sends_total", "Sends between entities by what became of them (accepted, again: not taken and tried again, quarantined).", ["outcome"];
+    open_sends: IntGauge = "quarry_open_sends", "Sends in memory that their targets have not accepted yet.";
     quarantined: IntCounter = "quarry_quarantined_total", "Messages set aside after their last attempt.";
     retired: IntCounter = "quarry_retired_messages_total", "Finished messages removed at the end of their retention.";
     residents: IntGauge = "quarry_resident_entities", "Entities with a live actor on this node.";

@@ -6,11 +6,14 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use quarry_types::{
     Address, BootId, ClusterId, Epoch, IdempotencyKey, MessageId, Method, Outcome, Sequence,
-    ShardAge, ShardId, Slot, SlotRange, Timestamp,
+    ShardAge, ShardId, SlotRange, Timestamp,
 };
 use serde::{Deserialize, Serialize};
 
-use crate::{LeaseGuard, Retired, Retiring};
+use crate::{
+    EntityFilter, EntityRecord, LeaseGuard, MessageFilter, MessageRecord, Page, Retired, Retiring,
+    SendKey, SendPage, SendRow, StuckSend,
+};
 
 /// Why the store did not answer.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -207,6 +210,12 @@ pub struct Commit {
     pub open: Vec<OpenRow>,
     /// Reply chunks to append (R1).
     pub chunks: Vec<ChunkRow>,
+    /// Sends to keep until their targets have them, in order.
+    pub sends: Vec<SendRow>,
+    /// Sends that their targets have: their rows go. One that is not there is passed over.
+    pub sent: Vec<SendKey>,
+    /// Sends to set aside.
+    pub stuck: Vec<StuckSend>,
 }
 
 /// A commit that is durable.
@@ -292,102 +301,6 @@ pub struct OpenPage {
     pub next: Option<OpenCursor>,
 }
 
-/// The state of a message, for people and for dedupe.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum MessageState {
-    /// Accepted and not finished.
-    Open {
-        /// Attempts begun so far.
-        attempts: u32,
-        /// Not to be run before this store time.
-        due: Timestamp,
-        /// It was sent to be handled at `due`, and no attempt of it is recorded.
-        is_delayed: bool,
-        /// The errors of its attempts.
-        errors: Vec<String>,
-    },
-    /// Set aside for an operator.
-    Quarantined {
-        /// Attempts made.
-        attempts: u32,
-        /// The errors of its attempts.
-        errors: Vec<String>,
-    },
-    /// Finished.
-    Finished {
-        /// How.
-        outcome: Outcome,
-        /// Attempts made.
-        attempts: u32,
-        /// Store time of the end.
-        finished_at: Timestamp,
-    },
-}
-
-/// A stored message and its state.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct MessageRecord {
-    /// The message.
-    pub message: MessageRow,
-    /// Its state.
-    pub state: MessageState,
-}
-
-/// Which state a list of messages is restricted to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum MessageStateKind {
-    /// Accepted and not finished; not those that are delayed.
-    Open,
-    /// To be handled at a time, and not begun.
-    Delayed,
-    /// Set aside.
-    Quarantined,
-    /// Finished.
-    Finished,
-}
-
-/// Restricts a list of messages.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct MessageFilter {
-    /// Only of this tenant (always given by the gateway).
-    pub tenant: Option<quarry_types::Tenant>,
-    /// Only of this entity.
-    pub address: Option<Address>,
-    /// Only in this state.
-    pub state: Option<MessageStateKind>,
-}
-
-/// Restricts a list of entities.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct EntityFilter {
-    /// Only of this tenant.
-    pub tenant: quarry_types::Tenant,
-    /// Only of this type.
-    pub entity_type: Option<quarry_types::EntityType>,
-}
-
-/// A stored entity, for people.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct EntityRecord {
-    /// The entity.
-    pub address: Address,
-    /// Its slot.
-    pub slot: Slot,
-    /// The size of its state in bytes.
-    pub state_bytes: u64,
-    /// Store time of its last change.
-    pub updated_at: Timestamp,
-}
-
-/// A page of a list.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Page<T> {
-    /// The items.
-    pub items: Vec<T>,
-    /// Opaque; `None` at the end.
-    pub next: Option<String>,
-}
-
 /// The stored state of an entity.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StoredState {
@@ -429,6 +342,16 @@ pub trait Store: Send + Sync + 'static {
         after: Option<OpenCursor>,
         limit: u32,
     ) -> Result<OpenPage, StoreError>;
+
+    /// A page of the open sends of `range` behind `after`, in order of position: at most `limit`,
+    /// and less where their payloads are large ([`SEND_PAGE_BYTES`](crate::SEND_PAGE_BYTES)). Only
+    /// after the fence (L4).
+    async fn open_sends(
+        &self,
+        range: SlotRange,
+        after: Option<Position>,
+        limit: u32,
+    ) -> Result<SendPage, StoreError>;
 
     /// The messages of these keys, in the order asked.
     async fn find_keys(

@@ -19,6 +19,38 @@
 //! # assert_eq!(registry.types()[0].methods.len(), 2);
 //! ```
 //!
+//! What a handler sends to other entities is part of its commit: it leaves when state and reply are
+//! durable, arrives once and in order whatever fails meanwhile, and is not sent where the handler
+//! fails ([`Context::send`](runtime::Context::send)). Here no cent is lost or made on its way:
+//!
+//! ```
+//! use quarry::prelude::*;
+//!
+//! #[derive(Default, Serialize, Deserialize)]
+//! struct Account {
+//!     cents: u64,
+//! }
+//!
+//! #[entity]
+//! impl Account {
+//!     fn deposit(&mut self, cents: u64) -> u64 {
+//!         self.cents += cents;
+//!         self.cents
+//!     }
+//!
+//!     fn transfer(&mut self, cents: u64, to: &str, context: &Context) -> Result<u64, HandlerError> {
+//!         let Some(rest) = self.cents.checked_sub(cents) else {
+//!             return Err(HandlerError::fail("too_little", format!("there are {}", self.cents)));
+//!         };
+//!         self.cents = rest;
+//!         let to = context.entity::<Account>(to)?;
+//!         context.send(&to, "deposit", &json!({ "cents": cents }))?;
+//!         Ok(rest)
+//!     }
+//! }
+//! # assert_eq!(Registry::builder().with(Account::default()).build().types()[0].methods.len(), 2);
+//! ```
+//!
 //! [`entity`] tells the whole of it.
 
 pub mod design;

@@ -18,6 +18,7 @@ use crate::{
     handler_call::{self, HandlerCall},
     inbox::Waiter,
     node::Inner,
+    sends::Sends,
     wire::Response,
 };
 
@@ -38,6 +39,8 @@ pub struct Context {
     pub(crate) caller: Weak<Inner>,
     /// Calls made by this run so far.
     pub(crate) calls: Arc<AtomicU32>,
+    /// What this run has sent so far.
+    pub(crate) sends: Sends,
 }
 
 impl Context {

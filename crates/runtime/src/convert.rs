@@ -2,13 +2,16 @@
 
 use std::sync::Arc;
 
-use quarry_core::delivery::{
-    Accept, Batch, Chunk, ChunkRecord, CommitFailure, Found, FoundState, OpenRecord,
-    OpenRecordState, Recovered,
+use quarry_core::{
+    delivery::{
+        Accept, Batch, Chunk, ChunkRecord, CommitFailure, Found, FoundState, OpenRecord,
+        OpenRecordState, Recovered,
+    },
+    outbox::{Closed, Ending, Entry, Outgoing, Place, SendId},
 };
 use quarry_ports::{
     ChunkBody, ChunkRow, Commit, CommitError, MessageRecord, MessageRow, MessageState, OpenMessage,
-    OpenRow, OpenState, OutcomeRow, Position, StateRow,
+    OpenRow, OpenSend, OpenState, OutcomeRow, Position, SendKey, SendRow, StateRow, StuckSend,
 };
 use quarry_types::{
     Callers, Due, Envelope, Epoch, KeyOrigin, ReplyMode, ShardAge, ShardId, Timestamp,
@@ -29,6 +32,13 @@ pub(crate) fn commit(
     });
     let states =
         batch.states.into_iter().map(|(address, state)| StateRow { address, state: Some(state) });
+    let (mut sent, mut stuck) = (Vec::new(), Vec::new());
+    for Closed { id, ending } in batch.closed {
+        match ending {
+            Ending::Accepted => sent.push(send_key(id)),
+            Ending::Quarantined(reason) => stuck.push(StuckSend { key: send_key(id), reason }),
+        }
+    }
     Commit {
         shard,
         epoch,
@@ -39,7 +49,49 @@ pub(crate) fn commit(
         states: states.collect(),
         open: batch.open.into_iter().map(open_row).collect(),
         chunks: batch.chunks.into_iter().map(chunk_row).collect(),
+        sends: batch.sends.iter().map(|entry| send_row(entry)).collect(),
+        sent,
+        stuck,
     }
+}
+
+const fn send_key(id: SendId) -> SendKey {
+    SendKey { message_id: id.message_id, index: id.index }
+}
+
+fn send_row(entry: &Entry) -> SendRow {
+    let outgoing = &entry.outgoing;
+    SendRow {
+        key: send_key(entry.id),
+        sender: entry.sender.clone(),
+        made_at: entry.made_at,
+        send_id: outgoing.message_id,
+        address: outgoing.address.clone(),
+        method: outgoing.method.clone(),
+        payload: outgoing.payload.clone(),
+        due: match outgoing.due {
+            Due::At(at) => Some(at),
+            Due::Now | Due::After(_) => None,
+        },
+    }
+}
+
+/// An open send with its place.
+pub(crate) fn entry(open: OpenSend) -> (Place, Entry) {
+    let row = open.row;
+    let entry = Entry {
+        id: SendId { message_id: row.key.message_id, index: row.key.index },
+        sender: row.sender,
+        made_at: row.made_at,
+        outgoing: Outgoing {
+            message_id: row.send_id,
+            address: row.address,
+            method: row.method,
+            payload: row.payload,
+            due: row.due.map_or(Due::Now, Due::At),
+        },
+    };
+    ((open.position.sequence, open.position.ordinal), entry)
 }
 
 fn accepted_row(accept: &Accept) -> MessageRow {

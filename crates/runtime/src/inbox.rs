@@ -12,7 +12,7 @@ use crate::wire::Response;
 /// refused with `overloaded`.
 pub(crate) enum Ask {
     Call(Call),
-    /// Calls to one entity, in this order.
+    /// Calls to entities of the shard, in this order.
     CallInOrder(Vec<Call>),
     Await {
         message_id: MessageId,

@@ -57,10 +57,12 @@ impl<E: Entity> Live<E> {
                     Err(error) => Ran::Retry { error, is_broken: true },
                 }
             }
-            Ok((reply, state)) if state == self.encoded => Ran::Done { reply, state: None },
+            Ok((reply, state)) if state == self.encoded => {
+                Ran::Done { reply, state: None, sends: context.sends.end() }
+            }
             Ok((reply, state)) => {
                 self.encoded = state.clone();
-                Ran::Done { reply, state: Some(state) }
+                Ran::Done { reply, state: Some(state), sends: context.sends.end() }
             }
             Err(error) => match self.restore() {
                 Ok(()) => failed(error),
@@ -77,7 +79,7 @@ impl<E: Entity> Live<E> {
         };
         let read = AssertUnwindSafe(self.entity.read(&self.state, query, context));
         match read.catch_unwind().await {
-            Ok(Ok(reply)) => Ran::Done { reply: reply.0, state: None },
+            Ok(Ok(reply)) => Ran::Done { reply: reply.0, state: None, sends: Vec::new() },
             Ok(Err(error)) => failed(error),
             Err(panic) => broken(&*panic),
         }

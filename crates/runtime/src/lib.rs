@@ -20,6 +20,7 @@ mod registry;
 mod retire;
 mod route;
 mod runner;
+mod sends;
 mod shard;
 mod wire;
 

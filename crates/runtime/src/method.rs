@@ -1,10 +1,14 @@
 //! A method's name and JSON argument as a variant of an enum.
 
+use bytes::Bytes;
 use serde::{
-    Deserialize, Deserializer,
+    Deserialize, Deserializer, Serialize,
     de::{self, DeserializeSeed, EnumAccess, VariantAccess, Visitor, value::StrDeserializer},
     forward_to_deserialize_any,
 };
+use serde_json::Value;
+
+use crate::{HandlerError, Reply};
 
 /// Decodes `method` with `payload` (JSON; empty for no argument) as a variant of `T`.
 ///
@@ -15,6 +19,25 @@ pub(crate) fn decode<'a, T: Deserialize<'a>>(
     payload: &'a [u8],
 ) -> Result<T, String> {
     T::deserialize(Call { method, payload }).map_err(|error| error.0)
+}
+
+/// A command as the name of a method and its JSON argument: what [`decode`] makes of them.
+///
+/// # Errors
+/// A final failure where it is no variant of an enum as serde writes them, or cannot be JSON.
+pub(crate) fn encode<T: Serialize>(command: &T) -> Result<(String, Bytes), HandlerError> {
+    let error = |text: String| HandlerError::fail("not_json", text);
+    let command = serde_json::to_value(command).map_err(|error_| error(error_.to_string()))?;
+    let (method, argument) = match command {
+        Value::String(method) => return Ok((method, Bytes::new())),
+        Value::Object(variant) => {
+            let mut variants = variant.into_iter();
+            let only = variants.next().filter(|_| variants.len() == 0);
+            only.ok_or_else(|| error("a command must be a variant of an enum".to_owned()))?
+        }
+        _ => return Err(error("a command must be a variant of an enum".to_owned())),
+    };
+    Ok((method, Reply::of(&argument)?.0))
 }
 
 /// The names of the variants of `T`; empty where it is not an enum.
@@ -166,7 +189,7 @@ impl<'de> VariantAccess<'de> for Call<'de> {
 mod tests {
     use super::*;
 
-    #[derive(Debug, PartialEq, Deserialize)]
+    #[derive(Debug, PartialEq, Serialize, Deserialize)]
     #[serde(rename_all = "snake_case")]
     enum Command {
         Add(i64),
@@ -184,6 +207,20 @@ mod tests {
         assert_eq!(decode("both", b"[1,2]"), Ok(Command::Both(1, 2)));
         let moved = Command::MoveTo { x: 1, name: "n".to_owned() };
         assert_eq!(decode("move_to", br#"{"x":1,"name":"n"}"#), Ok(moved));
+    }
+
+    #[test]
+    fn a_variant_becomes_a_method_and_its_argument() {
+        for command in [
+            Command::Add(5),
+            Command::Clear,
+            Command::MoveTo { x: 1, name: "n".to_owned() },
+            Command::Both(1, 2),
+        ] {
+            let (method, argument) = encode(&command).unwrap();
+            assert_eq!(decode(&method, &argument), Ok(command));
+        }
+        assert!(encode(&5).is_err() && encode(&[1]).is_err());
     }
 
     #[test]

@@ -12,8 +12,8 @@ pub(crate) enum Request {
     Await(MessageId),
     /// Answer when more than this many chunks of the message are durable, or it is over.
     AwaitChunks(MessageId, u64),
-    /// Take these messages, which are to one entity, in this order, and answer when all are
-    /// answered or so many milliseconds have passed.
+    /// Take these messages, which are to one shard, in this order, and answer when all are answered
+    /// or so many milliseconds have passed.
     CallInOrder(Vec<Envelope>, u64),
 }
 

@@ -1,7 +1,9 @@
-//! Quarry's built-in entities: two for learning and testing.
+//! Quarry's built-in entities: three for learning and testing.
 
 mod counter;
+mod publisher;
 mod register;
 
 pub use counter::Counter;
+pub use publisher::Publisher;
 pub use register::Register;

@@ -20,7 +20,7 @@ use quarry::{
         Role, Tenant,
     },
 };
-use quarry_services::{Counter, Register};
+use quarry_services::{Counter, Publisher, Register};
 use quarry_sim::{
     Coordination, MemoryDatabase, MemoryStore, Network,
     host::{Process, SeededRandom},
@@ -30,6 +30,9 @@ const NODES: u64 = 3;
 const CLIENTS: u64 = 4;
 const CALLS: u64 = 30;
 const REGISTERS: u64 = 5;
+const PUBLISHERS: u64 = 2;
+/// The registers that publishers send to.
+const SUBSCRIBED: [&str; 4] = ["x0", "x1", "x2", "x3"];
 
 struct Running {
     node: Node,
@@ -89,8 +92,11 @@ impl World {
             host,
             metrics: Metrics::new().unwrap(),
         };
-        let registry =
-            Registry::builder().with(Counter::default()).with(Register::default()).build();
+        let registry = Registry::builder()
+            .with(Counter::default())
+            .with(Register::default())
+            .with(Publisher::default())
+            .build();
         let node = Node::start(NodeConfig::new(NodeId(id), boot), registry, ports);
         self.nodes.lock().unwrap().insert(id, Running { node, process, coordinator });
     }
@@ -115,9 +121,8 @@ impl World {
     }
 
     /// Calls until the call is done, through any node, under one key.
-    async fn call(&self, register: u64, method: &str, payload: &str, key: &str) -> Vec<u8> {
-        let address =
-            Address::parse(Tenant::default_tenant(), &format!("Register/r{register}")).unwrap();
+    async fn call(&self, entity: &str, method: &str, payload: &str, key: &str) -> Vec<u8> {
+        let address = Address::parse(Tenant::default_tenant(), entity).unwrap();
         for send_count in 0..200 {
             let Some(node) = self.any_node() else { continue };
             let envelope = Envelope {
@@ -153,7 +158,7 @@ impl World {
             }
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
-        panic!("{method} of r{register} under {key} did not end");
+        panic!("{method} of {entity} under {key} did not end");
     }
 }
 
@@ -162,9 +167,59 @@ async fn client(world: Arc<World>, id: u64) {
         let register = world.random.below(REGISTERS);
         let value = format!("{id}-{call:03}");
         let payload = format!("{{\"value\":\"{value}\"}}");
-        let reply = world.call(register, "append", &payload, &value).await;
+        if call % 4 == 3 {
+            publish(&world, id % PUBLISHERS, &value).await;
+            continue;
+        }
+        let entity = format!("Register/r{register}");
+        let reply = world.call(&entity, "append", &payload, &value).await;
         world.note(&format!("append r{register} {value} {}", String::from_utf8_lossy(&reply)));
     }
+}
+
+async fn publish(world: &World, publisher: u64, value: &str) {
+    let payload = serde_json::json!({ "value": value, "to": SUBSCRIBED }).to_string();
+    let reply = world.call(&format!("Publisher/p{publisher}"), "publish", &payload, value).await;
+    world.note(&format!("publish p{publisher} {value} {}", String::from_utf8_lossy(&reply)));
+}
+
+/// Waits until all that was published has arrived everywhere: once, and that of one publisher in
+/// its order.
+async fn check_published(world: &World, seed: u64) {
+    let mut published = BTreeMap::new();
+    for publisher in 0..PUBLISHERS {
+        let read = world.call(&format!("Publisher/p{publisher}"), "read", "", "read").await;
+        let values: Vec<String> = serde_json::from_slice(&read).unwrap();
+        published.insert(publisher, values);
+    }
+    let count: usize = published.values().map(Vec::len).sum();
+    assert_eq!(count as u64, CLIENTS * (CALLS / 4), "seed {seed}: each is published once");
+    for register in SUBSCRIBED {
+        let mut arrived = Vec::new();
+        for _ in 0..600 {
+            arrived =
+                values_of(&world.call(&format!("Register/{register}"), "read", "", "read").await);
+            if arrived.len() >= count {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        assert_eq!(arrived.len(), count, "seed {seed}: {register} has each value once");
+        for values in published.values() {
+            let of_publisher: Vec<&String> =
+                arrived.iter().filter(|value| values.contains(value)).collect();
+            let wanted: Vec<&String> = values.iter().collect();
+            assert_eq!(of_publisher, wanted, "seed {seed}: {register} has them in order");
+        }
+    }
+}
+
+/// The texts of a register's values.
+fn values_of(read: &[u8]) -> Vec<String> {
+    let read: serde_json::Value = serde_json::from_slice(read).unwrap();
+    let values = read.get("values").and_then(|values| values.as_array()).unwrap().iter();
+    let text = |value: &serde_json::Value| value.get("value")?.as_str().map(ToOwned::to_owned);
+    values.map(|value| text(value).unwrap()).collect()
 }
 
 async fn faults(world: Arc<World>) {
@@ -212,15 +267,16 @@ async fn run(seed: u64) -> String {
     assert!(breaking.ended().await);
     let mut values: BTreeMap<String, usize> = BTreeMap::new();
     for register in 0..REGISTERS {
-        let read = world.call(register, "read", "", "read").await;
+        let read = world.call(&format!("Register/r{register}"), "read", "", "read").await;
         check_register(seed, &read, &mut values);
     }
     for id in 0..CLIENTS {
-        for call in 0..CALLS {
+        for call in (0..CALLS).filter(|call| call % 4 != 3) {
             let value = format!("{id}-{call:03}");
             assert_eq!(values.get(&value), Some(&1), "seed {seed}: {value} stands once");
         }
     }
+    check_published(&world, seed).await;
     assert_eq!(world.coordination.violations(), 0, "seed {seed}");
     std::mem::take(&mut *world.trace.lock().unwrap())
 }

@@ -13,8 +13,8 @@ use async_trait::async_trait;
 use quarry_ports::{
     ChunkBody, Commit, CommitError, Committed, EntityFilter, EntityRecord, FenceError,
     FenceRequest, Host, KeyQuery, LeaseGuard, LoadedShard, MessageFilter, MessageRecord, Metrics,
-    OpenCursor, OpenPage, Page, Retired, Retiring, Store, StoreError, StoredChunk, StoredState,
-    crash::point,
+    OpenCursor, OpenPage, Page, Position, Retired, Retiring, SendPage, Store, StoreError,
+    StoredChunk, StoredState, crash::point,
 };
 use quarry_types::{Address, ClusterId, Epoch, MessageId, Sequence, ShardId, SlotRange};
 use tokio::sync::oneshot;
@@ -23,7 +23,7 @@ use crate::{
     committer::{Committer, Job, Request},
     database::Database,
     queue::Queue,
-    read, read_chunks, read_open,
+    read, read_chunks, read_open, read_sends,
     retire::{Plan, Retirement},
     unreadable::Unreadable,
 };
@@ -155,6 +155,15 @@ impl<D: Database> Store for SqlStore<D> {
         Ok(found.page)
     }
 
+    async fn open_sends(
+        &self,
+        range: SlotRange,
+        after: Option<Position>,
+        limit: u32,
+    ) -> Result<SendPage, StoreError> {
+        read_sends::open_sends(&*self.database, &self.unreadable, range, after, limit).await
+    }
+
     async fn find_keys(
         &self,
         queries: Vec<KeyQuery>,
@@ -173,7 +182,7 @@ impl<D: Database> Store for SqlStore<D> {
         let (answer, answered) = oneshot::channel();
         let shard = commit.shard;
         let request = Request { commit, lease: lease.clone(), answer, encoded: None };
-        let queued = self.lane(shard).is_some_and(|lane| lane.push(Job::Commit(request)));
+        let queued = self.lane(shard).is_some_and(|lane| lane.push(Job::Commit(Box::new(request))));
         if !queued {
             let reason = "the queue of commits is full".to_owned();
             return Err(CommitError::Unavailable { reason });

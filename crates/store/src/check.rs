@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use quarry_ports::{ChunkBody, Commit, codec::CodecError};
+use quarry_ports::{ChunkBody, Commit, SendKey, SendRow, codec::CodecError};
 use quarry_types::{MessageId, Outcome, SlotRange};
 
 use crate::record::{stored_chunks, stored_errors};
@@ -31,6 +31,9 @@ pub(crate) fn rows(commit: &Commit) -> usize {
         + commit.states.len()
         + commit.open.len()
         + commit.chunks.len()
+        + commit.sends.len()
+        + commit.sent.len()
+        + commit.stuck.len()
 }
 
 /// How many bytes of users' values a commit holds.
@@ -40,7 +43,8 @@ pub(crate) fn bytes(commit: &Commit) -> usize {
     let copies = commit.open.iter().map(|row| row.message.payload.len());
     let states = commit.states.iter().map(|row| row.state.as_ref().map_or(0, bytes::Bytes::len));
     let chunks = commit.chunks.iter().flat_map(|row| &row.chunks).map(chunk_bytes);
-    payloads.chain(outcomes).chain(copies).chain(states).chain(chunks).sum()
+    let sends = commit.sends.iter().map(|row| row.payload.len());
+    payloads.chain(outcomes).chain(copies).chain(states).chain(chunks).chain(sends).sum()
 }
 
 fn outcome_bytes(outcome: &Outcome) -> usize {
@@ -79,6 +83,7 @@ pub(crate) fn check(commit: &Commit, range: SlotRange) -> Result<Encoded, String
     if let Some(row) = commit.states.iter().find(|row| !range.contains(row.address.slot())) {
         return Err(format!("state of {} is not of the shard's slots", row.address));
     }
+    sends(commit, range)?;
     Ok(Encoded { errors: errors(commit, range, &accepted)?, chunks: chunks(commit, range)? })
 }
 
@@ -104,6 +109,27 @@ fn errors(
         encoded.push(stored_errors(&row.errors).map_err(of)?);
     }
     Ok(encoded)
+}
+
+/// Checks the sends.
+fn sends(commit: &Commit, range: SlotRange) -> Result<(), String> {
+    let keys = commit.sends.iter().map(|row| &row.key);
+    let keys = keys.chain(&commit.sent).chain(commit.stuck.iter().map(|stuck| &stuck.key));
+    for SendKey { message_id, index } in keys {
+        if !range.contains(message_id.slot()) {
+            return Err(format!("send {index} of {message_id} is not of the shard's slots"));
+        }
+    }
+    for SendRow { key, sender, send_id, address, .. } in &commit.sends {
+        let of = format!("send {} of {}", key.index, key.message_id);
+        if sender.slot() != key.message_id.slot() {
+            return Err(format!("{of} is not of {sender}"));
+        }
+        if send_id.slot() != address.slot() || sender.tenant != address.tenant {
+            return Err(format!("{of} cannot be to {address}"));
+        }
+    }
+    Ok(())
 }
 
 /// Checks and encodes the chunks.

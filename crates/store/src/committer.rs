@@ -58,7 +58,7 @@ impl Request {
 
 /// What a lane is told, in order.
 pub(crate) enum Job {
-    Commit(Request),
+    Commit(Box<Request>),
     /// A load begins: nothing of the shard is sent until it is done. Answered when nothing of the
     /// shard is under way any more.
     BeginLoad {
@@ -108,7 +108,7 @@ impl<D: Database> Committer<D> {
             while let Some(job) = jobs.pop_front() {
                 match job {
                     Job::Commit(request) => {
-                        let group = gather(request, &mut jobs);
+                        let group = gather(*request, &mut jobs);
                         self.flush(group).await;
                     }
                     Job::BeginLoad { shard, begun } => {
@@ -342,7 +342,7 @@ fn gather(first: Request, jobs: &mut VecDeque<Job>) -> Vec<Request> {
             break;
         }
         if let Some(Job::Commit(next)) = jobs.pop_front() {
-            group.push(next);
+            group.push(*next);
         }
     }
     group

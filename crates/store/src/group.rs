@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use quarry_ports::{
-    ChunkRow, Commit, LeaseGuard, MessageRow, OpenRow, OutcomeRow, Position, StateRow,
+    ChunkRow, Commit, LeaseGuard, MessageRow, OpenRow, OutcomeRow, Position, SendKey, SendRow,
+    StateRow, StuckSend,
 };
 use quarry_types::{Address, Epoch, MessageId, Sequence, ShardId, Tenant, Timestamp};
 
@@ -69,6 +70,10 @@ pub(crate) struct Batch<'a> {
     /// Open messages that an outcome removes.
     pub(crate) closed: Vec<Of<MessageId>>,
     pub(crate) chunks: Vec<Of<Chunks<'a>>>,
+    /// With their places among the sends of their shard's commits.
+    pub(crate) sends: Vec<Of<(u32, &'a SendRow)>>,
+    pub(crate) sent: Vec<Of<SendKey>>,
+    pub(crate) stuck: Vec<Of<&'a StuckSend>>,
     pub(crate) states: Vec<Of<(&'a Address, &'a [u8])>>,
     pub(crate) deleted: Vec<Of<&'a Address>>,
     pub(crate) leases: Vec<&'a LeaseGuard>,
@@ -133,6 +138,10 @@ struct Merge<'a> {
     finished: BTreeSet<MessageId>,
     open: BTreeMap<MessageId, Of<Opened<'a>>>,
     states: BTreeMap<&'a Address, Of<&'a StateRow>>,
+    /// Places of the next sends.
+    send_ordinals: BTreeMap<ShardId, u32>,
+    /// The sends of the group itself.
+    made: BTreeSet<SendKey>,
     /// The number behind the last chunk of each message.
     chunk_ends: BTreeMap<MessageId, u64>,
 }
@@ -171,9 +180,28 @@ impl<'a> Merge<'a> {
             self.chunk_ends.insert(row.message_id, end);
             self.batch.chunks.push(Of { part, row: chunks });
         }
+        self.add_sends(part, commit);
         for row in &commit.states {
             self.states.insert(&row.address, Of { part, row });
         }
+    }
+
+    fn add_sends(&mut self, part: Part, commit: &'a Commit) {
+        let ordinal = self.send_ordinals.entry(part.shard).or_default();
+        for row in &commit.sends {
+            self.batch.sends.push(Of { part, row: (*ordinal, row) });
+            self.made.insert(row.key);
+            *ordinal = ordinal.saturating_add(1);
+        }
+        for key in &commit.sent {
+            // What the group itself makes cannot be found in the store yet.
+            if self.made.remove(key) {
+                self.batch.sends.retain(|of| of.row.1.key != *key);
+            } else {
+                self.batch.sent.push(Of { part, row: *key });
+            }
+        }
+        self.batch.stuck.extend(commit.stuck.iter().map(|row| Of { part, row }));
     }
 
     fn finish(mut self, parts: BTreeMap<ShardId, Part>) -> Batch<'a> {

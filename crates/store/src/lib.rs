@@ -25,6 +25,7 @@ mod queue;
 mod read;
 mod read_chunks;
 mod read_open;
+mod read_sends;
 mod record;
 mod retire;
 mod schema;

@@ -2,8 +2,8 @@
 
 use bytes::Bytes;
 use quarry_ports::{
-    ChunkBody, EntityRecord, MessageRecord, MessageRow, MessageState, OpenMessage, OpenState,
-    Position, StoreError, codec,
+    ChunkBody, EntityRecord, MessageRecord, MessageRow, MessageState, OpenMessage, OpenSend,
+    OpenState, Position, SendKey, SendRow, StoreError, codec,
 };
 use quarry_types::{
     Address, EntityId, EntityType, Failure, IdempotencyKey, MessageId, Method, Outcome, Tenant,
@@ -189,6 +189,55 @@ pub(crate) fn stored_chunks(chunks: &[ChunkBody]) -> Result<Vec<u8>, codec::Code
 pub(crate) fn chunks(stored: &[u8]) -> Result<Vec<ChunkBody>, StoreError> {
     codec::decode(codec::schema::CHUNKS, stored)
         .map_err(|error| corrupt("the chunks of a message", error))
+}
+
+/// The longest reason that is kept of a send that was set aside, in characters.
+const MOST_REASON: usize = 1_000;
+
+/// What `outbox.reason` holds: text, which must not hold a zero byte.
+pub(crate) fn stored_reason(reason: &str) -> String {
+    reason.chars().map(|c| if c == '\0' { '\u{fffd}' } else { c }).take(MOST_REASON).collect()
+}
+
+/// What `outbox.due` holds; 0 stands for none.
+pub(crate) fn stored_due(due: Option<Timestamp>) -> i64 {
+    due.map_or(0, |due| due.0)
+}
+
+/// An open send with its position.
+#[derive(Debug, sqlx::FromRow)]
+pub(crate) struct SendColumns {
+    message_id: Uuid,
+    place: i64,
+    tenant: String,
+    sender_type: String,
+    sender_id: String,
+    send_id: Uuid,
+    entity_type: String,
+    entity_id: String,
+    method: String,
+    payload: Vec<u8>,
+    due: i64,
+    made_at: i64,
+}
+
+impl SendColumns {
+    pub(crate) fn parse(self, position: Position) -> Result<OpenSend, StoreError> {
+        let name = |error| corrupt("send", error);
+        let index = u32::try_from(self.place).map_err(|error| corrupt("send", error))?;
+        let message_id = MessageId::from_bytes(self.message_id.into_bytes());
+        let row = SendRow {
+            key: SendKey { message_id, index },
+            sender: address(&self.tenant, &self.sender_type, &self.sender_id)?,
+            made_at: Timestamp(self.made_at),
+            send_id: MessageId::from_bytes(self.send_id.into_bytes()),
+            address: address(&self.tenant, &self.entity_type, &self.entity_id)?,
+            method: Method::new(&self.method).map_err(name)?,
+            payload: Bytes::from(self.payload),
+            due: (self.due > 0).then_some(Timestamp(self.due)),
+        };
+        Ok(OpenSend { row, position })
+    }
 }
 
 /// What `outcome.kind` and `outcome.body` hold. A failure is JSON, which any text fits in.

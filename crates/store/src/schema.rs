@@ -26,6 +26,11 @@ pub(crate) const SQLITE: &[Migration] = &[
         name: "retention",
         sql: include_str!("../migrations/sqlite/0003_retention.sql"),
     },
+    Migration {
+        version: 4,
+        name: "outbox",
+        sql: include_str!("../migrations/sqlite/0004_outbox.sql"),
+    },
 ];
 
 /// What PostgreSQL databases go through.
@@ -44,6 +49,11 @@ pub(crate) const POSTGRES: &[Migration] = &[
         version: 3,
         name: "retention",
         sql: include_str!("../migrations/postgres/0003_retention.sql"),
+    },
+    Migration {
+        version: 4,
+        name: "outbox",
+        sql: include_str!("../migrations/postgres/0004_outbox.sql"),
     },
 ];
 

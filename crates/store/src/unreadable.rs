@@ -29,6 +29,8 @@ pub(crate) enum Place {
     Open(Option<MessageId>, Position),
     /// The chunks of a message from a number on.
     Chunks(MessageId, i64),
+    /// An open send, and its position.
+    Send(Position),
 }
 
 /// Tells of each such row once, and counts it: a message that was accepted is not served (D1).
@@ -58,6 +60,9 @@ impl Unreadable {
             Place::Open(message, Position { sequence, ordinal }) => {
                 let message = message.map_or_else(|| "unreadable".to_owned(), |id| id.to_string());
                 tracing::error!(message, %sequence, ordinal, reason, "an unfinished message cannot be read and is left out; its shard goes on");
+            }
+            Place::Send(Position { sequence, ordinal }) => {
+                tracing::error!(%sequence, ordinal, reason, "an open send cannot be read and is left out; its shard goes on");
             }
             Place::Chunks(message, first) => {
                 tracing::error!(%message, first, reason, "stored chunks of a message cannot be read; they count no more");

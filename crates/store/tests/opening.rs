@@ -8,12 +8,13 @@ use quarry_sim::contract::store::{Broken, OpenStore, Owner, message, success};
 use quarry_store::{OpenError, Options, open};
 use sqlx::{AssertSqlSafe, Connection as _, Row as _, SqliteConnection};
 
-const TABLES: [&str; 11] = [
+const TABLES: [&str; 12] = [
     "chunk",
     "cluster_identity",
     "entity_state",
     "message",
     "open_message",
+    "outbox",
     "outcome",
     "schema_version",
     "shard_age",
@@ -21,7 +22,7 @@ const TABLES: [&str; 11] = [
     "shard_fence",
     "write_probe",
 ];
-const VIEWS: [&str; 3] = ["v_entities", "v_messages", "v_shards"];
+const VIEWS: [&str; 4] = ["v_entities", "v_messages", "v_outbox", "v_shards"];
 
 async fn refused(url: &str, options: Options) -> Result<OpenError, Broken> {
     match open(url, options, Host::system(), Metrics::new()?).await {

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use quarry_types::{Address, Envelope, MessageId, Outcome, Sequence, Timestamp};
 
 use super::Chunk;
+use crate::outbox::{Closed, Entry};
 
 /// All that one commit of the shard writes, together or not at all (G2).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -25,6 +26,10 @@ pub struct Batch {
     pub open: Vec<OpenRecord>,
     /// Chunks to append.
     pub chunks: Vec<ChunkRecord>,
+    /// Sends to keep until their targets have them, in order.
+    pub sends: Vec<Arc<Entry>>,
+    /// Sends that are not passed on any more.
+    pub closed: Vec<Closed>,
 }
 
 /// Chunks of one message to append.
@@ -127,19 +132,20 @@ pub(super) enum Change {
     /// Parts of the reply.
     Chunks { first: u64, chunks: Vec<Chunk> },
     /// Finished.
-    Finish { outcome: Outcome, state: Option<Bytes> },
+    Finish { outcome: Outcome, state: Option<Bytes>, sends: Vec<Arc<Entry>> },
 }
 
 impl Unit {
     pub(super) fn bytes(&self, payload: usize) -> usize {
         let accepted = if self.is_accept { payload } else { 0 };
         let changed = match &self.change {
-            Change::Finish { outcome, state } => {
+            Change::Finish { outcome, state, sends } => {
+                let sent: usize = sends.iter().map(|entry| entry.outgoing.payload.len()).sum();
                 let reply = match outcome {
                     Outcome::Success(reply) => reply.len(),
                     Outcome::Failure(failure) => failure.message.len(),
                 };
-                reply + state.as_ref().map_or(0, Bytes::len)
+                reply + sent + state.as_ref().map_or(0, Bytes::len)
             }
             Change::Delay { .. } | Change::Attempt | Change::Retry { .. } | Change::Quarantine => {
                 payload

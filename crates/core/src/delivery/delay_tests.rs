@@ -3,12 +3,13 @@
 use alloc::{string::ToString, sync::Arc, vec, vec::Vec};
 
 use quarry_types::{
-    Answer, CallError, Due, Envelope, Epoch, KeyOrigin, RefusalCode, ReplyMode, Sequence, Timestamp,
+    Answer, CallError, Due, Envelope, KeyOrigin, RefusalCode, ReplyMode, Sequence, Timestamp,
 };
 
 use super::{
     tests::{
         NOW, activate, address, admit, answers, batch_of, committed, done, message, run_of, shard,
+        shard_of,
     },
     *,
 };
@@ -112,7 +113,7 @@ fn a_second_send_with_the_key_attaches_to_what_waits_for_its_time() {
 fn what_waits_for_its_time_counts_as_in_the_mailbox() {
     let mut limits = Limits::default();
     limits.default_type.mailbox = 2;
-    let mut shard = Shard::new(limits, Epoch(1), Sequence(0), NOW);
+    let mut shard = shard_of(limits);
     admit(&mut shard, delayed("c1", "k1", 10), 1);
     admit(&mut shard, message("c1", "k2"), 2);
     let full = |effects: &[Effect<u32>]| {

@@ -25,6 +25,7 @@ impl<W> Shard<W> {
         let Some((_, units)) = self.in_flight.take_if(|(flying, _)| *flying == ticket) else {
             return;
         };
+        let had_closed = self.outbox.not_committed(now);
         match failure {
             CommitFailure::ShardLost => self.give_up(out),
             CommitFailure::Undecided => {
@@ -37,7 +38,7 @@ impl<W> Shard<W> {
                     shard.not_written(now, unit, &error, out);
                 });
             }
-            CommitFailure::Rejected(error) if units.len() == 1 => {
+            CommitFailure::Rejected(error) if units.len() == 1 && !had_closed => {
                 self.alone = self.alone.saturating_sub(1);
                 self.start_over(now, &units, out, |shard, unit, out| {
                     shard.culprit(now, unit, &error, out);
@@ -190,5 +191,36 @@ impl<W> Shard<W> {
             message.phase = Phase::BackingOff(due);
             self.due.insert((due, unit.message_id));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use quarry_types::{Envelope, ReplyMode};
+
+    use super::{
+        super::tests::{NOW, activate, admit, batch_of, committed, done, message, run_of, shard},
+        *,
+    };
+
+    #[test]
+    fn the_attempt_of_a_message_is_not_recorded_once_it_stands_behind_others_again() {
+        let mut shard = shard();
+        let one_way = |id, key| Envelope { reply: ReplyMode::Accepted, ..message(id, key) };
+        let ticket = batch_of(&admit(&mut shard, one_way("c1", "k1"), 1)).ticket;
+        let first = run_of(&activate(&mut shard, "c1")).run;
+        admit(&mut shard, one_way("c2", "k2"), 2);
+        let resent = Envelope { send_count: 1, ..one_way("c1", "k3") };
+        let behind = resent.message_id;
+        admit(&mut shard, resent, 3);
+        done(&mut shard, "c1", first);
+        let ticket = batch_of(&committed(&mut shard, ticket, 1)).ticket;
+        let mut out = Vec::new();
+        shard.looked_up(NOW, behind, Ok(None), &mut out);
+        assert!(out.is_empty(), "the first of its queue waits for the commit that is in flight");
+        let rejected = CommitFailure::Rejected("no".into());
+        shard.commit_failed(NOW, ticket, rejected, &mut out);
+        let recorded: Vec<_> = batch_of(&out).open;
+        assert!(recorded.is_empty(), "the first one's outcome was not written: {recorded:?}");
     }
 }

@@ -5,6 +5,8 @@ use core::time::Duration;
 
 use quarry_types::EntityType;
 
+use crate::outbox::OutboxLimits;
+
 /// Bounds of one entity type.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TypeLimits {
@@ -44,6 +46,8 @@ pub struct Limits {
     pub accept_after: Duration,
     /// Error texts kept per message, oldest dropped first.
     pub errors: usize,
+    /// Bounds of the outbox.
+    pub outbox: OutboxLimits,
     /// Bounds of types that differ from the default.
     pub types: BTreeMap<EntityType, TypeLimits>,
     /// Bounds of all other types.
@@ -59,6 +63,7 @@ impl Default for Limits {
             batch_bytes: 4 * 1024 * 1024,
             accept_after: Duration::from_millis(5),
             errors: 10,
+            outbox: OutboxLimits::default(),
             types: BTreeMap::new(),
             default_type: TypeLimits::default(),
         }

@@ -28,6 +28,9 @@ mod model_tests;
 mod record;
 mod recover;
 mod run;
+mod send;
+#[cfg(test)]
+mod send_tests;
 mod settle;
 mod shard;
 mod stream;
@@ -40,5 +43,6 @@ pub use batch::{Accept, Batch, ChunkRecord, CommitFailure, Finish, OpenRecord, O
 pub use limits::{Limits, TypeLimits};
 pub use message::{Found, FoundState, Recovered};
 pub use run::{ActivationFailure, Ran, RunId, RunKind, Work};
+pub use send::SendPage;
 pub use shard::{Check, Effect, KeyQuestion, Shard};
 pub use stream::Chunk;

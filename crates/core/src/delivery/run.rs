@@ -13,8 +13,10 @@ use super::{
     entity::{Activation, HeldRead, Read, Running},
     limits::back_off,
     message::{Acceptance, Phase},
+    send::entries,
     shard::{Check, Gate, answer, refused},
 };
+use crate::outbox::Outgoing;
 
 /// Names one run of a handler; results of a run that was given up are passed over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -51,6 +53,8 @@ pub enum Ran {
         reply: Bytes,
         /// The new state; `None` where it is as it was.
         state: Option<Bytes>,
+        /// What it sent to other entities, in order.
+        sends: Vec<Outgoing>,
     },
     /// The handler declared a failure that is an outcome; the state is as it was.
     Failed(Failure),
@@ -82,6 +86,7 @@ impl<W> Shard<W> {
         }
         let command = entity.queue.front().copied().filter(|id| {
             entity.ahead.len() < self.limits.ahead
+                && self.outbox.has_room(address)
                 && self.messages.get(id).is_some_and(|m| m.phase == Phase::Queued)
         });
         let reads_first = !entity.reads.is_empty() && (command.is_none() || !entity.was_read);
@@ -272,9 +277,9 @@ impl<W> Shard<W> {
         message_id: MessageId,
         result: Ran,
     ) {
-        let (outcome, state) = match result {
-            Ran::Done { reply, state } => (Outcome::Success(reply), state),
-            Ran::Failed(failure) => (Outcome::Failure(failure), None),
+        let (outcome, state, sends) = match result {
+            Ran::Done { reply, state, sends } => (Outcome::Success(reply), state, sends),
+            Ran::Failed(failure) => (Outcome::Failure(failure), None, Vec::new()),
             Ran::Retry { error, .. } => {
                 self.attempt_failed(now, message_id, error, true);
                 return;
@@ -291,7 +296,8 @@ impl<W> Shard<W> {
             entity.queue.pop_front();
             entity.ahead.push(message_id);
         }
-        let change = Change::Finish { outcome, state };
+        let sends = entries(now, address, message_id, sends);
+        let change = Change::Finish { outcome, state, sends };
         self.pending.push_back(Unit { message_id, address: address.clone(), is_accept, change });
     }
 

@@ -19,12 +19,15 @@ impl<W> Shard<W> {
             return;
         }
         self.accept_all_wanted();
-        if self.pending.is_empty() {
+        if self.pending.is_empty() && !self.outbox.is_pressing() {
             return;
         }
         let units = self.take_units();
         self.tickets += 1;
-        let batch = self.batch_of(&units);
+        let mut batch = self.batch_of(&units);
+        // A commit of one suspect holds nothing else.
+        let most = if self.alone > 0 && !units.is_empty() { 0 } else { self.limits.batch_messages };
+        batch.closed = self.outbox.begin_commit(batch.sends.clone(), most);
         self.in_flight = Some((self.tickets, units));
         out.push(Effect::Commit(batch));
     }
@@ -77,11 +80,12 @@ impl<W> Shard<W> {
                     let quarantined = OpenRecordState::Quarantined;
                     batch.open.push(open_record(message, message.accepted_at, quarantined));
                 }
-                Change::Finish { outcome, state } => {
+                Change::Finish { outcome, state, sends } => {
                     let (message_id, attempts) = (unit.message_id, message.attempts);
                     let retention = self.limits.of(&unit.address.entity_type).retention;
                     let outcome = outcome.clone();
                     batch.finishes.push(Finish { message_id, outcome, attempts, retention });
+                    batch.sends.extend(sends.iter().cloned());
                     if let Some(state) = state {
                         states.insert(unit.address.clone(), state.clone());
                     }
@@ -120,6 +124,7 @@ impl<W> Shard<W> {
             return;
         };
         self.committed = sequence;
+        self.outbox.committed(sequence);
         self.alone = self.alone.saturating_sub(1);
         let mut ordinal = first_ordinal;
         let mut touched = Vec::new();
@@ -138,6 +143,7 @@ impl<W> Shard<W> {
             self.tell_settled(&address, out);
             self.schedule(&address, now, out);
         }
+        self.pump(now, out);
         self.flush(out);
         self.finish_closing(out);
     }

@@ -18,6 +18,7 @@ use super::{
     entity::Entity,
     message::{Acceptance, Message, Phase},
 };
+use crate::outbox::{Outbox, Passing, Place};
 
 /// What the machine asks its shell to do, in order.
 #[derive(Debug, PartialEq)]
@@ -44,6 +45,16 @@ pub enum Effect<W> {
     Readable(W),
     /// Tell a handler that everything before its next outside effect is durable.
     Settled(W),
+    /// Pass a send on to its target's owner, which is to answer once it is stored; answer with
+    /// [`Shard::passed_on`].
+    PassOn(Passing),
+    /// Read open sends behind a place; answer with [`Shard::sends_read`].
+    ReadSends {
+        /// The place.
+        after: Place,
+        /// How many at most.
+        limit: u32,
+    },
     /// Drop the entity's actor.
     Passivate(Address),
     /// The shard is closed: nothing runs, nothing is in flight, nothing will come.
@@ -107,6 +118,7 @@ pub struct Shard<W> {
     pub(super) wanting: BTreeSet<Address>,
     pub(super) pending: VecDeque<Unit>,
     pub(super) in_flight: Option<(u64, Vec<Unit>)>,
+    pub(super) outbox: Outbox,
     pub(super) tickets: u64,
     pub(super) runs: u64,
     pub(super) activations: u64,
@@ -126,6 +138,7 @@ impl<W> Shard<W> {
     #[must_use]
     pub fn new(limits: Limits, epoch: Epoch, committed: Sequence, now: Timestamp) -> Self {
         Self {
+            outbox: Outbox::new(limits.outbox.clone(), committed),
             limits,
             epoch,
             gate: Gate::Open,
@@ -172,7 +185,12 @@ impl<W> Shard<W> {
     pub fn next_wake(&self) -> Option<Timestamp> {
         let back_off = self.due.first().map(|(at, _)| *at);
         let accept = self.accept_due.first().map(|(at, _)| *at);
-        back_off.into_iter().chain(accept).chain(self.delays.next()).min()
+        back_off
+            .into_iter()
+            .chain(accept)
+            .chain(self.delays.next())
+            .chain(self.outbox.next_wake())
+            .min()
     }
 
     /// Since when the longest handler runs.
@@ -208,6 +226,7 @@ impl<W> Shard<W> {
                 self.accept_wanted(&address);
             }
         }
+        self.pump(now, out);
         self.flush(out);
     }
 
@@ -245,6 +264,7 @@ impl<W> Shard<W> {
         for address in addresses {
             self.turn_away(&address, out);
         }
+        self.outbox.press();
         self.flush(out);
         self.finish_closing(out);
     }
@@ -339,6 +359,7 @@ impl<W> Shard<W> {
         self.delays.clear();
         self.accept_due.clear();
         self.wanting.clear();
+        self.outbox.clear();
         self.pending.clear();
         out.push(Effect::Lost);
     }

@@ -13,8 +13,20 @@ use super::{entity::Activation, *};
 
 pub(super) const NOW: Timestamp = Timestamp(1_000_000);
 
+/// A shard whose outbox was read.
+pub(super) fn shard_of(limits: Limits) -> Shard<u32> {
+    let mut shard = Shard::new(limits, Epoch(7), Sequence(0), NOW);
+    let mut out = Vec::new();
+    shard.tick(NOW, &mut out);
+    assert!(matches!(out[..], [Effect::ReadSends { .. }]));
+    out.clear();
+    shard.sends_read(NOW, Some(SendPage::default()), &mut out);
+    assert!(out.is_empty());
+    shard
+}
+
 pub(super) fn shard() -> Shard<u32> {
-    Shard::new(Limits::default(), Epoch(7), Sequence(0), NOW)
+    shard_of(Limits::default())
 }
 
 pub(super) fn address(id: &str) -> Address {
@@ -72,8 +84,11 @@ pub(super) fn batch_of(effects: &[Effect<u32>]) -> Batch {
 
 pub(super) fn done(shard: &mut Shard<u32>, id: &str, run: RunId) -> Vec<Effect<u32>> {
     let mut out = Vec::new();
-    let result =
-        Ran::Done { reply: Bytes::from_static(b"1"), state: Some(Bytes::from_static(b"1")) };
+    let result = Ran::Done {
+        reply: Bytes::from_static(b"1"),
+        state: Some(Bytes::from_static(b"1")),
+        sends: Vec::new(),
+    };
     shard.ran(NOW, &address(id), run, result, &mut out);
     out
 }
@@ -381,7 +396,7 @@ fn closing_finishes_what_runs_and_sends_the_rest_on() {
 fn a_full_mailbox_refuses_one_more() {
     let mut limits = Limits::default();
     limits.default_type.mailbox = 2;
-    let mut shard = Shard::new(limits, Epoch(1), Sequence(0), NOW);
+    let mut shard = shard_of(limits);
     for (key, waiter) in [("k1", 1), ("k2", 2)] {
         assert!(answers(&admit(&mut shard, message("c1", key), waiter)).is_empty());
     }

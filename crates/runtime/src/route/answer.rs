@@ -13,7 +13,14 @@ pub(super) fn overloaded() -> CallError {
 }
 
 pub(super) fn not_owner() -> CallError {
-    refused(RefusalCode::NotOwner(Epoch(0)), "this node does not own the shard".to_owned())
+    CallError::Refused(elsewhere())
+}
+
+/// What a message to a shard of another owner is refused with.
+pub(super) fn elsewhere() -> Refusal {
+    let code = RefusalCode::NotOwner(Epoch(0));
+    let message = "this node does not own the shard".to_owned();
+    Refusal { code, message, retry_after_ms: Some(500) }
 }
 
 pub(super) fn no_owner(address: &Address) -> Refusal {

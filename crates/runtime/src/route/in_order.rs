@@ -1,4 +1,4 @@
-//! Several messages to one entity, admitted in their order.
+//! Several messages to one owner, admitted in their order.
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -28,7 +28,7 @@ const GROUP_BYTES: usize = 4 * 1024 * 1024;
 const REPLY_BYTES: usize = 4 * 1024 * 1024;
 
 type Calls = Vec<(Envelope, Delivery)>;
-type Answers = Vec<Result<Answer, CallError>>;
+pub(super) type Answers = Vec<Result<Answer, CallError>>;
 
 impl Node {
     /// Routes messages that are all to one entity and waits, at most for `timeout`, for what each
@@ -115,8 +115,8 @@ impl Inner {
         answers.into_values().collect()
     }
 
-    /// One try with all of them; as many results.
-    async fn try_group(&self, open: &[(usize, Tries)], deadline: Monotonic) -> Answers {
+    /// One try with all of them, which are to one shard; as many results.
+    pub(super) async fn try_group(&self, open: &[(usize, Tries)], deadline: Monotonic) -> Answers {
         let Some((_, first)) = open.first() else { return Answers::new() };
         let slot = first.envelope.address.slot();
         let left = deadline.since(self.ports.host.now());

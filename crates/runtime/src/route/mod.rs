@@ -4,6 +4,7 @@ mod answer;
 mod call;
 mod in_order;
 mod owner;
+mod pass_on;
 mod serve;
 mod tries;
 

@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use quarry_ports::{TransportError, codec};
-use quarry_types::{Address, CallError, MessageId, NodeId, RefusalCode, Slot, UnknownCode};
+use quarry_types::{
+    Address, CallError, MessageId, NodeId, RefusalCode, ShardId, Slot, UnknownCode,
+};
 use tokio::sync::mpsc::error::TrySendError;
 
 use super::answer::{no_owner, not_owner, overloaded, refused, unknown};
@@ -84,6 +86,11 @@ impl Inner {
             Owner::There(node) => Ok(Way::There(node)),
             Owner::None => Err(CallError::Refused(no_owner(address))),
         }
+    }
+
+    /// The shard that `slot` belongs to, as this node knows.
+    pub(super) fn shard_of(&self, slot: Slot) -> Option<ShardId> {
+        self.ports.coordinator.view().borrow().shard_of(slot).map(|shard| shard.id)
     }
 
     /// Who owns `slot`, as this node knows.

@@ -9,7 +9,7 @@ use tokio::sync::mpsc::error::TrySendError;
 
 use super::{
     TRY_IS_OVER,
-    answer::{not_owner, overloaded},
+    answer::{elsewhere, not_owner, overloaded},
     in_order::{fit, hand_over},
     owner::Owner,
 };
@@ -66,21 +66,23 @@ impl Inner {
         }
     }
 
-    /// Takes messages to one entity, and answers when all are answered or `within` milliseconds
-    /// have passed.
+    /// Takes messages to one shard, and answers when all are answered or `within` milliseconds have
+    /// passed.
     fn take_in_order(&self, envelopes: Vec<Envelope>, within: u64, reply: Reply) {
         let waiter = self.waiter(reply);
-        let Some(address) = envelopes.first().map(|envelope| envelope.address.clone()) else {
+        let Some(slot) = envelopes.first().map(|envelope| envelope.address.slot()) else {
             return waiter.tell(Response::CallsInOrder(Vec::new()));
         };
-        if envelopes.iter().any(|envelope| envelope.address != address) {
-            return tracing::warn!("messages in order are to several entities; they are dropped");
-        }
-        let Owner::Here(inbox) = self.owner(address.slot()) else {
+        let Owner::Here(inbox) = self.owner(slot) else {
             return waiter.answer(Err(not_owner()));
         };
+        let shard = self.shard_of(slot);
         let envelopes: Vec<_> = envelopes.into_iter().map(Arc::new).collect();
-        let calls = envelopes.iter().map(|envelope| (Arc::clone(envelope), self.check(envelope)));
+        let calls = envelopes.iter().map(|envelope| {
+            let is_here = self.shard_of(envelope.address.slot()) == shard;
+            let checked = if is_here { self.check(envelope) } else { Err(elsewhere()) };
+            (Arc::clone(envelope), checked)
+        });
         match hand_over(&inbox, calls.collect()) {
             Err(error) => waiter.answer(Err(error)),
             Ok(handed) => {

@@ -2,9 +2,12 @@
 
 use std::{pin::Pin, sync::Arc};
 
-use quarry_core::delivery::{ActivationFailure, Batch, KeyQuestion, Recovered};
+use quarry_core::{
+    delivery::{ActivationFailure, Batch, KeyQuestion, Recovered},
+    outbox::Place,
+};
 use quarry_ports::{
-    CommitError, Committed, KeyQuery, MessageRecord, StoreError, StoredState, crash,
+    CommitError, Committed, KeyQuery, MessageRecord, SendPage, StoreError, StoredState, crash,
 };
 use quarry_types::{Address, Answer, CallError, MessageId, RefusalCode};
 use ractor::{Actor, ActorRef};
@@ -31,6 +34,8 @@ pub(super) enum Done {
     Activated(Vec<(Address, u64, Result<ActorRef<Run>, ActivationFailure>)>),
     Committed(u64, Result<Committed, CommitError>),
     FenceChecked(Vec<Claim>, Result<bool, StoreError>),
+    PassedOn(Vec<(Place, Result<Answer, CallError>)>),
+    SendsRead(Result<SendPage, StoreError>),
 }
 
 impl Serving {
@@ -91,12 +96,18 @@ impl Serving {
     }
 
     pub(super) fn commit(&mut self, batch: Batch) {
+        self.count_sends(&batch);
         let ticket = batch.ticket;
         let commit = convert::commit(self.shard, self.epoch, self.moment(), batch);
         let store = Arc::clone(&self.shared.store);
         let lease = self.shared.lease.clone();
         self.io.push(Box::pin(async move {
-            Done::Committed(ticket, store.commit(commit, &lease).await)
+            let closes = !commit.sent.is_empty();
+            let result = store.commit(commit, &lease).await;
+            if closes && result.is_ok() {
+                crash::point("send-closed");
+            }
+            Done::Committed(ticket, result)
         }));
     }
 
@@ -143,6 +154,8 @@ impl Serving {
                 self.machine.commit_failed(now, ticket, convert::failure(error), &mut self.out);
             }
             Done::FenceChecked(claims, stands) => self.settle_claims(claims, &stands),
+            Done::PassedOn(answers) => self.passed_on(answers),
+            Done::SendsRead(page) => self.sends_read(page),
         }
         self.count();
     }

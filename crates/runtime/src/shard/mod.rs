@@ -4,6 +4,7 @@ mod clock;
 mod io;
 mod load;
 mod perform;
+mod sends;
 mod task;
 
 pub(crate) use clock::Clocks;

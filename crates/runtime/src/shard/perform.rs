@@ -11,12 +11,13 @@ use super::{
 };
 use std::sync::Arc;
 
-use crate::{Context, actor::Run, inbox::Waiter, wire::Response};
+use crate::{Context, actor::Run, inbox::Waiter, sends::Sends, wire::Response};
 
 impl Serving {
     /// Performs all effects, in order; questions of one kind go to the store together.
     pub(super) fn perform(&mut self) {
         let (mut questions, mut activations, mut claims) = (Vec::new(), Vec::new(), Vec::new());
+        let mut passing = Vec::new();
         while !self.out.is_empty() {
             for effect in std::mem::take(&mut self.out) {
                 match effect {
@@ -36,6 +37,8 @@ impl Serving {
                     Effect::Readable(waiter) | Effect::Settled(waiter) => {
                         waiter.tell(Response::Readable);
                     }
+                    Effect::PassOn(send) => passing.push(send),
+                    Effect::ReadSends { after, limit } => self.read_sends(after, limit),
                     Effect::Passivate(address) => self.passivate(&address),
                     Effect::Closed => self.end = Some(End::Closed),
                     Effect::Lost => self.end = self.end.or(Some(End::Lost)),
@@ -45,6 +48,7 @@ impl Serving {
         self.ask_keys(questions);
         self.activate(activations);
         self.check_fence(claims);
+        self.pass_on(passing);
     }
 
     fn run(&mut self, address: &Address, work: Work) {
@@ -57,6 +61,7 @@ impl Serving {
             run: work.run,
             caller: self.shared.caller.clone(),
             calls: Arc::default(),
+            sends: Sends::default(),
             shard: (work.kind == RunKind::Command).then(|| self.said.clone()),
         };
         let run = Run { id: work.run, kind: work.kind, context };

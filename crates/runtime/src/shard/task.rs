@@ -89,6 +89,7 @@ pub(crate) struct ShardTask {
 pub(super) struct Serving {
     pub(super) shared: Shared,
     pub(super) shard: ShardId,
+    pub(super) range: SlotRange,
     pub(super) epoch: Epoch,
     pub(super) machine: Shard<Waiter>,
     pub(super) actors: BTreeMap<Address, ActorRef<Run>>,
@@ -98,7 +99,7 @@ pub(super) struct Serving {
     pub(super) clock: ShardClock,
     pub(super) out: Vec<Effect<Waiter>>,
     pub(super) end: Option<End>,
-    counted: (usize, usize),
+    counted: (usize, usize, usize),
 }
 
 /// What the shard's actors say.
@@ -149,6 +150,7 @@ impl ShardTask {
         Serving {
             shared: self.shared.clone(),
             shard: self.shard,
+            range: self.range,
             epoch: self.epoch,
             machine: Shard::new(
                 self.shared.limits.clone(),
@@ -163,7 +165,7 @@ impl ShardTask {
             clock,
             out: Vec::new(),
             end: None,
-            counted: (0, 0),
+            counted: (0, 0, 0),
         }
     }
 
@@ -330,12 +332,14 @@ impl Serving {
 
     /// Brings this shard's part of the node's gauges up to date.
     pub(super) fn count(&mut self) {
-        let now = (self.machine.pending_messages(), self.actors.len());
+        let sends = self.machine.held_sends();
+        let now = (self.machine.pending_messages(), self.actors.len(), sends);
         let difference = |new: usize, old: usize| {
             i64::try_from(new).unwrap_or(0).saturating_sub(i64::try_from(old).unwrap_or(0))
         };
         self.shared.metrics.pending_messages.add(difference(now.0, self.counted.0));
         self.shared.metrics.residents.add(difference(now.1, self.counted.1));
+        self.shared.metrics.open_sends.add(difference(now.2, self.counted.2));
         self.counted = now;
     }
 

@@ -4,5 +4,6 @@
 mod calls;
 mod delays;
 mod owners;
+mod sends;
 mod streams;
 mod world;

@@ -9,16 +9,18 @@ use std::{
     time::Duration,
 };
 
-use quarry_ports::{Host, Metrics};
+use quarry_ports::{Host, Metrics, Store as _};
 use quarry_runtime::{Context, Entity, HandlerError, Node, NodeConfig, Ports, Registry, Reply};
 use quarry_sim::{
     Coordination, LeaseTimes, Member, MemoryCoordinator, MemoryDatabase, MemoryStore, Network,
 };
 use quarry_types::{
     Address, Answer, BootId, CallError, Callers, Due, Envelope, KeyOrigin, MessageId, Method,
-    NodeId, Outcome, ReplyMode, Role, Tenant,
+    NodeId, Outcome, ReplyMode, Role, Slot, SlotRange, Tenant,
 };
 use serde::Deserialize;
+
+use crate::sends::Relay;
 
 pub(crate) const TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -140,14 +142,27 @@ impl World {
             host: self.host.clone(),
             metrics: Metrics::new().unwrap(),
         };
-        let registry =
-            Registry::builder().with(Probe { attempts: Arc::clone(&self.attempts) }).build();
+        let registry = Registry::builder()
+            .with(Probe { attempts: Arc::clone(&self.attempts) })
+            .with(Relay)
+            .build();
         (Node::start(NodeConfig::new(NodeId(id), boot), registry, ports), coordinator)
+    }
+
+    /// How many sends are open in the store.
+    pub(crate) async fn open_sends(&self) -> usize {
+        let all = SlotRange { first: Slot(0), last: Slot(u16::MAX) };
+        let store = MemoryStore::open(&self.database, Arc::clone(&self.host.clock));
+        store.open_sends(all, None, 10_000).await.unwrap().sends.len()
     }
 }
 
 pub(crate) fn envelope(node: &Node, id: &str, method: &str, payload: &str) -> Envelope {
     let address = Address::parse(Tenant::default_tenant(), &format!("Probe/{id}")).unwrap();
+    envelope_to(node, address, method, payload)
+}
+
+pub(crate) fn envelope_to(node: &Node, address: Address, method: &str, payload: &str) -> Envelope {
     Envelope {
         message_id: node.new_message_id(&address),
         address,

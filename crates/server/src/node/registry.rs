@@ -5,7 +5,7 @@ use std::sync::Arc;
 use quarry::runtime::{Registry, RegistryBuilder};
 use quarry_extract::{ExtractionWork, KGExtractor, StoredOntology, pack::Library};
 use quarry_ports::Metrics;
-use quarry_services::{Counter, Register};
+use quarry_services::{Counter, Publisher, Register};
 
 use crate::failure::Failure;
 
@@ -30,6 +30,7 @@ impl Hosted {
         let types = Registry::builder()
             .with(Counter::default())
             .with(Register::default())
+            .with(Publisher::default())
             .with(extractor)
             .with(work)
             .with(stored);

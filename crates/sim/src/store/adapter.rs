@@ -13,7 +13,8 @@ use async_trait::async_trait;
 use quarry_ports::{
     ChunkBody, Clock, Commit, CommitError, Committed, EntityFilter, EntityRecord, FenceError,
     FenceRequest, KeyQuery, LeaseGuard, LoadedShard, MessageFilter, MessageRecord, OpenCursor,
-    OpenPage, Page, Retired, Retiring, Store, StoreError, StoredChunk, StoredState,
+    OpenPage, Page, Position, Retired, Retiring, SendPage, Store, StoreError, StoredChunk,
+    StoredState,
 };
 use quarry_types::{Address, ClusterId, Epoch, MessageId, Sequence, ShardId, SlotRange};
 
@@ -145,6 +146,16 @@ impl Store for MemoryStore {
         let messages: Vec<_> = rest.by_ref().take(limit).collect();
         let next = rest.next().and_then(|_| messages.last().map(|open| open.position));
         Ok(OpenPage { messages, next })
+    }
+
+    async fn open_sends(
+        &self,
+        range: SlotRange,
+        after: Option<Position>,
+        limit: u32,
+    ) -> Result<SendPage, StoreError> {
+        let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+        Ok(self.read()?.open_sends(range, after, limit))
     }
 
     async fn find_keys(

@@ -5,6 +5,7 @@ mod adapter;
 mod faults;
 mod list;
 mod retire;
+mod sends;
 mod tables;
 
 pub use adapter::MemoryStore;

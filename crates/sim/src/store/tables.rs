@@ -8,14 +8,14 @@ use std::{
 use bytes::Bytes;
 use quarry_ports::{
     Commit, CommitError, FenceError, FenceRequest, LoadedShard, MessageRecord, MessageRow,
-    MessageState, OpenMessage, OpenState, OutcomeRow, Position, StoredChunk, codec,
+    MessageState, OpenMessage, OpenState, OutcomeRow, Position, SendKey, StoredChunk, codec,
 };
 use quarry_types::{
     Address, BootId, ClusterId, Epoch, IdempotencyKey, MessageId, Method, Sequence, ShardAge,
     ShardId, SlotRange, Timestamp,
 };
 
-use super::Faults;
+use super::{Faults, sends::StoredSend};
 
 /// What stands for the database server: rows that every store opened on it shares.
 #[derive(Debug, Default)]
@@ -74,6 +74,7 @@ pub(super) struct Tables {
     pub(super) outcomes: BTreeMap<MessageId, OutcomeRow>,
     pub(super) states: BTreeMap<Address, State>,
     pub(super) chunks: BTreeMap<MessageId, Vec<StoredChunk>>,
+    pub(super) sends: BTreeMap<SendKey, StoredSend>,
 }
 
 impl Tables {
@@ -176,6 +177,7 @@ impl Tables {
             codec::encode(codec::schema::CHUNKS, &row.chunks)
                 .map_err(|error| format!("the chunks of {}: {error}", row.message_id))?;
         }
+        self.check_sends(commit, range)?;
         match commit.states.iter().find(|row| !range.contains(row.address.slot())) {
             Some(row) => Err(format!("state of {} is not of the shard's slots", row.address)),
             None => Ok(()),
@@ -213,6 +215,7 @@ impl Tables {
             let made_at = commit.now;
             stream.extend(numbered.map(|(sequence, body)| StoredChunk { sequence, made_at, body }));
         }
+        self.apply_sends(commit, sequence);
         for row in &commit.states {
             match &row.state {
                 Some(bytes) => {

@@ -8,6 +8,7 @@ mod connect;
 mod fence;
 mod pool;
 mod retire;
+mod sends;
 mod server;
 mod write;
 

@@ -18,7 +18,7 @@ use crate::{
     record::{stored_open_state, stored_outcome},
 };
 
-use super::connect::Lane;
+use super::{connect::Lane, sends};
 
 /// A statement that is not answered within this time counts as lost.
 const ANSWER_WITHIN: Duration = Duration::from_secs(10);
@@ -104,12 +104,33 @@ with part as materialized (
         $58::bigint[], $59::bytea[], $60::boolean[])
         as r (shard, message_id, first, count, tenant, slot, body, leads)
     join written w on w.shard = r.shard
+), sends as (
+    insert into outbox (shard, sequence, ordinal, message_id, place, tenant, slot, sender_type,
+        sender_id, send_id, entity_type, entity_id, method, payload, due, made_at, state)
+    select w.shard, w.sequence, r.ordinal, r.message_id, r.place, r.tenant, r.slot, r.sender_type,
+        r.sender_id, r.send_id, r.entity_type, r.entity_id, r.method, r.payload, r.due, r.made_at, 0
+    from unnest($62::bigint[], $63::bigint[], $64::uuid[], $65::bigint[], $66::text[],
+        $67::bigint[], $68::text[], $69::text[], $70::uuid[], $71::text[], $72::text[],
+        $73::text[], $74::bytea[], $75::bigint[], $76::bigint[])
+        as r (shard, ordinal, message_id, place, tenant, slot, sender_type, sender_id, send_id,
+            entity_type, entity_id, method, payload, due, made_at)
+    join written w on w.shard = r.shard
+), sent as (
+    delete from outbox o
+    using unnest($77::bigint[], $78::uuid[], $79::bigint[]) as r (shard, message_id, place),
+        written w
+    where w.shard = r.shard and o.message_id = r.message_id and o.place = r.place
+), stuck as (
+    update outbox o set state = 1, reason = r.reason
+    from unnest($80::bigint[], $81::uuid[], $82::bigint[], $83::text[])
+        as r (shard, message_id, place, reason), written w
+    where w.shard = r.shard and o.message_id = r.message_id and o.place = r.place
 )
 select f.shard, f.epoch, w.shard is not null from fence f left join written w on w.shard = f.shard";
 
 /// A fence row that the statement saw, and whether its part was written.
 type Seen = (i64, i64, bool);
-type Write<'q> = QueryAs<'q, Pg, Seen, PgArguments>;
+pub(super) type Write<'q> = QueryAs<'q, Pg, Seen, PgArguments>;
 
 /// Writes `batch`; see [`crate::database::Database::write`].
 pub(super) async fn write(lane: &Lane, batch: &Batch<'_>) -> Result<Vec<Refused>, WriteError> {
@@ -178,16 +199,16 @@ fn refused(batch: &Batch<'_>, seen: &[Seen]) -> Vec<Refused> {
     refused
 }
 
-fn number(shard: ShardId) -> i64 {
+pub(super) fn number(shard: ShardId) -> i64 {
     i64::from(shard.0)
 }
 
-fn uuid(id: MessageId) -> Uuid {
+pub(super) fn uuid(id: MessageId) -> Uuid {
     Uuid::from_bytes(id.to_bytes())
 }
 
 /// One column of rows.
-fn column<'r, T, V>(rows: &'r [Of<T>], value: impl Fn(&'r Of<T>) -> V) -> Vec<V> {
+pub(super) fn column<'r, T, V>(rows: &'r [Of<T>], value: impl Fn(&'r Of<T>) -> V) -> Vec<V> {
     rows.iter().map(value).collect()
 }
 
@@ -220,7 +241,7 @@ fn bind_rows<'q>(query: Write<'q>, batch: &'q Batch<'q>) -> Write<'q> {
         .bind(column(states, |of| of.row.1));
     let query = bind_addresses(query, &batch.deleted, |row| row);
     let chunks = &batch.chunks;
-    query
+    let query = query
         .bind(column(chunks, |of| number(of.part.shard)))
         .bind(column(chunks, |of| uuid(of.row.row.message_id)))
         .bind(column(chunks, |of| stored(of.row.row.first)))
@@ -229,7 +250,8 @@ fn bind_rows<'q>(query: Write<'q>, batch: &'q Batch<'q>) -> Write<'q> {
         .bind(column(chunks, |of| i64::from(of.row.row.message_id.slot().0)))
         .bind(column(chunks, |of| of.row.body))
         .bind(column(chunks, |of| of.row.leads))
-        .bind(column(&batch.outcomes, |of| stored(of.row.1.keep_until.0)))
+        .bind(column(&batch.outcomes, |of| stored(of.row.1.keep_until.0)));
+    sends::bind(query, batch)
 }
 
 fn bind_messages<'q, T>(

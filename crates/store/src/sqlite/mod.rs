@@ -10,6 +10,7 @@ mod fence;
 mod file;
 mod insert;
 mod retire;
+mod sends;
 mod write;
 mod writer;
 

@@ -15,6 +15,7 @@ use crate::{
 
 use super::{
     insert::Rows,
+    sends,
     writer::{Turn, Writer, primary_code},
 };
 
@@ -156,6 +157,7 @@ async fn insert(turn: &mut Turn<'_>, batch: &Batch<'_>) -> Result<Vec<Refused>, 
         ]
     });
     STATES.execute(turn, rows).await?;
+    sends::write(turn, batch, stands).await?;
     let rows = values(&batch.deleted, stands, |_, address| {
         vec![
             text(address.tenant.as_str()),
@@ -183,7 +185,7 @@ async fn recorded(turn: &mut Turn<'_>, shards: Vec<ShardId>) -> Result<Vec<Refus
 }
 
 /// The values of the rows whose part stands.
-fn values<T>(
+pub(super) fn values<T>(
     rows: &[Of<T>],
     stands: impl Fn(&Part) -> bool,
     row_values: impl Fn(&Part, &T) -> Vec<Value>,
@@ -237,11 +239,11 @@ fn chunk_values(part: &Part, chunks: &Chunks<'_>) -> Vec<Value> {
     ]
 }
 
-fn text(value: &str) -> Value {
+pub(super) fn text(value: &str) -> Value {
     Value::Text(value.to_owned())
 }
 
-fn id(message_id: MessageId) -> Value {
+pub(super) fn id(message_id: MessageId) -> Value {
     Value::Id(Uuid::from_bytes(message_id.to_bytes()))
 }
 

@@ -9,6 +9,7 @@ use super::{
     super::{Batch, Chunk, Found, FoundState, KeyQuestion, OpenRecord, OpenRecordState, Recovered},
     world::ATTEMPTS,
 };
+use crate::outbox::{Entry, Place};
 
 /// A message and the place that its row has in the order of admission.
 pub(super) type Stored = (Arc<Envelope>, (Sequence, u32));
@@ -33,6 +34,10 @@ pub(super) struct Disk {
     pub(super) states: BTreeMap<Address, Bytes>,
     pub(super) chunks: BTreeMap<MessageId, Vec<Chunk>>,
     times: BTreeMap<MessageId, Times>,
+    /// Open sends.
+    pub(super) outbox: BTreeMap<Place, Arc<Entry>>,
+    /// All sends that were ever made, in order.
+    pub(super) made: Vec<Arc<Entry>>,
 }
 
 impl Disk {
@@ -73,6 +78,7 @@ impl Disk {
             self.open.remove(&finish.message_id);
         }
         self.states.extend(batch.states.iter().cloned());
+        self.write_sends(batch);
         for (id, (_, position)) in &self.messages {
             let is_covered = position.0.0 <= self.low_water;
             let is_safe = self.finished.contains_key(id) || self.open.contains_key(id);

@@ -5,11 +5,12 @@
 //! happens: what is told stands in the store when it is told (D1); a key that was answered as done
 //! stands in the stored state exactly once, with its outcome (G1, G2, G5, D2), and no key stands
 //! twice; keys stand in admitted order (D3); no attempt is beyond the limit, and what reached it is
-//! in quarantine (D4); chunks have no gaps, and none comes after the outcome (R1); nothing is stuck
-//! (G9).
+//! in quarantine (D4); chunks have no gaps, and none comes after the outcome (R1); what a handler
+//! sent to another entity is handled there, once and in order (G2, G4); nothing is stuck (G9).
 
 mod disk;
 mod every_commit;
+mod sends;
 mod step;
 mod whatever_fails;
 mod world;

@@ -20,8 +20,10 @@ use super::{
         TypeLimits, Work,
     },
     disk::{Disk, Stored},
+    sends::few_sends,
     step::Step,
 };
+use crate::outbox::Place;
 
 /// The chunks of a message: an attempt that fails makes others than one that is done.
 fn made_by(envelope: &Envelope, is_failing: bool) -> Vec<Bytes> {
@@ -66,24 +68,35 @@ struct Sending {
     count: u32,
 }
 
+/// Who waits for an answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Waiter {
+    /// The client that sent this key.
+    Client(String),
+    /// The outbox, for the entry at this place.
+    Outbox(Place),
+    /// Nobody any more.
+    Nobody,
+}
+
 pub(super) struct World {
     pub(super) disk: Disk,
     /// Commits begun so far.
     pub(super) commits: usize,
     /// At which commits the process crashes, counted from 0.
     crashes: BTreeMap<usize, Moment>,
-    shard: Shard<String>,
-    todo: VecDeque<Effect<String>>,
+    pub(super) shard: Shard<Waiter>,
+    pub(super) todo: VecDeque<Effect<Waiter>>,
     live: BTreeMap<Address, Vec<String>>,
-    now: Timestamp,
-    ids: u64,
+    pub(super) now: Timestamp,
+    pub(super) ids: u64,
     sent: BTreeMap<String, Sending>,
     done: BTreeSet<String>,
 }
 
-fn shard(epoch: Epoch, sequence: Sequence, now: Timestamp) -> Shard<String> {
+fn shard(epoch: Epoch, sequence: Sequence, now: Timestamp) -> Shard<Waiter> {
     let default_type = TypeLimits { attempts: ATTEMPTS, ..TypeLimits::default() };
-    let limits = Limits { default_type, ..Limits::default() };
+    let limits = Limits { default_type, outbox: few_sends(), ..Limits::default() };
     Shard::new(limits, epoch, sequence, now)
 }
 
@@ -142,7 +155,8 @@ impl World {
         };
         sending.count += 1;
         let mut out = Vec::new();
-        self.shard.admit(self.now, Arc::new(envelope), Delivery::Durable, text, &mut out);
+        let waiter = Waiter::Client(text);
+        self.shard.admit(self.now, Arc::new(envelope), Delivery::Durable, waiter, &mut out);
         self.todo.extend(out);
     }
 
@@ -166,7 +180,7 @@ impl World {
         }
     }
 
-    fn perform(&mut self, effect: Effect<String>, step: &Step) {
+    fn perform(&mut self, effect: Effect<Waiter>, step: &Step) {
         let mut out = Vec::new();
         match effect {
             Effect::Lookup(question) => {
@@ -197,8 +211,19 @@ impl World {
             }
             Effect::Commit(batch) => return self.commit(&batch, step),
             Effect::Passivate(address) => drop(self.live.remove(&address)),
-            Effect::Answer { waiter, result, .. } => self.told(waiter, &result),
-            Effect::Readable(_) | Effect::Settled(_) => {}
+            Effect::Answer { waiter: Waiter::Client(key), result, .. } => self.told(key, &result),
+            Effect::Answer { waiter: Waiter::Outbox(place), result, .. } => {
+                self.shard.passed_on(self.now, place, &result, &mut out);
+            }
+            Effect::PassOn(passing) => self.pass_on(&passing, step, &mut out),
+            Effect::ReadSends { after, limit } => {
+                let page =
+                    (!matches!(step, Step::StoreAway)).then(|| self.disk.sends(after, limit));
+                self.shard.sends_read(self.now, page, &mut out);
+            }
+            Effect::Answer { waiter: Waiter::Nobody, .. }
+            | Effect::Readable(_)
+            | Effect::Settled(_) => {}
             Effect::Closed | Effect::Lost => return self.restart(),
         }
         self.todo.extend(out);
@@ -213,7 +238,8 @@ impl World {
         state.push(work.envelope.key.to_string());
         let mut encoded = state.join(",");
         encoded.push(',');
-        Ran::Done { reply: Bytes::new(), state: Some(encoded.into()) }
+        let sends = self.sends_of(&work.envelope);
+        Ran::Done { reply: Bytes::new(), state: Some(encoded.into()), sends }
     }
 
     fn commit(&mut self, batch: &Batch, step: &Step) {
@@ -263,7 +289,7 @@ impl World {
         self.done.insert(key);
     }
 
-    fn is_quarantined(&self, key: &str) -> bool {
+    pub(super) fn is_quarantined(&self, key: &str) -> bool {
         let of_key = |record: &&OpenRecord| record.envelope.key.as_str() == key;
         let mut records = self.disk.open.values().filter(of_key);
         records.any(|record| record.state == OpenRecordState::Quarantined)
@@ -291,12 +317,13 @@ impl World {
             while !self.todo.is_empty() {
                 self.step(&Step::Work);
             }
-            if self.shard.pending_messages() == 0 {
+            if self.shard.pending_messages() == 0 && self.disk.outbox.is_empty() {
                 return;
             }
             self.step(&Step::Tick);
         }
-        panic!("{} messages never end", self.shard.pending_messages());
+        let (messages, sends) = (self.shard.pending_messages(), self.disk.outbox.len());
+        panic!("{messages} messages and {sends} sends never end");
     }
 
     pub(super) fn check(&self) {
@@ -321,6 +348,7 @@ impl World {
             assert_eq!(is_finished, handled.contains(key), "{key}: outcome and state (D2)");
             assert!(is_finished || self.is_quarantined(key), "{key} is stuck (G9)");
         }
+        self.check_sends();
         for record in self.disk.open.values() {
             let key = &record.envelope.key;
             assert_eq!(record.state, OpenRecordState::Quarantined, "{key} is stuck (G9)");
@@ -350,6 +378,6 @@ impl World {
     }
 }
 
-fn text(state: &Bytes) -> &str {
+pub(super) fn text(state: &Bytes) -> &str {
     core::str::from_utf8(state).unwrap()
 }

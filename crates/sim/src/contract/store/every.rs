@@ -56,6 +56,14 @@ macro_rules! store_contract {
             commits_go_on_behind_retired_ones
             only_the_owner_retires
             the_age_of_a_shard_never_falls
+            open_sends_are_read_as_they_were_made
+            open_sends_are_read_in_order_and_in_pages
+            a_page_of_large_sends_ends_early
+            sends_that_arrived_are_gone
+            a_send_that_was_set_aside_is_not_read
+            nothing_is_sent_by_a_rejected_commit
+            sends_of_others_are_rejected
+            sends_of_many_commits_are_in_their_order
             random_histories_read_as_those_of_the_model
         }
     };

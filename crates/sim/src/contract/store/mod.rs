@@ -15,6 +15,7 @@ mod open;
 mod owner;
 mod people;
 mod retention;
+mod sends;
 
 pub use broken::{Broken, OpenStore};
 pub(crate) use broken::{holds, same};
@@ -27,3 +28,4 @@ pub use open::*;
 pub use owner::{Owner, SHARDS, address_in, message, range_of, success};
 pub use people::*;
 pub use retention::*;
+pub use sends::*;
