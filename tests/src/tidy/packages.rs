@@ -3,7 +3,7 @@
 //!
 //! cargo-deny checks the same and more where it is installed; this needs nothing but cargo.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 
 use anyhow::{Context, Result};
 use serde::Deserialize;
@@ -55,6 +55,7 @@ impl Policy {
 /// `metadata` is the answer of `cargo metadata` with all dependencies.
 pub fn packages_keep_to_the_policy(metadata: &Value, policy: &Policy) -> Vec<Violation> {
     let packages = metadata["packages"].as_array().map_or(&[][..], Vec::as_slice);
+    let used = used(packages, metadata);
     let mut found = Vec::new();
     for package in packages {
         let name = package["name"].as_str().unwrap_or_default();
@@ -74,9 +75,7 @@ pub fn packages_keep_to_the_policy(metadata: &Value, policy: &Policy) -> Vec<Vio
             }
         }
         for ban in &policy.bans.deny {
-            let uses = package["dependencies"].as_array().is_some_and(|dependencies| {
-                dependencies.iter().any(|dependency| dependency["name"] == ban.name.as_str())
-            });
+            let uses = used.get(&package["id"]).is_some_and(|used| used.contains(&ban.name));
             if ban.wrappers.is_empty() && name == ban.name {
                 report("is banned".to_owned());
             } else if uses && !ban.wrappers.is_empty() && !ban.wrappers.iter().any(|w| w == name) {
@@ -86,6 +85,22 @@ pub fn packages_keep_to_the_policy(metadata: &Value, policy: &Policy) -> Vec<Vio
     }
     found.extend(unneeded(packages, policy));
     found
+}
+
+/// What each package uses in this tree, by name: what it would need for features or tests that are
+/// not built here is not among it.
+fn used<'a>(packages: &'a [Value], metadata: &'a Value) -> HashMap<&'a Value, BTreeSet<String>> {
+    let names: HashMap<&Value, &str> = packages
+        .iter()
+        .filter_map(|package| Some((&package["id"], package["name"].as_str()?)))
+        .collect();
+    let nodes = metadata["resolve"]["nodes"].as_array().map_or(&[][..], Vec::as_slice);
+    let used = |node: &Value| {
+        let dependencies = node["dependencies"].as_array().map_or(&[][..], Vec::as_slice);
+        let names = dependencies.iter().filter_map(|id| names.get(id));
+        names.map(|name| (*name).to_owned()).collect()
+    };
+    nodes.iter().map(|node| (&node["id"], used(node))).collect()
 }
 
 /// Licences that are allowed and that no package needs.
@@ -168,7 +183,14 @@ mod tests {
 
     fn found(packages: &Value) -> Vec<String> {
         let policy = Policy::parse(POLICY).unwrap();
-        let metadata = json!({ "packages": packages });
+        // The id of a package is its name.
+        let (mut packages, mut nodes) = (packages.clone(), Vec::new());
+        for package in packages.as_array_mut().unwrap() {
+            package["id"] = package["name"].clone();
+            let dependencies = package["uses"].take();
+            nodes.push(json!({ "id": package["id"], "dependencies": dependencies }));
+        }
+        let metadata = json!({ "packages": packages, "resolve": { "nodes": nodes } });
         let found = packages_keep_to_the_policy(&metadata, &policy);
         found
             .into_iter()
@@ -202,17 +224,18 @@ mod tests {
     fn what_breaks_the_policy_is_named() {
         let good = json!({ "name": "a", "version": "1", "license": "Zlib AND MIT",
             "source": "registry+https://crates.example/index",
-            "dependencies": [{ "name": "serde" }] });
+            "uses": ["serde"] });
         assert_eq!(found(&json!([good])), Vec::<String>::new());
         let packages = json!([
             good,
             { "name": "b", "version": "2", "license": "GPL-3.0", "source": null },
             { "name": "c", "version": "3", "license": null, "source": "git+https://x.example/c" },
             { "name": "openssl", "version": "4", "license": "MIT" },
+            { "name": "bincode", "version": "2", "license": "MIT" },
             { "name": "quarry-ports", "version": "5", "license": "MIT",
-              "dependencies": [{ "name": "bincode" }] },
+              "uses": ["bincode"] },
             { "name": "d", "version": "6", "license": "MIT",
-              "dependencies": [{ "name": "bincode" }] },
+              "uses": ["bincode"] },
         ]);
         assert_eq!(
             found(&packages),
