@@ -75,10 +75,11 @@ pub fn packages_keep_to_the_policy(metadata: &Value, policy: &Policy) -> Vec<Vio
             }
         }
         for ban in &policy.bans.deny {
-            let uses = used.get(&package["id"]).is_some_and(|used| used.contains(&ban.name));
+            let is_user = used.get(&package["id"]).is_some_and(|names| names.contains(&ban.name));
             if ban.wrappers.is_empty() && name == ban.name {
                 report("is banned".to_owned());
-            } else if uses && !ban.wrappers.is_empty() && !ban.wrappers.iter().any(|w| w == name) {
+            } else if is_user && !ban.wrappers.is_empty() && !ban.wrappers.iter().any(|w| w == name)
+            {
                 report(format!("uses {}", ban.name));
             }
         }
@@ -94,7 +95,8 @@ fn used<'a>(packages: &'a [Value], metadata: &'a Value) -> HashMap<&'a Value, BT
         .iter()
         .filter_map(|package| Some((&package["id"], package["name"].as_str()?)))
         .collect();
-    let nodes = metadata["resolve"]["nodes"].as_array().map_or(&[][..], Vec::as_slice);
+    let nodes = metadata.pointer("/resolve/nodes").and_then(Value::as_array);
+    let nodes = nodes.map_or(&[][..], Vec::as_slice);
     let used = |node: &Value| {
         let dependencies = node["dependencies"].as_array().map_or(&[][..], Vec::as_slice);
         let names = dependencies.iter().filter_map(|id| names.get(id));
