@@ -121,14 +121,25 @@ impl Client {
         self.read(&["v1", "cluster", "shards"], &[], READ_TIMEOUT).await
     }
 
-    /// Moves all shards away from a node; idempotent.
-    pub async fn drain(&self, node: NodeId) -> Result<api::Change, ClientError> {
-        self.change(node, "drain").await
+    /// What would change hands if these nodes were lost; with none, what is still to come.
+    pub async fn plan(&self, if_lost: &[NodeId]) -> Result<api::Plan, ClientError> {
+        let lost = (!if_lost.is_empty()).then(|| listed(if_lost));
+        self.read(&["v1", "cluster", "plan"], &given([("if_lost", lost)]), READ_TIMEOUT).await
     }
 
-    /// Lets a node take shards again; idempotent.
-    pub async fn undrain(&self, node: NodeId) -> Result<api::Change, ClientError> {
-        self.change(node, "undrain").await
+    /// What changed hands lately, newest first.
+    pub async fn moves(&self) -> Result<api::Moves, ClientError> {
+        self.read(&["v1", "cluster", "moves"], &[], READ_TIMEOUT).await
+    }
+
+    /// Moves all shards away from nodes, at least one; from all or from none; idempotent.
+    pub async fn drain(&self, nodes: &[NodeId]) -> Result<api::Change, ClientError> {
+        self.change(nodes, "drain").await
+    }
+
+    /// Lets nodes take shards again; all or none; idempotent.
+    pub async fn undrain(&self, nodes: &[NodeId]) -> Result<api::Change, ClientError> {
+        self.change(nodes, "undrain").await
     }
 
     /// Whether the first base takes work; all checks with it.
@@ -167,8 +178,8 @@ impl Client {
     }
 
     /// Changes are idempotent, so that each base is asked until one answers.
-    async fn change(&self, node: NodeId, what: &str) -> Result<api::Change, ClientError> {
-        let segments = ["v1", "cluster", "nodes", &node.to_string(), what];
+    async fn change(&self, nodes: &[NodeId], what: &str) -> Result<api::Change, ClientError> {
+        let segments = ["v1", "cluster", "nodes", &listed(nodes), what];
         let mut last = ClientError::Unavailable { reason: "no base URL".to_owned() };
         let mut maybe_done = None;
         for attempt in 0..self.bases().len() {
@@ -191,6 +202,10 @@ impl Client {
         }
         Err(last.after(maybe_done))
     }
+}
+
+fn listed(nodes: &[NodeId]) -> String {
+    nodes.iter().map(ToString::to_string).collect::<Vec<_>>().join(",")
 }
 
 fn given<const N: usize>(

@@ -219,8 +219,8 @@ impl Coordinator for Consensus {
 
     async fn administer(&self, what: Administration) -> Result<u64, CoordinatorError> {
         self.propose(match what {
-            Administration::Drain(node) => Command::Drain { node },
-            Administration::Undrain(node) => Command::Undrain { node },
+            Administration::Drain(nodes) => Command::Drain { nodes },
+            Administration::Undrain(nodes) => Command::Undrain { nodes },
         })
         .await
     }

@@ -3,15 +3,20 @@
 use std::fmt;
 
 use quarry_core::coordinator::{Command, Response};
+use quarry_types::Timestamp;
 use serde::{Deserialize, Serialize};
 
 /// A command as an entry of the log.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub(crate) struct Proposal(pub(crate) Command);
+pub(crate) struct Proposal {
+    /// What the clock of the leader said; for showing only.
+    pub(crate) at: Timestamp,
+    pub(crate) command: Command,
+}
 
 impl fmt::Display for Proposal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:?}", self.0)
+        write!(f, "{:?}", self.command)
     }
 }
 

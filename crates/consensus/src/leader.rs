@@ -161,6 +161,10 @@ impl Lead {
         }
     }
 
+    fn entry(&self, command: Command) -> Proposal {
+        Proposal { at: self.host.clock.wall(), command }
+    }
+
     /// Takes `command` into the log if this node leads, and waits until it is applied.
     pub(crate) async fn propose(&self, command: Command) -> ProposeAnswer {
         if let Command::EndLease { node, boot, cause: LeaseEnd::Goodbye } = &command
@@ -168,7 +172,7 @@ impl Lead {
         {
             reign.leases.end_early(*node, *boot);
         }
-        match self.raft.client_write(Proposal(command)).await {
+        match self.raft.client_write(self.entry(command)).await {
             Ok(written) => applied(written.log_id.index, written.data),
             Err(RaftError::APIError(ClientWriteError::ForwardToLeader(forward))) => {
                 ProposeAnswer::NotLeader { leader: forward.leader_id.map(NodeId) }
@@ -185,7 +189,8 @@ impl Lead {
         command: Command,
     ) -> Option<Response> {
         let (responder, fate) = ProgressResponder::complete_only();
-        let write = self.raft.write(Proposal(command)).with_leader(leadership).responder(responder);
+        let entry = self.entry(command);
+        let write = self.raft.write(entry).with_leader(leadership).responder(responder);
         write.await.ok()?;
         fate.await.ok()?.ok()?.data
     }

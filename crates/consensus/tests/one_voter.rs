@@ -58,12 +58,12 @@ async fn drains_epochs_and_refusals_go_through_the_log() {
     let cluster = Cluster::of(1);
     let node = cluster.start(1).await;
     let view = serving(&node).await;
-    let index = node.administer(Administration::Drain(NodeId(1))).await.unwrap();
+    let index = node.administer(Administration::drain([NodeId(1)])).await.unwrap();
     assert!(index > view.applied);
     let view = node.view().borrow().clone();
     assert_eq!(view.nodes[&NodeId(1)].state, NodeState::Draining);
-    node.administer(Administration::Undrain(NodeId(1))).await.unwrap();
-    let refused = node.administer(Administration::Drain(NodeId(9))).await;
+    node.administer(Administration::undrain([NodeId(1)])).await.unwrap();
+    let refused = node.administer(Administration::drain([NodeId(9)])).await;
     assert!(matches!(refused, Err(CoordinatorError::Refused { .. })), "{refused:?}");
     let shard = view.shards[3].id;
     node.fence_refused(shard, Epoch(1_000_000)).await.unwrap();

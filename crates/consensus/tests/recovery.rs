@@ -22,8 +22,8 @@ async fn a_compacted_voter_starts_again_from_its_snapshot() {
     let node = cluster.start(1).await;
     serving(&node).await;
     for _ in 0..100 {
-        node.administer(Administration::Drain(NodeId(1))).await.unwrap();
-        node.administer(Administration::Undrain(NodeId(1))).await.unwrap();
+        node.administer(Administration::drain([NodeId(1)])).await.unwrap();
+        node.administer(Administration::undrain([NodeId(1)])).await.unwrap();
     }
     until("the log is compacted", || node.compacted() > Some(100)).await;
     let before = node.view().borrow().clone();
@@ -48,8 +48,8 @@ async fn a_small_log_is_compacted_when_it_is_old() {
     serving(&node).await;
     let churn = async || {
         for _ in 0..50 {
-            node.administer(Administration::Drain(NodeId(1))).await.unwrap();
-            node.administer(Administration::Undrain(NodeId(1))).await.unwrap();
+            node.administer(Administration::drain([NodeId(1)])).await.unwrap();
+            node.administer(Administration::undrain([NodeId(1)])).await.unwrap();
         }
     };
     churn().await;
@@ -73,8 +73,8 @@ async fn a_voter_that_was_away_for_long_gets_a_snapshot() {
     let seen = third.view().borrow().applied;
     cluster.kill(third).await;
     for _ in 0..100 {
-        nodes[0].administer(Administration::Drain(NodeId(1))).await.unwrap();
-        nodes[0].administer(Administration::Undrain(NodeId(1))).await.unwrap();
+        nodes[0].administer(Administration::drain([NodeId(1)])).await.unwrap();
+        nodes[0].administer(Administration::undrain([NodeId(1)])).await.unwrap();
     }
     until("what the third has not seen is gone from the logs", || {
         nodes.iter().all(|node| node.compacted() > Some(seen + 10))
@@ -107,7 +107,7 @@ async fn without_a_quorum_the_lease_ends_and_comes_back_by_itself() {
     println!("the lease ended {took:?} after the quorum was lost");
     assert!(took <= cluster.times.lease_ttl.mul_f64(0.86), "{took:?}");
     until("it says so", || !first.status().has_quorum).await;
-    let refused = first.administer(Administration::Drain(NodeId(1)));
+    let refused = first.administer(Administration::drain([NodeId(1)]));
     assert!(tokio::time::timeout(Duration::from_millis(300), refused).await.is_err());
     let back = host.now();
     let _second = cluster.start(2).await;

@@ -91,7 +91,7 @@ async fn a_proposal_of_a_follower_is_applied_by_the_leader() {
     let nodes = started(&cluster).await;
     let (leader, _) = leader_of(&nodes);
     let (follower, drained) = (&nodes[(leader + 1) % 3], nodes[(leader + 2) % 3].node());
-    let index = follower.administer(Administration::Drain(drained)).await.unwrap();
+    let index = follower.administer(Administration::drain([drained])).await.unwrap();
     for node in &nodes {
         let view = view_where(node, "the drain is applied", |view| view.applied >= index).await;
         assert_eq!(view.nodes[&drained].state, NodeState::Draining);
@@ -274,7 +274,7 @@ async fn a_runner_that_is_no_voter_follows_and_is_served() {
     let runner = &nodes[3];
     assert_eq!(runner.cluster_id(), nodes[0].cluster_id());
     assert_eq!(runner.status().voters.len(), 3);
-    let index = runner.administer(Administration::Drain(NodeId(11))).await.unwrap();
+    let index = runner.administer(Administration::drain([NodeId(11)])).await.unwrap();
     view_where(runner, "its own drain is seen", |view| view.applied >= index).await;
     view_where(&nodes[0], "its shards are given away", |view| {
         view.owned_by(NodeId(11)).next().is_none()

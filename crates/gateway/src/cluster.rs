@@ -1,13 +1,17 @@
 //! `/v1/cluster`: nodes, shards, and the changes that an operator asks for.
 
+use std::collections::BTreeSet;
+
 use axum::{Json, extract::State, http::Uri};
+use quarry_core::coordinator::forecast;
 use quarry_ports::Administration;
 use quarry_types::{ClusterView, NodeId, NodeView, api};
 
 use crate::{
     Code, Gateway, Problem,
     placement::shard_document,
-    request::{NoBody, PathOf, Query, node_id},
+    request::{NoBody, NodeIds, PathOf, Query, node_ids},
+    time,
 };
 
 /// The cluster as this node knows it.
@@ -44,7 +48,54 @@ pub(crate) async fn shards(
     Ok(Json(api::Shards { applied: view.applied, shards }))
 }
 
-/// Moves all shards away from a node.
+/// What would change hands if some nodes were lost, and what is still to come of itself.
+pub(crate) async fn plan(
+    State(gateway): State<Gateway>,
+    uri: Uri,
+    _: NoBody,
+) -> Result<Json<api::Plan>, Problem> {
+    let query = Query::parse(uri.query(), &["if_lost"])?;
+    let NodeIds(lost) = query.value("if_lost")?.unwrap_or_default();
+    let view = gateway.node().view();
+    all_known(&view, &lost, "if_lost")?;
+    let foreseen = forecast(&view, &lost).map_err(|unknown| no_such_node(&view, unknown.0))?;
+    let moves = foreseen.moves.into_iter().map(|change| api::PlannedMove {
+        shard: change.shard.0,
+        from: change.from.map(|node| node.0),
+        to: change.to.0,
+        reason: change.reason,
+        handed_over: change.is_handed_over,
+    });
+    Ok(Json(api::Plan {
+        applied: view.applied,
+        if_lost: lost.iter().map(|node| node.0).collect(),
+        moves: moves.collect(),
+        waiting: foreseen.waiting.iter().map(|shard| shard.0).collect(),
+    }))
+}
+
+/// What changed hands lately, and why.
+pub(crate) async fn moves(
+    State(gateway): State<Gateway>,
+    uri: Uri,
+    _: NoBody,
+) -> Result<Json<api::Moves>, Problem> {
+    Query::parse(uri.query(), &[])?;
+    let view = gateway.node().view();
+    let moves = view.moves.iter().rev().map(|told| api::Move {
+        index: told.index,
+        at: time::rfc3339(told.at),
+        from: told.from.map(|node| node.0),
+        to: told.to.0,
+        reason: told.reason,
+        epoch: told.epoch.0,
+        count: told.count,
+        shards: told.shards.iter().map(|shard| shard.0).collect(),
+    });
+    Ok(Json(api::Moves { applied: view.applied, moves: moves.collect() }))
+}
+
+/// Moves all shards away from nodes.
 pub(crate) async fn drain(
     State(gateway): State<Gateway>,
     PathOf(id): PathOf<String>,
@@ -54,7 +105,7 @@ pub(crate) async fn drain(
     administer(&gateway, &id, &uri, Administration::Drain).await
 }
 
-/// Lets a node take shards again.
+/// Lets nodes take shards again.
 pub(crate) async fn undrain(
     State(gateway): State<Gateway>,
     PathOf(id): PathOf<String>,
@@ -68,18 +119,28 @@ async fn administer(
     gateway: &Gateway,
     id: &str,
     uri: &Uri,
-    what: fn(NodeId) -> Administration,
+    what: fn(BTreeSet<NodeId>) -> Administration,
 ) -> Result<Json<api::Change>, Problem> {
     Query::parse(uri.query(), &[])?;
-    let node = node_id(id)?;
-    let view = gateway.node().view();
-    if !view.nodes.contains_key(&node) {
-        let known = view.nodes.keys().map(ToString::to_string);
-        let problem = Problem::new(Code::NoSuchNode, format!("the cluster has no node {node}"));
-        return Err(problem.field("id").available(known));
-    }
-    let applied = gateway.coordinator().administer(what(node)).await?;
-    Ok(Json(api::Change { node: node.0, applied }))
+    let NodeIds(nodes) = node_ids(id)?;
+    all_known(&gateway.node().view(), &nodes, "id")?;
+    let ids: Vec<u64> = nodes.iter().map(|node| node.0).collect();
+    let applied = gateway.coordinator().administer(what(nodes)).await?;
+    Ok(Json(api::Change { node: ids.first().copied().unwrap_or_default(), nodes: ids, applied }))
+}
+
+fn all_known(
+    view: &ClusterView,
+    nodes: &BTreeSet<NodeId>,
+    field: &'static str,
+) -> Result<(), Problem> {
+    let unknown = nodes.iter().find(|node| !view.nodes.contains_key(node));
+    unknown.map_or(Ok(()), |node| Err(no_such_node(view, *node).field(field)))
+}
+
+fn no_such_node(view: &ClusterView, node: NodeId) -> Problem {
+    let known = view.nodes.keys().map(ToString::to_string);
+    Problem::new(Code::NoSuchNode, format!("the cluster has no node {node}")).available(known)
 }
 
 fn node_document(view: &ClusterView, node: &NodeView) -> api::Node {

@@ -1,7 +1,11 @@
 //! `GET /v1/placement/{type}/{id}`: where an entity lives, and why.
 
 use axum::{Json, extract::State, http::Uri};
-use quarry_types::{Address, ClusterView, EntityType, RefusalCode, ShardView, api};
+use quarry_core::{
+    coordinator::planner_input,
+    placement::{Suitor, explain},
+};
+use quarry_types::{Address, ClusterView, EntityType, NodeId, RefusalCode, ShardView, api};
 
 use crate::{
     Code, Gateway, Problem,
@@ -45,6 +49,7 @@ pub(crate) fn check_type(gateway: &Gateway, entity_type: &EntityType) -> Result<
 pub(crate) fn placement(view: &ClusterView, address: &Address) -> api::Placement {
     let slot = address.slot();
     let shard = view.shard_of(slot);
+    let suitors = shard.map(|shard| explain(&planner_input(view), shard.id)).unwrap_or_default();
     let owner = shard.and_then(|shard| shard.owner).and_then(|owner| view.nodes.get(&owner));
     api::Placement {
         entity_type: address.entity_type.to_string(),
@@ -54,7 +59,17 @@ pub(crate) fn placement(view: &ClusterView, address: &Address) -> api::Placement
         shard: shard.map(shard_document),
         owner_http: owner.map(|node| node.http.clone()),
         applied: view.applied,
-        reason: reason(shard, slot.0),
+        reason: reason(shard, slot.0, &suitors),
+        candidates: suitors.iter().map(candidate).collect(),
+    }
+}
+
+fn candidate(suitor: &Suitor) -> api::Candidate {
+    api::Candidate {
+        node: suitor.node.0,
+        cost: suitor.cost.millionths(),
+        load: suitor.count,
+        share: suitor.share,
     }
 }
 
@@ -70,13 +85,16 @@ pub(crate) fn shard_document(shard: &ShardView) -> api::Shard {
     }
 }
 
-fn reason(shard: Option<&ShardView>, slot: u16) -> String {
+fn reason(shard: Option<&ShardView>, slot: u16, suitors: &[Suitor]) -> String {
     let Some(shard) = shard else {
         return format!("slot {slot} is in no shard yet: the coordinator has not made the shards");
     };
     let lies = format!("slot {slot} lies in shard {}", shard.id);
     match (shard.owner, shard.moving_to) {
-        (Some(owner), None) => format!("{lies}, granted to node {owner} in epoch {}", shard.epoch),
+        (Some(owner), None) => {
+            let why = why(owner, suitors);
+            format!("{lies}, granted to node {owner} in epoch {}{why}", shard.epoch)
+        }
         (Some(owner), Some(next)) => {
             format!(
                 "{lies}, granted to node {owner} in epoch {} and on its way to node {next}",
@@ -87,5 +105,26 @@ fn reason(shard: Option<&ShardView>, slot: u16) -> String {
         (None, None) => {
             format!("{lies}, which nobody owns: no runner with a lease is free to take it")
         }
+    }
+}
+
+/// Why the owner has it and not a runner that suits it better.
+fn why(owner: NodeId, suitors: &[Suitor]) -> String {
+    match suitors.first() {
+        None => String::new(),
+        Some(best) if best.node == owner && suitors.len() == 1 => {
+            ": no other runner may take it".to_owned()
+        }
+        Some(best) if best.node == owner => {
+            format!(": that suits it best of {} runners", suitors.len())
+        }
+        Some(best) if best.count >= best.share => format!(
+            ": node {} suits it better, and has its share of {} shards",
+            best.node, best.share
+        ),
+        Some(best) => format!(
+            ": node {} suits it better, and takes no shard from an owner that stays within its share",
+            best.node
+        ),
     }
 }

@@ -153,15 +153,24 @@ pub(crate) const ROUTES: &[Route] = &[
     ),
     Route::get("/v1/cluster", "nodes and coordinator", openapi::cluster, || get(cluster::show)),
     Route::get("/v1/cluster/shards", "list shards", openapi::shards, || get(cluster::shards)),
+    Route::get(
+        "/v1/cluster/plan",
+        "what would change hands, also if nodes were lost",
+        openapi::plan,
+        || get(cluster::plan),
+    ),
+    Route::get("/v1/cluster/moves", "what changed hands, and why", openapi::moves, || {
+        get(cluster::moves)
+    }),
     Route::post(
         "/v1/cluster/nodes/{id}/drain",
-        "move all shards away from a node",
+        "move all shards away from nodes",
         openapi::drain,
         || post(cluster::drain),
     ),
     Route::post(
         "/v1/cluster/nodes/{id}/undrain",
-        "let a node take shards again",
+        "let nodes take shards again",
         openapi::undrain,
         || post(cluster::undrain),
     ),

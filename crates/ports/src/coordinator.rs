@@ -1,6 +1,6 @@
 //! What a runner asks of the coordinator.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use async_trait::async_trait;
 use quarry_types::{ClusterView, Epoch, NodeId, ShardId};
@@ -26,12 +26,24 @@ pub enum CoordinatorError {
 }
 
 /// What an operator asks of the coordinator.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Administration {
-    /// Move all shards away from the node; idempotent.
-    Drain(NodeId),
-    /// Let the node take shards again; idempotent.
-    Undrain(NodeId),
+    /// Move all shards away from these nodes, and none to another of them; all or none; idempotent.
+    Drain(BTreeSet<NodeId>),
+    /// Let these nodes take shards again; all or none; idempotent.
+    Undrain(BTreeSet<NodeId>),
+}
+
+impl Administration {
+    /// [`Administration::Drain`] of these nodes.
+    pub fn drain(nodes: impl IntoIterator<Item = NodeId>) -> Self {
+        Self::Drain(nodes.into_iter().collect())
+    }
+
+    /// [`Administration::Undrain`] of these nodes.
+    pub fn undrain(nodes: impl IntoIterator<Item = NodeId>) -> Self {
+        Self::Undrain(nodes.into_iter().collect())
+    }
 }
 
 /// The Raft group as this node sees it.

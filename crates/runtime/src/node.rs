@@ -242,7 +242,7 @@ impl Node {
     pub async fn drain(&self) {
         let inner = &self.0;
         let deadline = inner.ports.host.now().after(inner.config.drain_time);
-        let drain = Administration::Drain(inner.config.node);
+        let drain = Administration::drain([inner.config.node]);
         let drained = inner.ports.coordinator.administer(drain);
         let told = tokio::time::timeout(Duration::from_secs(2), drained).await;
         if matches!(told, Ok(Ok(_))) {

@@ -12,7 +12,7 @@ use std::{
 
 use async_trait::async_trait;
 use quarry_core::{
-    coordinator::{Command, LeaseEnd, Member, State},
+    coordinator::{At, Command, LeaseEnd, Member, State},
     lease::{LeaderLeases, LeaseTimes, RunnerLease},
 };
 use quarry_ports::{
@@ -102,7 +102,7 @@ impl Coordination {
             Command::EndLease { node, boot, .. } => log.leases.ended(*node, *boot),
             _ => {}
         }
-        log.state.apply(index, command);
+        log.state.apply(At { index, time: self.0.host.clock.wall() }, command);
         let view = log.state.view(index, Some(NodeId(0)));
         drop(log);
         let view = Arc::new(view);
@@ -213,8 +213,8 @@ impl Coordinator for MemoryCoordinator {
     async fn administer(&self, what: Administration) -> Result<u64, CoordinatorError> {
         self.reach()?;
         Ok(self.all.apply(match what {
-            Administration::Drain(node) => Command::Drain { node },
-            Administration::Undrain(node) => Command::Undrain { node },
+            Administration::Drain(nodes) => Command::Drain { nodes },
+            Administration::Undrain(nodes) => Command::Undrain { nodes },
         }))
     }
 

@@ -9,7 +9,10 @@ use crate::Delivery;
 
 mod cluster;
 
-pub use cluster::{Change, Cluster, Node, Placement, Protection, Shard, ShardCount, Shards};
+pub use cluster::{
+    Candidate, Change, Cluster, Move, Moves, Node, Placement, Plan, PlannedMove, Protection, Shard,
+    ShardCount, Shards,
+};
 
 /// Which of the three answers a call got (G6), where it was not *done*.
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]

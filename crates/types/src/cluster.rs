@@ -7,7 +7,7 @@ use alloc::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::{BootId, Epoch, NodeId, ShardId, Slot, SlotRange};
+use crate::{BootId, Epoch, NodeId, ShardId, Slot, SlotRange, Timestamp};
 
 /// What a node does.
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
@@ -75,6 +75,50 @@ pub struct ShardView {
     pub moving_to: Option<NodeId>,
 }
 
+/// Why a shard changed hands, or was granted anew to whoever had it.
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MoveReason {
+    /// It was granted for the first time.
+    Founded,
+    /// Nobody owned it until a runner could take it.
+    Unowned,
+    /// The lease of its owner ran out.
+    LeaseOver,
+    /// Its owner said goodbye.
+    Goodbye,
+    /// A newer process of its owner's node took the older one's place.
+    Restarted,
+    /// Its owner's node was drained.
+    Drained,
+    /// Its owner had more than its share.
+    Balanced,
+    /// The store had recorded a higher epoch than the coordinator knew.
+    EpochRaised,
+}
+
+/// Shards that went from one node to another for one reason in one log entry.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MoveView {
+    /// The log index.
+    pub index: u64,
+    /// What the leader's clock said when it proposed the entry; for showing.
+    pub at: Timestamp,
+    /// Who owned them last, where that was not forgotten.
+    pub from: Option<NodeId>,
+    /// Who owns them now.
+    pub to: NodeId,
+    /// Why.
+    pub reason: MoveReason,
+    /// The epoch of the grants.
+    pub epoch: Epoch,
+    /// How many shards.
+    pub count: u32,
+    /// The first of them, by id.
+    pub shards: Vec<ShardId>,
+}
+
 /// The applied state of the coordinator at one log index.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ClusterView {
@@ -86,6 +130,8 @@ pub struct ClusterView {
     pub nodes: BTreeMap<NodeId, NodeView>,
     /// The shards in order of their ranges: together every slot, once (S1).
     pub shards: Vec<ShardView>,
+    /// The last changes of hands, oldest first; bounded.
+    pub moves: Vec<MoveView>,
 }
 
 impl ClusterView {

@@ -24,7 +24,7 @@ mod time;
 
 pub use address::{Address, EntityId, EntityType, Invalid, Method, Tenant};
 pub use callers::{CallRefused, Callers};
-pub use cluster::{ClusterView, NodeState, NodeView, Role, ShardView};
+pub use cluster::{ClusterView, MoveReason, MoveView, NodeState, NodeView, Role, ShardView};
 pub use duration::{duration_in_words, parse_duration};
 pub use envelope::{Delivery, Due, Envelope, IdempotencyKey, KeyOrigin, ReplyMode};
 pub use id::{BootId, ClusterId, Epoch, NodeId, Sequence, ShardId};

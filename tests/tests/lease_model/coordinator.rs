@@ -80,7 +80,8 @@ impl Model for Log {
             return;
         }
         for node in (0..NODES).map(NodeId) {
-            commands.extend([Command::Drain { node }, Command::Undrain { node }]);
+            let nodes = BTreeSet::from([node]);
+            commands.extend([Command::Drain { nodes: nodes.clone() }, Command::Undrain { nodes }]);
             for boot in (1..=BOOTS).map(BootId) {
                 let ends = [LeaseEnd::Expired, LeaseEnd::Goodbye, LeaseEnd::NewIncarnation];
                 commands.push(Command::Join { node: member(node, boot) });
@@ -102,6 +103,7 @@ impl Model for Log {
         next.index += 1;
         next.has_jumped |= matches!(command, Command::RaiseBase { .. });
         let _ = next.state.apply(next.index, command);
+        next.state.forget_moves();
         for (id, shard) in next.state.shards() {
             let before = cluster.state.shards().get(id);
             let is_same = before

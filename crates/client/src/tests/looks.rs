@@ -72,12 +72,12 @@ async fn bad_health_is_read_like_good() {
 #[tokio::test]
 async fn a_change_whose_answer_is_lost_is_asked_for_again() {
     let script = Script::play([Act::HangUp]).await;
-    let other = Script::play([answer(&json!({ "node": 2, "applied": 9 }))]).await;
+    let other = Script::play([answer(&json!({ "node": 2, "nodes": [2, 3], "applied": 9 }))]).await;
     let client = Client::new([&script.url, &other.url], None).unwrap();
-    let change = client.drain(NodeId(2)).await.unwrap();
-    assert_eq!((change.node, change.applied), (2, 9));
-    assert_eq!(first_line(&other), "POST /v1/cluster/nodes/2/drain HTTP/1.1");
-    let error = client.undrain(NodeId(2)).await.unwrap_err();
+    let change = client.drain(&[NodeId(2), NodeId(3)]).await.unwrap();
+    assert_eq!((change.nodes, change.applied), (vec![2, 3], 9));
+    assert_eq!(first_line(&other), "POST /v1/cluster/nodes/2,3/drain HTTP/1.1");
+    let error = client.undrain(&[NodeId(2)]).await.unwrap_err();
     assert!(matches!(error, ClientError::Unknown { .. }), "{error:?}");
 }
 

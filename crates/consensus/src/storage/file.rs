@@ -24,14 +24,14 @@ use crate::{
 };
 
 /// The format that this program writes and the only one that it reads.
-const FORMAT: i64 = 1;
+const FORMAT: i64 = 2;
 
 const SCHEMA: &str = "
     create table log (log_index integer primary key, frame blob not null) strict;
     create table mark (name text primary key, frame blob not null) strict, without rowid;
     create table snapshot (one integer primary key check (one = 1), log_index integer not null,
         frame blob not null) strict;
-    pragma user_version = 1;
+    pragma user_version = 2;
 ";
 
 /// Why the coordinator's file cannot be used.

@@ -11,7 +11,7 @@ use openraft::{
     EntryPayload, OptionalSend, RaftSnapshotBuilder,
     storage::{EntryResponder, RaftStateMachine},
 };
-use quarry_core::coordinator::State;
+use quarry_core::coordinator::{At, State};
 use quarry_ports::{
     codec::{self, schema},
     crash,
@@ -134,7 +134,8 @@ impl RaftStateMachine<Group> for Machine {
             let answer = match entry.payload {
                 EntryPayload::Blank => None,
                 EntryPayload::Normal(proposal) => {
-                    Some(self.state.apply(entry.log_id.index, proposal.0))
+                    let at = At { index: entry.log_id.index, time: proposal.at };
+                    Some(self.state.apply(at, proposal.command))
                 }
                 EntryPayload::Membership(membership) => {
                     self.membership = StoredMembership::new(Some(entry.log_id), membership);

@@ -5,11 +5,12 @@ use alloc::{
     vec::Vec,
 };
 use quarry_types::{
-    BootId, ClusterId, Epoch, NodeId, NodeState, NodeView, ShardId, ShardView, Slot, SlotRange,
+    BootId, ClusterId, Epoch, MoveReason, NodeId, NodeState, NodeView, ShardId, ShardView, Slot,
+    SlotRange,
 };
 
 use super::{
-    Changes, Command, Ignored, LeaseEnd, Member, Refused, Response, State, ownership::Entry,
+    At, Changes, Command, Ignored, LeaseEnd, Member, Refused, Response, State, ownership::Entry,
 };
 
 /// The most shards a cluster can have: one per slot.
@@ -20,9 +21,9 @@ const MAX_RETIRED: usize = 8;
 const MAX_RECORDED: Epoch = Epoch(1 << 62);
 
 impl State {
-    /// Applies the entry at log index `index`. Indexes only grow.
-    pub fn apply(&mut self, index: u64, command: Command) -> Response {
-        let mut entry = Entry::new(self, index);
+    /// Applies the entry that stands `at` this place of the log. Indexes only grow.
+    pub fn apply(&mut self, at: impl Into<At>, command: Command) -> Response {
+        let mut entry = Entry::new(self, at.into());
         let response = match command {
             Command::Initialize { cluster, shards, max_moves } => {
                 self.initialize(&mut entry, cluster, shards, max_moves)
@@ -31,14 +32,15 @@ impl State {
             Command::EndLease { node, boot, cause } => {
                 self.end_lease(&mut entry, node, boot, cause)
             }
-            Command::Drain { node } => self.drain(&mut entry, node),
-            Command::Undrain { node } => self.undrain(&mut entry, node),
+            Command::Drain { nodes } => self.drain(&mut entry, &nodes),
+            Command::Undrain { nodes } => self.undrain(&mut entry, &nodes),
             Command::Release { node, boot, shards } => {
                 self.release(&mut entry, node, boot, &shards)
             }
-            Command::RaiseBase { refused } => self.raise_base(index, &refused),
+            Command::RaiseBase { refused } => self.raise_base(&mut entry, &refused),
             Command::Rebalance => self.rebalance(&mut entry),
         };
+        self.remember(entry);
         debug_assert!(self.violations().is_empty(), "broken: {:?}", self.violations());
         response
     }
@@ -84,6 +86,7 @@ impl State {
         self.nodes.insert(node, joined);
         if let Some(old) = replaced {
             self.retire(node, old);
+            entry.grants.reason = Some(MoveReason::Restarted);
             let heir = self.takes_shards(node).then_some(node);
             self.vacate(entry, &self.owned_by(node), heir);
         }
@@ -104,6 +107,7 @@ impl State {
         if known.boot != boot {
             return Response::Ignored(Ignored::StaleBoot { node, boot });
         }
+        entry.grants.reason = Some(cause.into());
         let was_down = known.state == NodeState::Down;
         known.state = NodeState::Down;
         match cause {
@@ -120,37 +124,52 @@ impl State {
         Response::Applied(entry.changes)
     }
 
-    fn drain(&mut self, entry: &mut Entry, node: NodeId) -> Response {
-        let Some(known) = self.nodes.get_mut(&node) else {
-            return Response::Refused(Refused::UnknownNode { node });
+    /// All of them or, where one cannot be drained, none.
+    fn drain(&mut self, entry: &mut Entry, nodes: &BTreeSet<NodeId>) -> Response {
+        let up = match self.in_state(nodes, NodeState::Up) {
+            Ok(up) if up.is_empty() => return Response::Ignored(Ignored::AlreadySo),
+            Ok(up) => up,
+            Err(refused) => return Response::Refused(refused),
         };
-        match known.state {
-            NodeState::Draining => Response::Ignored(Ignored::AlreadySo),
-            NodeState::Down => Response::Refused(Refused::NodeDown { node }),
-            NodeState::Up => {
+        for node in up {
+            if let Some(known) = self.nodes.get_mut(&node) {
                 known.state = NodeState::Draining;
-                self.settle(entry);
-                Response::Applied(entry.changes)
             }
         }
+        self.settle(entry);
+        Response::Applied(entry.changes)
     }
 
-    fn undrain(&mut self, entry: &mut Entry, node: NodeId) -> Response {
-        let Some(known) = self.nodes.get_mut(&node) else {
-            return Response::Refused(Refused::UnknownNode { node });
+    fn undrain(&mut self, entry: &mut Entry, nodes: &BTreeSet<NodeId>) -> Response {
+        let draining = match self.in_state(nodes, NodeState::Draining) {
+            Ok(draining) if draining.is_empty() => return Response::Ignored(Ignored::AlreadySo),
+            Ok(draining) => draining,
+            Err(refused) => return Response::Refused(refused),
         };
-        match known.state {
-            NodeState::Up => Response::Ignored(Ignored::AlreadySo),
-            NodeState::Down => Response::Refused(Refused::NodeDown { node }),
-            NodeState::Draining => {
+        for node in draining {
+            if let Some(known) = self.nodes.get_mut(&node) {
                 known.state = NodeState::Up;
-                for shard in self.shards.values_mut().filter(|shard| shard.owner == Some(node)) {
-                    shard.moving_to = None;
-                }
-                self.settle(entry);
-                Response::Applied(entry.changes)
+            }
+            for shard in self.shards.values_mut().filter(|shard| shard.owner == Some(node)) {
+                shard.moving_to = None;
             }
         }
+        self.settle(entry);
+        Response::Applied(entry.changes)
+    }
+
+    /// Those of `nodes` that are in `state`, where all of them are known and none is down.
+    fn in_state(&self, nodes: &BTreeSet<NodeId>, state: NodeState) -> Result<Vec<NodeId>, Refused> {
+        let mut found = Vec::new();
+        for node in nodes {
+            match self.nodes.get(node).map(|known| known.state) {
+                None => return Err(Refused::UnknownNode { node: *node }),
+                Some(NodeState::Down) => return Err(Refused::NodeDown { node: *node }),
+                Some(known) if known == state => found.push(*node),
+                Some(_) => {}
+            }
+        }
+        Ok(found)
     }
 
     fn release(
@@ -178,13 +197,16 @@ impl State {
         if closed.is_empty() {
             return Response::Ignored(Ignored::NotOwner { node });
         }
+        let is_draining = known.state == NodeState::Draining;
+        let reason = if is_draining { MoveReason::Drained } else { MoveReason::Balanced };
+        entry.grants.reason = Some(reason);
         let closed: Vec<ShardId> = closed.into_iter().collect();
         self.vacate(entry, &closed, None);
         self.settle(entry);
         Response::Applied(entry.changes)
     }
 
-    fn raise_base(&mut self, index: u64, refused: &[(ShardId, Epoch)]) -> Response {
+    fn raise_base(&mut self, entry: &mut Entry, refused: &[(ShardId, Epoch)]) -> Response {
         let mut owners = BTreeMap::new();
         let mut above = Epoch(0);
         for (id, recorded) in refused {
@@ -199,11 +221,12 @@ impl State {
         if owners.is_empty() {
             return Response::Ignored(Ignored::AlreadySo);
         }
-        self.base = self.base.max(above.0.saturating_add(1).saturating_sub(index));
-        let mut entry = Entry::new(self, index);
+        self.base = self.base.max(above.0.saturating_add(1).saturating_sub(entry.at.index));
+        *entry = Entry::new(self, entry.at);
+        entry.grants.reason = Some(MoveReason::EpochRaised);
         for (id, owner) in owners {
             if let Some(owner) = owner {
-                self.grant(&mut entry, id, owner);
+                self.grant(entry, id, owner);
             }
         }
         Response::Applied(entry.changes)

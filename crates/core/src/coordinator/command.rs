@@ -1,7 +1,7 @@
 //! What can be asked of the coordinator: the content of log entries.
 
 use alloc::{collections::BTreeSet, string::String, vec::Vec};
-use quarry_types::{BootId, ClusterId, Epoch, NodeId, Role, ShardId};
+use quarry_types::{BootId, ClusterId, Epoch, NodeId, Role, ShardId, Timestamp};
 use serde::{Deserialize, Serialize};
 
 /// A log entry. All of them may be repeated: a second one changes nothing, or no more than the
@@ -34,15 +34,16 @@ pub enum Command {
         /// Why.
         cause: LeaseEnd,
     },
-    /// Moves all shards away from the node.
+    /// Moves all shards away from these nodes, and none of them to another of these: from all, or
+    /// from none where one of them is unknown or down.
     Drain {
-        /// The node.
-        node: NodeId,
+        /// The nodes.
+        nodes: BTreeSet<NodeId>,
     },
-    /// Ends a drain: the shards that have not left yet stay.
+    /// Ends a drain: the shards that have not left yet stay. For all, or none.
     Undrain {
-        /// The node.
-        node: NodeId,
+        /// The nodes.
+        nodes: BTreeSet<NodeId>,
     },
     /// The owner has closed these shards and commits nothing more in them under these epochs.
     Release {
@@ -62,6 +63,22 @@ pub enum Command {
     },
     /// Marks the next round of moves for balance.
     Rebalance,
+}
+
+/// Where a log entry stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct At {
+    /// Its index.
+    pub index: u64,
+    /// What the leader's clock said when it proposed the entry; for showing only.
+    pub time: Timestamp,
+}
+
+impl From<u64> for At {
+    /// At an unknown time.
+    fn from(index: u64) -> Self {
+        Self { index, time: Timestamp(0) }
+    }
 }
 
 /// Why a lease ended.

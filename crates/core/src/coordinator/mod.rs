@@ -10,6 +10,8 @@
 
 mod apply;
 mod command;
+mod forecast;
+mod history;
 mod ownership;
 #[cfg(test)]
 mod random_tests;
@@ -18,6 +20,8 @@ mod state;
 #[cfg(test)]
 mod tests;
 
-pub use command::{Command, LeaseEnd, Member};
+pub use command::{At, Command, LeaseEnd, Member};
+pub use forecast::{Forecast, Foreseen, Unknown, forecast};
+pub use ownership::planner_input;
 pub use response::{Changes, Ignored, Refused, Response};
 pub use state::State;

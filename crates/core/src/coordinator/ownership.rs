@@ -1,24 +1,26 @@
 //! How ownership changes: grants, moves and what follows from a node's coming or going.
 
 use alloc::{collections::BTreeMap, vec::Vec};
-use quarry_types::{Epoch, NodeId, ShardId, ShardView};
+use quarry_types::{ClusterView, Epoch, NodeId, NodeState, NodeView, Role, ShardId, ShardView};
 
-use super::{Changes, State};
+use super::{At, Changes, State, history::Grants};
 use crate::placement::{self, Input, Limits, Plan, Runner, Shard};
 
 /// One log entry while it is applied.
 #[derive(Debug)]
 pub(super) struct Entry {
-    index: u64,
+    pub(super) at: At,
     /// The epoch of all its grants: base plus index, and above all earlier ones (L1).
-    epoch: Epoch,
+    pub(super) epoch: Epoch,
     pub(super) changes: Changes,
+    pub(super) grants: Grants,
 }
 
 impl Entry {
-    pub(super) fn new(state: &State, index: u64) -> Self {
-        let epoch = state.base.saturating_add(index).max(state.highest.0.saturating_add(1));
-        Self { index, epoch: Epoch(epoch), changes: Changes::default() }
+    pub(super) fn new(state: &State, at: At) -> Self {
+        let epoch = state.base.saturating_add(at.index).max(state.highest.0.saturating_add(1));
+        let (changes, grants) = (Changes::default(), Grants::default());
+        Self { at, epoch: Epoch(epoch), changes, grants }
     }
 }
 
@@ -27,10 +29,11 @@ impl State {
     pub(super) fn grant(&mut self, entry: &mut Entry, shard: ShardId, owner: NodeId) {
         let Some(shard) = self.shards.get_mut(&shard) else { return };
         debug_assert!(entry.epoch > shard.epoch, "L1: {shard:?} granted again at {}", entry.epoch);
+        entry.grants.grant(shard, owner);
         shard.owner = Some(owner);
         shard.epoch = entry.epoch;
         shard.moving_to = shard.moving_to.filter(|to| *to != owner);
-        self.base = self.base.max(entry.epoch.0.saturating_sub(entry.index));
+        self.base = self.base.max(entry.epoch.0.saturating_sub(entry.at.index));
         self.highest = self.highest.max(entry.epoch);
         entry.changes.granted += 1;
     }
@@ -40,6 +43,7 @@ impl State {
     pub(super) fn vacate(&mut self, entry: &mut Entry, shards: &[ShardId], heir: Option<NodeId>) {
         for id in shards {
             let Some(shard) = self.shards.get_mut(id) else { continue };
+            entry.grants.vacate(shard);
             shard.owner = None;
             let target = shard.moving_to.take();
             if let Some(next) = target.filter(|to| self.takes_shards(*to)).or(heir) {
@@ -65,7 +69,7 @@ impl State {
         for shard in self.shards.values_mut() {
             shard.moving_to = shard.moving_to.filter(|to| runners.contains_key(to));
         }
-        let input = Input { runners, shards: self.homes() };
+        let input = Input { runners, shards: homes(self.shards.values()) };
         let plan = placement::plan(&input, Limits { max_moves: 0 });
         self.carry_out(entry, &plan);
     }
@@ -76,7 +80,7 @@ impl State {
         let under_way = self.shards.values().filter(|shard| self.moves_for_balance(shard)).count();
         let under_way = u32::try_from(under_way).unwrap_or(u32::MAX);
         let limits = Limits { max_moves: self.max_moves.saturating_sub(under_way) };
-        placement::plan(&Input { runners: self.runners(), shards: self.homes() }, limits)
+        placement::plan(&self.input(), limits)
     }
 
     pub(super) fn carry_out(&mut self, entry: &mut Entry, plan: &Plan) {
@@ -96,21 +100,38 @@ impl State {
         shard.moving_to.is_some() && shard.owner.is_some_and(|owner| self.takes_shards(owner))
     }
 
-    fn runners(&self) -> BTreeMap<NodeId, Runner> {
-        self.nodes
-            .values()
-            .filter(|node| self.takes_shards(node.id))
-            .map(|node| (node.id, Runner { weight: node.weight, groups: node.groups.clone() }))
-            .collect()
+    fn input(&self) -> Input {
+        Input { runners: self.runners(), shards: homes(self.shards.values()) }
     }
 
-    fn homes(&self) -> BTreeMap<ShardId, Shard> {
-        self.shards
-            .values()
-            .map(|shard| {
-                let home = shard.moving_to.or(shard.owner);
-                (shard.id, Shard { home, is_moving: shard.moving_to.is_some(), group: None })
-            })
-            .collect()
+    fn runners(&self) -> BTreeMap<NodeId, Runner> {
+        runners(self.nodes.values())
     }
+}
+
+/// What the planner is told of a cluster that looks like this.
+#[must_use]
+pub fn planner_input(view: &ClusterView) -> Input {
+    Input { runners: runners(view.nodes.values()), shards: homes(view.shards.iter()) }
+}
+
+fn runners<'a>(nodes: impl Iterator<Item = &'a NodeView>) -> BTreeMap<NodeId, Runner> {
+    nodes
+        .filter(|node| takes_shards(node))
+        .map(|node| (node.id, Runner { weight: node.weight, groups: node.groups.clone() }))
+        .collect()
+}
+
+/// Whether the node may be given shards now.
+pub(super) fn takes_shards(node: &NodeView) -> bool {
+    node.state == NodeState::Up && node.weight > 0 && node.roles.contains(&Role::Runner)
+}
+
+fn homes<'a>(shards: impl Iterator<Item = &'a ShardView>) -> BTreeMap<ShardId, Shard> {
+    shards
+        .map(|shard| {
+            let home = shard.moving_to.or(shard.owner);
+            (shard.id, Shard { home, is_moving: shard.moving_to.is_some(), group: None })
+        })
+        .collect()
 }

@@ -64,8 +64,8 @@ fn command(state: &State, intent: &Intent) -> Command {
             let boot = boot.map_or_else(|| present(node), BootId);
             Command::EndLease { node: NodeId(node), boot, cause }
         }
-        Intent::Drain(node) => Command::Drain { node: NodeId(node) },
-        Intent::Undrain(node) => Command::Undrain { node: NodeId(node) },
+        Intent::Drain(node) => Command::Drain { nodes: [NodeId(node)].into() },
+        Intent::Undrain(node) => Command::Undrain { nodes: [NodeId(node)].into() },
         Intent::Release { by, of, shards, age } => {
             let chosen = |shard: &&ShardView| {
                 shard.owner == Some(NodeId(of)) && shards & (1 << shard.id.0) != 0

@@ -5,13 +5,13 @@ use alloc::{
     vec::Vec,
 };
 use quarry_types::{
-    BootId, ClusterId, ClusterView, Epoch, NodeId, NodeState, NodeView, Role, ShardId, ShardView,
-    Slot, SlotRange,
+    BootId, ClusterId, ClusterView, Epoch, MoveView, NodeId, NodeState, NodeView, ShardId,
+    ShardView, Slot, SlotRange,
 };
 use serde::{Deserialize, Serialize};
 
-use super::{Command, LeaseEnd};
-use crate::{invariant::InvariantId, placement::Move};
+use super::ownership::takes_shards;
+use crate::invariant::InvariantId;
 
 /// The coordinator's state after some log entry. The same entries give the same state everywhere.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -26,6 +26,8 @@ pub struct State {
     /// Processes that can never join again, newest last: a late copy of their join is refused.
     pub(super) retired: BTreeMap<NodeId, Vec<BootId>>,
     pub(super) shards: BTreeMap<ShardId, ShardView>,
+    /// What changed hands lately, oldest first.
+    pub(super) moves: Vec<MoveView>,
 }
 
 impl State {
@@ -67,30 +69,14 @@ impl State {
     pub fn view(&self, applied: u64, leader: Option<NodeId>) -> ClusterView {
         let mut shards: Vec<ShardView> = self.shards.values().cloned().collect();
         shards.sort_unstable_by_key(|shard| shard.range.first);
-        ClusterView { applied, leader, nodes: self.nodes.clone(), shards }
+        let moves = self.moves.clone();
+        ClusterView { applied, leader, nodes: self.nodes.clone(), shards, moves }
     }
 
     /// Whether [`Command::Rebalance`] would do something now.
     #[must_use]
     pub fn needs_rebalance(&self) -> bool {
         !self.next_round().moves.is_empty()
-    }
-
-    /// What would change hands if the lease of `node` ended now.
-    #[must_use]
-    pub fn plan_if_lost(&self, node: NodeId) -> Vec<Move> {
-        let Some(boot) = self.nodes.get(&node).map(|known| known.boot) else { return Vec::new() };
-        let mut after = self.clone();
-        let index = self.highest.0.saturating_add(1);
-        let _ = after.apply(index, Command::EndLease { node, boot, cause: LeaseEnd::Expired });
-        self.shards
-            .values()
-            .zip(after.shards.values())
-            .filter(|(before, after)| before.owner != after.owner)
-            .filter_map(|(before, after)| {
-                Some(Move { shard: before.id, from: before.owner, to: after.owner? })
-            })
-            .collect()
     }
 
     /// The invariants that this state breaks; none, unless the program is wrong.
@@ -138,8 +124,6 @@ impl State {
 
     /// Whether the node may be given shards now.
     pub(super) fn takes_shards(&self, node: NodeId) -> bool {
-        self.nodes.get(&node).is_some_and(|node| {
-            node.state == NodeState::Up && node.weight > 0 && node.roles.contains(&Role::Runner)
-        })
+        self.nodes.get(&node).is_some_and(takes_shards)
     }
 }

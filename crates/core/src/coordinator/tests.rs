@@ -2,7 +2,7 @@
 
 use alloc::{collections::BTreeSet, string::ToString, vec, vec::Vec};
 
-use quarry_types::{BootId, ClusterId, Epoch, NodeId, NodeState, Role, ShardId};
+use quarry_types::{BootId, ClusterId, Epoch, MoveReason, NodeId, NodeState, Role, ShardId};
 
 use super::*;
 
@@ -23,13 +23,13 @@ pub(super) fn member(node: u64, boot: u64) -> Member {
 
 /// A log and what it made.
 #[derive(Default)]
-struct Log {
-    index: u64,
-    state: State,
+pub(super) struct Log {
+    pub(super) index: u64,
+    pub(super) state: State,
 }
 
 impl Log {
-    fn of(nodes: impl IntoIterator<Item = u64>) -> Self {
+    pub(super) fn of(nodes: impl IntoIterator<Item = u64>) -> Self {
         let mut log = Self::default();
         log.initialize(16);
         for node in nodes {
@@ -39,7 +39,7 @@ impl Log {
         log
     }
 
-    fn apply(&mut self, command: Command) -> Response {
+    pub(super) fn apply(&mut self, command: Command) -> Response {
         self.index += 1;
         self.state.apply(self.index, command)
     }
@@ -48,16 +48,16 @@ impl Log {
         self.apply(Command::Initialize { cluster: CLUSTER, shards, max_moves: 4 })
     }
 
-    fn join(&mut self, node: u64, boot: u64) -> Response {
+    pub(super) fn join(&mut self, node: u64, boot: u64) -> Response {
         self.apply(Command::Join { node: member(node, boot) })
     }
 
-    fn end(&mut self, node: u64, boot: u64, cause: LeaseEnd) -> Response {
+    pub(super) fn end(&mut self, node: u64, boot: u64, cause: LeaseEnd) -> Response {
         self.apply(Command::EndLease { node: NodeId(node), boot: BootId(boot), cause })
     }
 
     fn drain(&mut self, node: u64) -> Response {
-        self.apply(Command::Drain { node: NodeId(node) })
+        self.apply(Command::Drain { nodes: [NodeId(node)].into() })
     }
 
     fn release(&mut self, node: u64, boot: u64, shards: Vec<(ShardId, Epoch)>) -> Response {
@@ -69,7 +69,7 @@ impl Log {
         shards.map(|shard| (shard.id, shard.epoch)).collect()
     }
 
-    fn owned(&self, node: u64) -> Vec<(ShardId, Epoch)> {
+    pub(super) fn owned(&self, node: u64) -> Vec<(ShardId, Epoch)> {
         self.shards(|shard| shard.owner == Some(NodeId(node)))
     }
 
@@ -78,7 +78,7 @@ impl Log {
     }
 
     /// Every owner closes what is moving, round by round.
-    fn balance(&mut self) {
+    pub(super) fn balance(&mut self) {
         while self.state.needs_rebalance() {
             assert!(matches!(self.apply(Command::Rebalance), Response::Applied(_)));
             self.hand_over();
@@ -162,16 +162,10 @@ fn the_end_of_a_lease_moves_only_its_shards() {
     let mut log = Log::of([1, 2, 3]);
     let (of_2, of_3) = (log.owned(2), log.owned(3));
     let granted = u32::try_from(log.owned(1).len()).unwrap();
-    let foreseen = log.state.plan_if_lost(NodeId(1));
     assert_eq!(log.end(1, 1, LeaseEnd::Expired), applied(granted, 0, 0));
     assert!(of_2.iter().all(|shard| log.owned(2).contains(shard)), "S2");
     assert!(of_3.iter().all(|shard| log.owned(3).contains(shard)), "S2");
     assert!(!log.state.needs_rebalance());
-    let came = |change: &crate::placement::Move| {
-        log.state.shards()[&change.shard].owner == Some(change.to)
-    };
-    assert_eq!(foreseen.len(), granted as usize);
-    assert!(foreseen.iter().all(came), "it went as foreseen");
     assert_eq!(log.end(1, 1, LeaseEnd::Expired), Response::Ignored(Ignored::AlreadySo));
 }
 
@@ -217,7 +211,7 @@ fn a_drain_moves_every_shard_and_ends_when_it_is_undone() {
     assert_eq!(log.drain(1), Response::Ignored(Ignored::AlreadySo));
     let (first, rest) = (log.moving(1)[0], log.moving(1).len() - 1);
     assert_eq!(log.release(1, 1, vec![first]), applied(1, 0, 0));
-    assert_eq!(log.apply(Command::Undrain { node: NodeId(1) }), applied(0, 0, 0));
+    assert_eq!(log.apply(Command::Undrain { nodes: [NodeId(1)].into() }), applied(0, 0, 0));
     assert_eq!(log.moving(1), vec![]);
     assert_eq!(log.owned(1).len(), rest);
     assert_eq!(log.state.nodes()[&NodeId(1)].state, NodeState::Up);
@@ -225,6 +219,68 @@ fn a_drain_moves_every_shard_and_ends_when_it_is_undone() {
     log.hand_over();
     assert_eq!(log.owned(1), vec![]);
     assert!(!log.state.needs_rebalance(), "a draining node takes nothing back");
+}
+
+#[test]
+fn nodes_that_drain_together_take_nothing_from_one_another() {
+    let mut log = Log::of([1, 2, 3, 4]);
+    let both: BTreeSet<NodeId> = [NodeId(1), NodeId(2)].into();
+    let refused = log.apply(Command::Drain { nodes: [NodeId(1), NodeId(9)].into() });
+    assert_eq!(refused, Response::Refused(Refused::UnknownNode { node: NodeId(9) }));
+    assert_eq!(log.moving(1), vec![], "all or none");
+    assert_eq!(log.apply(Command::Drain { nodes: both.clone() }), applied(0, 8, 0));
+    let targets = log.state.shards().values().filter_map(|shard| shard.moving_to);
+    assert!(targets.into_iter().all(|to| !both.contains(&to)));
+    assert_eq!(log.drain(2), Response::Ignored(Ignored::AlreadySo));
+    assert_eq!(log.apply(Command::Undrain { nodes: both }), applied(0, 0, 0));
+    assert_eq!((log.moving(1), log.moving(2)), (vec![], vec![]));
+}
+
+fn told(log: &Log) -> Vec<(Option<u64>, u64, MoveReason, u32)> {
+    let moves = log.state.view(log.index, None).moves;
+    moves
+        .into_iter()
+        .map(|told| (told.from.map(|from| from.0), told.to.0, told.reason, told.count))
+        .collect()
+}
+
+#[test]
+fn every_change_of_hands_is_told_with_its_reason() {
+    let mut log = Log::of([1]);
+    log.join(1, 2);
+    log.join(2, 1);
+    log.apply(Command::Rebalance);
+    log.hand_over();
+    log.drain(2);
+    log.hand_over();
+    log.end(1, 2, LeaseEnd::Goodbye);
+    log.end(2, 1, LeaseEnd::Expired);
+    log.join(3, 1);
+    assert_eq!(
+        told(&log),
+        [
+            (None, 1, MoveReason::Founded, 16),
+            (Some(1), 1, MoveReason::Restarted, 16),
+            (Some(1), 2, MoveReason::Balanced, 4),
+            (Some(2), 1, MoveReason::Drained, 4),
+            (None, 3, MoveReason::Unowned, 16),
+        ]
+    );
+    let last = log.state.view(log.index, None).moves.pop().unwrap();
+    assert_eq!((last.index, last.epoch, last.shards.len()), (log.index, Epoch(log.index), 16));
+}
+
+#[test]
+fn the_memory_of_changes_is_bounded() {
+    let mut log = Log::default();
+    log.initialize(1_024);
+    for boot in 1..1_000 {
+        log.join(1, boot);
+    }
+    let moves = log.state.view(log.index, None).moves;
+    assert_eq!(moves.len(), history::MAX_MOVES);
+    assert!(moves.iter().all(|told| told.count == 1_024 && told.shards.len() == 32));
+    assert_eq!(moves.last().unwrap().index, log.index);
 }
 
 #[test]
@@ -333,7 +389,7 @@ fn unknown_and_dead_nodes_are_refused() {
     let mut log = Log::of([1, 2]);
     let unknown = Response::Refused(Refused::UnknownNode { node: NodeId(9) });
     assert_eq!(log.drain(9), unknown);
-    assert_eq!(log.apply(Command::Undrain { node: NodeId(9) }), unknown);
+    assert_eq!(log.apply(Command::Undrain { nodes: [NodeId(9)].into() }), unknown);
     assert_eq!(log.end(9, 1, LeaseEnd::Expired), unknown);
     assert_eq!(log.release(9, 1, vec![]), unknown);
     log.end(1, 1, LeaseEnd::Goodbye);

@@ -7,11 +7,13 @@
 //! All shards count alike: what they cost to serve is not recorded.
 
 mod apportion;
+mod explain;
 mod plan;
 mod pool;
 mod score;
 #[cfg(test)]
 mod tests;
 
+pub use explain::{Suitor, explain};
 pub use plan::{Input, Limits, Move, Plan, Runner, Shard, plan};
 pub use score::{Cost, cost, preference};

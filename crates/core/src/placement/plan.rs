@@ -74,22 +74,22 @@ pub struct Plan {
 pub fn plan(input: &Input, limits: Limits) -> Plan {
     let mut plan = Plan::default();
     let mut pools = pools(input);
-    for pool in &mut pools {
+    for pool in pools.values_mut() {
         pool.settle(&mut plan);
     }
     let mut budget = usize::try_from(limits.max_moves).unwrap_or(usize::MAX);
-    for pool in &mut pools {
+    for pool in pools.values_mut() {
         budget = budget.saturating_sub(pool.balance(budget, &mut plan));
     }
     plan
 }
 
 /// One pool per group that shards are bound to, and one for the shards that are bound to none.
-fn pools(input: &Input) -> Vec<Pool> {
+pub(super) fn pools(input: &Input) -> BTreeMap<Option<&str>, Pool> {
     let mut pools: BTreeMap<Option<&str>, Pool> = BTreeMap::new();
     for (id, shard) in &input.shards {
         let group = shard.group.as_deref();
         pools.entry(group).or_insert_with(|| Pool::new(group, &input.runners)).add(*id, shard);
     }
-    pools.into_values().map(Pool::apportioned).collect()
+    pools.into_iter().map(|(group, pool)| (group, pool.apportioned())).collect()
 }

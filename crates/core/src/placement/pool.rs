@@ -59,6 +59,11 @@ impl Pool {
         self
     }
 
+    /// The runners among which the shards are divided.
+    pub(super) fn seats(&self) -> impl Iterator<Item = (NodeId, Seat)> + '_ {
+        self.seats.iter().map(|(node, seat)| (*node, *seat))
+    }
+
     /// Gives every homeless shard its preferred runner among those below their share. There is
     /// always one: the shares add up to the number of shards.
     pub(super) fn settle(&mut self, plan: &mut Plan) {

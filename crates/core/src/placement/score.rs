@@ -17,6 +17,15 @@ use xxhash_rust::xxh3::xxh3_64;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Cost(u64);
 
+impl Cost {
+    /// For people: `-log2(h) · 100 / w` of a hash `h` in (0, 1) and a weight `w`, in millionths.
+    #[must_use]
+    pub fn millionths(self) -> u64 {
+        let scaled = u128::from(self.0).saturating_mul(100_000_000) >> (FRACTION_BITS + 24);
+        u64::try_from(scaled).unwrap_or(u64::MAX)
+    }
+}
+
 /// The table's index bits: 1,024 intervals make the interpolated logarithm good to about 2e-7.
 const INDEX_BITS: u32 = 10;
 const INTERVALS: usize = 1 << INDEX_BITS;
@@ -167,6 +176,7 @@ mod tests {
         let costs =
             GOLDEN.map(|(shard, node, weight, _)| cost(ShardId(shard), NodeId(node), weight));
         assert_eq!(costs, GOLDEN.map(|(.., golden)| Cost(golden)));
+        assert_eq!(cost(ShardId(0), NodeId(0), 100).millionths(), 764_473);
     }
 
     #[test]

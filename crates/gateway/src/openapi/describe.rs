@@ -335,9 +335,28 @@ pub(crate) fn shards() -> Operation {
         .gives(JSON, Shape::of::<api::Shards>())
 }
 
+/// Ids of nodes, as a path or a parameter takes them.
+fn node_ids() -> Value {
+    json!({ "type": "string", "pattern": "^[0-9]+(,[0-9]+)*$" })
+}
+
+pub(crate) fn plan() -> Operation {
+    Operation::new("planCluster")
+        .query("if_lost", "Nodes that are taken to be lost, with commas between.", node_ids())
+        .answer(200, "What would change hands until the cluster is at rest.")
+        .gives(JSON, Shape::of::<api::Plan>())
+        .problems(&[Code::NoSuchNode])
+}
+
+pub(crate) fn moves() -> Operation {
+    Operation::new("listMoves")
+        .answer(200, "The last changes of hands, newest first.")
+        .gives(JSON, Shape::of::<api::Moves>())
+}
+
 fn change(id: &'static str) -> Operation {
     Operation::new(id)
-        .path("id", "A node's id.", json!({ "type": "integer", "minimum": 0 }))
+        .path("id", "A node's id, or several with commas between.", node_ids())
         .answer(200, "The change is applied; doing it again changes nothing.")
         .gives(JSON, Shape::of::<api::Change>())
         .problems(&[Code::NoSuchNode, Code::CoordinatorUnavailable, Code::ClusterRefused])

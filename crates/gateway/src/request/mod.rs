@@ -17,5 +17,5 @@ pub(crate) use headers::{
     last_event_id,
 };
 pub(crate) use nearest::did_you_mean;
-pub(crate) use path::{PathOf, check_escapes, entity_id, entity_type, method, node_id};
+pub(crate) use path::{NodeIds, PathOf, check_escapes, entity_id, entity_type, method, node_ids};
 pub(crate) use query::Query;

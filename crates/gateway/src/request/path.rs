@@ -1,5 +1,7 @@
 //! The path: percent escapes, and the names in it.
 
+use std::{collections::BTreeSet, str::FromStr};
+
 use axum::{
     extract::{FromRequestParts, Path, path::ErrorKind, rejection::PathRejection},
     http::{Uri, request::Parts},
@@ -68,17 +70,40 @@ pub(crate) fn method(text: &str) -> Result<Method, Problem> {
     Method::new(text).map_err(named("method"))
 }
 
-/// The node in the path.
-pub(crate) fn node_id(text: &str) -> Result<NodeId, Problem> {
-    text.parse().map(NodeId).map_err(|_| {
-        let detail = format!("node {text:?} is not valid: a whole number from 0");
-        Problem::new(Code::InvalidName, detail).field("id")
-    })
+/// The nodes in the path: one, or several with commas between.
+pub(crate) fn node_ids(text: &str) -> Result<NodeIds, Problem> {
+    text.parse().map_err(|error: String| Problem::new(Code::InvalidName, error).field("id"))
+}
+
+/// Nodes as people write them: one, or several with commas between.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct NodeIds(pub(crate) BTreeSet<NodeId>);
+
+impl FromStr for NodeIds {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let node = |text: &str| {
+            let wrong = |_| format!("node {text:?} is not valid: a whole number from 0");
+            text.trim().parse().map(NodeId).map_err(wrong)
+        };
+        text.split(',').map(node).collect::<Result<_, _>>().map(Self)
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn several_nodes_are_parted_by_commas() {
+        let nodes = |text: &str| text.parse::<NodeIds>().map(|nodes| nodes.0);
+        assert_eq!(nodes("2"), Ok([NodeId(2)].into()));
+        assert_eq!(nodes("3,1, 3"), Ok([NodeId(1), NodeId(3)].into()));
+        for bad in ["", "1,", "x", "-1", "1;2"] {
+            assert!(nodes(bad).is_err(), "{bad:?}");
+        }
+    }
 
     #[test]
     fn a_percent_sign_needs_two_digits() {

@@ -1,7 +1,7 @@
 //! Reads: entities, messages, cluster, health, metrics.
 
 use axum::http::StatusCode;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::harness::{Answer, Ask, World};
 use crate::{GatewayConfig, router::ROUTES};
@@ -81,7 +81,30 @@ async fn placement_says_where_and_why() {
     let answer = world.get("/v1/placement/Counter/never-seen").await;
     assert_eq!(answer.status, StatusCode::OK);
     assert_eq!(answer.body["ownerHttp"], "127.0.0.1:7410");
-    assert!(answer.body["reason"].as_str().unwrap().contains("granted to node 1"), "{answer:?}");
+    let reason = answer.body["reason"].as_str().unwrap();
+    assert!(reason.contains("granted to node 1"), "{answer:?}");
+    assert!(reason.ends_with(": no other runner may take it"), "{answer:?}");
+    let candidate = &answer.body["candidates"][0];
+    assert_eq!((&candidate["node"], &candidate["share"]), (&1.into(), &4.into()), "{answer:?}");
+    assert!(candidate["cost"].as_u64().unwrap() > 0);
+}
+
+#[tokio::test]
+async fn what_would_change_hands_and_what_did_is_told() {
+    let world = World::new().await;
+    let plan = world.get("/v1/cluster/plan").await;
+    assert_eq!(plan.body["moves"], json!([]), "{plan:?}");
+    let lost = world.get("/v1/cluster/plan?if_lost=1").await;
+    assert_eq!(lost.body["waiting"], json!([0, 1, 2, 3]), "{lost:?}");
+    let unknown = world.get("/v1/cluster/plan?if_lost=1,7").await;
+    assert_eq!(unknown.body["code"], "no_such_node", "{unknown:?}");
+    assert_eq!(unknown.body["available"], json!(["1"]));
+    let bad = world.get("/v1/cluster/plan?if_lost=two").await;
+    assert_eq!((bad.status, &bad.body["field"]), (StatusCode::BAD_REQUEST, &"if_lost".into()));
+    let moves = world.get("/v1/cluster/moves").await;
+    let first = &moves.body["moves"][0];
+    assert_eq!((&first["reason"], &first["count"]), (&"founded".into(), &4.into()), "{moves:?}");
+    assert_eq!((&first["from"], &first["to"]), (&Value::Null, &1.into()));
 }
 
 #[tokio::test]
@@ -98,8 +121,11 @@ async fn the_cluster_is_shown_and_a_node_drained() {
     let is_draining = |answer: &Answer| answer.status == StatusCode::SERVICE_UNAVAILABLE;
     let ready = world.until("/readyz", is_draining).await;
     assert_eq!(ready.body["checks"][0]["name"], "draining", "{ready:?}");
-    let undrained = world.post("/v1/cluster/nodes/1/undrain", "").await;
+    let refused = world.post("/v1/cluster/nodes/1,9/undrain", "").await;
+    assert_eq!(refused.body["code"], "no_such_node", "{refused:?}");
+    let undrained = world.post("/v1/cluster/nodes/1,1/undrain", "").await;
     assert_eq!(undrained.status, StatusCode::OK);
+    assert_eq!(undrained.body["nodes"], json!([1]));
     world.until("/readyz", |answer| answer.status == StatusCode::OK).await;
 }
 

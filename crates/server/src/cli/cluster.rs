@@ -1,8 +1,9 @@
 //! Commands on the cluster.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, time::Duration};
 
 use clap::{Args, Subcommand};
+use quarry_types::parse_duration;
 
 /// `quarry cluster …`.
 #[derive(Clone, Debug, Subcommand)]
@@ -13,10 +14,14 @@ pub(crate) enum ClusterCommand {
     Nodes,
     /// The shards: slots, owner, epoch
     Shards,
-    /// Move all shards off a node; it stays up
-    Drain(NodeArgument),
-    /// Let a node take shards again
-    Undrain(NodeArgument),
+    /// What would change hands, also if nodes were lost
+    Plan(PlanArguments),
+    /// What changed hands lately, and why
+    Moves,
+    /// Move all shards off nodes; they stay up
+    Drain(DrainArguments),
+    /// Let nodes take shards again
+    Undrain(NodeArguments),
     /// Make certificates for the nodes of a cluster; asks no server
     Certs(CertsArguments),
 }
@@ -44,10 +49,48 @@ pub(crate) struct CertsArguments {
     pub(crate) days: i64,
 }
 
-/// A node.
-#[derive(Clone, Copy, Debug, Args)]
-pub(crate) struct NodeArgument {
-    /// The number of the node
-    #[arg(value_name = "NODE")]
-    pub(crate) node: u64,
+/// `quarry cluster plan`.
+#[derive(Clone, Debug, Args)]
+#[command(after_help = "\
+Examples:
+  quarry cluster plan                          what is still to come of itself
+  quarry cluster plan --if-lost 2 --if-lost 3  who would take what")]
+pub(crate) struct PlanArguments {
+    /// Take this node to be lost
+    #[arg(long, value_name = "NODE", value_delimiter = ',')]
+    pub(crate) if_lost: Vec<u64>,
+}
+
+/// Nodes.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct NodeArguments {
+    /// The numbers of the nodes
+    #[arg(value_name = "NODE", required = true, value_delimiter = ',')]
+    pub(crate) nodes: Vec<u64>,
+}
+
+/// `quarry cluster drain`.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct DrainArguments {
+    /// Which nodes
+    #[command(flatten)]
+    pub(crate) nodes: NodeArguments,
+    /// Wait until they own no shard any more, at most so long
+    #[arg(long, value_name = "TIME", num_args = 0..=1, require_equals = true, default_missing_value = "5m", value_parser = parse_duration)]
+    pub(crate) wait: Option<Duration>,
+}
+
+/// `quarry placement …`.
+#[derive(Clone, Debug, Subcommand)]
+pub(crate) enum PlacementCommand {
+    /// Where an entity lives, and why there
+    Explain(ExplainArguments),
+}
+
+/// `quarry placement explain`.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct ExplainArguments {
+    /// The entity
+    #[arg(value_name = "TYPE/ID")]
+    pub(crate) entity: String,
 }

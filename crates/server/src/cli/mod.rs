@@ -9,7 +9,10 @@ mod ontology;
 mod root;
 
 pub(crate) use bench::{BenchArguments, BenchCommand};
-pub(crate) use cluster::{CertsArguments, ClusterCommand};
+pub(crate) use cluster::{
+    CertsArguments, ClusterCommand, DrainArguments, ExplainArguments, PlacementCommand,
+    PlanArguments,
+};
 pub(crate) use entity::{
     EntityCommand, EntityListArguments, MessageCommand, MessageListArguments, MessageStateArgument,
     SendArguments,

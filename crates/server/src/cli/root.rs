@@ -6,7 +6,8 @@ use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 
 use super::{
     BenchCommand, ClusterCommand, ConfigCommand, DevArguments, EntityCommand, ExtractArguments,
-    IngestArguments, MessageCommand, OntologyCommand, SendArguments, ServeArguments,
+    IngestArguments, MessageCommand, OntologyCommand, PlacementCommand, SendArguments,
+    ServeArguments,
 };
 
 const EXAMPLES: &str = "\
@@ -102,6 +103,9 @@ pub(crate) enum Command {
     /// Look at the cluster, and move shards off a node
     #[command(subcommand)]
     Cluster(ClusterCommand),
+    /// Where entities live, and why
+    #[command(subcommand)]
+    Placement(PlacementCommand),
     /// Turn texts into a knowledge graph
     Extract(ExtractArguments),
     /// Send many documents to a server
@@ -154,6 +158,11 @@ mod tests {
             "quarry entity ls --type Counter",
             "quarry cluster status --url http://127.0.0.1:1",
             "quarry cluster drain 2",
+            "quarry cluster drain 2 3 --wait=30s",
+            "quarry cluster undrain 2,3",
+            "quarry cluster plan --if-lost 2 --if-lost 3",
+            "quarry cluster moves -o json",
+            "quarry placement explain Counter/c1",
             "quarry cluster certs --out certs --nodes 1,2,3 --days 30",
             "quarry extract a.txt b.txt --ontology film --format json",
             "quarry extract a.txt --ontology ./bees.toml --stream",

@@ -5,8 +5,8 @@ use std::process::ExitCode;
 use quarry_ports::crash;
 
 use super::{
-    bench, cluster, completions, config, dev, entity, extract, ingest, message, ontology, send,
-    serve, status,
+    bench, cluster, completions, config, dev, entity, extract, ingest, message, ontology,
+    placement, send, serve, status,
 };
 use crate::{
     cli::{Cli, Command},
@@ -26,6 +26,7 @@ pub(crate) fn run(cli: &Cli, output: Output) -> Result<ExitCode, Failure> {
         Command::Message(command) => asked(message::run(command, global, output))?,
         Command::Entity(command) => asked(entity::run(command, global, output))?,
         Command::Cluster(command) => asked(cluster::run(command, global, output))?,
+        Command::Placement(command) => asked(placement::run(command, global, output))?,
         Command::Bench(command) => served(bench::run(command, output))?,
         Command::Extract(arguments) => asked(extract::run(arguments, global, output))?,
         Command::Ingest(arguments) => asked(ingest::run(arguments, global, output))?,

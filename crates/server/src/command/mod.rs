@@ -13,6 +13,7 @@ mod extract;
 mod ingest;
 mod message;
 mod ontology;
+mod placement;
 mod send;
 mod serve;
 mod status;

@@ -3,7 +3,7 @@
 use alloc::{string::String, vec::Vec};
 use serde::{Deserialize, Serialize};
 
-use crate::{NodeState, Role};
+use crate::{MoveReason, NodeState, Role};
 
 /// Where an entity lives, and why.
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
@@ -29,6 +29,23 @@ pub struct Placement {
     pub applied: u64,
     /// Why it lives there, for people.
     pub reason: String,
+    /// The runners that may own the shard, in the order in which it prefers them.
+    pub candidates: Vec<Candidate>,
+}
+
+/// A runner that may own a shard, as the planner sees it.
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Candidate {
+    /// The node.
+    pub node: u64,
+    /// How little it suits the shard, by weighted rendezvous: the lowest is preferred. In
+    /// millionths, for a weight of 100.
+    pub cost: u64,
+    /// What it has, or is to have by moves under way: its shards, one each.
+    pub load: u64,
+    /// What it should have.
+    pub share: u64,
 }
 
 /// A shard.
@@ -137,12 +154,79 @@ pub enum Protection {
     Insecure,
 }
 
-/// A change of the cluster that is applied.
+/// What is to change hands.
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Plan {
+    /// The log index of the coordinator that this is read from.
+    pub applied: u64,
+    /// The nodes that are taken to be lost.
+    pub if_lost: Vec<u64>,
+    /// The changes, by shard.
+    pub moves: Vec<PlannedMove>,
+    /// Shards that nobody could own, or that stay with a node that is drained.
+    pub waiting: Vec<u32>,
+}
+
+/// One shard that is to change hands.
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PlannedMove {
+    /// The shard.
+    pub shard: u32,
+    /// Who owns it now.
+    pub from: Option<u64>,
+    /// Who is to own it.
+    pub to: u64,
+    /// Why.
+    pub reason: MoveReason,
+    /// Whether its owner hands it over; else it is taken at once.
+    pub handed_over: bool,
+}
+
+/// The last changes of hands.
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Moves {
+    /// The log index of the coordinator that this is read from.
+    pub applied: u64,
+    /// At most 256, newest first.
+    pub moves: Vec<Move>,
+}
+
+/// Shards that went from one node to another, or were granted to the same one anew, together and
+/// for one reason.
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Move {
+    /// The log index of the coordinator at which it stands.
+    pub index: u64,
+    /// When its leader proposed it (RFC 3339, UTC).
+    pub at: String,
+    /// Who owned them last, where that was not forgotten.
+    pub from: Option<u64>,
+    /// Who owned them then.
+    pub to: u64,
+    /// Why.
+    pub reason: MoveReason,
+    /// The epoch of the grants.
+    pub epoch: u64,
+    /// How many shards.
+    pub count: u32,
+    /// The first of them by id, at most 32.
+    pub shards: Vec<u32>,
+}
+
+/// A change of the cluster that is applied.
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Change {
-    /// The node that was changed.
+    /// The node that was changed, or the first of them.
     pub node: u64,
+    /// All nodes that were changed.
+    pub nodes: Vec<u64>,
     /// The log index of the coordinator at which the change stands.
     pub applied: u64,
 }

@@ -1,6 +1,8 @@
 //! `quarry cluster …`: looks at a running cluster and changes it; makes certificates for one.
 
 mod certs;
+mod drain;
+mod moves;
 mod run;
 
 pub(crate) use run::run;

@@ -1,11 +1,11 @@
 //! `quarry cluster …`.
 
 use quarry_types::{
-    NodeId, NodeState, Role,
-    api::{Change, Cluster, Node, Protection, Shard},
+    NodeState, Role,
+    api::{Cluster, Node, Protection, Shard},
 };
 
-use super::certs;
+use super::{certs, drain, moves};
 use crate::{
     cli::{ClusterCommand, Format, Global},
     command::connection::connect,
@@ -24,11 +24,11 @@ pub(crate) async fn run(
         ClusterCommand::Status => status(&client()?.cluster().await?, output),
         ClusterCommand::Nodes => nodes(&client()?.cluster().await?.nodes, output),
         ClusterCommand::Shards => shards(&client()?.shards().await?.shards, output),
-        ClusterCommand::Drain(argument) => {
-            changed("draining", client()?.drain(NodeId(argument.node)).await?, output)
-        }
-        ClusterCommand::Undrain(argument) => {
-            changed("taking shards", client()?.undrain(NodeId(argument.node)).await?, output)
+        ClusterCommand::Plan(arguments) => moves::plan(&client()?, arguments, output).await,
+        ClusterCommand::Moves => moves::list(&client()?.moves().await?, output),
+        ClusterCommand::Drain(arguments) => drain::drain(&client()?, arguments, output).await,
+        ClusterCommand::Undrain(arguments) => {
+            drain::undrain(&client()?, &arguments.nodes, output).await
         }
         ClusterCommand::Certs(arguments) => certs::run(arguments, output),
     }
@@ -83,15 +83,6 @@ fn shards(shards: &[Shard], output: Output) -> Result<(), Failure> {
             node(shard.moving_to),
         ]
     })
-}
-
-fn changed(what: &str, change: Change, output: Output) -> Result<(), Failure> {
-    let facts = [
-        ("node", change.node.to_string()),
-        ("state", what.to_owned()),
-        ("log index", change.applied.to_string()),
-    ];
-    output.record(&facts, &change)
 }
 
 const fn state_name(state: NodeState) -> &'static str {

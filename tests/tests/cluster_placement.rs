@@ -1,0 +1,101 @@
+//! What an operator is told of the placement of shards is what happens.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use anyhow::{Context, Result, ensure};
+use quarry_tests::{
+    cluster::{self, Cluster},
+    command::{clean, finish},
+    process::{StoreKind, binary},
+    report::say,
+    wait::until,
+};
+use serde_json::Value;
+use tokio::process::Command;
+
+const WITHIN: Duration = Duration::from_mins(1);
+
+/// What the command answers about the cluster through node 1.
+async fn quarry(cluster: &Cluster, line: &str) -> Result<Value> {
+    let mut command = clean(Command::new(binary()?));
+    command.args(line.split(' ')).args(["--url", cluster.url(1)?, "-o", "json"]);
+    let ran = finish(command).await?.ended_with(0)?;
+    Ok(serde_json::from_str(&ran.stdout)?)
+}
+
+/// The owner of each shard, where all have one and none is moving.
+async fn owners(cluster: &Cluster) -> Option<BTreeMap<u64, u64>> {
+    let shards = quarry(cluster, "cluster shards").await.ok()?;
+    let mut owners = BTreeMap::new();
+    for shard in shards.as_array()? {
+        if !shard.get("movingTo")?.is_null() {
+            return None;
+        }
+        owners.insert(shard.get("id")?.as_u64()?, shard.get("owner")?.as_u64()?);
+    }
+    Some(owners)
+}
+
+/// Waits until every node owns its share and nothing moves.
+async fn at_rest(cluster: &Cluster, nodes: &[u64]) -> Result<BTreeMap<u64, u64>> {
+    until(&format!("{nodes:?} own their shares"), WITHIN, async || {
+        let owners = owners(cluster).await?;
+        let least = owners.len() / nodes.len();
+        let fits = |node: &u64| {
+            let owned = owners.values().filter(|owner| *owner == node).count();
+            (least..=least + 1).contains(&owned)
+        };
+        (owners.len() == 256 && nodes.iter().all(fits)).then_some(owners.clone())
+    })
+    .await
+}
+
+fn moves_of(document: &Value) -> Result<&Vec<Value>> {
+    document.get("moves").and_then(Value::as_array).context("moves")
+}
+
+#[tokio::test]
+async fn the_loss_of_a_node_goes_as_planned_and_is_told_with_its_reason() -> Result<()> {
+    cluster::run(3, StoreKind::Sqlite, async |cluster| {
+        let before = at_rest(cluster, &[1, 2, 3]).await?;
+        let plan = quarry(cluster, "cluster plan").await?;
+        ensure!(moves_of(&plan)?.is_empty(), "a cluster at rest plans nothing: {plan}");
+        let plan = quarry(cluster, "cluster plan --if-lost 3").await?;
+        let planned: BTreeMap<u64, u64> = moves_of(&plan)?
+            .iter()
+            .map(|change| Some((change["shard"].as_u64()?, change["to"].as_u64()?)))
+            .collect::<Option<_>>()
+            .context("a plan")?;
+        ensure!(planned.keys().all(|shard| before[shard] == 3), "only its own (S2)");
+        cluster.kill(3).await?;
+        let after = at_rest(cluster, &[1, 2]).await?;
+        for (shard, owner) in &after {
+            let expected = planned.get(shard).unwrap_or(&before[shard]);
+            ensure!(owner == expected, "shard {shard}: {owner}, planned {expected}");
+        }
+        let moves = quarry(cluster, "cluster moves").await?;
+        let told: u64 = moves_of(&moves)?
+            .iter()
+            .filter(|told| told["reason"] == "lease_over" && told["from"] == 3)
+            .filter_map(|told| told["count"].as_u64())
+            .sum();
+        ensure!(told == u64::try_from(planned.len())?, "{told} told, {} planned", planned.len());
+        say(format!("{} shards of a killed node went where the plan said", planned.len()));
+        cluster.restart(3).await?;
+        at_rest(cluster, &[1, 2, 3]).await?;
+        quarry(cluster, "cluster drain 2 3 --wait=60s").await?;
+        at_rest(cluster, &[1]).await?;
+        let explained = quarry(cluster, "placement explain Counter/c1").await?;
+        ensure!(explained["shard"]["owner"] == 1, "{explained}");
+        let candidates = explained["candidates"].as_array().context("candidates")?;
+        ensure!(candidates.len() == 1 && candidates[0]["share"] == 256, "{explained}");
+        let moves = quarry(cluster, "cluster moves").await?;
+        let swapped =
+            |told: &&Value| told["reason"] == "drained" && (told["to"] == 2 || told["to"] == 3);
+        ensure!(!moves_of(&moves)?.iter().any(|told| swapped(&told)), "{moves}");
+        quarry(cluster, "cluster undrain 2,3").await?;
+        at_rest(cluster, &[1, 2, 3]).await?;
+        Ok(())
+    })
+    .await
+}
