@@ -1,7 +1,7 @@
 # Every target is one line here and one script or command behind it; `make help` lists them.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help demo test verify fix cluster bench
+.PHONY: help demo test verify fix cluster chaos bench
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -23,6 +23,10 @@ fix: ## what verify would complain about and a tool can mend
 cluster: ## only the tests that start, kill and freeze real processes
 	@scripts/setup.sh cluster
 	@scripts/with-postgres.sh scripts/run-suites.sh cluster
+
+chaos: ## faults by a seed on hosts of their own, checked: SEED=1 MINUTES=3
+	@scripts/setup.sh cluster
+	@scripts/with-postgres.sh scripts/chaos.sh "$(SEED)" "$(MINUTES)"
 
 bench: ## release build, then durable and volatile calls with their conditions
 	@scripts/setup.sh build

@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # setup.sh build|SUITE…: installs what is needed and this machine lacks. For a build, a C compiler for
-# the bundled libraries; for any suite of tests also PostgreSQL; for the suite `api` also curl, and
-# the clients and the validator of others that call a node, under the build directory. Does nothing,
-# and asks for no rights, where all is there.
+# the bundled libraries; for any suite of tests also PostgreSQL; for the suite `cluster` also ip, which
+# makes networks of namespaces; for the suite `api` also curl, and the clients and the validator of
+# others that call a node, under the build directory. Does nothing, and asks for no rights, where all
+# is there.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -11,16 +12,20 @@ if ! command -v cargo >/dev/null; then
   exit 1
 fi
 
-tests=false api=false
+tests=false api=false cluster=false
 for what in "$@"; do
   [ "$what" = build ] || tests=true
   [ "$what" != api ] || api=true
+  [ "$what" != cluster ] || cluster=true
 done
 
 missing=()
 command -v cc >/dev/null || missing+=(gcc libc6-dev)
 if $tests; then
   scripts/postgres-bin.sh >/dev/null 2>&1 || missing+=(postgresql)
+fi
+if $cluster; then
+  command -v ip >/dev/null || missing+=(iproute2)
 fi
 if $api; then
   command -v curl >/dev/null || missing+=(curl)

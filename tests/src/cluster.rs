@@ -3,6 +3,7 @@
 use std::{
     fmt::Write as _,
     fs,
+    net::Ipv4Addr,
     path::{Path, PathBuf},
     process::ExitStatus,
     time::Duration,
@@ -17,6 +18,7 @@ use crate::{
     database::Database,
     metrics::Metrics,
     process::{Launch, PortBlock, Process, StoreKind},
+    site::Site,
     wait::until,
     wire::Wire,
 };
@@ -45,7 +47,7 @@ pub struct Cluster {
     store_url: String,
     database: Option<Database>,
     directory: TempDir,
-    _ports: PortBlock,
+    _ports: Option<PortBlock>,
 }
 
 /// Runs `test` on a ready cluster of `nodes`. If it fails, the error shows the end of every node's
@@ -74,9 +76,9 @@ pub async fn run_prepared(
 }
 
 impl Cluster {
-    /// A cluster of which no node runs yet.
+    /// A cluster on loopback of which no node runs yet.
     pub async fn prepare(nodes: u16, store: StoreKind) -> Result<Self> {
-        let directory = tempfile::Builder::new().prefix("quarry-cluster.").tempdir()?;
+        let directory = directory()?;
         let ports = PortBlock::claim()?;
         let database = match store {
             StoreKind::Sqlite => None,
@@ -86,19 +88,20 @@ impl Cluster {
             || format!("sqlite://{}", directory.path().join("quarry.db").display()),
             |database| database.url().to_owned(),
         );
-        let mut voters = Vec::new();
-        for id in 1..=nodes {
-            voters.push(format!("{id}={}", Addresses::of(id, &ports)?.control));
-        }
-        let voters = voters.join(",");
-        let nodes = (1..=nodes)
-            .map(|id| {
-                let addresses = Addresses::of(id, &ports)?;
-                Node::new(id, &addresses, &voters, &store_url, directory.path())
-            })
+        let sites: Vec<Site> = (1..=nodes)
+            .map(|id| Site::on_loopback(id, &ports, &store_url))
             .collect::<Result<_>>()?;
+        let nodes = nodes_at(&sites, directory.path())?;
         let client = Client::new()?;
-        Ok(Self { nodes, client, store_url, database, directory, _ports: ports })
+        Ok(Self { nodes, client, store_url, database, directory, _ports: Some(ports) })
+    }
+
+    /// A cluster at these sites, whose stores lead to `database`, of which no node runs yet.
+    pub fn prepare_at(sites: &[Site], database: Database) -> Result<Self> {
+        let (directory, client) = (directory()?, Client::new()?);
+        let nodes = nodes_at(sites, directory.path())?;
+        let store_url = database.url().to_owned();
+        Ok(Self { nodes, client, store_url, database: Some(database), directory, _ports: None })
     }
 
     /// Starts every node and waits until all are ready.
@@ -166,7 +169,7 @@ impl Cluster {
 
     /// Puts a wire between node `id`, from its next start on, and the PostgreSQL server.
     pub async fn wire(&mut self, id: u16) -> Result<Wire> {
-        let wire = Wire::start(Database::server_address()?).await?;
+        let wire = Wire::start(Ipv4Addr::LOCALHOST, Database::server_address()?).await?;
         let database = self.database.as_ref().context("the store is no PostgreSQL")?;
         let url = database.url_through(wire.address())?;
         let direct = self.store_url.clone();
@@ -309,32 +312,20 @@ impl Drop for Cluster {
     }
 }
 
-/// Where the three listeners of a node are.
-struct Addresses {
-    http: String,
-    control: String,
-    mesh: String,
+fn directory() -> Result<TempDir> {
+    Ok(tempfile::Builder::new().prefix("quarry-cluster.").tempdir()?)
 }
 
-impl Addresses {
-    fn of(id: u16, ports: &PortBlock) -> Result<Self> {
-        let first = (id - 1) * 3;
-        Ok(Self {
-            http: ports.address(first)?,
-            control: ports.address(first + 1)?,
-            mesh: ports.address(first + 2)?,
-        })
-    }
+/// Nodes at these sites, numbered from 1, all of which vote.
+fn nodes_at(sites: &[Site], directory: &Path) -> Result<Vec<Node>> {
+    let voters: Vec<String> =
+        (1..).zip(sites).map(|(id, site)| format!("{id}={}", site.control)).collect();
+    let voters = voters.join(",");
+    (1..).zip(sites).map(|(id, site)| Node::new(id, site, &voters, directory)).collect()
 }
 
 impl Node {
-    fn new(
-        id: u16,
-        addresses: &Addresses,
-        voters: &str,
-        store_url: &str,
-        directory: &Path,
-    ) -> Result<Self> {
+    fn new(id: u16, site: &Site, voters: &str, directory: &Path) -> Result<Self> {
         let home: PathBuf = directory.join(format!("node-{id}"));
         fs::create_dir(&home)?;
         let arguments = [
@@ -344,24 +335,27 @@ impl Node {
             "--voters",
             voters,
             "--http",
-            &addresses.http,
+            &site.http,
             "--cluster",
-            &addresses.control,
+            &site.control,
             "--mesh",
-            &addresses.mesh,
+            &site.mesh,
             "--store",
-            store_url,
+            &site.store,
             "--data",
             &home.to_string_lossy(),
             "--parent",
             &std::process::id().to_string(),
         ];
+        let mut environment = site.environment.clone();
+        environment.push(("QUARRY_CLUSTER__COOKIE".to_owned(), COOKIE.to_owned()));
         let launch = Launch {
+            command: site.command.clone(),
             arguments: arguments.into_iter().map(str::to_owned).collect(),
-            environment: vec![("QUARRY_CLUSTER__COOKIE".to_owned(), COOKIE.to_owned())],
+            environment,
             log: directory.join(format!("node-{id}.log")),
         };
-        Ok(Self { id, url: format!("http://{}", addresses.http), launch, process: None })
+        Ok(Self { id, url: site.url.clone(), launch, process: None })
     }
 }
 

@@ -9,7 +9,7 @@ use sqlx::{
     sqlite::SqliteConnectOptions,
 };
 
-use crate::cluster::Cluster;
+use crate::{chaos::LoadRow, cluster::Cluster};
 
 /// Each statement counts rows that break a promise of the store. The oldest commits of a shard may be
 /// retired, without a gap; what they wrote may stand.
@@ -193,6 +193,14 @@ impl Ledger {
     pub async fn fences(&mut self) -> Result<BTreeMap<i64, i64>> {
         let rows: Vec<(i64, i64)> = fetch!(&mut self.0, "select shard, epoch from shard_fence")?;
         Ok(rows.into_iter().collect())
+    }
+
+    /// Who loaded each shard last, and under which epoch.
+    pub async fn loads(&mut self) -> Result<Vec<LoadRow>> {
+        let sql = "select shard, epoch, boot from shard_fence";
+        let rows: Vec<(i64, i64, i64)> = fetch!(&mut self.0, sql)?;
+        let row = |(shard, epoch, boot)| LoadRow { shard, epoch, boot };
+        Ok(rows.into_iter().map(row).collect())
     }
 
     /// Every commit that is kept, by shard and sequence.

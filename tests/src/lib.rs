@@ -18,6 +18,7 @@
 //! The binary is the one at `QUARRY_BIN`, else the one of the build that made the test;
 //! `scripts/with-postgres.sh` sets `QUARRY_TEST_POSTGRES`.
 
+pub mod chaos;
 pub mod client;
 pub mod cluster;
 pub mod command;
@@ -27,9 +28,11 @@ pub mod grants;
 pub mod history;
 pub mod ledger;
 pub mod metrics;
+pub mod network;
 pub mod process;
 pub mod report;
 pub mod sent_events;
+pub mod site;
 pub mod tidy;
 pub mod transcript;
 pub mod wait;

@@ -77,6 +77,8 @@ impl PortBlock {
 /// How a node is started, each time it is.
 #[derive(Debug, Clone)]
 pub struct Launch {
+    /// A program that becomes the binary, with its arguments; none to start the binary itself.
+    pub command: Vec<String>,
     /// Command line behind the binary.
     pub arguments: Vec<String>,
     /// Environment on top of the test's own.
@@ -101,7 +103,15 @@ impl Process {
             .open(&launch.log)
             .with_context(|| launch.log.display().to_string())?;
         let binary = binary()?;
-        let child = Command::new(&binary)
+        let mut command = match launch.command.split_first() {
+            None => Command::new(&binary),
+            Some((program, arguments)) => {
+                let mut command = Command::new(program);
+                command.args(arguments).arg(&binary);
+                command
+            }
+        };
+        let child = command
             .args(&launch.arguments)
             .envs(launch.environment.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null())

@@ -209,7 +209,7 @@ mod tests {
     }
 
     fn kinds(calls: Vec<Call>, reads: Vec<Read>, entries: Vec<Entry>) -> Vec<BreachKind> {
-        let history = History { calls, reads, stamp: 0 };
+        let history = History { calls, reads, ..History::default() };
         let finals = BTreeMap::from([("r".to_owned(), entries)]);
         check(&history, &finals).into_iter().map(|breach| breach.kind).collect()
     }

@@ -1,6 +1,9 @@
 //! Collects what clients did, with stamps that order it.
 
-use std::sync::{Mutex, PoisonError};
+use std::{
+    collections::BTreeMap,
+    sync::{Mutex, PoisonError},
+};
 
 use serde::Deserialize;
 use serde_json::Value;
@@ -70,6 +73,41 @@ pub struct Read {
     pub entries: Vec<Entry>,
 }
 
+/// One addition to a counter, with all its attempts under one key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Add {
+    /// Who called.
+    pub client: u32,
+    /// Id of the counter.
+    pub counter: String,
+    /// Stamp of the first attempt.
+    pub called: u64,
+    /// Stamp of the answer; `None` while there is none.
+    pub answered: Option<u64>,
+    /// How it ended.
+    pub end: AddEnd,
+}
+
+/// How an addition of one ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AddEnd {
+    /// Answered with this total.
+    Acknowledged(i64),
+    /// Every attempt was answered: surely not done.
+    Refused,
+    /// It may have been done.
+    Unknown,
+}
+
+/// Something that was done to the nodes, and not by a client.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Note {
+    /// Its stamp.
+    pub stamp: u64,
+    /// What it was.
+    pub text: String,
+}
+
 /// Everything that clients did. Stamps are dense and ordered: of two events, the one with the lower
 /// stamp came first.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -78,9 +116,17 @@ pub struct History {
     pub calls: Vec<Call>,
     /// The reads.
     pub reads: Vec<Read>,
+    /// The additions to counters.
+    pub adds: Vec<Add>,
+    /// What was done to the nodes meanwhile.
+    pub notes: Vec<Note>,
     /// The last stamp given.
     pub stamp: u64,
 }
+
+/// Names an addition of the recorder that gave it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AddId(usize);
 
 /// Names a call of the recorder that gave it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -88,16 +134,25 @@ pub struct CallId(usize);
 
 /// Collects a history from clients that run side by side.
 #[derive(Debug, Default)]
-pub struct Recorder(Mutex<History>);
+pub struct Recorder(Mutex<Recorded>);
+
+#[derive(Debug, Default)]
+struct Recorded {
+    history: History,
+    /// Calls of each client.
+    calls: BTreeMap<u32, u32>,
+}
 
 impl Recorder {
     /// Notes that an append begins. Until [`Recorder::end`], its end is unknown.
     pub fn begin(&self, client: u32, register: &str, value: &str, key: &str) -> CallId {
-        self.with(|history| {
-            let sequence = history.calls.iter().filter(|call| call.client == client).count();
+        self.with_all(|Recorded { history, calls }| {
+            let next = calls.entry(client).or_default();
+            let sequence = *next;
+            *next += 1;
             let call = Call {
                 client,
-                sequence: u32::try_from(sequence).unwrap_or(u32::MAX),
+                sequence,
                 register: register.to_owned(),
                 value: value.to_owned(),
                 key: key.to_owned(),
@@ -121,6 +176,35 @@ impl Recorder {
         });
     }
 
+    /// Notes that an addition of one begins. Until [`Recorder::end_add`], its end is unknown.
+    pub fn begin_add(&self, client: u32, counter: &str) -> AddId {
+        self.with(|history| {
+            let (counter, called) = (counter.to_owned(), history.next_stamp());
+            let end = AddEnd::Unknown;
+            history.adds.push(Add { client, counter, called, answered: None, end });
+            AddId(history.adds.len() - 1)
+        })
+    }
+
+    /// Notes how an addition ended.
+    pub fn end_add(&self, id: AddId, end: AddEnd) {
+        self.with(|history| {
+            let stamp = history.next_stamp();
+            if let Some(add) = history.adds.get_mut(id.0) {
+                add.answered = Some(stamp);
+                add.end = end;
+            }
+        });
+    }
+
+    /// Notes what is done to the nodes.
+    pub fn note(&self, text: impl Into<String>) {
+        self.with(|history| {
+            let note = Note { stamp: history.next_stamp(), text: text.into() };
+            history.notes.push(note);
+        });
+    }
+
     /// The stamp for the beginning of a read.
     pub fn stamp(&self) -> u64 {
         self.with(History::next_stamp)
@@ -140,6 +224,10 @@ impl Recorder {
     }
 
     fn with<T>(&self, change: impl FnOnce(&mut History) -> T) -> T {
+        self.with_all(|recorded| change(&mut recorded.history))
+    }
+
+    fn with_all<T>(&self, change: impl FnOnce(&mut Recorded) -> T) -> T {
         change(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }

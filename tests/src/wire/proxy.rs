@@ -1,6 +1,10 @@
 //! The wire itself: passes everything on until it is told to hold a commit.
 
-use std::{io, net::SocketAddr, time::Duration};
+use std::{
+    io,
+    net::{Ipv4Addr, SocketAddr},
+    time::Duration,
+};
 
 use anyhow::{Context, Result};
 use quarry_ports::Host;
@@ -43,9 +47,10 @@ pub struct Wire {
 }
 
 impl Wire {
-    /// Listens on a free port of loopback and passes connections on to `server`.
-    pub async fn start(server: String) -> Result<Self> {
-        let listener = TcpListener::bind("127.0.0.1:0").await?;
+    /// Listens on a free port of `host`, an address of this machine, and passes connections on to
+    /// `server`.
+    pub async fn start(host: Ipv4Addr, server: String) -> Result<Self> {
+        let listener = TcpListener::bind((host, 0)).await?;
         let (address, phase) = (listener.local_addr()?, watch::Sender::new(Phase::Passing));
         let (host, shared) = (Host::system(), phase.clone());
         Host::system().spawn("wire", async move {

@@ -1,35 +1,34 @@
-//! Clients that append to registers, through all addresses, until they are answered.
+//! Registers, to which clients append.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicU32, Ordering},
+        atomic::{AtomicU32, Ordering},
     },
-    time::Duration,
 };
 
 use anyhow::{Context, Result, bail, ensure};
 use serde::Deserialize;
 use serde_json::{Value, json};
-use tokio::task::JoinSet;
 
+use super::{
+    caller::{ANSWERED_WITHIN, Asked, Caller},
+    load::{Load, LoadRun},
+};
 use crate::{
     client::{Answer, Client, Message},
-    history::{Breach, End, Entry, Recorder, check},
+    history::{Breach, End, Entry, Recorder, around, check},
     wait::Looks,
 };
-
-/// How long one append may take, with all its attempts.
-const ANSWERED_WITHIN: Duration = Duration::from_secs(30);
 
 /// Registers, the addresses through which they are reached, and what was done to them.
 #[derive(Debug, Clone)]
 pub struct Registers {
-    client: Client,
-    urls: Arc<[String]>,
-    recorder: Arc<Recorder>,
+    pub(super) caller: Caller,
+    pub(super) recorder: Arc<Recorder>,
     done: Arc<AtomicU32>,
+    prefix: String,
 }
 
 /// What `append` answers.
@@ -57,35 +56,28 @@ struct Values {
     count: usize,
 }
 
-/// How many clients append how often.
-#[derive(Debug, Clone, Copy)]
-pub struct Load {
-    /// Clients side by side; each waits for its answers.
-    pub clients: u32,
-    /// Registers, chosen in turn, `r0` and up.
-    pub registers: u32,
-    /// Appends of all clients together, unless the load is stopped before.
-    pub appends: u32,
-}
-
-impl Load {
-    /// A load that goes on until it is stopped.
-    pub const fn endless(clients: u32, registers: u32) -> Self {
-        Self { clients, registers, appends: u32::MAX }
-    }
-}
-
 impl Registers {
     /// Registers behind `urls`, with nothing done yet.
     pub fn new(client: Client, urls: Vec<String>) -> Self {
         let (recorder, done) = (Arc::default(), Arc::default());
-        Self { client, urls: urls.into(), recorder, done }
+        Self { caller: Caller::new(client, urls), recorder, done, prefix: "r".to_owned() }
+    }
+
+    /// These registers, with ids that begin with `prefix` in their loads.
+    #[must_use]
+    pub fn named(self, prefix: &str) -> Self {
+        Self { prefix: prefix.to_owned(), ..self }
     }
 
     /// The same registers and their history, reached through `urls` only.
     #[must_use]
     pub fn through(&self, urls: Vec<String>) -> Self {
-        Self { urls: urls.into(), ..self.clone() }
+        Self { caller: self.caller.through(urls), ..self.clone() }
+    }
+
+    /// What notes all that is done.
+    pub fn recorder(&self) -> &Recorder {
+        &self.recorder
     }
 
     /// Appends of [`Registers::load`] that ended so far.
@@ -116,28 +108,18 @@ impl Registers {
             key: Some(value),
             body: &body,
         };
-        let mut perhaps_done = false;
-        let mut looks = Looks::during(ANSWERED_WITHIN);
-        let mut attempt = first;
-        while looks.next().await {
-            let answer = self.client.send(self.url(attempt), &message).await?;
-            attempt += 1;
-            match answer {
-                Answer::Done { body, .. } => {
-                    let appended: Appended = serde_json::from_value(body)?;
-                    let Appended { seq, epoch, owner } = appended.clone();
-                    self.recorder.end(call, End::Acknowledged { seq, epoch, owner });
-                    return Ok(Some(appended));
-                }
-                Answer::Unknown(_) => perhaps_done = true,
-                Answer::Refused(problem) if problem.retryable => {}
-                Answer::Refused(problem) | Answer::Failed(problem) => {
-                    bail!("append {value} to Register/{register}: {problem:?}");
-                }
+        let asked = match self.caller.ask(&message, first).await? {
+            Asked::Done(body) => body,
+            not_answered => {
+                let is_refused = not_answered == Asked::Refused;
+                self.recorder.end(call, if is_refused { End::Refused } else { End::Unknown });
+                return Ok(None);
             }
-        }
-        self.recorder.end(call, if perhaps_done { End::Unknown } else { End::Refused });
-        Ok(None)
+        };
+        let appended: Appended = serde_json::from_value(asked)?;
+        let Appended { seq, epoch, owner } = appended.clone();
+        self.recorder.end(call, End::Acknowledged { seq, epoch, owner });
+        Ok(Some(appended))
     }
 
     /// Reads a register through one address after the other, from `first` on, until it is
@@ -155,7 +137,7 @@ impl Registers {
         let mut attempt = first;
         while looks.next().await {
             let called = self.recorder.stamp();
-            let answer = self.client.send(self.url(attempt), &message).await?;
+            let answer = self.caller.client.send(self.caller.url(attempt), &message).await?;
             attempt += 1;
             match answer {
                 Answer::Done { body, .. } => {
@@ -171,46 +153,30 @@ impl Registers {
         bail!("a read of Register/{register} was not answered within {ANSWERED_WITHIN:?}")
     }
 
-    fn url(&self, attempt: usize) -> &str {
-        let mut urls = self.urls.iter().cycle().skip(attempt % self.urls.len().max(1));
-        urls.next().map(String::as_str).unwrap_or_default()
-    }
-
     /// Starts `load`. Each client sends one append after the other, to all registers and through
     /// all addresses in turn. Ends with the number of appends that were not answered.
     pub fn load(&self, load: Load) -> LoadRun {
-        let stop = Arc::new(AtomicBool::new(false));
-        let mut clients = JoinSet::new();
-        for client in 0..load.clients {
-            let (registers, stop) = (self.clone(), Arc::clone(&stop));
-            clients.spawn(async move { registers.run_client(client, load, &stop).await });
-        }
-        LoadRun { clients, stop }
-    }
-
-    async fn run_client(self, client: u32, load: Load, stop: &AtomicBool) -> Result<u32> {
-        let mut unanswered = 0;
-        for number in (client..load.appends).step_by(usize::try_from(load.clients)?) {
-            if stop.load(Ordering::Relaxed) {
-                break;
+        let registers = self.clone();
+        load.start(move |client, number| {
+            let registers = registers.clone();
+            async move {
+                let register = format!("{}{}", registers.prefix, number % load.registers);
+                let value = format!("c{client}-{number}");
+                let first = usize::try_from(number / load.clients)?;
+                let appended = registers.append(client, &register, &value, first).await?;
+                registers.done.fetch_add(1, Ordering::Relaxed);
+                Ok(appended.is_some())
             }
-            let register = format!("r{}", number % load.registers);
-            let value = format!("c{client}-{number}");
-            let first = usize::try_from(number / load.clients)?;
-            unanswered += u32::from(self.append(client, &register, &value, first).await?.is_none());
-            self.done.fetch_add(1, Ordering::Relaxed);
-        }
-        Ok(unanswered)
+        })
     }
 
     /// Reads every register that was used, through every address, and checks the history.
     pub async fn verify(&self) -> Result<Verified> {
         let calls = self.recorder.history().calls;
-        let used: std::collections::BTreeSet<String> =
-            calls.into_iter().map(|call| call.register).collect();
+        let used: BTreeSet<String> = calls.into_iter().map(|call| call.register).collect();
         let mut finals = BTreeMap::new();
         for register in used {
-            for address in 0..self.urls.len() {
+            for address in 0..self.caller.addresses() {
                 finals.insert(register.clone(), self.read(&register, address).await?);
             }
         }
@@ -218,7 +184,9 @@ impl Registers {
         let breaches = check(&history, &finals);
         if !breaches.is_empty() {
             let lines: Vec<String> = breaches.iter().take(20).map(Breach::to_string).collect();
-            bail!("{} breaches:\n{}", breaches.len(), lines.join("\n"));
+            let shown = breaches.first().map(|breach| around(&history, breach)).unwrap_or_default();
+            let (count, lines) = (breaches.len(), lines.join("\n"));
+            bail!("{count} breaches:\n{lines}\nwhat happened around the first:\n{shown}");
         }
         let acknowledged = |end: &End| matches!(end, End::Acknowledged { .. });
         Ok(Verified {
@@ -231,7 +199,7 @@ impl Registers {
 }
 
 fn epochs(entries: &[Entry]) -> usize {
-    entries.iter().map(|entry| entry.epoch).collect::<std::collections::BTreeSet<_>>().len()
+    entries.iter().map(|entry| entry.epoch).collect::<BTreeSet<_>>().len()
 }
 
 /// What a history without a breach holds.
@@ -245,29 +213,4 @@ pub struct Verified {
     pub stored: usize,
     /// The largest number of epochs that one register went through; 1 means that none moved.
     pub epochs_most: usize,
-}
-
-/// A load that runs; dropping it ends its clients.
-#[derive(Debug)]
-pub struct LoadRun {
-    clients: JoinSet<Result<u32>>,
-    stop: Arc<AtomicBool>,
-}
-
-impl LoadRun {
-    /// Waits for all clients; the number of appends that were not answered.
-    pub async fn finish(mut self) -> Result<u32> {
-        let mut unanswered = 0;
-        while let Some(client) = self.clients.join_next().await {
-            unanswered += client.context("a client panicked")??;
-        }
-        Ok(unanswered)
-    }
-
-    /// Lets every client end what it does, and waits for that; the number of appends that were not
-    /// answered.
-    pub async fn stop(self) -> Result<u32> {
-        self.stop.store(true, Ordering::Relaxed);
-        self.finish().await
-    }
 }

@@ -1,0 +1,16 @@
+#!/usr/bin/env bash
+# chaos.sh [SEED] [MINUTES]: builds the node, and does the faults of a seed, one at random if none is
+# given, to three of them for so many minutes (3) while clients call; below with-postgres.sh. Prints
+# the seed and the schedule first; ends with 1 at the first breach, with what happened around it.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+seed=${1:-$((RANDOM * 32768 + RANDOM))}
+minutes=${2:-3}
+if ! [[ $seed =~ ^[0-9]+$ && $minutes =~ ^[0-9]+$ ]]; then
+  echo "usage: make chaos SEED=<whole number> MINUTES=<whole number>" >&2
+  exit 2
+fi
+cargo build --locked --package quarry-server </dev/null
+export QUARRY_BIN=${CARGO_TARGET_DIR:-$PWD/target}/debug/quarry
+export QUARRY_CHAOS_SEED=$seed QUARRY_CHAOS_SECONDS=$((minutes * 60))
+cargo test --locked --package quarry-tests --test cluster_chaos -- --nocapture </dev/null

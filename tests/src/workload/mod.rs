@@ -1,0 +1,13 @@
+//! Clients that call entities, through all addresses, until they are answered.
+//!
+//! [`Registers`] and [`Counters`] note what they do in one history, so that both are ordered by the
+//! same stamps.
+
+mod caller;
+mod counters;
+mod load;
+mod registers;
+
+pub use counters::{Counted, Counters};
+pub use load::{Load, LoadRun};
+pub use registers::{Appended, Registers, Verified};
