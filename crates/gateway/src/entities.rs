@@ -107,5 +107,6 @@ fn filter(address: &Address, state: MessageStateKind) -> MessageFilter {
         tenant: Some(address.tenant.clone()),
         address: Some(address.clone()),
         state: Some(state),
+        ..MessageFilter::default()
     }
 }

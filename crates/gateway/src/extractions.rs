@@ -322,6 +322,7 @@ pub(crate) async fn newest(
         tenant: Some(address.tenant.clone()),
         address: Some(address.clone()),
         state: None,
+        ..MessageFilter::default()
     };
     Ok(gateway.store().messages(filter, None, 1).await?.items.into_iter().next())
 }

@@ -96,7 +96,8 @@ pub(crate) async fn list(
     }
     let cursors = Cursors::of(format!("messages {tenant} {address:?} {state:?}"));
     let cursor = query.text("cursor").map(|sealed| cursors.open(sealed)).transpose()?;
-    let filter = MessageFilter { tenant: Some(tenant.clone()), address, state };
+    let filter =
+        MessageFilter { tenant: Some(tenant.clone()), address, state, ..MessageFilter::default() };
     let page = gateway.store().messages(filter, cursor, limit).await?;
     let next = page.next.map(|next| cursors.seal(&next));
     Ok(Json(api::Page { items: page.items.iter().map(document).collect(), next }))

@@ -1,8 +1,9 @@
 //! What is shown of messages and entities.
 
+use bytes::Bytes;
 use quarry_types::{Address, EntityType, Outcome, Slot, Tenant, Timestamp};
 
-use crate::MessageRow;
+use crate::{MessageRow, Position};
 
 /// The state of a message, for people and for dedupe.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,8 +40,12 @@ pub enum MessageState {
 /// A stored message and its state.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MessageRecord {
-    /// The message.
+    /// The message as it was accepted.
     pub message: MessageRow,
+    /// Where its row stands.
+    pub position: Position,
+    /// The payload of its open row, where that is another: what it runs with.
+    pub edited: Option<Bytes>,
     /// Its state.
     pub state: MessageState,
 }
@@ -56,6 +61,8 @@ pub enum MessageStateKind {
     Quarantined,
     /// Finished.
     Finished,
+    /// Any but finished.
+    Unfinished,
 }
 
 /// Restricts a list of messages.
@@ -65,8 +72,12 @@ pub struct MessageFilter {
     pub tenant: Option<Tenant>,
     /// Only of this entity.
     pub address: Option<Address>,
+    /// Only to entities of this type.
+    pub entity_type: Option<EntityType>,
     /// Only in this state.
     pub state: Option<MessageStateKind>,
+    /// Only accepted before this store time.
+    pub before: Option<Timestamp>,
 }
 
 /// Restricts a list of entities.

@@ -275,8 +275,10 @@ pub struct KeyQuery {
 /// An unfinished message, as a takeover reads it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OpenMessage {
-    /// The message.
+    /// The message, with the payload to run with.
     pub message: MessageRow,
+    /// The payload that its row holds, where the open row holds another.
+    pub original: Option<Bytes>,
     /// Where its row stands.
     pub position: Position,
     /// Attempts begun so far.

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use quarry_core::{
     delivery::{
-        Accept, Batch, Chunk, ChunkRecord, CommitFailure, Found, FoundState, OpenRecord,
-        OpenRecordState, Recovered,
+        Accept, Batch, Chunk, ChunkRecord, CommitFailure, Fetched, FetchedState, Found, FoundState,
+        OpenRecord, OpenRecordState, Recovered,
     },
     outbox::{Closed, Ending, Entry, Outgoing, Place, SendId},
 };
@@ -138,35 +138,67 @@ fn open_row(record: OpenRecord) -> OpenRow {
 }
 
 pub(crate) fn recovered(open: OpenMessage, chunks: Vec<ChunkBody>) -> Recovered {
-    let message = open.message;
     Recovered {
-        envelope: Arc::new(Envelope {
-            message_id: message.message_id,
-            address: message.address,
-            method: message.method,
-            payload: message.payload,
-            key: message.key,
-            key_origin: KeyOrigin::Client,
-            send_count: 0,
-            reply: ReplyMode::Outcome,
-            due: Due::Now,
-            trace_parent: None,
-            callers: Callers::none(),
-        }),
-        accepted_at: message.accepted_at,
+        accepted_at: open.message.accepted_at,
+        envelope: stored_envelope(open.message),
+        original: open.original,
         position: (open.position.sequence, open.position.ordinal),
         attempts: open.attempts,
         due: open.due,
         is_delayed: open.state == OpenState::Delayed,
         errors: open.errors,
-        chunks: chunks
-            .into_iter()
-            .map(|chunk| match chunk {
-                ChunkBody::Made(bytes) => Chunk::Made(bytes),
-                ChunkBody::Reset { attempt, from } => Chunk::Reset { attempt, from },
-            })
-            .collect(),
+        chunks: stored_chunks(chunks),
     }
+}
+
+/// A message as its row has it: who sent it, and how, is not stored.
+fn stored_envelope(message: MessageRow) -> Arc<Envelope> {
+    Arc::new(Envelope {
+        message_id: message.message_id,
+        address: message.address,
+        method: message.method,
+        payload: message.payload,
+        key: message.key,
+        key_origin: KeyOrigin::Client,
+        send_count: 0,
+        reply: ReplyMode::Outcome,
+        due: Due::Now,
+        trace_parent: None,
+        callers: Callers::none(),
+    })
+}
+
+fn stored_chunks(chunks: Vec<ChunkBody>) -> Vec<Chunk> {
+    let chunks = chunks.into_iter().map(|chunk| match chunk {
+        ChunkBody::Made(bytes) => Chunk::Made(bytes),
+        ChunkBody::Reset { attempt, from } => Chunk::Reset { attempt, from },
+    });
+    chunks.collect()
+}
+
+/// A message that an operator acts on.
+pub(crate) fn fetched(record: MessageRecord, chunks: Vec<ChunkBody>) -> Fetched {
+    let MessageRecord { mut message, position, edited, state } = record;
+    let tenant = message.address.tenant.clone();
+    let state = match state {
+        MessageState::Finished { outcome, .. } => FetchedState::Finished(outcome),
+        MessageState::Open { .. } => FetchedState::Open,
+        MessageState::Quarantined { attempts, errors } => {
+            let original = edited.map(|edited| std::mem::replace(&mut message.payload, edited));
+            FetchedState::Quarantined(Recovered {
+                accepted_at: message.accepted_at,
+                due: message.accepted_at,
+                envelope: stored_envelope(message),
+                original,
+                position: (position.sequence, position.ordinal),
+                attempts,
+                is_delayed: false,
+                errors,
+                chunks: stored_chunks(chunks),
+            })
+        }
+    };
+    Fetched { tenant, state }
 }
 
 pub(crate) fn found(record: MessageRecord) -> Found {

@@ -3,12 +3,67 @@
 use std::sync::Arc;
 
 use quarry_ports::{Reply, codec};
-use quarry_types::{Answer, CallError, Delivery, Envelope, MessageId, Monotonic};
-use tokio::sync::oneshot;
+use quarry_types::{
+    Answer, CallError, Delivery, Envelope, Intervention, MessageId, Monotonic, Tenant,
+};
+use tokio::sync::{
+    mpsc::{self, error::TrySendError},
+    oneshot,
+};
 
 use crate::wire::Response;
 
-/// What a shard's task is asked from outside. The channel is bounded; when it is full, the caller is
+/// Requests waiting for one shard's task; more are refused as `overloaded`.
+const MESSAGES: usize = 4_096;
+/// What operators want of one shard's task; more is refused as `overloaded`.
+const CONTROL: usize = 256;
+
+/// The way into a shard's task. What operators want has a lane of its own, which goes first: a flood
+/// of messages does not keep them from cancelling it.
+#[derive(Clone)]
+pub(crate) struct Inbox {
+    messages: mpsc::Sender<Ask>,
+    control: mpsc::Sender<Ask>,
+}
+
+/// The task's end of it.
+pub(crate) struct Lanes {
+    pub(crate) messages: mpsc::Receiver<Ask>,
+    pub(crate) control: mpsc::Receiver<Ask>,
+}
+
+impl Inbox {
+    pub(crate) fn new() -> (Self, Lanes) {
+        let (messages, from_messages) = mpsc::channel(MESSAGES);
+        let (control, from_control) = mpsc::channel(CONTROL);
+        let lanes = Lanes { messages: from_messages, control: from_control };
+        (Self { messages, control }, lanes)
+    }
+
+    /// Hands `ask` to the task, unless its lane is full or closed.
+    pub(crate) fn try_send(&self, ask: Ask) -> Result<(), TrySendError<Ask>> {
+        match ask {
+            Ask::Intervene { .. } => self.control.try_send(ask),
+            _ => self.messages.try_send(ask),
+        }
+    }
+}
+
+impl Lanes {
+    /// What still waits; nothing more comes.
+    pub(crate) async fn close(&mut self) -> Vec<Ask> {
+        let mut left = Vec::new();
+        for lane in [&mut self.control, &mut self.messages] {
+            lane.close();
+            while let Some(ask) = lane.recv().await {
+                left.push(ask);
+            }
+        }
+        left
+    }
+}
+
+/// What a shard's task is asked from outside. Each lane is bounded; when it is full, the caller is
 /// refused with `overloaded`.
 pub(crate) enum Ask {
     Call(Call),
@@ -21,6 +76,13 @@ pub(crate) enum Ask {
     AwaitChunks {
         message_id: MessageId,
         have: u64,
+        waiter: Waiter,
+    },
+    /// Do this to this message of the tenant.
+    Intervene {
+        message_id: MessageId,
+        tenant: Tenant,
+        intervention: Intervention,
         waiter: Waiter,
     },
 }
@@ -36,7 +98,9 @@ impl Ask {
     /// Tells who asks that it cannot be asked here.
     pub(crate) fn refuse(self, error: &CallError) {
         match self {
-            Self::Call(call) => call.waiter.answer(Err(error.clone())),
+            Self::Call(Call { waiter, .. }) | Self::Intervene { waiter, .. } => {
+                waiter.answer(Err(error.clone()));
+            }
             Self::CallInOrder(calls) => {
                 for call in calls {
                     call.waiter.answer(Err(error.clone()));

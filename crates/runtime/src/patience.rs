@@ -5,9 +5,9 @@
 //! that, and nobody tells it of another owner. It refuses at once what it has not sent, as its
 //! readiness says, and its callers can go elsewhere.
 
-use std::time::Duration;
+use std::{fmt::Display, time::Duration};
 
-use quarry_types::{Address, Monotonic, Refusal, RefusalCode};
+use quarry_types::{Monotonic, Refusal, RefusalCode};
 
 use crate::node::Inner;
 
@@ -67,12 +67,12 @@ impl Patience {
 }
 
 /// The answer of a node that is cut off.
-pub(crate) fn cut_off(address: &Address) -> Refusal {
+pub(crate) fn cut_off(what: &dyn Display) -> Refusal {
     Refusal {
         code: RefusalCode::NoOwner,
         message: format!(
             "this node holds no lease and hears of no coordinator leader with a quorum: it cannot \
-             serve {address} and knows of nobody who can; ask another node"
+             serve {what} and knows of nobody who can; ask another node"
         ),
         retry_after_ms: Some(AGAIN),
     }

@@ -14,13 +14,11 @@ use quarry_types::{ClusterView, Epoch, ShardId, ShardView};
 use tokio::sync::{Notify, mpsc, watch};
 
 use crate::{
-    inbox::Ask,
+    inbox::Inbox,
     node::Inner,
     shard::{Control, End, ShardTask, Shared},
 };
 
-/// Requests waiting for one shard's task; more are refused as `overloaded`.
-const INBOX: usize = 4_096;
 /// How long the runner waits at most before it looks again.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
@@ -31,12 +29,12 @@ pub(crate) struct Served(Arc<Inboxes>);
 #[derive(Default)]
 struct Inboxes {
     /// Held for a look-up or a change only, never across an await.
-    by_shard: RwLock<BTreeMap<ShardId, (Epoch, mpsc::Sender<Ask>)>>,
+    by_shard: RwLock<BTreeMap<ShardId, (Epoch, Inbox)>>,
     has_begun: AtomicBool,
 }
 
 impl Served {
-    pub(crate) fn get(&self, shard: ShardId) -> Option<mpsc::Sender<Ask>> {
+    pub(crate) fn get(&self, shard: ShardId) -> Option<Inbox> {
         let served = self.0.by_shard.read().unwrap_or_else(PoisonError::into_inner);
         served.get(&shard).map(|(_, inbox)| inbox.clone())
     }
@@ -51,7 +49,7 @@ impl Served {
         self.0.has_begun.load(Ordering::Relaxed)
     }
 
-    fn insert(&self, shard: ShardId, epoch: Epoch, inbox: mpsc::Sender<Ask>) {
+    fn insert(&self, shard: ShardId, epoch: Epoch, inbox: Inbox) {
         let mut served = self.0.by_shard.write().unwrap_or_else(PoisonError::into_inner);
         served.insert(shard, (epoch, inbox));
         self.0.has_begun.store(true, Ordering::Relaxed);
@@ -184,7 +182,7 @@ impl Runner {
     }
 
     fn start(&mut self, granted: &ShardView) {
-        let (inbox, asks) = mpsc::channel(INBOX);
+        let (inbox, lanes) = Inbox::new();
         let (control, controlled) = watch::channel(Control::Serve);
         let (shard, epoch) = (granted.id, granted.epoch);
         let task = ShardTask {
@@ -192,7 +190,7 @@ impl Runner {
             shard,
             range: granted.range,
             epoch,
-            inbox: asks,
+            lanes,
             control: controlled,
         };
         let ends = self.ends.0.clone();

@@ -1,6 +1,6 @@
 //! What runtimes say to one another.
 
-use quarry_types::{Answer, CallError, Envelope, MessageId};
+use quarry_types::{Answer, CallError, Envelope, Intervention, MessageId, Tenant};
 use serde::{Deserialize, Serialize};
 
 /// A request to the node that owns a shard.
@@ -15,12 +15,14 @@ pub(crate) enum Request {
     /// Take these messages, which are to one shard, in this order, and answer when all are answered
     /// or so many milliseconds have passed.
     CallInOrder(Vec<Envelope>, u64),
+    /// Do this to this message of the tenant.
+    Intervene(MessageId, Tenant, Intervention),
 }
 
 /// The reply.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) enum Response {
-    /// How the call ended.
+    /// How the call, or the intervention, ended.
     Call(Result<Answer, CallError>),
     /// There is more to read.
     Readable,

@@ -17,7 +17,8 @@ use crate::{
 
 const RECORD_COLUMNS: &str = "select m.message_id, m.tenant, m.entity_type, m.entity_id, m.method, m.key, \
     m.payload, m.accepted_at, o.kind, o.body, o.attempts as outcome_attempts, o.finished_at, \
-    p.state as open_state, p.attempts as open_attempts, p.due, p.errors from ";
+    p.state as open_state, p.attempts as open_attempts, p.due, p.errors, m.sequence, m.ordinal, \
+    case when p.payload <> m.payload then p.payload end as edited from ";
 const RECORD_JOINS: &str = "message m left join outcome o on o.message_id = m.message_id \
     left join open_message p on p.message_id = m.message_id where ";
 
@@ -215,6 +216,7 @@ pub(crate) async fn messages<D: Database>(
         match filter.state {
             None => "true",
             Some(MessageStateKind::Finished) => "o.message_id is not null",
+            Some(MessageStateKind::Unfinished) => "o.message_id is null",
             Some(MessageStateKind::Quarantined) => "o.message_id is null and p.state = 1",
             Some(MessageStateKind::Delayed) => "o.message_id is null and p.state = 2",
             Some(MessageStateKind::Open) => {
@@ -236,6 +238,12 @@ pub(crate) async fn messages<D: Database>(
                 text(address.id.as_str()),
             ],
         );
+    }
+    if let Some(entity_type) = &filter.entity_type {
+        conditions.and("m.entity_type = ?", [text(entity_type.as_str())]);
+    }
+    if let Some(before) = filter.before {
+        conditions.and("m.accepted_at < ?", [Value::Int(before.0)]);
     }
     if let Some(cursor) = cursor {
         let before: MessageId = cursor.parse().map_err(|error| StoreError::Corrupt {

@@ -6,22 +6,24 @@ use quarry_types::{Sequence, SlotRange};
 use sqlx::FromRow;
 
 use crate::{
-    database::{Database, Value, counter, stored},
+    database::{Database, Value, stored},
     read::cut,
-    record::OpenColumns,
+    record::{OpenColumns, position, stored_errors},
     unreadable::{Perhaps, Place, Unreadable},
 };
 
 const OPEN_MESSAGES: &str = "select * from (\
     select p.message_id, p.tenant, p.entity_type, p.entity_id, p.method, p.key, p.payload, \
     p.accepted_at, p.sequence, p.ordinal, p.attempts, p.due, p.state, p.errors, \
-    cast(1 as bigint) as copied \
+    cast(1 as bigint) as copied, \
+    (select m.payload from message m where length(p.errors) > $7 \
+        and m.message_id = p.message_id and m.payload <> p.payload) as original \
     from open_message p \
     where p.shard in (select f.shard from shard_fence f where f.first_slot <= $2 and f.last_slot >= $1) \
     and p.slot between $1 and $2 and p.state <> 1 and (p.sequence, p.ordinal) > ($4, $5) \
     union all \
     select m.message_id, m.tenant, m.entity_type, m.entity_id, m.method, m.key, m.payload, \
-    m.accepted_at, m.sequence, m.ordinal, 0, m.accepted_at, 0, null, 0 \
+    m.accepted_at, m.sequence, m.ordinal, 0, m.accepted_at, 0, null, 0, null \
     from message m \
     where m.shard in (select f.shard from shard_fence f where f.first_slot <= $2 and f.last_slot >= $1) \
     and m.slot between $1 and $2 and m.sequence > $3 and (m.sequence, m.ordinal) > ($4, $5) \
@@ -42,10 +44,7 @@ struct OpenRow {
 
 impl OpenRow {
     fn position(&self) -> Position {
-        Position {
-            sequence: Sequence(counter(self.sequence)),
-            ordinal: u32::try_from(self.ordinal).unwrap_or(u32::MAX),
-        }
+        position(self.sequence, self.ordinal)
     }
 
     fn parse(self, unreadable: &Unreadable) -> Option<OpenMessage> {
@@ -69,6 +68,12 @@ pub(crate) struct Found {
     pub(crate) hold: Option<Sequence>,
 }
 
+/// The length of a list of errors without any. Only what was tried before can have been edited.
+fn no_errors() -> i64 {
+    let length = stored_errors(&[]).map_or(0, |bytes| bytes.len());
+    i64::try_from(length).unwrap_or(0)
+}
+
 /// As [`quarry_ports::Store::open_messages`]. A message that cannot be read is told and left out.
 pub(crate) async fn open_messages<D: Database>(
     database: &D,
@@ -87,6 +92,7 @@ pub(crate) async fn open_messages<D: Database>(
         Value::Int(sequence),
         Value::Int(ordinal),
         Value::Int(i64::from(limit).saturating_add(1)),
+        Value::Int(no_errors()),
     ];
     let rows: Vec<OpenRow> = database.fetch(OPEN_MESSAGES.to_owned(), values).await?;
     let (rows, more) = cut(rows, limit);

@@ -6,8 +6,8 @@ use quarry_ports::{
     OpenState, Position, SendKey, SendRow, StoreError, codec,
 };
 use quarry_types::{
-    Address, EntityId, EntityType, Failure, IdempotencyKey, MessageId, Method, Outcome, Tenant,
-    Timestamp,
+    Address, EntityId, EntityType, Failure, IdempotencyKey, MessageId, Method, Outcome, Sequence,
+    Tenant, Timestamp,
 };
 use uuid::Uuid;
 
@@ -66,6 +66,9 @@ pub(crate) struct RecordColumns {
     open_attempts: Option<i64>,
     due: Option<i64>,
     errors: Option<Vec<u8>>,
+    sequence: i64,
+    ordinal: i64,
+    edited: Option<Vec<u8>>,
 }
 
 impl RecordColumns {
@@ -92,7 +95,8 @@ impl RecordColumns {
                 errors: errors(self.errors)?,
             },
         };
-        Ok(MessageRecord { message, state })
+        let position = position(self.sequence, self.ordinal);
+        Ok(MessageRecord { message, position, edited: self.edited.map(Bytes::from), state })
     }
 }
 
@@ -105,6 +109,7 @@ pub(crate) struct OpenColumns {
     due: i64,
     state: i64,
     errors: Option<Vec<u8>>,
+    original: Option<Vec<u8>>,
 }
 
 impl OpenColumns {
@@ -115,6 +120,7 @@ impl OpenColumns {
     pub(crate) fn parse(self, position: Position) -> Result<OpenMessage, StoreError> {
         Ok(OpenMessage {
             message: self.message.parse()?,
+            original: self.original.map(Bytes::from),
             position,
             attempts: attempts(Some(self.attempts)),
             due: Timestamp(self.due),
@@ -143,6 +149,14 @@ impl EntityColumns {
             state_bytes: counter(self.state_bytes),
             updated_at: Timestamp(self.updated_at),
         })
+    }
+}
+
+/// Where a row of a message stands.
+pub(crate) fn position(sequence: i64, ordinal: i64) -> Position {
+    Position {
+        sequence: Sequence(counter(sequence)),
+        ordinal: u32::try_from(ordinal).unwrap_or(u32::MAX),
     }
 }
 

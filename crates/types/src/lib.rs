@@ -15,8 +15,10 @@ mod duration;
 mod envelope;
 pub mod graph;
 mod id;
+mod intervention;
 mod message_id;
 pub mod ontology;
+pub mod operate;
 mod outcome;
 mod slot;
 pub mod stream;
@@ -28,6 +30,7 @@ pub use cluster::{ClusterView, MoveReason, MoveView, NodeState, NodeView, Role, 
 pub use duration::{duration_in_words, parse_duration};
 pub use envelope::{Delivery, Due, Envelope, IdempotencyKey, KeyOrigin, ReplyMode};
 pub use id::{BootId, ClusterId, Epoch, NodeId, Sequence, ShardId};
+pub use intervention::Intervention;
 pub use message_id::MessageId;
 pub use outcome::{
     Answer, CallError, Failure, Outcome, Refusal, RefusalCode, Unknown, UnknownCode,

@@ -104,6 +104,12 @@ pub enum RefusalCode {
     Deadline,
     /// A handler of a volatile call failed; nothing was changed.
     HandlerFailed,
+    /// There is no such message, or it is past its retention.
+    NoSuchMessage,
+    /// The message has another outcome already.
+    AlreadyFinished,
+    /// The message is not set aside for an operator.
+    NotQuarantined,
 }
 
 impl RefusalCode {
@@ -124,6 +130,9 @@ impl RefusalCode {
             Self::StoreUnavailable => "store_unavailable",
             Self::Deadline => "deadline",
             Self::HandlerFailed => "handler_failed",
+            Self::NoSuchMessage => "no_such_message",
+            Self::AlreadyFinished => "already_finished",
+            Self::NotQuarantined => "not_quarantined",
         }
     }
 
@@ -143,7 +152,10 @@ impl RefusalCode {
             | Self::InvalidPayload
             | Self::KeyReused
             | Self::TooLarge
-            | Self::HandlerFailed => false,
+            | Self::HandlerFailed
+            | Self::NoSuchMessage
+            | Self::AlreadyFinished
+            | Self::NotQuarantined => false,
         }
     }
 

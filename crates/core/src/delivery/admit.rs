@@ -99,7 +99,7 @@ impl<W> Shard<W> {
         let order = (later.unwrap_or(now), self.admissions);
         let mut message = Message::new(envelope, now, order, phase);
         message.wants_acceptance = mode == ReplyMode::Accepted;
-        message.waiting.push(Waiting { waiter, mode, is_replay: false });
+        message.waiting.push(Waiting::of_caller(waiter, mode, false));
         self.messages.insert(message_id, message);
         self.keys.insert(key, message_id);
         if later.is_some() {
@@ -125,7 +125,7 @@ impl<W> Shard<W> {
         out: &mut Vec<Effect<W>>,
     ) {
         let Some(message) = self.messages.get_mut(&first) else { return };
-        if message.envelope.payload != envelope.payload {
+        if *message.sent() != envelope.payload {
             return out.push(answer(waiter, Err(key_reused())));
         }
         let is_accepted = matches!(message.acceptance, Acceptance::Stored(_));
@@ -140,7 +140,7 @@ impl<W> Shard<W> {
         if message.envelope.callers.is_none() && !envelope.callers.is_none() {
             Arc::make_mut(&mut message.envelope).callers = envelope.callers.clone();
         }
-        message.waiting.push(Waiting { waiter, mode: envelope.reply, is_replay: true });
+        message.waiting.push(Waiting::of_caller(waiter, envelope.reply, true));
         let address = message.envelope.address.clone();
         self.accept_wanted(&address);
         self.flush(out);
@@ -154,7 +154,7 @@ impl<W> Shard<W> {
     pub fn await_outcome(&mut self, message_id: MessageId, waiter: W) -> Result<(), W> {
         match self.messages.get_mut(&message_id) {
             Some(message) => {
-                message.waiting.push(Waiting { waiter, mode: ReplyMode::Outcome, is_replay: true });
+                message.waiting.push(Waiting::of_caller(waiter, ReplyMode::Outcome, true));
                 Ok(())
             }
             None => Err(waiter),
@@ -205,8 +205,16 @@ impl<W> Shard<W> {
 
     fn is_known(&mut self, message_id: MessageId, found: &Found, out: &mut Vec<Effect<W>>) {
         let Some(message) = self.forget(message_id) else { return };
+        let stored = found.message_id;
         for waiting in message.waiting {
-            let stored = found.message_id;
+            // An operator took it up meanwhile.
+            if waiting.mode == ReplyMode::Outcome
+                && !matches!(found.state, FoundState::Finished(_))
+                && let Some(first) = self.messages.get_mut(&stored)
+            {
+                first.waiting.push(Waiting { is_replay: true, ..waiting });
+                continue;
+            }
             let result = match &found.state {
                 FoundState::Finished(outcome) if waiting.mode == ReplyMode::Outcome => {
                     Ok(Answer::Handled {
@@ -281,7 +289,7 @@ impl<W> Shard<W> {
     }
 }
 
-fn full(address: &Address, most: usize) -> CallError {
+pub(super) fn full(address: &Address, most: usize) -> CallError {
     let message =
         format!("the mailbox of {address} or its shard is full ({most} messages per entity)");
     refused(RefusalCode::Overloaded, message, Some(1_000))

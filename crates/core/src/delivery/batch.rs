@@ -4,7 +4,7 @@ use alloc::{string::String, sync::Arc, vec::Vec};
 use core::time::Duration;
 
 use bytes::Bytes;
-use quarry_types::{Address, Envelope, MessageId, Outcome, Sequence, Timestamp};
+use quarry_types::{Address, Envelope, Failure, MessageId, Outcome, Sequence, Timestamp};
 
 use super::Chunk;
 use crate::outbox::{Closed, Entry};
@@ -30,6 +30,10 @@ pub struct Batch {
     pub sends: Vec<Arc<Entry>>,
     /// Sends that are not passed on any more.
     pub closed: Vec<Closed>,
+    /// Attempts in it that failed and will be tried again.
+    pub retries: u32,
+    /// Messages that it sets aside.
+    pub quarantined: u32,
 }
 
 /// Chunks of one message to append.
@@ -133,6 +137,10 @@ pub(super) enum Change {
     Chunks { first: u64, chunks: Vec<Chunk> },
     /// Finished.
     Finish { outcome: Outcome, state: Option<Bytes>, sends: Vec<Arc<Entry>> },
+    /// Ended by an operator.
+    End { failure: Failure },
+    /// Set aside no more.
+    Redrive,
 }
 
 impl Unit {
@@ -147,9 +155,12 @@ impl Unit {
                 };
                 reply + sent + state.as_ref().map_or(0, Bytes::len)
             }
-            Change::Delay { .. } | Change::Attempt | Change::Retry { .. } | Change::Quarantine => {
-                payload
-            }
+            Change::Delay { .. }
+            | Change::Attempt
+            | Change::Retry { .. }
+            | Change::Quarantine
+            | Change::Redrive => payload,
+            Change::End { failure } => failure.message.len(),
             Change::Chunks { chunks, .. } => chunks
                 .iter()
                 .map(|chunk| match chunk {

@@ -81,6 +81,7 @@ impl<W> Shard<W> {
     pub(super) fn is_delayed(&mut self, message_id: MessageId) {
         if self.gate == Gate::Open
             && let Some(message) = self.messages.get(&message_id)
+            && message.phase == Phase::Delayed
         {
             self.delays.due.insert(message.order, message_id);
         }

@@ -32,6 +32,7 @@ fn tick(shard: &mut Shard<u32>, millis: i64) -> Vec<Effect<u32>> {
 fn recovered(key: &str, ordinal: u32, joins: i64, is_delayed: bool) -> Recovered {
     Recovered {
         envelope: Arc::new(message("c1", key)),
+        original: None,
         accepted_at: if is_delayed { NOW } else { after(joins) },
         position: (Sequence(3), ordinal),
         attempts: 0,

@@ -42,6 +42,14 @@ impl<W> Running<W> {
         }
     }
 
+    /// The message of a command.
+    pub(super) const fn message_id(&self) -> Option<MessageId> {
+        match self {
+            Self::Command { message_id, .. } => Some(*message_id),
+            Self::Read { .. } => None,
+        }
+    }
+
     pub(super) const fn since(&self) -> Timestamp {
         match self {
             Self::Command { since, .. } | Self::Read { since, .. } => *since,

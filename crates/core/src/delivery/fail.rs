@@ -78,9 +78,12 @@ impl<W> Shard<W> {
             each(self, unit, out);
         }
         for unit in failed.iter().chain(&behind) {
-            let message = self.messages.get(&unit.message_id);
-            if message.is_some_and(|m| m.is_delayed() && m.acceptance == Acceptance::None) {
-                self.accept_delayed(unit.message_id, out);
+            match self.messages.get(&unit.message_id) {
+                Some(m) if m.is_delayed() && m.acceptance == Acceptance::None => {
+                    self.accept_delayed(unit.message_id, out);
+                }
+                Some(m) if m.phase == Phase::Aside => self.act(unit.message_id),
+                _ => {}
             }
         }
         for address in touched {
@@ -94,7 +97,8 @@ impl<W> Shard<W> {
     fn requeue(&mut self, unit: &Unit) {
         let queued = self.entities.get(&unit.address).map(|entity| &entity.queue);
         let is_queued = queued.is_none_or(|queue| queue.contains(&unit.message_id));
-        let has_joined = self.messages.get(&unit.message_id).is_some_and(|m| !m.is_delayed());
+        let message = self.messages.get(&unit.message_id);
+        let has_joined = message.is_some_and(|m| !m.is_delayed() && m.phase != Phase::Aside);
         if has_joined && !is_queued {
             self.enqueue(&unit.address, unit.message_id);
         }
@@ -141,6 +145,9 @@ impl<W> Shard<W> {
             let error = refused(RefusalCode::StoreUnavailable, error, Some(500));
             return self.refuse(unit.message_id, &error, out);
         }
+        if matches!(unit.change, Change::End { .. } | Change::Redrive) {
+            return self.not_acted(now, unit.message_id, error, out);
+        }
         self.store_is_away(now, &unit.address, String::from(error), out);
     }
 
@@ -150,14 +157,14 @@ impl<W> Shard<W> {
         if let Phase::BackingOff(due) = message.phase {
             self.due.remove(&(due, unit.message_id));
         }
-        if !message.is_delayed() {
+        if !message.is_delayed() && message.phase != Phase::Aside {
             message.phase = Phase::Queued;
         }
         if unit.is_accept {
             message.acceptance = Acceptance::None;
         }
         match &unit.change {
-            Change::Accept | Change::Delay { .. } => {}
+            Change::Accept | Change::Delay { .. } | Change::End { .. } | Change::Redrive => {}
             // The run that made them is gone with the activation; so is its attempt.
             Change::Chunks { first, .. } => message.stream.undo(*first),
             Change::Attempt => {
@@ -176,6 +183,9 @@ impl<W> Shard<W> {
     /// This unit alone breaks a rule of the store. Without a row it is refused. With one, an outcome
     /// that cannot be stored counts as a failed attempt; anything else is tried again later.
     fn culprit(&mut self, now: Timestamp, unit: &Unit, error: &str, out: &mut Vec<Effect<W>>) {
+        if matches!(unit.change, Change::End { .. } | Change::Redrive) {
+            return self.not_acted(now, unit.message_id, error, out);
+        }
         let Some(message) = self.messages.get_mut(&unit.message_id) else { return };
         if !matches!(message.acceptance, Acceptance::Stored(_)) {
             let error = refused(RefusalCode::StoreUnavailable, error, Some(1_000));

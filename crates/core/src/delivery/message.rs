@@ -3,7 +3,7 @@
 use alloc::{string::String, sync::Arc, vec::Vec};
 
 use bytes::Bytes;
-use quarry_types::{Envelope, MessageId, Outcome, ReplyMode, Sequence, Timestamp};
+use quarry_types::{Envelope, Failure, MessageId, Outcome, ReplyMode, Sequence, Timestamp};
 
 use super::{Chunk, stream::Stream};
 
@@ -34,6 +34,8 @@ pub enum FoundState {
 pub struct Recovered {
     /// The message.
     pub envelope: Arc<Envelope>,
+    /// The payload that it was sent with, where an operator put another in its place.
+    pub original: Option<Bytes>,
     /// Store time of its acceptance.
     pub accepted_at: Timestamp,
     /// The commit that accepted it, and its place in it.
@@ -85,10 +87,16 @@ pub(super) enum Phase {
     Running,
     /// The commit of its outcome (or of its quarantine).
     Settling,
+    /// The commit of what an operator does to it; until then it is in quarantine.
+    Aside,
 }
 
 pub(super) struct Message<W> {
     pub(super) envelope: Arc<Envelope>,
+    /// The payload that it was sent with, where an operator put another in its place.
+    pub(super) original: Option<Bytes>,
+    /// It is to end like this, and not to run any more.
+    pub(super) end: Option<Failure>,
     pub(super) accepted_at: Timestamp,
     pub(super) order: Order,
     pub(super) phase: Phase,
@@ -113,6 +121,18 @@ pub(super) struct Waiting<W> {
     pub(super) mode: ReplyMode,
     /// The caller came after the first one.
     pub(super) is_replay: bool,
+    /// It is an operator who acts on the message.
+    pub(super) is_operator: bool,
+}
+
+impl<W> Waiting<W> {
+    pub(super) const fn of_caller(waiter: W, mode: ReplyMode, is_replay: bool) -> Self {
+        Self { waiter, mode, is_replay, is_operator: false }
+    }
+
+    pub(super) const fn of_operator(waiter: W, mode: ReplyMode, is_replay: bool) -> Self {
+        Self { waiter, mode, is_replay, is_operator: true }
+    }
 }
 
 impl<W> Message<W> {
@@ -124,6 +144,8 @@ impl<W> Message<W> {
     ) -> Self {
         Self {
             envelope,
+            original: None,
+            end: None,
             accepted_at,
             order,
             phase,
@@ -146,6 +168,11 @@ impl<W> Message<W> {
             Phase::Checking => self.order.0 > self.accepted_at,
             _ => false,
         }
+    }
+
+    /// What its client sent.
+    pub(super) fn sent(&self) -> &Bytes {
+        self.original.as_ref().unwrap_or(&self.envelope.payload)
     }
 
     pub(super) fn push_error(&mut self, mut error: String, most: usize) {

@@ -1,8 +1,8 @@
 //! The life of a message in its shard, as one machine per owned shard.
 //!
 //! The machine admits, dedupes, orders, runs, commits, answers, retries and quarantines. It is told
-//! what happened ([`Shard::admit`], [`Shard::looked_up`], [`Shard::activated`], [`Shard::ran`],
-//! [`Shard::committed`], …) and pushes [`Effect`]s for its shell to perform. `W` is the shell's way
+//! what happened ([`Shard::admit`], [`Shard::intervene`], [`Shard::looked_up`],
+//! [`Shard::activated`], [`Shard::ran`], [`Shard::committed`], …) and pushes [`Effect`]s for its shell to perform. `W` is the shell's way
 //! back to a caller; the machine only moves it around.
 //!
 //! Rules that shape it:
@@ -25,6 +25,9 @@ mod limits;
 mod message;
 #[cfg(test)]
 mod model_tests;
+mod operate;
+#[cfg(test)]
+mod operate_tests;
 mod record;
 mod recover;
 mod run;
@@ -42,6 +45,7 @@ mod tests;
 pub use batch::{Accept, Batch, ChunkRecord, CommitFailure, Finish, OpenRecord, OpenRecordState};
 pub use limits::{Limits, TypeLimits};
 pub use message::{Found, FoundState, Recovered};
+pub use operate::{Fetched, FetchedState};
 pub use run::{ActivationFailure, Ran, RunId, RunKind, Work};
 pub use send::SendPage;
 pub use shard::{Check, Effect, KeyQuestion, Shard};

@@ -19,7 +19,8 @@ impl<W> Shard<W> {
         let front = self.entities.get(address).and_then(|entity| entity.queue.front().copied());
         let Some(message_id) = front else { return };
         let Some(message) = self.messages.get_mut(&message_id) else { return };
-        if message.phase != Phase::Queued || !message.needs_recording || self.gate != Gate::Open {
+        let is_next = message.phase == Phase::Queued && message.end.is_none();
+        if !is_next || !message.needs_recording || self.gate != Gate::Open {
             return;
         }
         match message.acceptance {

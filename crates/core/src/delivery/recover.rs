@@ -41,6 +41,7 @@ impl<W> Shard<W> {
         self.admissions += 1;
         let order = (joined, self.admissions);
         let mut message = Message::new(envelope, recovered.accepted_at, order, Phase::Queued);
+        message.original = recovered.original;
         message.acceptance = Acceptance::Stored(recovered.position);
         message.attempts = recovered.attempts;
         message.errors = recovered.errors;

@@ -87,7 +87,10 @@ impl<W> Shard<W> {
         let command = entity.queue.front().copied().filter(|id| {
             entity.ahead.len() < self.limits.ahead
                 && self.outbox.has_room(address)
-                && self.messages.get(id).is_some_and(|m| m.phase == Phase::Queued)
+                && self
+                    .messages
+                    .get(id)
+                    .is_some_and(|m| m.phase == Phase::Queued && m.end.is_none())
         });
         let reads_first = !entity.reads.is_empty() && (command.is_none() || !entity.was_read);
         if command.is_none() && !reads_first {

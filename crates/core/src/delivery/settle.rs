@@ -15,7 +15,11 @@ use super::{
 impl<W> Shard<W> {
     /// Starts a commit of what is ready, unless one is in flight.
     pub(super) fn flush(&mut self, out: &mut Vec<Effect<W>>) {
-        if self.in_flight.is_some() || self.gate == Gate::Ended {
+        if self.gate == Gate::Ended {
+            return;
+        }
+        self.end_marked();
+        if self.in_flight.is_some() {
             return;
         }
         self.accept_all_wanted();
@@ -69,22 +73,25 @@ impl<W> Shard<W> {
                 Change::Delay { until } => {
                     batch.open.push(open_record(message, *until, OpenRecordState::Delayed));
                 }
-                Change::Attempt => {
+                Change::Attempt | Change::Redrive => {
                     let waiting = OpenRecordState::Waiting;
                     batch.open.push(open_record(message, message.accepted_at, waiting));
                 }
                 Change::Retry { due } => {
+                    batch.retries += 1;
                     batch.open.push(open_record(message, *due, OpenRecordState::Waiting));
                 }
                 Change::Quarantine => {
+                    batch.quarantined += 1;
                     let quarantined = OpenRecordState::Quarantined;
                     batch.open.push(open_record(message, message.accepted_at, quarantined));
                 }
+                Change::End { failure } => {
+                    let outcome = Outcome::Failure(failure.clone());
+                    batch.finishes.push(self.finish_of(unit, message, outcome));
+                }
                 Change::Finish { outcome, state, sends } => {
-                    let (message_id, attempts) = (unit.message_id, message.attempts);
-                    let retention = self.limits.of(&unit.address.entity_type).retention;
-                    let outcome = outcome.clone();
-                    batch.finishes.push(Finish { message_id, outcome, attempts, retention });
+                    batch.finishes.push(self.finish_of(unit, message, outcome.clone()));
                     batch.sends.extend(sends.iter().cloned());
                     if let Some(state) = state {
                         states.insert(unit.address.clone(), state.clone());
@@ -102,6 +109,12 @@ impl<W> Shard<W> {
         batch.open.retain(|record| !finished.contains(&record.envelope.message_id));
         batch.states = states.into_iter().collect();
         batch
+    }
+
+    fn finish_of(&self, unit: &Unit, message: &Message<W>, outcome: Outcome) -> Finish {
+        let (message_id, attempts) = (unit.message_id, message.attempts);
+        let retention = self.limits.of(&unit.address.entity_type).retention;
+        Finish { message_id, outcome, attempts, retention }
     }
 
     fn low_water(&self) -> Sequence {
@@ -134,7 +147,7 @@ impl<W> Shard<W> {
                 ordinal += 1;
                 self.is_accepted(unit.message_id, position, out);
             }
-            self.is_durable(&unit, out);
+            self.is_durable(now, &unit, out);
             if touched.last() != Some(&unit.address) {
                 touched.push(unit.address);
             }
@@ -167,7 +180,7 @@ impl<W> Shard<W> {
         }
     }
 
-    fn is_durable(&mut self, unit: &Unit, out: &mut Vec<Effect<W>>) {
+    fn is_durable(&mut self, now: Timestamp, unit: &Unit, out: &mut Vec<Effect<W>>) {
         let message_id = unit.message_id;
         match &unit.change {
             Change::Accept => {}
@@ -196,6 +209,10 @@ impl<W> Shard<W> {
                 for waiting in self.end(message_id, out) {
                     out.push(answer(waiting.waiter, Err(quarantined(message_id))));
                 }
+            }
+            Change::Redrive => self.is_redriven(now, message_id, out),
+            Change::End { failure } => {
+                self.is_finished(unit, &Outcome::Failure(failure.clone()), out);
             }
             Change::Finish { outcome, .. } => self.is_finished(unit, outcome, out),
         }

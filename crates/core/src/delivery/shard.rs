@@ -17,6 +17,7 @@ use super::{
     delay::Delays,
     entity::Entity,
     message::{Acceptance, Message, Phase},
+    operate::Inquiry,
 };
 use crate::outbox::{Outbox, Passing, Place};
 
@@ -25,6 +26,8 @@ use crate::outbox::{Outbox, Passing, Place};
 pub enum Effect<W> {
     /// Ask the store for a key; answer with [`Shard::looked_up`].
     Lookup(KeyQuestion),
+    /// Ask the store for a message; answer with [`Shard::fetched`].
+    Fetch(MessageId),
     /// Load the entity's state and start its actor; answer with [`Shard::activated`] and the
     /// number.
     Activate(Address, u64),
@@ -112,6 +115,10 @@ pub struct Shard<W> {
     /// Ends of back-offs.
     pub(super) due: BTreeSet<(Timestamp, MessageId)>,
     pub(super) delays: Delays,
+    /// Messages that are to end as an operator said, until they have.
+    pub(super) ending: BTreeSet<MessageId>,
+    /// What operators do to messages that are asked for.
+    pub(super) inquiries: BTreeMap<MessageId, Vec<Inquiry<W>>>,
     /// When running messages without a row get one.
     pub(super) accept_due: BTreeSet<(Timestamp, MessageId)>,
     /// Entities of which messages want their rows.
@@ -147,6 +154,8 @@ impl<W> Shard<W> {
             keys: BTreeMap::new(),
             due: BTreeSet::new(),
             delays: Delays::default(),
+            ending: BTreeSet::new(),
+            inquiries: BTreeMap::new(),
             accept_due: BTreeSet::new(),
             wanting: BTreeSet::new(),
             pending: VecDeque::new(),
@@ -210,8 +219,9 @@ impl<W> Shard<W> {
             let Some(message) = self.messages.get_mut(&message_id) else { continue };
             message.phase = Phase::Queued;
             let address = message.envelope.address.clone();
+            let most = self.limits.of(&address.entity_type).attempts;
             // Its quarantine could not be stored before.
-            if message.attempts >= self.limits.of(&address.entity_type).attempts {
+            if message.attempts >= most && message.end.is_none() {
                 self.set_aside(message_id, false);
             }
             self.schedule(&address, now, out);
@@ -249,6 +259,9 @@ impl<W> Shard<W> {
             message.waiting.retain(|waiting| !is_gone(&waiting.waiter));
             message.stream.readers.retain(|(reader, _)| !is_gone(reader));
         }
+        for inquiries in self.inquiries.values_mut() {
+            inquiries.retain(|inquiry| !is_gone(&inquiry.waiter));
+        }
     }
 
     /// Stops admitting. What runs is finished and committed, then comes [`Effect::Closed`]. What has
@@ -274,10 +287,7 @@ impl<W> Shard<W> {
         for read in core::mem::take(&mut entity.reads) {
             out.push(answer(read.waiter, Err(draining())));
         }
-        let running = entity.running.as_ref().and_then(|running| match running {
-            super::entity::Running::Command { message_id, .. } => Some(*message_id),
-            super::entity::Running::Read { .. } => None,
-        });
+        let running = entity.running.as_ref().and_then(super::entity::Running::message_id);
         let left: Vec<MessageId> =
             entity.queue.iter().copied().filter(|id| Some(*id) != running).collect();
         entity.queue.retain(|id| Some(*id) == running);
@@ -343,6 +353,8 @@ impl<W> Shard<W> {
                 out.push(answer(waiting.waiter, Err(error)));
             }
         }
+        let inquiries = core::mem::take(&mut self.inquiries).into_values().flatten();
+        out.extend(inquiries.map(|inquiry| answer(inquiry.waiter, Err(not_owner(self.epoch)))));
         let reads = core::mem::take(&mut self.entities).into_values().flat_map(|entity| {
             let running = entity.running.and_then(|running| match running {
                 super::entity::Running::Read { read, .. } => Some(read),
@@ -357,6 +369,7 @@ impl<W> Shard<W> {
         self.keys.clear();
         self.due.clear();
         self.delays.clear();
+        self.ending.clear();
         self.accept_due.clear();
         self.wanting.clear();
         self.outbox.clear();
@@ -384,11 +397,11 @@ impl<W> Shard<W> {
     pub(super) fn forget(&mut self, message_id: MessageId) -> Option<Message<W>> {
         let message = self.messages.remove(&message_id)?;
         let envelope = &message.envelope;
-        self.keys.remove(&(
-            envelope.address.clone(),
-            envelope.method.clone(),
-            envelope.key.clone(),
-        ));
+        let key = (envelope.address.clone(), envelope.method.clone(), envelope.key.clone());
+        if self.keys.get(&key) == Some(&message_id) {
+            self.keys.remove(&key);
+        }
+        self.ending.remove(&message_id);
         if message.phase != Phase::Settling
             && let Some(entity) = self.entities.get_mut(&envelope.address)
         {

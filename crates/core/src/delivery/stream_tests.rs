@@ -41,6 +41,7 @@ fn a_handler_that_runs_again_repeats_no_chunk_and_resets_where_it_differs() {
     let made = |text: &'static str| Chunk::Made(Bytes::from_static(text.as_bytes()));
     let recovered = Recovered {
         envelope: Arc::new(message("c1", "k1")),
+        original: None,
         accepted_at: NOW,
         position: (Sequence(3), 0),
         attempts: 1,

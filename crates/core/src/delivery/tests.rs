@@ -351,6 +351,7 @@ fn a_rejected_commit_is_split_until_the_culprit_fails_alone() {
 fn recovered(key: &str, attempts: u32, ordinal: u32) -> Recovered {
     Recovered {
         envelope: Arc::new(message("c1", key)),
+        original: None,
         accepted_at: NOW,
         position: (Sequence(3), ordinal),
         attempts,

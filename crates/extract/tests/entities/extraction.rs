@@ -103,7 +103,7 @@ async fn a_long_text_tells_how_far_it_is() {
     };
     assert!(graph.entities.iter().any(|entity| entity.mentions.len() >= 2_000));
     assert_eq!(told.iter().map(most).max(), Some(64), "events stay small");
-    let filter = quarry_ports::MessageFilter { tenant: None, address: None, state: None };
+    let filter = quarry_ports::MessageFilter::default();
     let messages = world.node.ports().store.messages(filter, None, 10).await.unwrap();
     let work = messages
         .items

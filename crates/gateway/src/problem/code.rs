@@ -270,7 +270,10 @@ const fn refused(code: RefusalCode) -> StatusCode {
         | RefusalCode::StoreUnavailable
         | RefusalCode::Deadline => StatusCode::SERVICE_UNAVAILABLE,
         RefusalCode::Overloaded => StatusCode::TOO_MANY_REQUESTS,
-        RefusalCode::UnknownType | RefusalCode::UnknownMethod => StatusCode::NOT_FOUND,
+        RefusalCode::UnknownType | RefusalCode::UnknownMethod | RefusalCode::NoSuchMessage => {
+            StatusCode::NOT_FOUND
+        }
+        RefusalCode::AlreadyFinished | RefusalCode::NotQuarantined => StatusCode::CONFLICT,
         RefusalCode::InvalidPayload | RefusalCode::KeyReused | RefusalCode::HandlerFailed => {
             StatusCode::UNPROCESSABLE_ENTITY
         }

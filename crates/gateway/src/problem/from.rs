@@ -17,6 +17,7 @@ impl From<Refusal> for Problem {
             RefusalCode::KeyReused => problem.field("Idempotency-Key"),
             RefusalCode::UnknownType => problem.field("type"),
             RefusalCode::UnknownMethod => problem.field("method"),
+            RefusalCode::NoSuchMessage => problem.field("mid"),
             RefusalCode::InvalidPayload => {
                 let field = payload_field(&detail);
                 problem.field(field)

@@ -74,6 +74,7 @@ async fn open(gateway: &Gateway, address: &Address) -> Result<Vec<MessageRecord>
         tenant: Some(address.tenant.clone()),
         address: Some(address.clone()),
         state: Some(MessageStateKind::Open),
+        ..MessageFilter::default()
     };
     let mut items = gateway.store().messages(filter, None, LOOKED_AT).await?.items;
     items.retain(|record| matches!(record.state, MessageState::Open { .. }));

@@ -62,7 +62,7 @@ async fn messages(
     state: Option<MessageStateKind>,
 ) -> Result<Vec<MessageRecord>, StoreError> {
     let (tenant, address) = (Some(work.tenant.clone()), Some(work.clone()));
-    let filter = MessageFilter { tenant, address, state };
+    let filter = MessageFilter { tenant, address, state, ..MessageFilter::default() };
     Ok(gateway.store().messages(filter, None, LOOKED_AT).await?.items)
 }
 

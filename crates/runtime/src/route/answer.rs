@@ -1,7 +1,9 @@
 //! What routing itself says.
 
+use std::fmt::Display;
+
 use quarry_types::{
-    Address, CallError, Delivery, Epoch, MessageId, Refusal, RefusalCode, Unknown, UnknownCode,
+    CallError, Delivery, Epoch, MessageId, Refusal, RefusalCode, Unknown, UnknownCode,
 };
 
 pub(super) fn overloaded() -> CallError {
@@ -23,10 +25,10 @@ pub(super) fn elsewhere() -> Refusal {
     Refusal { code, message, retry_after_ms: Some(500) }
 }
 
-pub(super) fn no_owner(address: &Address) -> Refusal {
+pub(super) fn no_owner(what: &dyn Display) -> Refusal {
     Refusal {
         code: RefusalCode::NoOwner,
-        message: format!("no runner owns the shard of {address} now"),
+        message: format!("no runner owns the shard of {what} now"),
         retry_after_ms: Some(500),
     }
 }

@@ -47,7 +47,7 @@ impl Inner {
     ) -> Result<Answer, CallError> {
         let left = deadline.since(self.ports.host.now());
         let message_id = envelope.message_id;
-        let response = match self.way(&envelope.address)? {
+        let response = match self.way(envelope.address.slot(), &envelope.address)? {
             Way::Here(inbox) => {
                 let (sender, receiver) = oneshot::channel();
                 let (envelope, waiter) = (Arc::new(envelope.clone()), Waiter::Here(sender));

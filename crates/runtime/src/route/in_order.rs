@@ -7,7 +7,7 @@ use quarry_types::{
     Answer, CallError, Delivery, Envelope, Monotonic, NodeId, Outcome, Refusal, RefusalCode, Slot,
     UnknownCode,
 };
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::oneshot;
 
 use super::{
     ONE_TRY,
@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     Node,
-    inbox::{Ask, Call, Waiter},
+    inbox::{Ask, Call, Inbox, Waiter},
     node::Inner,
     wire::{Request, Response},
 };
@@ -120,7 +120,7 @@ impl Inner {
         let Some((_, first)) = open.first() else { return Answers::new() };
         let slot = first.envelope.address.slot();
         let left = deadline.since(self.ports.host.now());
-        let whole = match self.way(&first.envelope.address) {
+        let whole = match self.way(slot, &first.envelope.address) {
             Err(error) => Err(error),
             Ok(Way::Here(inbox)) => {
                 let calls = open
@@ -197,7 +197,7 @@ type InHand = Result<(Delivery, oneshot::Receiver<Response>), Refusal>;
 
 /// Hands messages to the shard's task, to be admitted in one turn, but for those that are refused.
 pub(super) fn hand_over(
-    inbox: &mpsc::Sender<Ask>,
+    inbox: &Inbox,
     calls: Vec<(Arc<Envelope>, Result<Delivery, Refusal>)>,
 ) -> Result<HandedOver, CallError> {
     let (mut asked, mut handed) = (Vec::new(), Vec::new());

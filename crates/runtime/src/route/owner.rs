@@ -3,14 +3,14 @@
 use std::time::Duration;
 
 use quarry_ports::{TransportError, codec};
-use quarry_types::{
-    Address, CallError, MessageId, NodeId, RefusalCode, ShardId, Slot, UnknownCode,
-};
+use quarry_types::{CallError, MessageId, NodeId, RefusalCode, ShardId, Slot, UnknownCode};
+use std::fmt::Display;
+
 use tokio::sync::mpsc::error::TrySendError;
 
 use super::answer::{no_owner, not_owner, overloaded, refused, unknown};
 use crate::{
-    inbox::Ask,
+    inbox::{Ask, Inbox},
     node::Inner,
     patience::cut_off,
     wire::{Request, Response},
@@ -73,18 +73,18 @@ impl Inner {
         }
     }
 
-    /// The way to the owner of an entity.
+    /// The way to the owner of `slot`, in which `what` lives.
     ///
     /// # Errors
     /// A refusal where this node knows of none.
-    pub(super) fn way(&self, address: &Address) -> Result<Way, CallError> {
-        match self.owner(address.slot()) {
+    pub(super) fn way(&self, slot: Slot, what: &dyn Display) -> Result<Way, CallError> {
+        match self.owner(slot) {
             Owner::Here(inbox) => Ok(Way::Here(inbox)),
             Owner::There(_) | Owner::None if self.is_cut_off() => {
-                Err(CallError::Refused(cut_off(address)))
+                Err(CallError::Refused(cut_off(what)))
             }
             Owner::There(node) => Ok(Way::There(node)),
-            Owner::None => Err(CallError::Refused(no_owner(address))),
+            Owner::None => Err(CallError::Refused(no_owner(what))),
         }
     }
 
@@ -111,7 +111,7 @@ impl Inner {
 /// The way to an owner.
 pub(super) enum Way {
     /// On this node.
-    Here(tokio::sync::mpsc::Sender<Ask>),
+    Here(Inbox),
     /// On another.
     There(NodeId),
 }
@@ -119,12 +119,12 @@ pub(super) enum Way {
 /// Who owns a slot.
 pub(super) enum Owner {
     None,
-    Here(tokio::sync::mpsc::Sender<Ask>),
+    Here(Inbox),
     There(NodeId),
 }
 
 /// Hands a question to a shard's task, unless its inbox is full or closed.
-pub(super) fn push(inbox: &tokio::sync::mpsc::Sender<Ask>, ask: Ask) -> Result<(), CallError> {
+pub(super) fn push(inbox: &Inbox, ask: Ask) -> Result<(), CallError> {
     inbox.try_send(ask).map_err(|error| match error {
         TrySendError::Full(_) => overloaded(),
         TrySendError::Closed(_) => not_owner(),

@@ -28,6 +28,11 @@ impl RequestHandler for Inner {
         match request {
             Request::Call(envelope) => self.take_call(envelope, self.waiter(reply)),
             Request::CallInOrder(envelopes, within) => self.take_in_order(envelopes, within, reply),
+            Request::Intervene(message_id, tenant, intervention) => {
+                let waiter = self.waiter(reply);
+                let ask = Ask::Intervene { message_id, tenant, intervention, waiter };
+                self.take(message_id.slot(), ask);
+            }
             Request::Await(message_id) => {
                 let waiter = self.waiter(reply);
                 self.take(message_id.slot(), Ask::Await { message_id, waiter });

@@ -3,11 +3,12 @@
 use std::{pin::Pin, sync::Arc};
 
 use quarry_core::{
-    delivery::{ActivationFailure, Batch, KeyQuestion, Recovered},
+    delivery::{ActivationFailure, Batch, Fetched, KeyQuestion, Recovered},
     outbox::Place,
 };
 use quarry_ports::{
-    CommitError, Committed, KeyQuery, MessageRecord, SendPage, StoreError, StoredState, crash,
+    CommitError, Committed, KeyQuery, MessageRecord, SendPage, Store, StoreError, StoredState,
+    crash,
 };
 use quarry_types::{Address, Answer, CallError, MessageId, RefusalCode};
 use ractor::{Actor, ActorRef};
@@ -32,10 +33,18 @@ pub(super) struct Claim {
 pub(super) enum Done {
     Keys(Vec<MessageId>, Result<Vec<Option<MessageRecord>>, StoreError>),
     Activated(Vec<(Address, u64, Result<ActorRef<Run>, ActivationFailure>)>),
-    Committed(u64, Result<Committed, CommitError>),
+    Fetched(MessageId, Result<Option<Fetched>, StoreError>),
+    Committed(u64, Failed, Result<Committed, CommitError>),
     FenceChecked(Vec<Claim>, Result<bool, StoreError>),
     PassedOn(Vec<(Place, Result<Answer, CallError>)>),
     SendsRead(Result<SendPage, StoreError>),
+}
+
+/// How much of a commit is of attempts that failed.
+#[derive(Clone, Copy)]
+pub(super) struct Failed {
+    retries: u32,
+    quarantined: u32,
 }
 
 impl Serving {
@@ -57,6 +66,14 @@ impl Serving {
             .map(|KeyQuestion { address, method, key, .. }| KeyQuery { address, method, key })
             .collect();
         self.io.push(Box::pin(async move { Done::Keys(ids, store.find_keys(queries).await) }));
+    }
+
+    /// Asks for a message that an operator acts on, with its chunks where it may run again.
+    pub(super) fn fetch(&mut self, message_id: MessageId) {
+        let store = Arc::clone(&self.shared.store);
+        self.io.push(Box::pin(async move {
+            Done::Fetched(message_id, fetched(&*store, message_id).await)
+        }));
     }
 
     pub(super) fn activate(&mut self, asked: Vec<(Address, u64)>) {
@@ -98,6 +115,7 @@ impl Serving {
     pub(super) fn commit(&mut self, batch: Batch) {
         self.count_sends(&batch);
         let ticket = batch.ticket;
+        let failed = Failed { retries: batch.retries, quarantined: batch.quarantined };
         let commit = convert::commit(self.shard, self.epoch, self.moment(), batch);
         let store = Arc::clone(&self.shared.store);
         let lease = self.shared.lease.clone();
@@ -107,7 +125,7 @@ impl Serving {
             if closes && result.is_ok() {
                 crash::point("send-closed");
             }
-            Done::Committed(ticket, result)
+            Done::Committed(ticket, failed, result)
         }));
     }
 
@@ -144,12 +162,19 @@ impl Serving {
                     self.activated(&address, number, result);
                 }
             }
-            Done::Committed(ticket, Ok(committed)) => {
+            Done::Fetched(message_id, found) => {
+                let found = found
+                    .map_err(|error| refused(RefusalCode::StoreUnavailable, &error.to_string()));
+                self.machine.fetched(now, message_id, &found, &mut self.out);
+            }
+            Done::Committed(ticket, failed, Ok(committed)) => {
                 crash::point("committed");
+                self.shared.metrics.retries.inc_by(failed.retries.into());
+                self.shared.metrics.quarantined.inc_by(failed.quarantined.into());
                 let Committed { sequence, first_ordinal } = committed;
                 self.machine.committed(now, ticket, sequence, first_ordinal, &mut self.out);
             }
-            Done::Committed(ticket, Err(error)) => {
+            Done::Committed(ticket, _, Err(error)) => {
                 tracing::warn!(shard = %self.shard, epoch = %self.epoch, %error, "a commit failed");
                 self.machine.commit_failed(now, ticket, convert::failure(error), &mut self.out);
             }
@@ -192,6 +217,12 @@ impl Serving {
             self.give_up();
         }
     }
+}
+
+async fn fetched(store: &dyn Store, message_id: MessageId) -> Result<Option<Fetched>, StoreError> {
+    let Some(record) = store.message(message_id).await? else { return Ok(None) };
+    let chunks = store.chunks_of(vec![message_id]).await?.pop().unwrap_or_default();
+    Ok(Some(convert::fetched(record, chunks)))
 }
 
 async fn start(

@@ -22,6 +22,7 @@ impl Serving {
             for effect in std::mem::take(&mut self.out) {
                 match effect {
                     Effect::Lookup(question) => questions.push(question),
+                    Effect::Fetch(message_id) => self.fetch(message_id),
                     Effect::Activate(address, number) => activations.push((address, number)),
                     Effect::Run(address, work) => self.run(&address, work),
                     Effect::Commit(batch) => self.commit(batch),

@@ -19,7 +19,7 @@ use super::{
 use crate::{
     Registry,
     actor::{Run, RunEnd, Said, Saying},
-    inbox::{Ask, Call, Waiter},
+    inbox::{Ask, Call, Lanes, Waiter},
     node::Inner,
     wire::Response,
 };
@@ -81,7 +81,7 @@ pub(crate) struct ShardTask {
     pub(crate) shard: ShardId,
     pub(crate) range: SlotRange,
     pub(crate) epoch: Epoch,
-    pub(crate) inbox: mpsc::Receiver<Ask>,
+    pub(crate) lanes: Lanes,
     pub(crate) control: watch::Receiver<Control>,
 }
 
@@ -196,6 +196,7 @@ impl ShardTask {
                         Control::Abandon => serving.give_up(),
                     }
                 }
+                Some(ask) = self.lanes.control.recv() => serving.ask(ask),
                 Some(end) = news.ended.recv() => {
                     serving.said(news.said());
                     serving.ran(end);
@@ -209,7 +210,7 @@ impl ShardTask {
                     serving.close_when_quiet(close_by);
                 }
                 _ = sweep.tick() => serving.sweep(),
-                taken = self.inbox.recv_many(&mut asks, TURN) => {
+                taken = self.lanes.messages.recv_many(&mut asks, TURN) => {
                     if taken == 0 {
                         serving.give_up();
                     }
@@ -223,8 +224,7 @@ impl ShardTask {
 
     /// Tells everyone who still waits in the inbox that the shard is not here any more.
     async fn end(&mut self, end: End) -> End {
-        self.inbox.close();
-        while let Some(ask) = self.inbox.recv().await {
+        for ask in self.lanes.close().await {
             ask.refuse(&not_owner(self.epoch));
         }
         crash::point("shard-closed");
@@ -254,11 +254,17 @@ impl Serving {
     fn ask(&mut self, ask: Ask) {
         let now = self.now();
         match ask {
-            ask @ (Ask::Call(_) | Ask::CallInOrder(_)) if !self.shared.lease.is_held() => {
+            ask @ (Ask::Call(_) | Ask::CallInOrder(_) | Ask::Intervene { .. })
+                if !self.shared.lease.is_held() =>
+            {
                 ask.refuse(&refused(RefusalCode::LeaseOver, "the lease of this node is over"));
             }
             Ask::Call(call) => self.admit(now, call),
             Ask::CallInOrder(calls) => calls.into_iter().for_each(|call| self.admit(now, call)),
+            Ask::Intervene { message_id, tenant, intervention, waiter } => {
+                let out = &mut self.out;
+                self.machine.intervene(now, message_id, tenant, intervention, waiter, out);
+            }
             Ask::AwaitChunks { message_id, have, waiter } => {
                 let awaited = self.machine.await_chunks(message_id, have, waiter, &mut self.out);
                 if let Err(waiter) = awaited {

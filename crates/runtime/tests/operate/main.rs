@@ -3,4 +3,5 @@
 #![expect(clippy::unwrap_used, reason = "a test ends where something is wrong")]
 
 mod in_order;
+mod interventions;
 mod world;

@@ -35,6 +35,10 @@ pub(crate) struct Ledger {
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Command {
     Append(u64),
+    /// Appends, and then takes ten seconds.
+    AppendSlowly(u64),
+    /// Fails for odd values.
+    AppendEven(u64),
     /// Answers a text of this length.
     Echo(usize),
 }
@@ -59,7 +63,14 @@ impl Entity for Ledger {
     ) -> Result<Reply, HandlerError> {
         self.runs.fetch_add(1, Ordering::Relaxed);
         match command {
-            Command::Append(value) => state.push(value),
+            Command::AppendSlowly(value) => {
+                state.push(value);
+                tokio::time::sleep(Duration::from_secs(10)).await;
+            }
+            Command::AppendEven(value) if value % 2 == 1 => {
+                return Err(std::io::Error::other(format!("{value} is odd")).into());
+            }
+            Command::Append(value) | Command::AppendEven(value) => state.push(value),
             Command::Echo(length) => return Reply::of(&"x".repeat(length)),
         }
         Reply::of(&state.len())

@@ -16,6 +16,14 @@ fn kind(state: &MessageState) -> MessageStateKind {
     }
 }
 
+fn is_in(state: &MessageState, wanted: MessageStateKind) -> bool {
+    let kind = kind(state);
+    match wanted {
+        MessageStateKind::Unfinished => kind != MessageStateKind::Finished,
+        _ => kind == wanted,
+    }
+}
+
 fn page<T>(mut found: impl Iterator<Item = T>, limit: u32, name: impl Fn(&T) -> String) -> Page<T> {
     let limit = usize::try_from(limit).unwrap_or(usize::MAX);
     let items: Vec<T> = found.by_ref().take(limit).collect();
@@ -34,7 +42,9 @@ pub(super) fn messages(
         let address = &record.message.address;
         filter.tenant.as_ref().is_none_or(|tenant| *tenant == address.tenant)
             && filter.address.as_ref().is_none_or(|wanted| wanted == address)
-            && filter.state.is_none_or(|state| state == kind(&record.state))
+            && filter.entity_type.as_ref().is_none_or(|wanted| *wanted == address.entity_type)
+            && filter.before.is_none_or(|before| record.message.accepted_at < before)
+            && filter.state.is_none_or(|state| is_in(&record.state, state))
     });
     page(found, limit, |record| record.message.message_id.to_string())
 }

@@ -194,8 +194,10 @@ impl Tables {
         for row in &commit.open {
             let id = row.message.message_id;
             let accepted = self.messages.get(&id).map(|(position, _)| *position);
+            let accepted_payload = self.messages.get(&id).map(|(_, row)| row.payload.clone());
             let open = OpenMessage {
                 message: row.message.clone(),
+                original: accepted_payload.filter(|payload| *payload != row.message.payload),
                 position: row.position.or(accepted).unwrap_or_default(),
                 attempts: row.attempts,
                 due: row.due,
@@ -238,6 +240,7 @@ impl Tables {
         });
         let fresh = fresh.map(|(position, row)| OpenMessage {
             message: row.clone(),
+            original: None,
             position: *position,
             attempts: 0,
             due: row.accepted_at,
@@ -257,7 +260,9 @@ impl Tables {
     }
 
     pub(super) fn record(&self, id: MessageId) -> Option<MessageRecord> {
-        let (_, message) = self.messages.get(&id)?;
+        let (position, message) = self.messages.get(&id)?;
+        let edited = self.open.get(&id).map(|open| open.message.payload.clone());
+        let edited = edited.filter(|payload| *payload != message.payload);
         let state = match (self.outcomes.get(&id), self.open.get(&id)) {
             (Some(row), _) => MessageState::Finished {
                 outcome: row.outcome.clone(),
@@ -280,6 +285,6 @@ impl Tables {
                 errors: Vec::new(),
             },
         };
-        Some(MessageRecord { message: message.clone(), state })
+        Some(MessageRecord { message: message.clone(), position: *position, edited, state })
     }
 }

@@ -1,12 +1,19 @@
 //! What stands in the store of the model.
 
-use alloc::{collections::BTreeMap, sync::Arc, vec::Vec};
+use alloc::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    vec::Vec,
+};
 
 use bytes::Bytes;
 use quarry_types::{Address, Envelope, MessageId, Outcome, Sequence, Timestamp};
 
 use super::{
-    super::{Batch, Chunk, Found, FoundState, KeyQuestion, OpenRecord, OpenRecordState, Recovered},
+    super::{
+        Batch, Chunk, Fetched, FetchedState, Found, FoundState, KeyQuestion, OpenRecord,
+        OpenRecordState, Recovered,
+    },
     world::ATTEMPTS,
 };
 use crate::outbox::{Entry, Place};
@@ -33,6 +40,9 @@ pub(super) struct Disk {
     pub(super) open: BTreeMap<MessageId, OpenRecord>,
     pub(super) states: BTreeMap<Address, Bytes>,
     pub(super) chunks: BTreeMap<MessageId, Vec<Chunk>>,
+    /// What was ever set aside, and what of it was let run again.
+    pub(super) set_aside: BTreeSet<MessageId>,
+    pub(super) redriven: BTreeSet<MessageId>,
     times: BTreeMap<MessageId, Times>,
     /// Open sends.
     pub(super) outbox: BTreeMap<Place, Arc<Entry>>,
@@ -68,14 +78,23 @@ impl Disk {
             if record.state == OpenRecordState::Delayed {
                 self.times.entry(id).and_modify(|times| times.due = Some(record.due));
             }
-            self.open.insert(record.envelope.message_id, record.clone());
+            let old = self.open.insert(id, record.clone());
+            if record.state == OpenRecordState::Quarantined {
+                self.set_aside.insert(id);
+            } else if old.is_some_and(|old| old.state == OpenRecordState::Quarantined) {
+                assert_eq!(record.attempts, 0, "only an operator lets it run again (D4)");
+                self.redriven.insert(id);
+            }
         }
         for finish in &batch.finishes {
             assert!(finish.attempts <= ATTEMPTS, "{} attempts (D4)", finish.attempts);
             assert!(self.messages.contains_key(&finish.message_id), "no outcome without a row");
             let old = self.finished.insert(finish.message_id, finish.outcome.clone());
             assert!(old.is_none(), "one outcome per message (D2)");
-            self.open.remove(&finish.message_id);
+            let open = self.open.remove(&finish.message_id);
+            let was_aside = open.is_some_and(|open| open.state == OpenRecordState::Quarantined);
+            let is_ended = matches!(finish.outcome, Outcome::Failure(_));
+            assert!(!was_aside || is_ended, "what is set aside does not run (D4)");
         }
         self.states.extend(batch.states.iter().cloned());
         self.write_sends(batch);
@@ -97,7 +116,10 @@ impl Disk {
                 continue;
             }
             all.push(Recovered {
-                envelope: envelope.clone(),
+                envelope: record.map_or(envelope, |record| &record.envelope).clone(),
+                original: record
+                    .filter(|record| record.envelope.payload != envelope.payload)
+                    .map(|_| envelope.payload.clone()),
                 accepted_at: self.times[id].accepted_at,
                 position: *position,
                 attempts: record.map_or(0, |record| record.attempts),
@@ -111,14 +133,58 @@ impl Disk {
         all
     }
 
+    /// What the store says of a message that an operator acts on.
+    pub(super) fn fetch(&self, id: MessageId) -> Option<Fetched> {
+        let (envelope, position) = self.messages.get(&id)?;
+        let record = self.open.get(&id);
+        let aside = record.filter(|record| record.state == OpenRecordState::Quarantined);
+        let state = match (self.finished.get(&id), aside) {
+            (Some(outcome), _) => FetchedState::Finished(outcome.clone()),
+            (None, Some(record)) => FetchedState::Quarantined(Recovered {
+                envelope: record.envelope.clone(),
+                original: Some(envelope.payload.clone()),
+                accepted_at: self.times[&id].accepted_at,
+                position: *position,
+                attempts: record.attempts,
+                due: record.due,
+                is_delayed: false,
+                errors: record.errors.clone(),
+                chunks: self.chunks.get(&id).cloned().unwrap_or_default(),
+            }),
+            (None, None) => FetchedState::Open,
+        };
+        Some(Fetched { tenant: envelope.address.tenant.clone(), state })
+    }
+
+    /// What is set aside now.
+    pub(super) fn quarantined(&self) -> impl Iterator<Item = MessageId> {
+        let aside = |record: &&OpenRecord| record.state == OpenRecordState::Quarantined;
+        self.open.values().filter(aside).map(|record| record.envelope.message_id)
+    }
+
+    /// The message that is stored under a key.
+    pub(super) fn of_key(&self, key: &str) -> Option<MessageId> {
+        let mut messages = self.messages.iter();
+        messages.find(|(_, (envelope, _))| envelope.key.as_str() == key).map(|(id, _)| *id)
+    }
+
+    /// Whether the message was handled, and not ended by an operator.
+    pub(super) fn is_handled(&self, id: MessageId) -> bool {
+        matches!(self.finished.get(&id), Some(Outcome::Success(_)))
+    }
+
     /// For when a message was delayed.
     pub(super) fn due(&self, id: MessageId) -> Option<Timestamp> {
         self.times.get(&id).and_then(|times| times.due)
     }
 
     /// Whether the first of two messages of an entity surely joined its queue before the second: in
-    /// order of their rows, or of times that are apart where one was delayed.
+    /// order of their rows, or of times that are apart where one was delayed. One that an operator
+    /// let run again has no place in the order.
     pub(super) fn is_before(&self, first: MessageId, second: MessageId) -> bool {
+        if self.redriven.contains(&first) || self.redriven.contains(&second) {
+            return false;
+        }
         let (one, two) = (self.times[&first], self.times[&second]);
         let joins = two.due.unwrap_or(two.accepted_at);
         match one.due {

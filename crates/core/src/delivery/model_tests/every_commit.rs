@@ -23,6 +23,7 @@ fn play(steps: &[Step], crashes: &[(usize, Moment)]) -> World {
     // A crash may come in one of these rounds too.
     for _ in 0..=crashes.len() {
         world.resend();
+        world.decide();
         world.settle();
     }
     assert!(world.has_told_all(), "a message was never answered (G1)");
@@ -33,6 +34,7 @@ fn play(steps: &[Step], crashes: &[(usize, Moment)]) -> World {
 #[test]
 fn nothing_is_lost_or_doubled_by_a_crash_at_any_commit() {
     let (crashes, quarantined) = (Cell::new(0_u32), Cell::new(0_usize));
+    let (ended, redriven) = (Cell::new(0_usize), Cell::new(0_usize));
     let mut runner = TestRunner::new(Config {
         cases: HISTORIES,
         failure_persistence: None,
@@ -40,7 +42,9 @@ fn nothing_is_lost_or_doubled_by_a_crash_at_any_commit() {
     });
     let played = runner.run(&history(), |steps| {
         let calm = play(&steps, &[]);
-        quarantined.set(quarantined.get() + calm.disk.open.len());
+        quarantined.set(quarantined.get() + calm.disk.set_aside.len());
+        ended.set(ended.get() + calm.ended());
+        redriven.set(redriven.get() + calm.disk.redriven.len());
         for nth in 0..calm.commits {
             for moment in [Moment::Before, Moment::After] {
                 play(&steps, &[(nth, moment)]);
@@ -55,4 +59,5 @@ fn nothing_is_lost_or_doubled_by_a_crash_at_any_commit() {
     played.unwrap();
     assert!(crashes.get() > 4 * HISTORIES, "the schedules commit: {} crashes", crashes.get());
     assert!(quarantined.get() > 0, "some messages ran out of attempts");
+    assert!(ended.get() > 0 && redriven.get() > 0, "operators ended some, and redrove some");
 }

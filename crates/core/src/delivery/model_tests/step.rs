@@ -2,12 +2,24 @@
 
 use alloc::vec::Vec;
 
+use bytes::Bytes;
 use proptest::prelude::*;
+use quarry_types::Intervention;
 
 /// One decision of the schedule; what cannot happen now is passed over.
 #[derive(Clone, Debug)]
 pub(super) enum Step {
-    Send { entity: u8, key: u8, is_one_way: bool, delay: u64 },
+    Send {
+        entity: u8,
+        key: u8,
+        is_one_way: bool,
+        delay: u64,
+    },
+    /// What an operator does to a message that was sent.
+    Intervene {
+        which: usize,
+        intervention: Intervention,
+    },
     Work,
     FailHandler,
     BreakHandler,
@@ -24,11 +36,25 @@ fn delay() -> impl Strategy<Value = u64> {
     prop_oneof![3 => Just(0), 1 => 1..2_000_u64]
 }
 
+/// The payload with which a poisonous message is handled.
+pub(super) const EDITED: Bytes = Bytes::from_static(b"edited");
+
+fn intervention() -> impl Strategy<Value = Intervention> {
+    prop_oneof![
+        3 => Just(Intervention::Cancel),
+        2 => Just(Intervention::Redrive { payload: None }),
+        2 => Just(Intervention::Redrive { payload: Some(EDITED) }),
+        2 => Just(Intervention::Drop),
+    ]
+}
+
 /// What happens without a crash.
 fn common() -> impl Strategy<Value = Step> {
     prop_oneof![
         6 => (0..3_u8, 0..30_u8, any::<bool>(), delay())
             .prop_map(|(entity, key, is_one_way, delay)| Step::Send { entity, key, is_one_way, delay }),
+        2 => (any::<usize>(), intervention())
+            .prop_map(|(which, intervention)| Step::Intervene { which, intervention }),
         12 => Just(Step::Work),
         2 => Just(Step::FailHandler),
         2 => Just(Step::BreakHandler),
@@ -42,7 +68,7 @@ fn common() -> impl Strategy<Value = Step> {
 /// Whatever may happen.
 pub(super) fn anything() -> impl Strategy<Value = Vec<Step>> {
     let step =
-        prop_oneof![25 => common(), 1 => Just(Step::Crash), 1 => Just(Step::CrashAfterWrite)];
+        prop_oneof![27 => common(), 1 => Just(Step::Crash), 1 => Just(Step::CrashAfterWrite)];
     prop::collection::vec(step, 1..300)
 }
 

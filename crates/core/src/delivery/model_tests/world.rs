@@ -10,8 +10,9 @@ use alloc::{
 
 use bytes::Bytes;
 use quarry_types::{
-    Address, Answer, CallError, Callers, Delivery, Due, Envelope, Epoch, IdempotencyKey, KeyOrigin,
-    MessageId, Method, ReplyMode, Sequence, Tenant, Timestamp, UnknownCode,
+    Address, Answer, CallError, Callers, Delivery, Due, Envelope, Epoch, IdempotencyKey,
+    Intervention, KeyOrigin, MessageId, Method, ReplyMode, Sequence, Tenant, Timestamp,
+    UnknownCode,
 };
 
 use super::{
@@ -21,7 +22,7 @@ use super::{
     },
     disk::{Disk, Stored},
     sends::few_sends,
-    step::Step,
+    step::{EDITED, Step},
 };
 use crate::outbox::Place;
 
@@ -33,7 +34,7 @@ fn made_by(envelope: &Envelope, is_failing: bool) -> Vec<Bytes> {
 
 /// Whether every attempt at the message fails.
 fn is_poison(envelope: &Envelope) -> bool {
-    envelope.key.as_str().ends_with('7')
+    envelope.key.as_str().ends_with('7') && envelope.payload != EDITED
 }
 
 /// What a reader holds who starts over where it is told to.
@@ -75,6 +76,8 @@ pub(super) enum Waiter {
     Client(String),
     /// The outbox, for the entry at this place.
     Outbox(Place),
+    /// The operator of this number.
+    Operator(u64),
     /// Nobody any more.
     Nobody,
 }
@@ -91,6 +94,10 @@ pub(super) struct World {
     pub(super) now: Timestamp,
     pub(super) ids: u64,
     sent: BTreeMap<String, Sending>,
+    /// Ids under which messages were sent, by which operators know them.
+    pub(super) known: Vec<MessageId>,
+    /// What operators asked of this process and were not told.
+    pub(super) asked: BTreeMap<u64, Intervention>,
     done: BTreeSet<String>,
 }
 
@@ -113,6 +120,8 @@ impl Default for World {
             now,
             ids: 0,
             sent: BTreeMap::new(),
+            known: Vec::new(),
+            asked: BTreeMap::new(),
             done: BTreeSet::new(),
         }
     }
@@ -127,6 +136,7 @@ impl World {
     fn restart(&mut self) {
         self.todo.clear();
         self.live.clear();
+        self.asked.clear();
         self.now = Timestamp(self.now.0 + 1);
         let sequence = Sequence(self.disk.sequence);
         self.shard = shard(Epoch(self.now.0.unsigned_abs()), sequence, self.now);
@@ -154,6 +164,7 @@ impl World {
             callers: Callers::none(),
         };
         sending.count += 1;
+        self.known.push(envelope.message_id);
         let mut out = Vec::new();
         let waiter = Waiter::Client(text);
         self.shard.admit(self.now, Arc::new(envelope), Delivery::Durable, waiter, &mut out);
@@ -162,6 +173,7 @@ impl World {
 
     pub(super) fn step(&mut self, step: &Step) {
         match step {
+            Step::Intervene { which, intervention } => self.intervene(*which, intervention),
             Step::Send { entity, key, is_one_way, delay } => {
                 self.send(*entity, *key, *is_one_way, *delay);
             }
@@ -186,6 +198,10 @@ impl World {
             Effect::Lookup(question) => {
                 let found = self.disk.find(&question);
                 self.shard.looked_up(self.now, question.message_id, Ok(found), &mut out);
+            }
+            Effect::Fetch(id) => {
+                let found = self.disk.fetch(id);
+                self.shard.fetched(self.now, id, &Ok(found), &mut out);
             }
             Effect::Activate(address, activation) => {
                 let stored = self.disk.states.get(&address).cloned().unwrap_or_default();
@@ -212,6 +228,9 @@ impl World {
             Effect::Commit(batch) => return self.commit(&batch, step),
             Effect::Passivate(address) => drop(self.live.remove(&address)),
             Effect::Answer { waiter: Waiter::Client(key), result, .. } => self.told(key, &result),
+            Effect::Answer { waiter: Waiter::Operator(number), result, .. } => {
+                self.told_operator(number, &result);
+            }
             Effect::Answer { waiter: Waiter::Outbox(place), result, .. } => {
                 self.shard.passed_on(self.now, place, &result, &mut out);
             }
@@ -282,7 +301,9 @@ impl World {
                 assert_eq!(stored, Some(outcome), "{key} was told what is not stored (D1)");
             }
             Err(CallError::Unknown(unknown)) if unknown.code == UnknownCode::Quarantined => {
-                assert!(self.is_quarantined(&key), "{key} is said to be in quarantine (D4)");
+                let id = unknown.message_id;
+                let was_aside = id.is_some_and(|id| self.disk.set_aside.contains(&id));
+                assert!(was_aside, "{key} is said to be in quarantine (D4)");
             }
             Err(_) => return,
         }
@@ -335,17 +356,20 @@ impl World {
                 assert!(handled.insert(key), "{address}: {key} stands twice (D2)");
             }
         }
+        assert!(self.asked.is_empty(), "operators were not told: {:?}", self.asked);
         for key in &self.done {
-            let is_there = handled.contains(key.as_str()) || self.is_quarantined(key);
+            let is_over = |id| self.disk.finished.contains_key(&id);
+            let is_there = self.disk.of_key(key).is_some_and(is_over) || self.is_quarantined(key);
             assert!(is_there, "{key} was acknowledged and is gone (G1)");
         }
         for (id, (envelope, _)) in &self.disk.messages {
             let is_finished = self.disk.finished.contains_key(id);
+            let is_handled = self.disk.is_handled(*id);
             let key = envelope.key.as_str();
-            if is_finished {
+            if is_handled {
                 assert_eq!(read(&self.disk.chunks[id]), made_by(envelope, false), "{key} (R1)");
             }
-            assert_eq!(is_finished, handled.contains(key), "{key}: outcome and state (D2)");
+            assert_eq!(is_handled, handled.contains(key), "{key}: outcome and state (D2)");
             assert!(is_finished || self.is_quarantined(key), "{key} is stuck (G9)");
         }
         self.check_sends();
@@ -358,7 +382,7 @@ impl World {
 
     /// Messages are handled in the order in which they joined their entity's queue (D3).
     fn check_order(&self, address: &Address, handled: &[&str]) {
-        let is_handled = |id: &MessageId| self.disk.finished.contains_key(id);
+        let is_handled = |id: &MessageId| self.disk.is_handled(*id);
         let of_entity = |(id, (envelope, _)): &(&MessageId, &Stored)| {
             envelope.address == *address && is_handled(id)
         };

@@ -35,10 +35,13 @@ macro_rules! store_contract {
             an_open_row_is_overwritten_and_removed_by_the_outcome
             a_quarantined_message_is_shown_and_not_run
             a_delayed_message_is_shown_and_read_by_a_takeover
+            an_edited_message_keeps_what_was_sent
+            a_message_that_is_set_aside_can_be_ended
             keys_are_found_in_the_order_asked
             states_are_found_in_the_order_asked
             messages_are_listed_newest_first
             messages_are_listed_by_state_and_entity
+            messages_are_listed_by_type_and_time
             entities_are_listed_in_order
             a_store_says_that_it_takes_writes
             many_committers_get_gapless_sequences

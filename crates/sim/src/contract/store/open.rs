@@ -2,12 +2,15 @@
 
 use std::time::Duration;
 
-use quarry_ports::{Commit, MessageState, OpenRow, OpenState, Position};
-use quarry_types::{Sequence, ShardId};
+use bytes::Bytes;
+use quarry_ports::{
+    Commit, KeyQuery, MessageRow, MessageState, OpenRow, OpenState, OutcomeRow, Position,
+};
+use quarry_types::{Intervention, Outcome, Sequence, ShardId};
 
 use super::{Broken, OpenStore, Owner, address_in, message, range_of, same, success};
 
-fn open_row(message: &quarry_ports::MessageRow, state: OpenState) -> OpenRow {
+fn open_row(message: &MessageRow, state: OpenState) -> OpenRow {
     OpenRow {
         message: message.clone(),
         position: None,
@@ -173,4 +176,59 @@ pub async fn a_delayed_message_is_shown_and_read_by_a_takeover(
     let record = owner.store.message(row.message_id).await?.map(|record| record.state);
     let errors = Vec::new();
     same("shown", record, Some(MessageState::Open { attempts: 0, due, is_delayed: true, errors }))
+}
+
+/// An operator's payload is in the open row, and is what runs; the message's own stays, and is what
+/// its key stands for (G5).
+pub async fn an_edited_message_keeps_what_was_sent(database: &dyn OpenStore) -> Result<(), Broken> {
+    let owner = Owner::start(database, 2, 1).await?;
+    let row = message(&owner.address("a")?, "k")?;
+    let open = vec![open_row(&row, OpenState::Quarantined)];
+    owner.write(Commit { open, ..owner.accept(&row) }).await?;
+    let record = owner.store.message(row.message_id).await?;
+    let position = Position { sequence: Sequence(1), ordinal: 0 };
+    let seen = record.map(|record| (record.position, record.edited));
+    same("not edited", seen, Some((position, None)))?;
+    let edited = MessageRow { payload: Bytes::from_static(b"edited"), ..row.clone() };
+    let redriven =
+        OpenRow { position: Some(position), attempts: 0, ..open_row(&edited, OpenState::Waiting) };
+    owner.write(Commit { open: vec![redriven], ..owner.commit() }).await?;
+    let found = owner.unfinished(1).await?;
+    let seen: Vec<_> =
+        found.into_iter().map(|open| (open.message.payload, open.original)).collect();
+    same("runs", seen, vec![(edited.payload.clone(), Some(row.payload.clone()))])?;
+    let query =
+        KeyQuery { address: row.address.clone(), method: row.method.clone(), key: row.key.clone() };
+    for found in [
+        owner.store.message(row.message_id).await?,
+        owner.store.find_keys(vec![query]).await?.into_iter().flatten().next(),
+    ] {
+        let seen = found.map(|record| (record.message.payload, record.edited));
+        same("stands", seen, Some((row.payload.clone(), Some(edited.payload.clone()))))?;
+    }
+    let outcomes = vec![success(&row)];
+    owner.write(Commit { outcomes, ..owner.commit() }).await?;
+    let seen = owner.store.message(row.message_id).await?.map(|record| record.edited);
+    same("finished", seen, Some(None))
+}
+
+/// Its outcome removes it from what is set aside, as from what waits.
+pub async fn a_message_that_is_set_aside_can_be_ended(
+    database: &dyn OpenStore,
+) -> Result<(), Broken> {
+    let owner = Owner::start(database, 2, 1).await?;
+    let row = message(&owner.address("a")?, "k")?;
+    let open = vec![open_row(&row, OpenState::Quarantined)];
+    owner.write(Commit { open, ..owner.accept(&row) }).await?;
+    let ended = Intervention::Drop.failure().map(Outcome::Failure);
+    let Some(outcome) = ended else { return Err(Broken::new("a drop has no outcome")) };
+    let outcomes = vec![OutcomeRow { outcome: outcome.clone(), ..success(&row) }];
+    owner.write(Commit { outcomes, ..owner.commit() }).await?;
+    let Some(MessageState::Finished { outcome: seen, .. }) =
+        owner.store.message(row.message_id).await?.map(|record| record.state)
+    else {
+        return Err(Broken::new("it is not finished"));
+    };
+    same("outcome", seen, outcome)?;
+    same("not run", owner.unfinished(0).await?.len(), 0)
 }

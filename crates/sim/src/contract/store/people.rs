@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use quarry_ports::{
     Commit, EntityFilter, KeyQuery, MessageFilter, MessageRow,
-    MessageStateKind::{self, Delayed, Finished, Open, Quarantined},
+    MessageStateKind::{self, Delayed, Finished, Open, Quarantined, Unfinished},
     OpenRow, OpenState, Store,
 };
 use quarry_types::{Address, EntityType, Failure, Outcome, Tenant};
@@ -132,6 +132,7 @@ pub async fn messages_are_listed_by_state_and_entity(
             tenant: Some(Tenant::default_tenant()),
             address: address.cloned(),
             state,
+            ..MessageFilter::default()
         };
         let mut keys = pages(&*owner.store, filter, 10).await?;
         keys.sort();
@@ -141,8 +142,36 @@ pub async fn messages_are_listed_by_state_and_entity(
     same("quarantined", listed(None, Some(Quarantined)).await?, "parked".to_owned())?;
     same("open", listed(None, Some(Open)).await?, "fresh waits".to_owned())?;
     same("delayed", listed(None, Some(Delayed)).await?, "late".to_owned())?;
+    same(
+        "unfinished",
+        listed(None, Some(Unfinished)).await?,
+        "fresh late parked waits".to_owned(),
+    )?;
     same("of a", listed(Some(&a), None).await?, "done waits".to_owned())?;
     same("open of b", listed(Some(&b), Some(Open)).await?, "fresh".to_owned())
+}
+
+/// By the type of their entity, and by the time of their acceptance.
+pub async fn messages_are_listed_by_type_and_time(database: &dyn OpenStore) -> Result<(), Broken> {
+    let owner = Owner::start(database, 1, 1).await?;
+    let address = owner.address("a")?;
+    let (old, new) = (message(&address, "old")?, message(&address, "new")?);
+    let at = old.accepted_at;
+    let new = MessageRow { accepted_at: at.after(Duration::from_secs(5)), ..new };
+    owner.write(Commit { messages: vec![old, new], ..owner.commit() }).await?;
+    let listed = async |filter| Ok::<_, Broken>(pages(&*owner.store, filter, 10).await?.join(" "));
+    let before = |seconds| MessageFilter {
+        before: Some(at.after(Duration::from_secs(seconds))),
+        ..MessageFilter::default()
+    };
+    same("before both", listed(before(0)).await?, String::new())?;
+    same("before the second", listed(before(5)).await?, "old".to_owned())?;
+    same("before neither", listed(before(6)).await?.len(), "new old".len())?;
+    let of_type = |entity_type| MessageFilter { entity_type, ..MessageFilter::default() };
+    let other = Some(EntityType::new("Other")?);
+    same("other type", listed(of_type(other)).await?, String::new())?;
+    let all = listed(of_type(Some(address.entity_type.clone()))).await?;
+    same("this type", all.len(), "new old".len())
 }
 
 /// By type and id, for one tenant.
