@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 
 const TEXT: &str = "Old Oak is kept by Anna Holt.";
 /// So many that reading them takes much longer than killing a process.
-const LINES: u32 = 2_200;
+const LINES: u32 = 4_000;
 /// How long the shards of a killed node may be without an owner.
 const WITHIN: Duration = Duration::from_secs(30);
 
@@ -140,8 +140,8 @@ enum Victim {
     Submission,
 }
 
-/// A text is being read by `version`, under the name `kept`, when another version is put and the
-/// victim's node is killed; the version that was put.
+/// A text is being read by `version`, under the name `kept`, when the victim's node is killed, and
+/// another version is put before it is read on; the version that was put.
 async fn ends_as_begun(
     nodes: &mut Nodes<'_>,
     victim: Victim,
@@ -156,8 +156,6 @@ async fn ends_as_begun(
     let mut works = begun.iter().filter_map(|event| event.document["work"].as_str());
     let work = works.next().context("no work")?;
 
-    let newer = nodes.put(3, bees(newer_name)).await?;
-    ensure!(newer != version, "the same version");
     let owned = match victim {
         Victim::Work => format!("ExtractionWork/{work}"),
         Victim::Submission => format!("KGExtractor/{id}"),
@@ -167,6 +165,10 @@ async fn ends_as_begun(
     let killed = Stopwatch::start();
     let (_, shown) = nodes.get(beside, &format!("/v1/extractions/{id}")).await?;
     ensure!(shown["state"] == "open", "killed too late: {shown}");
+    let pack = bees(newer_name);
+    let put = async || nodes.put(elsewhere, pack.clone()).await.ok();
+    let newer = until("a newer version is put", WITHIN, put).await?;
+    ensure!(newer != version, "the same version");
     let short = nodes.extracted(elsewhere, &format!("short-{id}")).await?;
     is_of(&short, &newer, newer_name)?;
     let short_took = killed.elapsed();
