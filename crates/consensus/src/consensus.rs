@@ -1,13 +1,15 @@
 //! The coordinator as this node has it.
 
 use std::{
+    cmp::Reverse,
+    collections::BTreeMap,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
 use async_trait::async_trait;
 use openraft::async_runtime::watch::WatchReceiver;
-use quarry_core::coordinator::{Command, LeaseEnd, Response};
+use quarry_core::coordinator::{Command, LeaseEnd, Loads, Response};
 use quarry_ports::{
     Administration, Coordinator, CoordinatorError, CoordinatorStatus, Host, LeaseGuard, Task,
 };
@@ -23,6 +25,8 @@ use crate::{
 
 /// How long a request of the runner or of an operator is tried.
 const REQUEST_LIMIT: Duration = Duration::from_secs(5);
+/// Of how many shards a heartbeat says what they cost, the heaviest: it is to stay small.
+const REPORTED: usize = 256;
 /// How long a leader waits until another one leads.
 const TRANSFER_LIMIT: Duration = Duration::from_secs(1);
 
@@ -37,6 +41,7 @@ pub struct Consensus {
     pub(crate) lead: Option<Arc<Lead>>,
     pub(crate) standing: watch::Receiver<Standing>,
     pub(crate) heard: watch::Receiver<Option<Monotonic>>,
+    pub(crate) loads: watch::Sender<Loads>,
     pub(crate) failure: watch::Receiver<Option<String>>,
     pub(crate) stop_serving: watch::Sender<bool>,
     pub(crate) keeper: Arc<Mutex<Option<Task>>>,
@@ -206,6 +211,19 @@ impl Coordinator for Consensus {
 
     fn lease(&self) -> LeaseGuard {
         self.guard.clone()
+    }
+
+    fn report(&self, mut loads: BTreeMap<ShardId, u32>) {
+        if loads.len() > REPORTED {
+            let mut heaviest: Vec<(ShardId, u32)> = loads.into_iter().collect();
+            heaviest.sort_unstable_by_key(|(shard, load)| (Reverse(*load), *shard));
+            loads = heaviest.into_iter().take(REPORTED).collect();
+        }
+        self.loads.send_if_modified(|reported| {
+            let is_news = *reported != loads;
+            *reported = loads;
+            is_news
+        });
     }
 
     async fn release(&self, shards: Vec<(ShardId, Epoch)>) -> Result<(), CoordinatorError> {

@@ -141,17 +141,19 @@ impl Duty {
 
     /// Marks shards that should move for balance, as many as may move at a time; whether any did.
     async fn rebalance(&self, leadership: LeaderId) -> bool {
+        let reports = self.lead.reports(leadership);
         let needed = self
             .lead
             .raft()
-            .with_state_machine(|machine| {
-                let needed = machine.state().needs_rebalance();
+            .with_state_machine(move |machine| {
+                let loads = machine.state().reported(&reports);
+                let needed = machine.state().needs_rebalance(&loads).then_some(loads);
                 Box::pin(async move { needed })
             })
             .await;
-        if needed.unwrap_or(false)
+        if let Ok(Some(loads)) = needed
             && let Some(Response::Applied(changes)) =
-                self.lead.propose_as(leadership, Command::Rebalance).await
+                self.lead.propose_as(leadership, Command::Rebalance { loads }).await
         {
             tracing::info!(moving = changes.moving, granted = changes.granted, "balancing shards");
             return changes.moving > 0 || changes.granted > 0;

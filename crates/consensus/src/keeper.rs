@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use quarry_core::{
-    coordinator::{Command, Member, Refused, Response},
+    coordinator::{Command, Loads, Member, Refused, Response},
     lease::{LeaseTimes, RunnerLease},
 };
 use quarry_ports::{Host, LeaseGuard, Metrics};
@@ -55,6 +55,8 @@ pub(crate) struct Keeper {
     pub(crate) metrics: Metrics,
     pub(crate) guard: LeaseGuard,
     pub(crate) standing: watch::Sender<Standing>,
+    /// What the runner said last of its shards.
+    pub(crate) loads: watch::Receiver<Loads>,
     /// When the last acknowledged heartbeat was sent.
     pub(crate) heard: watch::Sender<Option<Monotonic>>,
 }
@@ -146,7 +148,8 @@ impl Keeper {
     }
 
     async fn heartbeat(&self) -> Outcome {
-        let request = HeartbeatRequest { node: self.member.id, boot: self.member.boot };
+        let (node, boot, loads) = (self.member.id, self.member.boot, self.loads.borrow().clone());
+        let request = HeartbeatRequest { node, boot, loads };
         let timeout = self.leases.heartbeat().saturating_mul(2);
         match self.asker.heartbeat(request, timeout).await {
             Ok(HeartbeatAnswer::Renewed { applied }) => {

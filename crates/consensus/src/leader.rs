@@ -1,6 +1,9 @@
 //! The leader's side: heartbeats, proposals, quorum rounds.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
 
 use openraft::{
     Raft, ReadPolicy,
@@ -9,7 +12,7 @@ use openraft::{
     impls::ProgressResponder,
 };
 use quarry_core::{
-    coordinator::{Command, LeaseEnd, Response},
+    coordinator::{Command, LeaseEnd, Loads, Response},
     lease::{LeaderLeases, LeaseTimes, NotAcknowledged},
 };
 use quarry_ports::Host;
@@ -56,6 +59,8 @@ struct Reign {
     /// The index of the view that `leases` knows.
     synced: Option<u64>,
     leases: LeaderLeases,
+    /// What each runner said last of its shards.
+    reports: BTreeMap<NodeId, Loads>,
 }
 
 impl Reign {
@@ -107,7 +112,7 @@ impl Lead {
 
     /// Answers a heartbeat: renews the lease if the process has one, counted from now (L2).
     pub(crate) async fn heartbeat(&self, request: HeartbeatRequest) -> HeartbeatAnswer {
-        let HeartbeatRequest { node, boot } = request;
+        let HeartbeatRequest { node, boot, loads } = request;
         let received = self.host.now();
         let (leadership, began) = match self.round().await {
             Round::Confirmed { leadership, began } => (leadership, began),
@@ -120,7 +125,10 @@ impl Lead {
                 .and_then(|heartbeat| leases.acknowledge(heartbeat, began))
         });
         match acknowledged {
-            Some((applied, Ok(_))) => HeartbeatAnswer::Renewed { applied },
+            Some((applied, Ok(_))) => {
+                self.hear(leadership, node, loads);
+                HeartbeatAnswer::Renewed { applied }
+            }
             Some((_, Err(NotAcknowledged::NoLease { .. }))) => HeartbeatAnswer::NotKnown,
             Some((_, Err(NotAcknowledged::Ending { .. }))) => HeartbeatAnswer::Ending,
             Some((_, Err(reason))) => HeartbeatAnswer::NoQuorum { reason: reason.to_string() },
@@ -144,11 +152,27 @@ impl Lead {
         if reign.as_ref().is_none_or(|reign| reign.leadership < leadership) {
             let mut leases = LeaderLeases::elected(self.times, now, []);
             leases.applied_own_term();
-            *reign = Some(Reign { leadership, synced: None, leases });
+            let (synced, reports) = (None, BTreeMap::new());
+            *reign = Some(Reign { leadership, synced, leases, reports });
         }
         let reign = reign.as_mut().filter(|reign| reign.leadership == leadership)?;
         reign.learn(&view, now);
         Some((view.applied, act(&mut reign.leases)))
+    }
+
+    /// Takes down what a runner says of its shards.
+    fn hear(&self, leadership: LeaderId, node: NodeId, loads: Loads) {
+        let mut reign = self.reign();
+        if let Some(reign) = reign.as_mut().filter(|reign| reign.leadership == leadership) {
+            reign.reports.insert(node, loads);
+        }
+    }
+
+    /// What the runners said of their shards under `leadership`.
+    pub(crate) fn reports(&self, leadership: LeaderId) -> BTreeMap<NodeId, Loads> {
+        let reign = self.reign();
+        let reign = reign.as_ref().filter(|reign| reign.leadership == leadership);
+        reign.map(|reign| reign.reports.clone()).unwrap_or_default()
     }
 
     /// The end of a lease that this node proposed is applied.

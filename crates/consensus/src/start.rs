@@ -11,7 +11,7 @@ use openraft::{
     BasicNode, Raft, SnapshotPolicy,
     errors::{InitializeError, RaftError},
 };
-use quarry_core::lease::LeaseTimes;
+use quarry_core::{coordinator::Loads, lease::LeaseTimes};
 use quarry_plane::Refusals;
 use quarry_ports::{Host, LeaseGuard, Metrics, Task};
 use quarry_types::{ClusterId, NodeId};
@@ -150,12 +150,7 @@ async fn begin(
         .await
         .map_err(|source| StartError::Listen { address: config.listen.clone(), source })?;
     let views = Arc::new(Views::new());
-    let policy = Policy {
-        cluster: config.cluster_name.clone(),
-        cookie: config.cookie.clone(),
-        security: config.security.clone(),
-        refusals: Arc::new(Refusals::new("control", metrics.control_refused.clone())),
-    };
+    let policy = policy(&config, &metrics);
     let links = Arc::new(Links::new(policy.clone(), config.voters.clone()));
     let lead = if config.is_voter() {
         Some(vote(&config, leases, &host, &links, &views, &directory).await?)
@@ -170,6 +165,7 @@ async fn begin(
     let guard = LeaseGuard::new(Arc::clone(&host.clock));
     let (standing, stands) = watch::channel(Standing::default());
     let (heard, last_heard) = watch::channel(None);
+    let (loads, reported) = watch::channel(Loads::new());
     let keeper = Keeper {
         member: config.member(),
         leases,
@@ -179,6 +175,7 @@ async fn begin(
         metrics: metrics.clone(),
         guard: guard.clone(),
         standing,
+        loads: reported,
         heard,
     };
     let keeper = Arc::new(Mutex::new(Some(host.spawn("coordinator lease", keeper.run()))));
@@ -199,12 +196,23 @@ async fn begin(
         lead,
         standing: stands,
         heard: last_heard,
+        loads,
         failure: failed,
         stop_serving,
         keeper,
         runtime: threads,
         _directory: directory,
     }))
+}
+
+/// Who may speak on the control plane.
+fn policy(config: &Config, metrics: &Metrics) -> Policy {
+    Policy {
+        cluster: config.cluster_name.clone(),
+        cookie: config.cookie.clone(),
+        security: config.security.clone(),
+        refusals: Arc::new(Refusals::new("control", metrics.control_refused.clone())),
+    }
 }
 
 /// Serves the control plane until the sender says so.

@@ -82,6 +82,7 @@ pub(crate) fn shard_document(shard: &ShardView) -> api::Shard {
         owner: shard.owner.map(|node| node.0),
         epoch: shard.epoch.0,
         moving_to: shard.moving_to.map(|node| node.0),
+        load: shard.load,
     }
 }
 

@@ -1,6 +1,9 @@
 //! What a runner asks of the coordinator.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use async_trait::async_trait;
 use quarry_types::{ClusterView, Epoch, NodeId, ShardId};
@@ -72,6 +75,10 @@ pub trait Coordinator: Send + Sync + 'static {
     /// This runner's lease. It is held only while [`Coordinator::view`] is at least as new as this
     /// process's last join.
     fn lease(&self) -> LeaseGuard;
+
+    /// Says what this runner's shards cost to serve, where that is more than one with little to do:
+    /// the leader hears of it by a later heartbeat. A hint for balance, the last one counts.
+    fn report(&self, loads: BTreeMap<ShardId, u32>);
 
     /// Says that this runner has closed these shards: it commits nothing more in them under these
     /// epochs. Repeating it changes nothing.

@@ -18,7 +18,7 @@ use crate::{
     Registry,
     retire::Retirer,
     runner::{Runner, Served},
-    shard::{Clocks, Shared},
+    shard::{Clocks, Loads, Shared},
 };
 
 /// What a node stands on.
@@ -293,6 +293,7 @@ impl Inner {
             limits: self.registry.bounded(self.config.limits.clone()),
             drain_time: self.config.drain_time,
             clocks: Clocks::default(),
+            loads: Loads::default(),
             caller: Arc::downgrade(self),
         }
     }

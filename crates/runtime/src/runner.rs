@@ -114,6 +114,7 @@ impl Runner {
         loop {
             let current = Arc::clone(&view.borrow_and_update());
             self.follow(&current);
+            self.coordinator.report(self.shared.loads.all());
             self.report().await;
             let wait = self.wait();
             tokio::select! {

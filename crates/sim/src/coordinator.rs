@@ -5,6 +5,7 @@
 //! be ended, so that leases end by time.
 
 use std::{
+    collections::BTreeMap,
     fmt,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
@@ -12,7 +13,7 @@ use std::{
 
 use async_trait::async_trait;
 use quarry_core::{
-    coordinator::{At, Command, LeaseEnd, Member, State},
+    coordinator::{At, Command, LeaseEnd, Loads, Member, State},
     lease::{LeaderLeases, LeaseTimes, RunnerLease},
 };
 use quarry_ports::{
@@ -47,6 +48,7 @@ struct Log {
     index: u64,
     state: State,
     leases: LeaderLeases,
+    reports: BTreeMap<NodeId, Loads>,
 }
 
 impl Coordination {
@@ -54,7 +56,8 @@ impl Coordination {
     pub fn new(host: Host, times: LeaseTimes, shards: u32) -> Self {
         let mut leases = LeaderLeases::elected(times, host.now(), []);
         leases.applied_own_term();
-        let log = Mutex::new(Log { index: 0, state: State::default(), leases });
+        let log =
+            Mutex::new(Log { index: 0, state: State::default(), leases, reports: BTreeMap::new() });
         let shared = Shared { host, times, log, views: Mutex::default() };
         let all = Self(Arc::new(shared));
         all.apply(Command::Initialize { cluster: ClusterId(1), shards, max_moves: 64 });
@@ -112,6 +115,13 @@ impl Coordination {
         index
     }
 
+    /// What the shards cost, where that makes something move or is news.
+    fn unbalanced(&self) -> Option<Loads> {
+        let log = self.log();
+        let loads = log.state.reported(&log.reports);
+        log.state.needs_rebalance(&loads).then_some(loads)
+    }
+
     async fn lead(self) {
         loop {
             tokio::time::sleep(LOOK).await;
@@ -119,9 +129,8 @@ impl Coordination {
             for (node, boot) in over {
                 self.apply(Command::EndLease { node, boot, cause: LeaseEnd::Expired });
             }
-            let is_unbalanced = self.log().state.needs_rebalance();
-            if is_unbalanced {
-                self.apply(Command::Rebalance);
+            if let Some(loads) = self.unbalanced() {
+                self.apply(Command::Rebalance { loads });
             }
         }
     }
@@ -196,6 +205,12 @@ impl Coordinator for MemoryCoordinator {
 
     fn lease(&self) -> LeaseGuard {
         self.lease.clone()
+    }
+
+    fn report(&self, loads: BTreeMap<ShardId, u32>) {
+        if self.reach().is_ok() {
+            self.all.log().reports.insert(self.node, loads);
+        }
     }
 
     async fn release(&self, shards: Vec<(ShardId, Epoch)>) -> Result<(), CoordinatorError> {

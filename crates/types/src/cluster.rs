@@ -73,6 +73,8 @@ pub struct ShardView {
     pub epoch: Epoch,
     /// Who is to own it next: the owner finishes what runs and releases it.
     pub moving_to: Option<NodeId>,
+    /// What it costs to serve, in units of a shard with little to do, as was recorded last.
+    pub load: u32,
 }
 
 /// Why a shard changed hands, or was granted anew to whoever had it.

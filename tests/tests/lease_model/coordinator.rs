@@ -95,7 +95,7 @@ impl Model for Log {
             let refused = vec![(*shard, Epoch(epoch.0 + AHEAD))];
             commands.push(Command::RaiseBase { refused });
         }
-        commands.push(Command::Rebalance);
+        commands.push(Command::Rebalance { loads: BTreeMap::new() });
     }
 
     fn next_state(&self, cluster: &Cluster, command: Command) -> Option<Cluster> {

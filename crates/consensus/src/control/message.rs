@@ -1,6 +1,6 @@
 //! What is said on the control plane.
 
-use quarry_core::coordinator::{Command, Response};
+use quarry_core::coordinator::{Command, Loads, Response};
 use quarry_types::{BootId, ClusterId, ClusterView, NodeId};
 use serde::{Deserialize, Serialize};
 
@@ -54,10 +54,12 @@ impl Method {
 }
 
 /// A runner asks for its lease to be renewed.
-#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct HeartbeatRequest {
     pub(crate) node: NodeId,
     pub(crate) boot: BootId,
+    /// What its shards cost, where that is more than a light one's; bounded by the sender.
+    pub(crate) loads: Loads,
 }
 
 /// What the leader says to it.

@@ -1,5 +1,6 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
+use quarry_core::coordinator::Loads;
 use quarry_plane::{Authority, Cookie, Credentials, Files, Refusal, Refusals, Security, Validity};
 use quarry_ports::{Host, Metrics};
 use quarry_types::{BootId, ClusterId, ClusterView, NodeId, Timestamp};
@@ -49,7 +50,7 @@ fn links_under(policy: Policy, node: u64, address: &str) -> Links {
 }
 
 async fn refused(links: &Links, node: u64) -> String {
-    let request = HeartbeatRequest { node: NodeId(7), boot: BootId(7) };
+    let request = HeartbeatRequest { node: NodeId(7), boot: BootId(7), loads: Loads::new() };
     let answer: Result<HeartbeatAnswer, CallError> =
         links.call(NodeId(node), Purpose::Heartbeats, Method::Heartbeat, &request, TIMEOUT).await;
     match answer {
@@ -87,7 +88,7 @@ async fn a_peer_that_is_silent_costs_no_more_than_the_time_given() {
     // It accepts connections and says nothing.
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let links = links(1, "here", 1, &listener.local_addr().unwrap().to_string());
-    let request = HeartbeatRequest { node: NodeId(7), boot: BootId(7) };
+    let request = HeartbeatRequest { node: NodeId(7), boot: BootId(7), loads: Loads::new() };
     let timeout = Duration::from_millis(100);
     let began = Host::system().now();
     let answer: Result<HeartbeatAnswer, CallError> =

@@ -10,8 +10,10 @@ use quarry_types::{
 };
 
 use super::{
-    At, Changes, Command, Ignored, LeaseEnd, Member, Refused, Response, State, ownership::Entry,
+    At, Changes, Command, Ignored, LeaseEnd, Loads, Member, Refused, Response, State,
+    ownership::Entry,
 };
+use crate::placement::LIGHT;
 
 /// The most shards a cluster can have: one per slot.
 const MAX_SHARDS: u32 = 65_536;
@@ -38,7 +40,7 @@ impl State {
                 self.release(&mut entry, node, boot, &shards)
             }
             Command::RaiseBase { refused } => self.raise_base(&mut entry, &refused),
-            Command::Rebalance => self.rebalance(&mut entry),
+            Command::Rebalance { loads } => self.rebalance(&mut entry, &loads),
         };
         self.remember(entry);
         debug_assert!(self.violations().is_empty(), "broken: {:?}", self.violations());
@@ -232,10 +234,13 @@ impl State {
         Response::Applied(entry.changes)
     }
 
-    fn rebalance(&mut self, entry: &mut Entry) -> Response {
+    fn rebalance(&mut self, entry: &mut Entry, loads: &Loads) -> Response {
+        let is_news = self.record(loads);
         let plan = self.next_round();
         self.carry_out(entry, &plan);
-        if entry.changes == (Changes { waiting: entry.changes.waiting, ..Changes::default() }) {
+        if !is_news
+            && entry.changes == (Changes { waiting: entry.changes.waiting, ..Changes::default() })
+        {
             return Response::Ignored(Ignored::NothingToMove);
         }
         Response::Applied(entry.changes)
@@ -271,7 +276,8 @@ fn equal_shards(count: u32) -> BTreeMap<ShardId, ShardView> {
             let id = ShardId(number);
             let range =
                 SlotRange { first: slot(number * width), last: slot(number * width + (width - 1)) };
-            (id, ShardView { id, range, owner: None, epoch: Epoch(0), moving_to: None })
+            let (owner, moving_to) = (None, None);
+            (id, ShardView { id, range, owner, epoch: Epoch(0), moving_to, load: LIGHT })
         })
         .collect()
 }

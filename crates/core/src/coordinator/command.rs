@@ -1,6 +1,10 @@
 //! What can be asked of the coordinator: the content of log entries.
 
-use alloc::{collections::BTreeSet, string::String, vec::Vec};
+use alloc::{
+    collections::{BTreeMap, BTreeSet},
+    string::String,
+    vec::Vec,
+};
 use quarry_types::{BootId, ClusterId, Epoch, NodeId, Role, ShardId, Timestamp};
 use serde::{Deserialize, Serialize};
 
@@ -61,9 +65,15 @@ pub enum Command {
         /// The shards, with the epochs that the store recorded.
         refused: Vec<(ShardId, Epoch)>,
     },
-    /// Marks the next round of moves for balance.
-    Rebalance,
+    /// Records what shards cost, and marks the next round of moves for balance by that.
+    Rebalance {
+        /// All shards that are not light.
+        loads: Loads,
+    },
 }
+
+/// What shards cost to serve, where that is more than [`LIGHT`](crate::placement::LIGHT).
+pub type Loads = BTreeMap<ShardId, u32>;
 
 /// Where a log entry stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

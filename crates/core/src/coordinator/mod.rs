@@ -20,7 +20,7 @@ mod state;
 #[cfg(test)]
 mod tests;
 
-pub use command::{At, Command, LeaseEnd, Member};
+pub use command::{At, Command, LeaseEnd, Loads, Member};
 pub use forecast::{Forecast, Foreseen, Unknown, forecast};
 pub use ownership::planner_input;
 pub use response::{Changes, Ignored, Refused, Response};

@@ -131,7 +131,8 @@ fn homes<'a>(shards: impl Iterator<Item = &'a ShardView>) -> BTreeMap<ShardId, S
     shards
         .map(|shard| {
             let home = shard.moving_to.or(shard.owner);
-            (shard.id, Shard { home, is_moving: shard.moving_to.is_some(), group: None })
+            let is_moving = shard.moving_to.is_some();
+            (shard.id, Shard { home, is_moving, load: shard.load, ..Shard::default() })
         })
         .collect()
 }

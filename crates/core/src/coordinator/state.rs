@@ -10,8 +10,11 @@ use quarry_types::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::ownership::takes_shards;
-use crate::invariant::InvariantId;
+use super::{Loads, ownership::takes_shards};
+use crate::{
+    invariant::InvariantId,
+    placement::{HEAVIEST, LIGHT},
+};
 
 /// The coordinator's state after some log entry. The same entries give the same state everywhere.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -73,10 +76,34 @@ impl State {
         ClusterView { applied, leader, nodes: self.nodes.clone(), shards, moves }
     }
 
-    /// Whether [`Command::Rebalance`] would do something now.
+    /// Whether [`Command::Rebalance`] with these loads would do something now.
     #[must_use]
-    pub fn needs_rebalance(&self) -> bool {
-        !self.next_round().moves.is_empty()
+    pub fn needs_rebalance(&self, loads: &Loads) -> bool {
+        let is_news = |shard: &ShardView| shard.load != load_of(loads, shard.id);
+        self.shards.values().any(is_news) || !self.next_round().moves.is_empty()
+    }
+
+    /// What the shards cost by what their owners reported, where that is not light; of a shard whose
+    /// owner reported nothing yet, what was recorded.
+    #[must_use]
+    pub fn reported(&self, reports: &BTreeMap<NodeId, Loads>) -> Loads {
+        let of = |shard: &ShardView| {
+            let report = shard.owner.and_then(|owner| reports.get(&owner));
+            report.map_or(shard.load, |report| load_of(report, shard.id))
+        };
+        let loads = self.shards.values().map(|shard| (shard.id, of(shard)));
+        loads.filter(|(_, load)| *load > LIGHT).collect()
+    }
+
+    /// Records what the shards cost; whether that changed.
+    pub(super) fn record(&mut self, loads: &Loads) -> bool {
+        let mut is_news = false;
+        for shard in self.shards.values_mut() {
+            let load = load_of(loads, shard.id);
+            is_news |= shard.load != load;
+            shard.load = load;
+        }
+        is_news
     }
 
     /// The invariants that this state breaks; none, unless the program is wrong.
@@ -126,4 +153,9 @@ impl State {
     pub(super) fn takes_shards(&self, node: NodeId) -> bool {
         self.nodes.get(&node).is_some_and(takes_shards)
     }
+}
+
+/// What a runner says of a load is bounded here, where every voter does the same.
+fn load_of(loads: &Loads, shard: ShardId) -> u32 {
+    loads.get(&shard).copied().unwrap_or(LIGHT).clamp(LIGHT, HEAVIEST)
 }

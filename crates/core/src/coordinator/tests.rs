@@ -1,6 +1,11 @@
 //! What each command does.
 
-use alloc::{collections::BTreeSet, string::ToString, vec, vec::Vec};
+use alloc::{
+    collections::{BTreeMap, BTreeSet},
+    string::ToString,
+    vec,
+    vec::Vec,
+};
 
 use quarry_types::{BootId, ClusterId, Epoch, MoveReason, NodeId, NodeState, Role, ShardId};
 
@@ -79,8 +84,8 @@ impl Log {
 
     /// Every owner closes what is moving, round by round.
     pub(super) fn balance(&mut self) {
-        while self.state.needs_rebalance() {
-            assert!(matches!(self.apply(Command::Rebalance), Response::Applied(_)));
+        while self.state.needs_rebalance(&Loads::new()) {
+            assert!(matches!(self.apply(rebalance([])), Response::Applied(_)));
             self.hand_over();
         }
     }
@@ -95,6 +100,10 @@ impl Log {
             }
         }
     }
+}
+
+fn rebalance(loads: impl IntoIterator<Item = (u32, u32)>) -> Command {
+    Command::Rebalance { loads: loads.into_iter().map(|(id, load)| (ShardId(id), load)).collect() }
 }
 
 fn applied(granted: u32, moving: u32, waiting: u32) -> Response {
@@ -146,10 +155,10 @@ fn the_first_node_gets_everything_at_once_whatever_comes_first() {
 fn a_later_node_gets_its_share_in_rounds() {
     let mut log = Log::of([1]);
     assert_eq!(log.join(2, 1), applied(0, 0, 0));
-    assert!(log.state.needs_rebalance());
-    assert_eq!(log.apply(Command::Rebalance), applied(0, 4, 0));
-    assert!(!log.state.needs_rebalance(), "as many are moving as may");
-    assert_eq!(log.apply(Command::Rebalance), Response::Ignored(Ignored::NothingToMove));
+    assert!(log.state.needs_rebalance(&Loads::new()));
+    assert_eq!(log.apply(rebalance([])), applied(0, 4, 0));
+    assert!(!log.state.needs_rebalance(&Loads::new()), "as many are moving as may");
+    assert_eq!(log.apply(rebalance([])), Response::Ignored(Ignored::NothingToMove));
     assert_eq!(log.owned(1).len(), 16, "the owner keeps what it has not closed");
     let moving = log.moving(1);
     assert_eq!(log.release(1, 1, moving), applied(4, 0, 0));
@@ -165,7 +174,7 @@ fn the_end_of_a_lease_moves_only_its_shards() {
     assert_eq!(log.end(1, 1, LeaseEnd::Expired), applied(granted, 0, 0));
     assert!(of_2.iter().all(|shard| log.owned(2).contains(shard)), "S2");
     assert!(of_3.iter().all(|shard| log.owned(3).contains(shard)), "S2");
-    assert!(!log.state.needs_rebalance());
+    assert!(!log.state.needs_rebalance(&Loads::new()));
     assert_eq!(log.end(1, 1, LeaseEnd::Expired), Response::Ignored(Ignored::AlreadySo));
 }
 
@@ -218,7 +227,7 @@ fn a_drain_moves_every_shard_and_ends_when_it_is_undone() {
     log.drain(1);
     log.hand_over();
     assert_eq!(log.owned(1), vec![]);
-    assert!(!log.state.needs_rebalance(), "a draining node takes nothing back");
+    assert!(!log.state.needs_rebalance(&Loads::new()), "a draining node takes nothing back");
 }
 
 #[test]
@@ -249,7 +258,7 @@ fn every_change_of_hands_is_told_with_its_reason() {
     let mut log = Log::of([1]);
     log.join(1, 2);
     log.join(2, 1);
-    log.apply(Command::Rebalance);
+    log.apply(rebalance([]));
     log.hand_over();
     log.drain(2);
     log.hand_over();
@@ -404,4 +413,37 @@ fn the_view_shows_shards_in_the_order_of_their_slots() {
     assert!(view.shards.is_sorted_by_key(|shard| shard.range.first));
     assert_eq!(view.owned_by(NodeId(1)).count(), 8);
     assert_eq!(log.state.leased().count(), 2);
+}
+
+#[test]
+fn a_load_is_recorded_once_and_makes_its_owner_give_light_shards_away() {
+    let mut log = Log::of([1, 2]);
+    let heavy = log.owned(1)[0].0;
+    let loads = Loads::from([(heavy, 4)]);
+    assert!(log.state.needs_rebalance(&loads));
+    // 19 units: the owner of 8 + 3 keeps 10.
+    assert_eq!(log.apply(rebalance([(heavy.0, 4)])), applied(0, 1, 0));
+    assert_eq!(log.state.shards()[&heavy].load, 4);
+    assert!(log.moving(1).iter().all(|(shard, _)| *shard != heavy), "light ones go");
+    log.hand_over();
+    assert_eq!((log.owned(1).len(), log.owned(2).len()), (7, 9));
+    assert!(!log.state.needs_rebalance(&loads), "the same again is no news");
+    assert_eq!(log.apply(rebalance([(heavy.0, 4)])), Response::Ignored(Ignored::NothingToMove));
+    assert!(log.state.needs_rebalance(&Loads::new()), "that it is light again is");
+    log.apply(rebalance([(heavy.0, 1_000)]));
+    assert_eq!(log.state.shards()[&heavy].load, 64, "bounded");
+}
+
+#[test]
+fn only_the_owner_says_what_a_shard_costs_and_before_it_does_nothing_changes() {
+    let mut log = Log::of([1, 2]);
+    let of_1 = log.owned(1)[0].0;
+    let says = |node| BTreeMap::from([(NodeId(node), Loads::from([(of_1, 16)]))]);
+    assert_eq!(log.state.reported(&says(1)), Loads::from([(of_1, 16)]));
+    assert_eq!(log.state.reported(&says(2)), Loads::new());
+    log.apply(rebalance([(of_1.0, 16)]));
+    let nobody = BTreeMap::new();
+    assert_eq!(log.state.reported(&nobody), Loads::from([(of_1, 16)]), "a leader is new");
+    let light = BTreeMap::from([(NodeId(1), Loads::new())]);
+    assert_eq!(log.state.reported(&light), Loads::new());
 }

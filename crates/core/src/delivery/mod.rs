@@ -16,6 +16,7 @@ mod admit;
 #[cfg(test)]
 mod ahead_tests;
 mod batch;
+mod burden;
 mod delay;
 #[cfg(test)]
 mod delay_tests;

@@ -9,16 +9,16 @@ use quarry_types::NodeId;
 pub(super) struct Seat {
     /// The runner's weight, at least 1.
     pub(super) weight: u32,
-    /// How many shards it has, or is to have by moves under way.
+    /// How many units of load it has, or is to have by moves under way.
     pub(super) count: u64,
     /// How many it should have.
     pub(super) share: u64,
 }
 
-/// Divides `shards` among the seats by weight: everyone's exact quota rounded down or up, so that
-/// the sum is exact. Those that have the shard already are rounded up first: that makes the
-/// excess, and so the moves, as few as they can be. Then the largest remainder counts (Hamilton's
-/// method), then the lower id.
+/// Divides `shards`, which are units of load, among the seats by weight: everyone's exact quota
+/// rounded down or up, so that the sum is exact. Those that have the unit already are rounded up
+/// first: that makes the excess, and so the moves, as few as they can be. Then the largest remainder
+/// counts (Hamilton's method), then the lower id.
 pub(super) fn apportion(shards: u64, seats: &mut BTreeMap<NodeId, Seat>) {
     let total: u64 = seats.values().map(|seat| u64::from(seat.weight)).sum();
     if total == 0 {

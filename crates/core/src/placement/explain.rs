@@ -15,9 +15,10 @@ pub struct Suitor {
     pub node: NodeId,
     /// How little it suits the shard.
     pub cost: Cost,
-    /// How many shards of the same pool it has, or is to have by moves under way.
+    /// How much of the pool's load it has, or is to have by moves under way; where no load is
+    /// known, how many shards.
     pub count: u64,
-    /// How many it should have.
+    /// How much it should have.
     pub share: u64,
 }
 

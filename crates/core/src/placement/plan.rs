@@ -27,6 +27,8 @@ pub struct Shard {
     pub is_moving: bool,
     /// The label that its runner must have, where it is bound to one.
     pub group: Option<String>,
+    /// What it costs to serve, in units of a shard with little to do; 0 counts as 1.
+    pub load: u32,
 }
 
 /// What a plan is made of.
@@ -60,7 +62,8 @@ pub struct Move {
 /// What is to change.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Plan {
-    /// First the shards without a home among the runners, by id; then those that move for balance.
+    /// First the shards without a home among the runners, heaviest first, then by id; then those
+    /// that move for balance.
     pub moves: Vec<Move>,
     /// The shards without a home that no runner can take.
     pub unplaced: Vec<ShardId>,
@@ -68,8 +71,9 @@ pub struct Plan {
 
 /// Makes the plan. Shards whose home is none of the runners go to the runner they prefer among
 /// those below their share; then runners above their share give the shards they suit least, as
-/// many as `limits` allows, to those below. The shards of each group are divided among that
-/// group's runners apart from all others.
+/// many as `limits` allows, to those below. A shard moves only where giver and taker stay within
+/// what they should have, so a shard with a high load makes its runner give others away. The shards
+/// of each group are divided among that group's runners apart from all others.
 #[must_use]
 pub fn plan(input: &Input, limits: Limits) -> Plan {
     let mut plan = Plan::default();

@@ -146,7 +146,8 @@ fn any_input() -> impl Strategy<Value = Input> {
                 .map(|(id, (home, moving, group))| {
                     let home = home.map(NodeId);
                     let is_moving = home.is_some() && moving == 0;
-                    (ShardId(id), Shard { home, is_moving, group: (group == 0).then(label) })
+                    let group = (group == 0).then(label);
+                    (ShardId(id), Shard { home, is_moving, group, load: 1 })
                 })
                 .collect(),
         })
@@ -209,7 +210,7 @@ proptest! {
     #[test]
     fn moves_are_as_few_as_they_can_be(mut input in any_input()) {
         for shard in input.shards.values_mut() {
-            *shard = Shard { is_moving: false, group: None, ..shard.clone() };
+            *shard = Shard { is_moving: false, group: None, load: 1, ..shard.clone() };
         }
         input.runners.retain(|_, runner| runner.weight > 0);
         let first = plan(&input, UNLIMITED);
@@ -253,5 +254,119 @@ proptest! {
             shards: input.shards.clone().into_iter().rev().collect(),
         };
         prop_assert_eq!(plan(&input, UNLIMITED), plan(&told_backwards, UNLIMITED));
+    }
+}
+
+/// The load that each runner has.
+fn loads(input: &Input) -> BTreeMap<NodeId, u64> {
+    let mut loads: BTreeMap<NodeId, u64> = input.runners.keys().map(|id| (*id, 0)).collect();
+    for shard in input.shards.values() {
+        if let Some(load) = shard.home.and_then(|home| loads.get_mut(&home)) {
+            *load += u64::from(shard.load.max(1));
+        }
+    }
+    loads
+}
+
+#[test]
+fn a_runner_with_a_heavy_shard_gives_light_ones_away() {
+    let mut input = equal(4, 64);
+    input.shards.get_mut(&ShardId(0)).unwrap().load = 8;
+    let plan = plan(&input, UNLIMITED);
+    assert!(plan.moves.iter().all(|change| change.from == Some(NodeId(0))), "S2");
+    assert!(plan.moves.iter().all(|change| change.shard != ShardId(0)), "the heavy one stays");
+    carry_out(&mut input, &plan);
+    // 71 units among four.
+    assert_eq!(loads(&input).into_values().collect::<Vec<_>>(), [18, 18, 18, 17]);
+    assert_eq!(super::plan(&input, UNLIMITED), Plan::default());
+}
+
+#[test]
+fn a_shard_that_is_heavier_than_any_share_has_a_runner_for_itself() {
+    let mut input =
+        Input { runners: runners([(1, 100), (2, 100), (3, 100)]), shards: homes([None; 9]) };
+    input.shards.get_mut(&ShardId(4)).unwrap().load = 100;
+    let plan = plan(&input, UNLIMITED);
+    carry_out(&mut input, &plan);
+    assert_eq!(plan.unplaced, vec![]);
+    assert_eq!(plan.moves[0].shard, ShardId(4), "the heaviest first");
+    let home = input.shards[&ShardId(4)].home;
+    let beside = input.shards.values().filter(|shard| shard.home == home).count();
+    assert_eq!(beside, 1, "{:?}", loads(&input));
+}
+
+fn loaded_input() -> impl Strategy<Value = Input> {
+    let load = prop_oneof![6 => Just(1_u32), 1 => Just(2), 1 => Just(4), 1 => Just(8)];
+    (any_input(), proptest::collection::vec(load, 120)).prop_map(|(mut input, loads)| {
+        for (shard, load) in input.shards.values_mut().zip(loads) {
+            *shard = Shard { is_moving: false, group: None, load, ..shard.clone() };
+        }
+        input.runners.retain(|_, runner| runner.weight > 0);
+        input
+    })
+}
+
+/// What each runner should have, rounded up.
+fn quotas(input: &Input) -> BTreeMap<NodeId, u64> {
+    let size: u64 = input.shards.values().map(|shard| u64::from(shard.load.max(1))).sum();
+    let total: u64 = input.runners.values().map(|runner| u64::from(runner.weight)).sum();
+    let quota = |runner: &Runner| (size * u64::from(runner.weight)).div_ceil(total);
+    input.runners.iter().map(|(id, runner)| (*id, quota(runner))).collect()
+}
+
+proptest! {
+    #[test]
+    fn under_any_load_only_runners_above_their_share_give_and_none_gets_above_it(
+        input in loaded_input(),
+        max_moves in 1..50_u32,
+    ) {
+        prop_assume!(!input.runners.is_empty());
+        let mut current = input;
+        for _ in 0..200 {
+            let quotas = quotas(&current);
+            let before = loads(&current);
+            let round = plan(&current, Limits { max_moves });
+            prop_assert_eq!(&round.unplaced, &vec![]);
+            let mut after = current.clone();
+            carry_out(&mut after, &round);
+            let later = loads(&after);
+            for change in &round.moves {
+                match change.from.filter(|from| current.runners.contains_key(from)) {
+                    // S2: nobody gives what is within its share.
+                    Some(from) => prop_assert!(later[&from] + 1 >= quotas[&from]),
+                    None => continue,
+                }
+                prop_assert!(later[&change.to] <= before[&change.to].max(quotas[&change.to] + 8));
+            }
+            current = after;
+            if round.moves.is_empty() {
+                return Ok(());
+            }
+        }
+        prop_assert!(false, "it never comes to rest");
+    }
+
+    #[test]
+    fn a_storm_of_joins_and_leaves_moves_little_more_than_it_must(
+        storm in proptest::collection::vec((0..12_u64, 1..4_u32), 1..40),
+    ) {
+        let mut input = equal(4, 256);
+        let (mut moved, mut ideal) = (0_u64, 0_u64);
+        for (node, weight) in storm {
+            let is_there = input.runners.contains_key(&NodeId(node));
+            if is_there && input.runners.len() > 1 {
+                input.runners.remove(&NodeId(node));
+            } else {
+                input.runners.extend(runners([(node, weight * 50)]));
+            }
+            let lost = |shard: &&Shard| {
+                shard.home.is_none_or(|home| !input.runners.contains_key(&home))
+            };
+            ideal += input.shards.values().filter(lost).count() as u64 + fewest_moves(&input);
+            let plan = plan(&input, UNLIMITED);
+            moved += plan.moves.len() as u64;
+            carry_out(&mut input, &plan);
+        }
+        prop_assert!(moved * 10 <= ideal * 11, "{moved} moves, {ideal} at least");
     }
 }

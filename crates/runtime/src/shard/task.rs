@@ -3,7 +3,10 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use futures_util::{StreamExt, stream::FuturesUnordered};
-use quarry_core::delivery::{Effect, Limits, Shard};
+use quarry_core::{
+    delivery::{Effect, Limits, Shard},
+    placement::SteadyLoad,
+};
 use quarry_ports::{Host, LeaseGuard, LoadedShard, Metrics, Store, crash};
 use quarry_types::{
     Address, BootId, CallError, Epoch, Monotonic, NodeId, Refusal, RefusalCode, ShardAge, ShardId,
@@ -15,6 +18,7 @@ use tokio::sync::{mpsc, watch};
 use super::{
     clock::{Clocks, ShardClock},
     io::Io,
+    loads::Loads,
 };
 use crate::{
     Registry,
@@ -72,6 +76,8 @@ pub(crate) struct Shared {
     pub(crate) drain_time: Duration,
     /// The clocks of the shards that are served.
     pub(crate) clocks: Clocks,
+    /// What they cost.
+    pub(crate) loads: Loads,
     /// The node, for calls that handlers make.
     pub(crate) caller: std::sync::Weak<Inner>,
 }
@@ -99,6 +105,7 @@ pub(super) struct Serving {
     pub(super) clock: ShardClock,
     pub(super) out: Vec<Effect<Waiter>>,
     pub(super) end: Option<End>,
+    load: SteadyLoad,
     counted: (usize, usize, usize),
 }
 
@@ -135,6 +142,7 @@ impl ShardTask {
         self.shared.clocks.insert(self.shard, self.epoch, serving.clock);
         let end = self.serve(&mut serving, &mut news).await;
         self.shared.clocks.remove(self.shard, self.epoch);
+        self.shared.loads.remove(self.shard, self.epoch);
         self.shared.metrics.active_shards.dec();
         serving.stop();
         self.end(end).await
@@ -165,6 +173,7 @@ impl ShardTask {
             clock,
             out: Vec::new(),
             end: None,
+            load: SteadyLoad::default(),
             counted: (0, 0, 0),
         }
     }
@@ -316,6 +325,8 @@ impl Serving {
         self.machine.passivate_idle(now, &mut self.out);
         let clock = self.shared.host.now();
         self.machine.forget_callers(|waiter| waiter.is_gone(clock));
+        let load = self.load.see(self.machine.burden(now).load());
+        self.shared.loads.set(self.shard, self.epoch, load);
         self.count();
     }
 

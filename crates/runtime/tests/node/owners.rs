@@ -1,10 +1,10 @@
 //! Who serves: nodes that give their shards away, and nodes that are cut off.
 
-use std::time::Duration;
+use std::{sync::atomic::Ordering, time::Duration};
 
-use quarry_types::{CallError, RefusalCode};
+use quarry_types::{CallError, Envelope, NodeId, RefusalCode, ReplyMode};
 
-use crate::world::{World, call, number};
+use crate::world::{TIMEOUT, World, call, envelope, number};
 
 #[tokio::test(start_paused = true)]
 async fn a_node_that_is_cut_off_refuses_soon_and_the_others_wait_for_the_next_owner() {
@@ -42,4 +42,36 @@ async fn shards_that_close_together_are_released_together() {
     one.drain().await;
     let entries = world.coordination.view().applied - before;
     assert!(entries <= 4, "{entries} entries for a drain, a release and a goodbye");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_old_backlog_makes_its_owner_give_its_other_shards_away_until_it_is_worked_off() {
+    const MESSAGES: u32 = 60;
+    let world = World::new();
+    let (one, _one_lives) = world.start(1);
+    let (_other, _other_lives) = world.start(2);
+    let owned = |by: u64| world.coordination.view().owned_by(NodeId(by)).count();
+    until(&world, "each owns its half", || owned(1) == 4 && owned(2) == 4).await;
+    let first = envelope(&one, "a", "set_slowly", "1");
+    let slot = first.address.slot();
+    let heavy = || world.coordination.view().shard_of(slot).cloned().unwrap();
+    let busy = heavy().owner.unwrap();
+    for number in 0..MESSAGES {
+        let message = envelope(&one, "a", "set_slowly", &number.to_string());
+        let one_way = Envelope { reply: ReplyMode::Accepted, ..message };
+        one.call(one_way, TIMEOUT).await.unwrap();
+    }
+    until(&world, "the owner of the backlog owns nothing else", || owned(busy.0) == 1).await;
+    assert_eq!((heavy().owner, heavy().load), (Some(busy), 16), "what is busy stays");
+    until(&world, "each owns its half again", || owned(1) == 4 && owned(2) == 4).await;
+    assert_eq!(heavy().load, 1);
+    assert_eq!(world.attempts.load(Ordering::Relaxed), MESSAGES, "each was handled once");
+}
+
+async fn until(world: &World, what: &str, condition: impl Fn() -> bool) {
+    let begun = world.host.now();
+    while !condition() {
+        assert!(world.host.now().since(begun) < Duration::from_mins(2), "{what}: not within 2 min");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
 }

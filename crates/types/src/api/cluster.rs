@@ -42,7 +42,7 @@ pub struct Candidate {
     /// How little it suits the shard, by weighted rendezvous: the lowest is preferred. In
     /// millionths, for a weight of 100.
     pub cost: u64,
-    /// What it has, or is to have by moves under way: its shards, one each.
+    /// What it has, or is to have by moves under way: the loads of its shards.
     pub load: u64,
     /// What it should have.
     pub share: u64,
@@ -65,6 +65,9 @@ pub struct Shard {
     pub epoch: u64,
     /// The node that is to own it next.
     pub moving_to: Option<u64>,
+    /// What it costs to serve, in units of a shard with little to do: 1 to 64, as the planner
+    /// counts it.
+    pub load: u32,
 }
 
 /// All shards.

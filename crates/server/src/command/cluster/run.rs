@@ -74,13 +74,14 @@ fn nodes(nodes: &[Node], output: Output) -> Result<(), Failure> {
 
 fn shards(shards: &[Shard], output: Output) -> Result<(), Failure> {
     let node = |id: Option<u64>| id.map_or_else(|| "-".to_owned(), |id| id.to_string());
-    output.list(&["shard", "slots", "owner", "epoch", "moving to"], shards, |shard| {
+    output.list(&["shard", "slots", "owner", "epoch", "moving to", "load"], shards, |shard| {
         vec![
             shard.id.to_string(),
             format!("{}-{}", shard.first, shard.last),
             node(shard.owner),
             shard.epoch.to_string(),
             node(shard.moving_to),
+            shard.load.to_string(),
         ]
     })
 }
