@@ -10,7 +10,8 @@ if ! [[ $seed =~ ^[0-9]+$ && $minutes =~ ^[0-9]+$ ]]; then
   echo "usage: make chaos SEED=<whole number> MINUTES=<whole number>" >&2
   exit 2
 fi
-cargo build --locked --package quarry-server </dev/null
+# The whole workspace, as the suites do, so that nothing is compiled twice.
+cargo build --locked --workspace --bins --test cluster_chaos </dev/null
 export QUARRY_BIN=${CARGO_TARGET_DIR:-$PWD/target}/debug/quarry
-export QUARRY_CHAOS_SEED=$seed QUARRY_CHAOS_SECONDS=$((minutes * 60))
-cargo test --locked --package quarry-tests --test cluster_chaos -- --nocapture </dev/null
+export QUARRY_CHAOS_SEED=$seed QUARRY_CHAOS_SECONDS=$((10#$minutes * 60))
+cargo test --locked --workspace --test cluster_chaos -- --nocapture </dev/null
