@@ -14,7 +14,8 @@ use quarry_ports::{
     OpenRow, OpenSend, OpenState, OutcomeRow, Position, SendKey, SendRow, StateRow, StuckSend,
 };
 use quarry_types::{
-    Callers, Due, Envelope, Epoch, KeyOrigin, ReplyMode, ShardAge, ShardId, Timestamp,
+    Callers, Due, Envelope, Epoch, Keep, KeyOrigin, PayloadDigest, ReplyMode, ShardAge, ShardId,
+    Timestamp,
 };
 
 pub(crate) fn commit(
@@ -29,6 +30,7 @@ pub(crate) fn commit(
         attempts: finish.attempts,
         finished_at: now,
         keep_until: age.after(finish.retention),
+        keep: finish.keep,
     });
     let states =
         batch.states.into_iter().map(|(address, state)| StateRow { address, state: Some(state) });
@@ -105,6 +107,7 @@ fn message_row(envelope: &Envelope, accepted_at: Timestamp) -> MessageRow {
         method: envelope.method.clone(),
         key: envelope.key.clone(),
         payload: envelope.payload.clone(),
+        digest: (envelope.keep == Keep::Key).then(|| PayloadDigest::of(&envelope.payload)),
         accepted_at,
     }
 }
@@ -163,6 +166,7 @@ fn stored_envelope(message: MessageRow) -> Arc<Envelope> {
         send_count: 0,
         reply: ReplyMode::Outcome,
         due: Due::Now,
+        keep: if message.digest.is_some() { Keep::Key } else { Keep::Everything },
         trace_parent: None,
         callers: Callers::none(),
     })
@@ -205,6 +209,7 @@ pub(crate) fn found(record: MessageRecord) -> Found {
     Found {
         message_id: record.message.message_id,
         payload: record.message.payload,
+        digest: record.message.digest,
         state: match record.state {
             MessageState::Open { .. } => FoundState::Open,
             MessageState::Quarantined { .. } => FoundState::Quarantined,

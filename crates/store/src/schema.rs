@@ -31,6 +31,11 @@ pub(crate) const SQLITE: &[Migration] = &[
         name: "outbox",
         sql: include_str!("../migrations/sqlite/0004_outbox.sql"),
     },
+    Migration {
+        version: 5,
+        name: "discard",
+        sql: include_str!("../migrations/sqlite/0005_discard.sql"),
+    },
 ];
 
 /// What PostgreSQL databases go through.
@@ -54,6 +59,11 @@ pub(crate) const POSTGRES: &[Migration] = &[
         version: 4,
         name: "outbox",
         sql: include_str!("../migrations/postgres/0004_outbox.sql"),
+    },
+    Migration {
+        version: 5,
+        name: "discard",
+        sql: include_str!("../migrations/postgres/0005_discard.sql"),
     },
 ];
 

@@ -67,6 +67,8 @@ macro_rules! store_contract {
             nothing_is_sent_by_a_rejected_commit
             sends_of_others_are_rejected
             sends_of_many_commits_are_in_their_order
+            of_a_discarded_message_only_the_key_stays
+            a_discarded_message_is_whole_while_it_is_open
             random_histories_read_as_those_of_the_model
         }
     };
