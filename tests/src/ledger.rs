@@ -1,7 +1,10 @@
 //! The data itself, read behind the nodes' backs: what every shard committed, and whether all rows
 //! belong to such commits.
 
-use std::{collections::BTreeMap, str::FromStr};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    str::FromStr,
+};
 
 use anyhow::{Context, Result, ensure};
 use sqlx::{
@@ -187,6 +190,14 @@ impl Ledger {
     pub async fn sends(&mut self) -> Result<i64> {
         let rows: Vec<(i64,)> = fetch!(&mut self.0, "select count(*) from outbox")?;
         Ok(rows.first().context("a count without a row")?.0)
+    }
+
+    /// Entities with messages that are not over, as `TYPE/ID`.
+    pub async fn open_entities(&mut self) -> Result<BTreeSet<String>> {
+        let sql = "select distinct entity_type || '/' || entity_id from v_messages \
+            where state = 'open'";
+        let rows: Vec<(String,)> = fetch!(&mut self.0, sql)?;
+        Ok(rows.into_iter().map(|(entity,)| entity).collect())
     }
 
     /// The epoch of every shard's fence.
