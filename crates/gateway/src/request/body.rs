@@ -187,7 +187,10 @@ fn check_body(headers: &HeaderMap, body: &[u8]) -> Result<(), Problem> {
             unsupported("a page must send Content-Type: application/json".to_owned())
         }
         None => check_json(body),
-        Some(FORM) => check_json(body).or_else(|_| {
+        Some(FORM) => check_json(body).or_else(|problem| {
+            if matches!(body.trim_ascii_start().first(), Some(b'{' | b'[')) {
+                return Err(problem);
+            }
             let detail = "the body is labelled a form, and is not JSON either; \
                           send JSON with Content-Type: application/json";
             unsupported(detail.to_owned())
@@ -210,7 +213,8 @@ fn check_json(body: &[u8]) -> Result<(), Problem> {
         for text in good.split(|byte| *byte == b'\n') {
             (line, column) = (line + 1, text.len() + 1);
         }
-        let detail = format!("the body is no UTF-8 at line {line} column {column}");
+        let detail =
+            format!("the body is no UTF-8 at line {line} column {column}; send JSON in UTF-8");
         return malformed(detail, line, column);
     }
     match serde_json::from_slice::<IgnoredAny>(body) {

@@ -74,6 +74,8 @@ fn parameters() -> Vec<Case> {
 
 fn headers() -> Vec<Case> {
     let add = || Ask::post(ADD).body("1");
+    // As curl labels what it is given.
+    let form = || Ask::post(ADD).header("content-type", "application/x-www-form-urlencoded");
     let key = Some("Idempotency-Key");
     let bad = "invalid_header";
     vec![
@@ -97,6 +99,8 @@ fn headers() -> Vec<Case> {
             "unsupported_media_type",
             Some("Content-Type"),
         ),
+        (form().body("a=1"), 415, "unsupported_media_type", Some("Content-Type")),
+        (form().body("{\"a\":"), 400, "malformed_json", None),
     ]
 }
 
