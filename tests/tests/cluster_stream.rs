@@ -168,6 +168,25 @@ async fn late(cluster: &Cluster, node: u16, told: &[Event], graph: &Value) -> Re
     Ok(())
 }
 
+/// Makes sure that the journal has each event of the submission once, in order.
+async fn recorded(cluster: &Cluster, node: u16, told: &[Event], graph: &Value) -> Result<()> {
+    let request_id = graph["requestId"].as_str().unwrap_or_default();
+    let path = format!("/v1/journal/extraction:{request_id}?limit=1000");
+    let journal = page(cluster, node, &path).await?;
+    let entries = journal["items"].as_array().context("no entries")?;
+    let own =
+        told.iter().filter(|event| event.document["messageId"] == told[0].document["messageId"]);
+    let own: Vec<&Event> = own.filter(|event| event.id.is_some()).collect();
+    ensure!(entries.len() == own.len(), "{} entries for {} events", entries.len(), own.len());
+    for (sequence, (entry, event)) in (1_u64..).zip(entries.iter().zip(own)) {
+        ensure!(entry["sequence"] == sequence, "a gap or a repeat: {entry}");
+        for (name, told) in [("type", "type"), ("time", "time"), ("chunk", "sequence")] {
+            ensure!(entry[name] == event.document[told], "{entry} is not {event:?}");
+        }
+    }
+    Ok(())
+}
+
 /// Streams a text through all nodes, kills one of them in the middle, and compares what was read.
 async fn killed(cluster: &mut Cluster, victim: Victim) -> Result<()> {
     let text = long_text(&format!("Lost {victim:?}"));
@@ -194,6 +213,7 @@ async fn killed(cluster: &mut Cluster, victim: Victim) -> Result<()> {
     }
     for survivor in [beside, elsewhere] {
         late(cluster, survivor, told, &graph).await?;
+        recorded(cluster, survivor, told, &graph).await?;
     }
     cluster.restart(node).await
 }

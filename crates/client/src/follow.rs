@@ -6,7 +6,7 @@ use bytes::Bytes;
 use futures_util::{Stream, stream};
 use quarry_types::{
     Address, MessageId, Method, Monotonic, ReplyMode,
-    stream::{Broken, ExtractionTold, Last, Told},
+    stream::{Broken, ExtractionTold, JournalTold, Last, Stopped, Told},
 };
 use reqwest::{
     RequestBuilder, Response,
@@ -40,7 +40,7 @@ impl Client {
     ) -> impl Stream<Item = Result<Told<Json>, ClientError>> + Send + use<> {
         let segments = ["v1", "messages", &message_id.to_string(), "chunks"];
         let last = from.checked_sub(1).map(|last| last.to_string());
-        self.follow(&segments, last, patience)
+        self.follow(&segments, &[], last, patience)
     }
 
     /// The events of an extraction behind the event `last`, or from the beginning, and then its
@@ -51,7 +51,7 @@ impl Client {
         last: Option<String>,
         patience: Duration,
     ) -> impl Stream<Item = Result<ExtractionTold<Json>, ClientError>> + Send + use<> {
-        self.follow(&["v1", "extractions", request_id, "events"], last, patience)
+        self.follow(&["v1", "extractions", request_id, "events"], &[], last, patience)
     }
 
     /// Sends a message, as [`Client::send_retrying`] does, and follows its chunks once it is
@@ -93,16 +93,21 @@ impl Client {
         Ok((sent, events))
     }
 
-    fn follow<T: Followed>(
+    pub(crate) fn follow<T: Followed>(
         &self,
         segments: &[&str],
+        parameters: &[(&'static str, String)],
         last: Option<String>,
         patience: Duration,
     ) -> impl Stream<Item = Result<T, ClientError>> + Send + use<T> {
-        let following = Following {
+        let asked = Asked {
             client: self.clone(),
             segments: segments.iter().map(|segment| (*segment).to_owned()).collect(),
+            parameters: parameters.to_vec(),
             last,
+        };
+        let following = Following {
+            asked,
             patience,
             open: None,
             turn: 0,
@@ -118,13 +123,13 @@ impl Client {
 }
 
 /// What a stream carries.
-trait Followed: DeserializeOwned + Send + 'static {
+pub(crate) trait Followed: DeserializeOwned + Send + 'static {
     /// What the event says of the stream itself.
     fn verdict(&self) -> Verdict<'_>;
 }
 
 /// What an event says of its stream.
-enum Verdict<'a> {
+pub(crate) enum Verdict<'a> {
     GoesOn,
     Ends,
     Broken(&'a Broken),
@@ -150,12 +155,27 @@ impl Followed for ExtractionTold<Json> {
     }
 }
 
-/// One who follows a stream.
-struct Following {
+impl Followed for JournalTold<Json> {
+    fn verdict(&self) -> Verdict<'_> {
+        match self {
+            Self::Entry(_) => Verdict::GoesOn,
+            Self::Stopped(Stopped::Error(broken)) => Verdict::Broken(broken),
+        }
+    }
+}
+
+/// What is asked for.
+struct Asked {
     client: Client,
     segments: Vec<String>,
+    parameters: Vec<(&'static str, String)>,
     /// The id of the last event that was read.
     last: Option<String>,
+}
+
+/// One who follows a stream.
+struct Following {
+    asked: Asked,
     patience: Duration,
     open: Option<Open>,
     /// How many connections were cut or refused since the last event.
@@ -197,9 +217,7 @@ impl Following {
         loop {
             let open = match &mut self.open {
                 Some(open) => open,
-                none => none.insert(
-                    connect(&self.client, &self.segments, self.last.as_deref(), self.turn).await?,
-                ),
+                none => none.insert(Open::connect(&self.asked, self.turn).await?),
             };
             if let Some(event) = open.read.pop_front() {
                 return Ok(event);
@@ -221,44 +239,43 @@ impl Following {
                 return Err(ClientError::Unavailable { reason });
             }
         }
-        self.last = event.id.or(self.last.take());
+        self.asked.last = event.id.or(self.asked.last.take());
         (self.turn, self.pause, self.until) = (0, SHORTEST_PAUSE, None);
         Ok(told)
     }
 
     /// Waits before the next try; gives up where that cannot help or patience is at its end.
     async fn wait(&mut self, error: ClientError) -> Result<(), ClientError> {
-        let now = self.client.host().now();
+        let now = self.asked.client.host().now();
         let until = *self.until.get_or_insert_with(|| now.after(self.patience));
-        let tries = (self.turn + 1) / self.client.bases().len().max(1);
-        let is_hopeless = !self.client.has_reached() && tries >= TRIES_UNREACHED;
+        let tries = (self.turn + 1) / self.asked.client.bases().len().max(1);
+        let is_hopeless = !self.asked.client.has_reached() && tries >= TRIES_UNREACHED;
         let is_late = until.since(now) <= self.pause;
         if self.is_over || !error.is_retryable() || is_late || is_hopeless {
             return Err(error);
         }
-        tokio::time::sleep(self.client.jittered(self.pause)).await;
+        tokio::time::sleep(self.asked.client.jittered(self.pause)).await;
         self.pause = (self.pause * 2).min(LONGEST_PAUSE);
         self.turn += 1;
         Ok(())
     }
 }
 
-async fn connect(
-    client: &Client,
-    segments: &[String],
-    last: Option<&str>,
-    turn: usize,
-) -> Result<Open, ClientError> {
-    let segments: Vec<&str> = segments.iter().map(String::as_str).collect();
-    let index = client.turn(turn);
-    let request = client.request(index, reqwest::Method::GET, &segments, &[])?;
-    let mut request = request.header(ACCEPT, HeaderValue::from_static("text/event-stream"));
-    if let Some(last) = last {
-        request = request.header("last-event-id", last);
+impl Open {
+    /// Connects to the base whose turn it is, behind the last event that was read.
+    async fn connect(asked: &Asked, turn: usize) -> Result<Self, ClientError> {
+        let Asked { client, segments, parameters, last } = asked;
+        let segments: Vec<&str> = segments.iter().map(String::as_str).collect();
+        let index = client.turn(turn);
+        let request = client.request(index, reqwest::Method::GET, &segments, parameters)?;
+        let mut request = request.header(ACCEPT, HeaderValue::from_static("text/event-stream"));
+        if let Some(last) = last {
+            request = request.header("last-event-id", last);
+        }
+        let response = head(client, request).await?;
+        client.prefer(index);
+        Ok(Self { response, events: Events::default(), read: VecDeque::new() })
     }
-    let response = head(client, request).await?;
-    client.prefer(index);
-    Ok(Open { response, events: Events::default(), read: VecDeque::new() })
 }
 
 /// The head of a stream; a problem where there is none.

@@ -5,14 +5,16 @@
 //! deadline, over all base URLs, and never calls *refused* what an earlier try may have done. Where
 //! nobody has ever answered it ends after a few tries.
 //! [`Client::send_batch`] does so with up to 1,000 messages in one request.
-//! [`Client::chunks`] and [`Client::events`] follow what is told of a message or an extraction,
-//! and go on by themselves where a stream is cut.
+//! [`Client::chunks`], [`Client::events`] and [`Client::follow_journal`] follow what is told of a
+//! message, an extraction or an entity, and go on by themselves where a stream is cut.
 
 mod batch;
+mod change;
 mod client;
 mod error;
 mod exchange;
 mod follow;
+mod journal;
 mod look;
 mod ontology;
 mod retry;
@@ -25,6 +27,7 @@ mod tests;
 pub use batch::BatchResults;
 pub use client::{Client, Credentials};
 pub use error::ClientError;
+pub use journal::JournalQuery;
 pub use look::{EntityQuery, Json, MessageQuery};
 pub use ontology::PackSource;
 pub use send::{SendOptions, SendStatus, Sent};

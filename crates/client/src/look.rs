@@ -7,8 +7,8 @@ use reqwest::Method;
 
 use crate::{
     Client, ClientError,
+    change::Change,
     client::{MARGIN, READ_TIMEOUT, decode},
-    exchange::Exchange,
 };
 
 /// A user's JSON.
@@ -134,12 +134,12 @@ impl Client {
 
     /// Moves all shards away from nodes, at least one; from all or from none; idempotent.
     pub async fn drain(&self, nodes: &[NodeId]) -> Result<api::Change, ClientError> {
-        self.change(nodes, "drain").await
+        self.change_nodes(nodes, "drain").await
     }
 
     /// Lets nodes take shards again; all or none; idempotent.
     pub async fn undrain(&self, nodes: &[NodeId]) -> Result<api::Change, ClientError> {
-        self.change(nodes, "undrain").await
+        self.change_nodes(nodes, "undrain").await
     }
 
     /// Whether the first base takes work; all checks with it.
@@ -177,30 +177,11 @@ impl Client {
         })
     }
 
-    /// Changes are idempotent, so that each base is asked until one answers.
-    async fn change(&self, nodes: &[NodeId], what: &str) -> Result<api::Change, ClientError> {
+    async fn change_nodes(&self, nodes: &[NodeId], what: &str) -> Result<api::Change, ClientError> {
         let segments = ["v1", "cluster", "nodes", &listed(nodes), what];
-        let mut last = ClientError::Unavailable { reason: "no base URL".to_owned() };
-        let mut maybe_done = None;
-        for attempt in 0..self.bases().len() {
-            let index = self.turn(attempt);
-            let request = self.request(index, Method::POST, &segments, &[])?.timeout(READ_TIMEOUT);
-            last = match self.exchange(request).await {
-                Ok(reply) if reply.status.is_success() => return decode(&reply.body),
-                Ok(reply) => ClientError::of(reply.problem(), None),
-                Err(Exchange::NotSent(reason)) => self.unreachable(reason),
-                Err(Exchange::Lost(reason)) => {
-                    ClientError::Unknown { reason, problem: None, key: None }
-                }
-            };
-            if matches!(last, ClientError::Unknown { .. }) {
-                maybe_done = Some(last.clone());
-            }
-            if !last.is_retryable() {
-                break;
-            }
-        }
-        Err(last.after(maybe_done))
+        let (method, segments) = (Method::POST, segments.as_slice());
+        let change = Change { method, segments, key: None, body: None, timeout: READ_TIMEOUT };
+        self.change(&change).await
     }
 }
 
@@ -208,7 +189,7 @@ fn listed(nodes: &[NodeId]) -> String {
     nodes.iter().map(ToString::to_string).collect::<Vec<_>>().join(",")
 }
 
-fn given<const N: usize>(
+pub(crate) fn given<const N: usize>(
     parameters: [(&'static str, Option<String>); N],
 ) -> Vec<(&'static str, String)> {
     parameters.into_iter().filter_map(|(name, value)| Some((name, value?))).collect()

@@ -3,18 +3,11 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use quarry_types::{IdempotencyKey, ontology};
-use reqwest::{
-    Method,
-    header::{CONTENT_TYPE, HeaderValue},
-};
+use quarry_types::ontology;
+use reqwest::Method;
 use serde::de::DeserializeOwned;
 
-use crate::{
-    Client, ClientError,
-    client::{READ_TIMEOUT, decode},
-    exchange::{Exchange, Reply},
-};
+use crate::{Client, ClientError, change::Change, client::READ_TIMEOUT};
 
 /// How long a pack of 16 MiB may take to be sent, checked and stored.
 const PUT_TIMEOUT: Duration = Duration::from_mins(1);
@@ -26,13 +19,6 @@ pub struct PackSource {
     pub media_type: String,
     /// Its text.
     pub text: String,
-}
-
-/// A change of an ontology.
-struct Change<'a> {
-    method: Method,
-    id: &'a str,
-    pack: Option<(&'a str, Bytes)>,
 }
 
 impl Client {
@@ -80,65 +66,24 @@ impl Client {
         pack: PackSource,
     ) -> Result<ontology::Placed, ClientError> {
         let PackSource { media_type, text } = pack;
-        let pack = Some((media_type.as_str(), Bytes::from(text)));
-        self.change_ontology(&Change { method: Method::PUT, id, pack }).await
+        let body = Some((media_type.as_str(), Bytes::from(text)));
+        self.change_ontology(Method::PUT, id, body).await
     }
 
     /// Removes an ontology; its graphs stay.
     pub async fn remove_ontology(&self, id: &str) -> Result<ontology::Removed, ClientError> {
-        self.change_ontology(&Change { method: Method::DELETE, id, pack: None }).await
+        self.change_ontology(Method::DELETE, id, None).await
     }
 
     async fn change_ontology<T: DeserializeOwned>(
         &self,
-        change: &Change<'_>,
+        method: Method,
+        id: &str,
+        body: Option<(&str, Bytes)>,
     ) -> Result<T, ClientError> {
-        let key = self.new_key();
-        let mut last = ClientError::Unavailable { reason: "no base URL".to_owned() };
-        let mut maybe_done = None;
-        for (attempt, send_count) in (0..self.bases().len()).zip(0_u32..) {
-            let index = self.turn(attempt);
-            last = match self.try_ontology(change, index, &key, send_count).await? {
-                Ok(reply) if reply.status.is_success() => {
-                    self.prefer(index);
-                    return decode(&reply.body);
-                }
-                Ok(reply) => ClientError::of(reply.problem(), Some(key.clone())),
-                Err(Exchange::NotSent(reason)) => self.unreachable(reason),
-                Err(Exchange::Lost(reason)) => {
-                    ClientError::Unknown { reason, problem: None, key: Some(key.clone()) }
-                }
-            };
-            if matches!(last, ClientError::Unknown { .. }) {
-                maybe_done = Some(last.clone());
-            }
-            if !last.is_retryable() {
-                break;
-            }
-        }
-        Err(last.after(maybe_done))
-    }
-
-    async fn try_ontology(
-        &self,
-        change: &Change<'_>,
-        index: usize,
-        key: &IdempotencyKey,
-        send_count: u32,
-    ) -> Result<Result<Reply, Exchange>, ClientError> {
-        let key = HeaderValue::from_bytes(key.as_str().as_bytes())
-            .map_err(|error| ClientError::Invalid { reason: format!("key: {error}") })?;
-        let segments = ["v1", "ontologies", change.id];
-        let mut request = self
-            .request(index, change.method.clone(), &segments, &[])?
-            .header("idempotency-key", key)
-            .timeout(PUT_TIMEOUT);
-        if send_count > 0 {
-            request = request.header("quarry-send-count", send_count);
-        }
-        if let Some((media_type, pack)) = &change.pack {
-            request = request.header(CONTENT_TYPE, *media_type).body(pack.clone());
-        }
-        Ok(self.exchange(request).await)
+        let segments = ["v1", "ontologies", id];
+        let key = Some(self.new_key());
+        let change = Change { method, segments: &segments, key, body, timeout: PUT_TIMEOUT };
+        self.change(&change).await
     }
 }

@@ -84,10 +84,14 @@ impl Embedded {
         let pieces = Self::pieces(text, parameters);
         observer(Event::StageCompleted { stage: Stage::Chunk });
         observer(Event::begun(Stage::Extract));
-        let mut whole = Fragment::default();
+        let (mut whole, mut told) = (Fragment::default(), None);
         for (done, piece) in (1_usize..).zip(&pieces) {
             whole = whole.merge(self.extract_piece(piece, parameters));
-            observer(Event::chunks_read(done, pieces.len()));
+            let progress = Event::chunks_read(done, pieces.len());
+            if told.as_ref() != Some(&progress) {
+                observer(progress.clone());
+                told = Some(progress);
+            }
         }
         observer(Event::StageCompleted { stage: Stage::Extract });
         observer(Event::begun(Stage::Merge));

@@ -5,13 +5,13 @@
 //! stream's.
 //!
 //! A submission tells `started`; the stage `extract`, unless its graph is stored already; what was
-//! found, with its counts; and last `completed` or `failed`. The work behind it, which may serve
-//! several submissions, tells all stages with `progress` and `chunk_failed`. An extraction in
+//! found and which chunks were not read, with the counts; and last `completed` or `failed`. The work
+//! behind it, which may serve several submissions, tells all stages with `progress`. An extraction in
 //! process tells all of this in one stream.
 
 use serde::{Deserialize, Serialize};
 
-use crate::graph::{Entity, Graph, Relation};
+use crate::graph::{Entity, FailedChunk, Graph, Relation};
 
 /// An event.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -79,6 +79,8 @@ pub enum Event {
         /// Why, for people.
         error: String,
     },
+    /// What was recorded before is gone from the journal.
+    JournalDestroyed,
 }
 
 /// A stage of an extraction.
@@ -99,14 +101,19 @@ impl Event {
         Self::StageStarted { stage, work: None }
     }
 
-    /// What is told of a graph once it is there: its entities, its facts, the counts and its name.
+    /// What is told of a graph once it is there: the chunks that are missing from it, its entities,
+    /// its facts, the counts and its name.
     pub fn of_graph(graph: &Graph) -> impl Iterator<Item = Self> {
         let count = |length: usize| u64::try_from(length).unwrap_or(u64::MAX);
         let entities = graph.entities.iter().map(Self::of_entity);
         let facts = graph.relations.iter().map(Self::of_fact);
         let (entity_count, fact_count) =
             (count(graph.entities.len()), count(graph.relations.len()));
-        entities
+        let failed = graph.failed_chunks.iter().map(|FailedChunk { chunk, error }| {
+            Self::ChunkFailed { chunk: *chunk, error: error.clone() }
+        });
+        failed
+            .chain(entities)
             .chain([Self::EntitiesExtracted { count: entity_count }])
             .chain(facts)
             .chain([Self::RelationsExtracted { count: fact_count }])

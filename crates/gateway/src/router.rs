@@ -146,6 +146,18 @@ pub(crate) const ROUTES: &[Route] = &[
     }),
     Route::get("/v1/messages", "list messages", openapi::messages, || get(messages::list)),
     Route::get(
+        "/v1/journal/{stream}",
+        "what an entity recorded, and records",
+        openapi::journal,
+        || get(stream::read_journal),
+    ),
+    Route::delete(
+        "/v1/journal/{stream}",
+        "remove what an entity recorded",
+        openapi::destroy_journal,
+        || delete(stream::destroy_journal),
+    ),
+    Route::get(
         "/v1/placement/{type}/{id}",
         "where an entity lives, and why",
         openapi::placement,

@@ -8,6 +8,7 @@ pub mod codec;
 mod coordinator;
 pub mod crash;
 pub mod host;
+mod journal;
 mod lease;
 mod metrics;
 mod records;
@@ -18,6 +19,7 @@ mod transport;
 
 pub use coordinator::{Administration, Coordinator, CoordinatorError, CoordinatorStatus};
 pub use host::{Clock, Host, Random, Spawn, Task};
+pub use journal::{JournalEntry, JournalQuery, JournalRow};
 pub use lease::LeaseGuard;
 pub use metrics::Metrics;
 pub use records::{

@@ -5,14 +5,14 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use quarry_types::{
-    Address, BootId, ClusterId, Epoch, IdempotencyKey, Keep, MessageId, Method, Outcome,
-    PayloadDigest, Sequence, ShardAge, ShardId, SlotRange, Timestamp,
+    Address, BootId, ClusterId, Epoch, IdempotencyKey, MessageId, Method, Outcome, Sequence,
+    ShardAge, ShardId, SlotRange, Timestamp,
 };
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    EntityFilter, EntityRecord, LeaseGuard, MessageFilter, MessageRecord, Page, Retired, Retiring,
-    SendKey, SendPage, SendRow, StuckSend,
+    EntityFilter, EntityRecord, JournalEntry, JournalQuery, JournalRow, LeaseGuard, MessageFilter,
+    MessageRecord, Page, Retired, Retiring, SendKey, SendPage, SendRow, StuckSend,
 };
 
 /// Why the store did not answer.
@@ -92,10 +92,8 @@ pub struct MessageRow {
     pub method: Method,
     /// Its dedupe key (G5).
     pub key: IdempotencyKey,
-    /// Its argument: the user's JSON. Empty where only its key is kept and it has ended.
+    /// Its argument: the user's JSON.
     pub payload: Bytes,
-    /// Where only its key is to be kept: stands for the payload.
-    pub digest: Option<PayloadDigest>,
     /// Store time of its acceptance.
     pub accepted_at: Timestamp,
 }
@@ -113,8 +111,6 @@ pub struct OutcomeRow {
     pub finished_at: Timestamp,
     /// The age of the shard until which the outcome is kept, and the message with it.
     pub keep_until: ShardAge,
-    /// What is kept: where only the key is, the message's payload and chunks go with this commit.
-    pub keep: Keep,
 }
 
 /// The state of an entity after a commit.
@@ -167,6 +163,8 @@ pub enum ChunkBody {
         /// The first chunk that counts no more.
         from: u64,
     },
+    /// What the handler made, which is an entry of its entity's journal too: JSON.
+    Entry(Bytes),
 }
 
 /// Chunks of one message, numbered from `first` on.
@@ -220,6 +218,8 @@ pub struct Commit {
     pub sent: Vec<SendKey>,
     /// Sends to set aside.
     pub stuck: Vec<StuckSend>,
+    /// Entries of journals to append, in order (J1).
+    pub journal: Vec<JournalRow>,
 }
 
 /// A commit that is durable.
@@ -396,6 +396,13 @@ pub trait Store: Send + Sync + 'static {
 
     /// All durable chunks of these messages, in the order asked; for a takeover.
     async fn chunks_of(&self, messages: Vec<MessageId>) -> Result<Vec<Vec<ChunkBody>>, StoreError>;
+
+    /// At most `limit` durable entries of a journal, in order.
+    async fn journal(
+        &self,
+        query: JournalQuery,
+        limit: u32,
+    ) -> Result<Vec<JournalEntry>, StoreError>;
 
     /// Messages, newest first.
     async fn messages(

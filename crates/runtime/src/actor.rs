@@ -1,7 +1,6 @@
 //! A live entity as a ractor actor.
 
-use bytes::Bytes;
-use quarry_core::delivery::{Ran, RunId, RunKind};
+use quarry_core::delivery::{Chunk, Ran, RunId, RunKind};
 use quarry_types::Address;
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use tokio::sync::mpsc;
@@ -35,7 +34,7 @@ pub(crate) struct Said {
 #[derive(Debug)]
 pub(crate) enum Saying {
     /// A chunk of the reply.
-    Chunk(Bytes),
+    Chunk(Chunk),
     /// It is about to do what cannot be undone: tell it when all before that is durable.
     Settle(Waiter),
 }

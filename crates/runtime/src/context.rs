@@ -5,7 +5,8 @@ use std::sync::{
     atomic::{AtomicU32, Ordering},
 };
 
-use quarry_core::delivery::RunId;
+use bytes::Bytes;
+use quarry_core::delivery::{Chunk, RunId};
 use quarry_types::{
     Address, Callers, EntityId, EntityType, Envelope, Epoch, Invalid, MessageId, NodeId, Timestamp,
 };
@@ -17,6 +18,7 @@ use crate::{
     actor::{Said, Saying},
     handler_call::{self, HandlerCall},
     inbox::Waiter,
+    journal,
     node::Inner,
     sends::Sends,
     wire::Response,
@@ -85,12 +87,33 @@ impl Context {
     /// A final failure where `chunk` cannot be written as JSON or this is a read; a retry where the
     /// shard has moved.
     pub async fn emit<T: Serialize + ?Sized + Sync>(&self, chunk: &T) -> Result<(), HandlerError> {
-        let chunk = Reply::of(chunk)?.0;
-        if chunk.len() > MAX_CHUNK {
-            let message = format!("a chunk of {} bytes is over {MAX_CHUNK}", chunk.len());
-            return Err(HandlerError::fail("too_large", message));
-        }
-        self.say(Saying::Chunk(chunk)).await
+        self.say(Saying::Chunk(Chunk::Made(encoded(chunk)?))).await
+    }
+
+    /// Appends a chunk, as [`Context::emit`] does, that is an entry of this entity's journal too: an
+    /// object with a text `type`, and the text `requestId` where it belongs to a request that is not
+    /// the entity's id. Both are stored in one commit. A journal is numbered without a gap and
+    /// outlives the messages that wrote it; of a handler that runs again and says something else it
+    /// keeps both, with an entry `reset` between.
+    ///
+    /// # Errors
+    /// As those of [`Context::emit`]; a final failure where `entry` has no `type`.
+    pub async fn record<T: Serialize + ?Sized + Sync>(
+        &self,
+        entry: &T,
+    ) -> Result<(), HandlerError> {
+        self.say(Saying::Chunk(Chunk::Entry { entry: recorded(entry)?, clears: false })).await
+    }
+
+    /// Records `entry`, as [`Context::record`] does, in place of all that stands in the journal.
+    ///
+    /// # Errors
+    /// Those of [`Context::record`].
+    pub async fn clear_journal<T: Serialize + ?Sized + Sync>(
+        &self,
+        entry: &T,
+    ) -> Result<(), HandlerError> {
+        self.say(Saying::Chunk(Chunk::Entry { entry: recorded(entry)?, clears: true })).await
     }
 
     async fn say(&self, what: Saying) -> Result<(), HandlerError> {
@@ -195,4 +218,21 @@ fn decoded<R: DeserializeOwned>(
         let message = format!("{method} of {address} answered something else: {error}");
         HandlerError::fail("unexpected_reply", message)
     })
+}
+
+fn encoded<T: Serialize + ?Sized>(chunk: &T) -> Result<Bytes, HandlerError> {
+    let chunk = Reply::of(chunk)?.0;
+    if chunk.len() > MAX_CHUNK {
+        let message = format!("a chunk of {} bytes is over {MAX_CHUNK}", chunk.len());
+        return Err(HandlerError::fail("too_large", message));
+    }
+    Ok(chunk)
+}
+
+fn recorded<T: Serialize + ?Sized>(entry: &T) -> Result<Bytes, HandlerError> {
+    let entry = encoded(entry)?;
+    match journal::refusal(&entry) {
+        Some(message) => Err(HandlerError::fail("not_an_entry", message)),
+        None => Ok(entry),
+    }
 }

@@ -10,12 +10,12 @@ use quarry_core::{
     outbox::{Closed, Ending, Entry, Outgoing, Place, SendId},
 };
 use quarry_ports::{
-    ChunkBody, ChunkRow, Commit, CommitError, MessageRecord, MessageRow, MessageState, OpenMessage,
-    OpenRow, OpenSend, OpenState, OutcomeRow, Position, SendKey, SendRow, StateRow, StuckSend,
+    ChunkBody, ChunkRow, Commit, CommitError, JournalRow, MessageRecord, MessageRow, MessageState,
+    OpenMessage, OpenRow, OpenSend, OpenState, OutcomeRow, Position, SendKey, SendRow, StateRow,
+    StuckSend,
 };
 use quarry_types::{
-    Callers, Due, Envelope, Epoch, Keep, KeyOrigin, PayloadDigest, ReplyMode, ShardAge, ShardId,
-    Timestamp,
+    Callers, Due, Envelope, Epoch, KeyOrigin, ReplyMode, ShardAge, ShardId, Timestamp,
 };
 
 pub(crate) fn commit(
@@ -23,6 +23,7 @@ pub(crate) fn commit(
     epoch: Epoch,
     (now, age): (Timestamp, ShardAge),
     batch: Batch,
+    journal: Vec<JournalRow>,
 ) -> Commit {
     let outcomes = batch.finishes.into_iter().map(|finish| OutcomeRow {
         message_id: finish.message_id,
@@ -30,7 +31,6 @@ pub(crate) fn commit(
         attempts: finish.attempts,
         finished_at: now,
         keep_until: age.after(finish.retention),
-        keep: finish.keep,
     });
     let states =
         batch.states.into_iter().map(|(address, state)| StateRow { address, state: Some(state) });
@@ -54,6 +54,7 @@ pub(crate) fn commit(
         sends: batch.sends.iter().map(|entry| send_row(entry)).collect(),
         sent,
         stuck,
+        journal,
     }
 }
 
@@ -107,7 +108,6 @@ fn message_row(envelope: &Envelope, accepted_at: Timestamp) -> MessageRow {
         method: envelope.method.clone(),
         key: envelope.key.clone(),
         payload: envelope.payload.clone(),
-        digest: (envelope.keep == Keep::Key).then(|| PayloadDigest::of(&envelope.payload)),
         accepted_at,
     }
 }
@@ -115,7 +115,8 @@ fn message_row(envelope: &Envelope, accepted_at: Timestamp) -> MessageRow {
 fn chunk_row(record: ChunkRecord) -> ChunkRow {
     let chunks = record.chunks.into_iter().map(|chunk| match chunk {
         Chunk::Made(bytes) => ChunkBody::Made(bytes),
-        Chunk::Reset { attempt, from } => ChunkBody::Reset { attempt, from },
+        Chunk::Entry { entry, .. } => ChunkBody::Entry(entry),
+        Chunk::Reset { attempt, from, .. } => ChunkBody::Reset { attempt, from },
     });
     ChunkRow {
         message_id: record.message_id,
@@ -166,7 +167,6 @@ fn stored_envelope(message: MessageRow) -> Arc<Envelope> {
         send_count: 0,
         reply: ReplyMode::Outcome,
         due: Due::Now,
-        keep: if message.digest.is_some() { Keep::Key } else { Keep::Everything },
         trace_parent: None,
         callers: Callers::none(),
     })
@@ -175,7 +175,8 @@ fn stored_envelope(message: MessageRow) -> Arc<Envelope> {
 fn stored_chunks(chunks: Vec<ChunkBody>) -> Vec<Chunk> {
     let chunks = chunks.into_iter().map(|chunk| match chunk {
         ChunkBody::Made(bytes) => Chunk::Made(bytes),
-        ChunkBody::Reset { attempt, from } => Chunk::Reset { attempt, from },
+        ChunkBody::Entry(entry) => Chunk::Entry { entry, clears: false },
+        ChunkBody::Reset { attempt, from } => Chunk::Reset { attempt, from, is_entry: false },
     });
     chunks.collect()
 }
@@ -209,7 +210,6 @@ pub(crate) fn found(record: MessageRecord) -> Found {
     Found {
         message_id: record.message.message_id,
         payload: record.message.payload,
-        digest: record.message.digest,
         state: match record.state {
             MessageState::Open { .. } => FoundState::Open,
             MessageState::Quarantined { .. } => FoundState::Quarantined,

@@ -13,6 +13,7 @@ mod entity;
 mod handler_call;
 mod inbox;
 mod instance;
+mod journal;
 mod method;
 mod node;
 mod patience;

@@ -374,3 +374,61 @@ fn a_pack_is_put_used_changed_and_removed() {
         assert_eq!(ask(line).status.code(), Some(code), "{line}");
     }
 }
+
+#[test]
+fn what_an_extraction_records_is_listed_followed_and_destroyed() {
+    let directory = TempDir::new().unwrap();
+    let here = directory.path();
+    std::fs::write(here.join("film.txt"), FILM).unwrap();
+    let dev = Dev::start(here);
+    let ask = |line: &str| run(here, &format!("{line} --url {}", dev.url));
+    let graph = json(&ask("extract film.txt --ontology film"));
+    let stream = format!("extraction:{}", graph["requestId"].as_str().unwrap());
+    let listed = json(&ask(&format!("journal ls {stream}")));
+    let listed = listed.as_array().unwrap();
+    assert_eq!((&listed[0]["type"], &listed[0]["sequence"]), (&"started".into(), &1.into()));
+    assert_eq!(listed.last().unwrap()["type"], "completed");
+    let table = text(&ask(&format!("journal ls {stream} --type fact_found -o table")).stdout);
+    assert!(table.lines().skip(1).all(|line| line.contains("fact_found")), "{table}");
+    assert!(table.contains("director"), "{table}");
+
+    let mut tail = quarry(here);
+    tail.args(["journal", "tail", &stream, "--after", "1", "-o", "jsonl", "--url", &dev.url]);
+    let mut tail = tail.stdout(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(tail.stdout.take().unwrap()).lines();
+    let mut told = || -> Value { serde_json::from_str(&lines.next().unwrap().unwrap()).unwrap() };
+    for entry in &listed[1..] {
+        assert_eq!(told(), *entry);
+    }
+    let destroyed = ask(&format!("journal destroy {stream}"));
+    assert_eq!(destroyed.status.code(), Some(0), "{}", text(&destroyed.stderr));
+    assert_eq!(told()["type"], "journal_destroyed");
+    tail.kill().unwrap();
+    tail.wait().unwrap();
+    assert_eq!(json(&ask(&format!("journal ls {stream}"))).as_array().unwrap().len(), 1);
+    for (line, exit, said) in [
+        ("journal ls extraction:never", 3, "nothing was recorded in the journal extraction:never"),
+        ("journal ls film", 2, "extraction:<request id>"),
+        ("journal destroy Counter/c", 3, "DestroyJournal"),
+    ] {
+        let output = ask(line);
+        assert_eq!(output.status.code(), Some(exit), "{line}: {}", text(&output.stderr));
+        assert!(text(&output.stderr).contains(said), "{line}: {}", text(&output.stderr));
+    }
+}
+
+#[test]
+fn facts_that_are_streamed_to_people_name_their_entities() {
+    let directory = TempDir::new().unwrap();
+    let here = directory.path();
+    std::fs::write(here.join("film.txt"), FILM.repeat(40)).unwrap();
+    let events = run(here, &format!("extract film.txt --ontology {PACK} --stream -o table"));
+    let events = text(&events.stdout);
+    assert!(events.contains("Blade Runner director Ridley Scott"), "{events}");
+    let events = run(here, &format!("extract film.txt --ontology {PACK} --stream -o jsonl"));
+    let events = text(&events.stdout);
+    let told: Vec<&str> = events.lines().filter(|line| line.contains("progress")).collect();
+    let mut once = told.clone();
+    once.dedup();
+    assert_eq!(told, once, "progress is told where there is some");
+}

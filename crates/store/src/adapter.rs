@@ -12,9 +12,9 @@ use std::{
 use async_trait::async_trait;
 use quarry_ports::{
     ChunkBody, Commit, CommitError, Committed, EntityFilter, EntityRecord, FenceError,
-    FenceRequest, Host, KeyQuery, LeaseGuard, LoadedShard, MessageFilter, MessageRecord, Metrics,
-    OpenCursor, OpenPage, Page, Position, Retired, Retiring, SendPage, Store, StoreError,
-    StoredChunk, StoredState, crash::point,
+    FenceRequest, Host, JournalEntry, JournalQuery, KeyQuery, LeaseGuard, LoadedShard,
+    MessageFilter, MessageRecord, Metrics, OpenCursor, OpenPage, Page, Position, Retired, Retiring,
+    SendPage, Store, StoreError, StoredChunk, StoredState, crash::point,
 };
 use quarry_types::{Address, ClusterId, Epoch, MessageId, Sequence, ShardId, SlotRange};
 use tokio::sync::oneshot;
@@ -23,7 +23,7 @@ use crate::{
     committer::{Committer, Job, Request},
     database::Database,
     queue::Queue,
-    read, read_chunks, read_open, read_sends,
+    read, read_chunks, read_journal, read_open, read_sends,
     retire::{Plan, Retirement},
     unreadable::Unreadable,
 };
@@ -222,6 +222,14 @@ impl<D: Database> Store for SqlStore<D> {
 
     async fn chunks_of(&self, messages: Vec<MessageId>) -> Result<Vec<Vec<ChunkBody>>, StoreError> {
         read_chunks::chunks_of(&*self.database, &self.unreadable, &messages).await
+    }
+
+    async fn journal(
+        &self,
+        query: JournalQuery,
+        limit: u32,
+    ) -> Result<Vec<JournalEntry>, StoreError> {
+        read_journal::journal(&*self.database, &query, limit).await
     }
 
     async fn messages(

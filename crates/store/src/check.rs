@@ -34,6 +34,7 @@ pub(crate) fn rows(commit: &Commit) -> usize {
         + commit.sends.len()
         + commit.sent.len()
         + commit.stuck.len()
+        + commit.journal.len()
 }
 
 /// How many bytes of users' values a commit holds.
@@ -44,7 +45,9 @@ pub(crate) fn bytes(commit: &Commit) -> usize {
     let states = commit.states.iter().map(|row| row.state.as_ref().map_or(0, bytes::Bytes::len));
     let chunks = commit.chunks.iter().flat_map(|row| &row.chunks).map(chunk_bytes);
     let sends = commit.sends.iter().map(|row| row.payload.len());
-    payloads.chain(outcomes).chain(copies).chain(states).chain(chunks).chain(sends).sum()
+    let entries = commit.journal.iter().map(|row| row.data.len());
+    let kept = sends.chain(entries);
+    payloads.chain(outcomes).chain(copies).chain(states).chain(chunks).chain(kept).sum()
 }
 
 fn outcome_bytes(outcome: &Outcome) -> usize {
@@ -56,7 +59,7 @@ fn outcome_bytes(outcome: &Outcome) -> usize {
 
 fn chunk_bytes(chunk: &ChunkBody) -> usize {
     match chunk {
-        ChunkBody::Made(bytes) => bytes.len(),
+        ChunkBody::Made(bytes) | ChunkBody::Entry(bytes) => bytes.len(),
         ChunkBody::Reset { .. } => 0,
     }
 }
@@ -84,6 +87,9 @@ pub(crate) fn check(commit: &Commit, range: SlotRange) -> Result<Encoded, String
         return Err(format!("state of {} is not of the shard's slots", row.address));
     }
     sends(commit, range)?;
+    if let Some(row) = commit.journal.iter().find(|row| !range.contains(row.address.slot())) {
+        return Err(format!("an entry of {} is not of the shard's slots", row.address));
+    }
     Ok(Encoded { errors: errors(commit, range, &accepted)?, chunks: chunks(commit, range)? })
 }
 

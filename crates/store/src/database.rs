@@ -20,7 +20,6 @@ pub(crate) enum Value {
     Id(Uuid),
     Bytes(Vec<u8>),
     NoText,
-    NoBytes,
 }
 
 /// A row that both databases can fill.

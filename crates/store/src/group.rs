@@ -3,10 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use quarry_ports::{
-    ChunkRow, Commit, LeaseGuard, MessageRow, OpenRow, OutcomeRow, Position, SendKey, SendRow,
-    StateRow, StuckSend,
+    ChunkRow, Commit, JournalRow, LeaseGuard, MessageRow, OpenRow, OutcomeRow, Position, SendKey,
+    SendRow, StateRow, StuckSend,
 };
-use quarry_types::{Address, Epoch, Keep, MessageId, Sequence, ShardId, Tenant, Timestamp};
+use quarry_types::{Address, Epoch, MessageId, Sequence, ShardId, Tenant, Timestamp};
 
 use crate::{check::Encoded, head::Head};
 
@@ -70,14 +70,12 @@ pub(crate) struct Batch<'a> {
     /// Open messages that an outcome removes.
     pub(crate) closed: Vec<Of<MessageId>>,
     pub(crate) chunks: Vec<Of<Chunks<'a>>>,
-    /// Messages of which only the key is kept from here on: payload and chunks go.
-    pub(crate) discarded: Vec<Of<MessageId>>,
-    /// Those of them that the group itself accepts: they never get a payload.
-    emptied: BTreeSet<MessageId>,
     /// With their places among the sends of their shard's commits.
     pub(crate) sends: Vec<Of<(u32, &'a SendRow)>>,
     pub(crate) sent: Vec<Of<SendKey>>,
     pub(crate) stuck: Vec<Of<&'a StuckSend>>,
+    /// In the order of their numbers.
+    pub(crate) journal: Vec<Of<&'a JournalRow>>,
     pub(crate) states: Vec<Of<(&'a Address, &'a [u8])>>,
     pub(crate) deleted: Vec<Of<&'a Address>>,
     pub(crate) leases: Vec<&'a LeaseGuard>,
@@ -100,11 +98,6 @@ impl<'a> Batch<'a> {
             }
         }
         merge.finish(parts)
-    }
-
-    /// What is stored of the payload of a message that the group accepts.
-    pub(crate) fn payload(&self, row: &'a MessageRow) -> &'a [u8] {
-        if self.emptied.contains(&row.message_id) { &[] } else { &row.payload }
     }
 
     /// Whether every writer's lease is still held (L2).
@@ -180,12 +173,6 @@ impl<'a> Merge<'a> {
             if !self.accepted.contains_key(&row.message_id) {
                 self.batch.closed.push(Of { part, row: row.message_id });
             }
-            if row.keep == Keep::Key {
-                self.batch.discarded.push(Of { part, row: row.message_id });
-                if self.accepted.contains_key(&row.message_id) {
-                    self.batch.emptied.insert(row.message_id);
-                }
-            }
             self.finished.insert(row.message_id);
         }
         for (row, body) in commit.chunks.iter().zip(&encoded.chunks) {
@@ -196,6 +183,7 @@ impl<'a> Merge<'a> {
             self.batch.chunks.push(Of { part, row: chunks });
         }
         self.add_sends(part, commit);
+        self.add_entries(part, commit);
         for row in &commit.states {
             self.states.insert(&row.address, Of { part, row });
         }
@@ -219,10 +207,18 @@ impl<'a> Merge<'a> {
         self.batch.stuck.extend(commit.stuck.iter().map(|row| Of { part, row }));
     }
 
+    fn add_entries(&mut self, part: Part, commit: &'a Commit) {
+        for row in &commit.journal {
+            if row.clears {
+                // What the same group records before it goes too.
+                self.batch.journal.retain(|of| of.row.address != row.address);
+            }
+            self.batch.journal.push(Of { part, row });
+        }
+    }
+
     fn finish(mut self, parts: BTreeMap<ShardId, Part>) -> Batch<'a> {
         let finished = self.finished;
-        let discarded = self.batch.discarded.iter().map(|of| of.row).collect::<BTreeSet<_>>();
-        self.batch.chunks.retain(|of| !discarded.contains(&of.row.row.message_id));
         self.batch.parts = parts.into_values().collect();
         self.batch.open = self
             .open

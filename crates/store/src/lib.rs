@@ -24,6 +24,7 @@ mod postgres;
 mod queue;
 mod read;
 mod read_chunks;
+mod read_journal;
 mod read_open;
 mod read_sends;
 mod record;

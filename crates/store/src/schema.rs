@@ -33,8 +33,8 @@ pub(crate) const SQLITE: &[Migration] = &[
     },
     Migration {
         version: 5,
-        name: "discard",
-        sql: include_str!("../migrations/sqlite/0005_discard.sql"),
+        name: "journal",
+        sql: include_str!("../migrations/sqlite/0005_journal.sql"),
     },
 ];
 
@@ -62,8 +62,8 @@ pub(crate) const POSTGRES: &[Migration] = &[
     },
     Migration {
         version: 5,
-        name: "discard",
-        sql: include_str!("../migrations/postgres/0005_discard.sql"),
+        name: "journal",
+        sql: include_str!("../migrations/postgres/0005_journal.sql"),
     },
 ];
 

@@ -3,15 +3,17 @@
 mod databases;
 
 use databases::{postgres_database, sqlite_file};
-use quarry_ports::{Commit, Host, Metrics};
-use quarry_sim::contract::store::{Broken, OpenStore, Owner, message, success};
+use quarry_ports::{Commit, Host, JournalRow, Metrics};
+use quarry_sim::contract::store::{Broken, OpenStore, Owner, message, range_of, success};
 use quarry_store::{OpenError, Options, open};
+use quarry_types::{Address, EntryId, Tenant};
 use sqlx::{AssertSqlSafe, Connection as _, Row as _, SqliteConnection};
 
-const TABLES: [&str; 12] = [
+const TABLES: [&str; 13] = [
     "chunk",
     "cluster_identity",
     "entity_state",
+    "journal",
     "message",
     "open_message",
     "outbox",
@@ -22,7 +24,8 @@ const TABLES: [&str; 12] = [
     "shard_fence",
     "write_probe",
 ];
-const VIEWS: [&str; 4] = ["v_entities", "v_messages", "v_outbox", "v_shards"];
+const VIEWS: [&str; 6] =
+    ["extraction_events", "v_entities", "v_journal", "v_messages", "v_outbox", "v_shards"];
 
 async fn refused(url: &str, options: Options) -> Result<OpenError, Broken> {
     match open(url, options, Host::system(), Metrics::new()?).await {
@@ -35,10 +38,38 @@ async fn write_something(database: &dyn OpenStore) -> Result<(), Broken> {
     let owner = Owner::start(database, 1, 7).await?;
     let row = message(&owner.address("a")?, "k")?;
     owner.write(Commit { outcomes: vec![success(&row)], ..owner.accept(&row) }).await?;
+    record_something(&owner).await
+}
+
+async fn record_something(owner: &Owner) -> Result<(), Broken> {
+    let submission = (0..1_000)
+        .filter_map(|number| {
+            let text = format!("KGExtractor/r{number}");
+            Address::parse(Tenant::default_tenant(), &text).ok()
+        })
+        .find(|address| range_of(owner.shard).contains(address.slot()));
+    let row = message(&submission.ok_or_else(|| Broken::new("no such slot"))?, "k")?;
+    let entry = JournalRow {
+        address: row.address.clone(),
+        entry_id: EntryId::new(row.accepted_at, row.address.slot(), 1),
+        message_id: row.message_id,
+        chunk: 0,
+        kind: "started".to_owned(),
+        request_id: "r".to_owned(),
+        data: "{\"type\":\"started\",\"x\":\"ü\\u0000\"}".into(),
+        clears: false,
+    };
+    owner.write(Commit { journal: vec![entry], ..owner.accept(&row) }).await?;
     Ok(())
 }
 
-const SEEN_MESSAGE: &str = "select state || ' ' || outcome || ' ' || entity_type from v_messages";
+const SEEN_EVENT: &str =
+    "select request_id || ' ' || event_type || ' ' || event_data from extraction_events";
+const EVENT: &str = "r started {\"type\":\"started\",\"x\":\"ü\\u0000\"}";
+const SEEN_ENTRY: &str = "select sequence * 100 + chunk from v_journal where kind = 'started'";
+
+const SEEN_MESSAGE: &str = "select state || ' ' || outcome || ' ' || entity_type from v_messages \
+    where entity_type = 'Counter'";
 const SEEN_SHARD: &str = "select epoch * 100 + sequence from v_shards";
 
 #[tokio::test]
@@ -56,7 +87,11 @@ async fn sqlite_has_the_tables_and_views_of_the_design() -> Result<(), Broken> {
     let seen: String = sqlx::query_scalar(SEEN_MESSAGE).fetch_one(&mut connection).await?;
     assert_eq!(seen, "finished success Counter");
     let shard: i64 = sqlx::query_scalar(SEEN_SHARD).fetch_one(&mut connection).await?;
-    assert_eq!(shard, 701);
+    assert_eq!(shard, 702);
+    let event: String = sqlx::query_scalar(SEEN_EVENT).fetch_one(&mut connection).await?;
+    assert_eq!(event, EVENT);
+    let entry: i64 = sqlx::query_scalar(SEEN_ENTRY).fetch_one(&mut connection).await?;
+    assert_eq!(entry, 100);
     Ok(())
 }
 
@@ -76,7 +111,11 @@ async fn postgres_has_the_tables_and_views_of_the_design() -> Result<(), Broken>
     let seen: String = sqlx::query_scalar(SEEN_MESSAGE).fetch_one(&mut connection).await?;
     assert_eq!(seen, "finished success Counter");
     let shard: i64 = sqlx::query_scalar(SEEN_SHARD).fetch_one(&mut connection).await?;
-    assert_eq!(shard, 701);
+    assert_eq!(shard, 702);
+    let event: String = sqlx::query_scalar(SEEN_EVENT).fetch_one(&mut connection).await?;
+    assert_eq!(event, EVENT);
+    let entry: i64 = sqlx::query_scalar(SEEN_ENTRY).fetch_one(&mut connection).await?;
+    assert_eq!(entry, 100);
     Ok(())
 }
 

@@ -44,6 +44,9 @@ pub struct Graph {
     pub refused: Vec<Refused>,
     /// Why the graph is not complete; always given where there is no fact.
     pub reason: Option<String>,
+    /// Chunks of the text that contribute nothing.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub failed_chunks: Vec<FailedChunk>,
     /// What it cost.
     pub usage: Usage,
 }
@@ -164,6 +167,16 @@ pub struct Refused {
     pub reason: String,
     /// How many.
     pub count: u32,
+}
+
+/// A chunk that contributes nothing to a graph.
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FailedChunk {
+    /// The chunk.
+    pub chunk: u32,
+    /// Why.
+    pub error: String,
 }
 
 /// What an extraction cost.

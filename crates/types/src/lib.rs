@@ -12,6 +12,7 @@ pub mod batch;
 mod callers;
 mod cluster;
 mod duration;
+mod entry_id;
 mod envelope;
 pub mod graph;
 mod id;
@@ -28,9 +29,8 @@ pub use address::{Address, EntityId, EntityType, Invalid, Method, Tenant};
 pub use callers::{CallRefused, Callers};
 pub use cluster::{ClusterView, MoveReason, MoveView, NodeState, NodeView, Role, ShardView};
 pub use duration::{duration_in_words, parse_duration};
-pub use envelope::{
-    Delivery, Due, Envelope, IdempotencyKey, Keep, KeyOrigin, PayloadDigest, ReplyMode,
-};
+pub use entry_id::EntryId;
+pub use envelope::{Delivery, Due, Envelope, IdempotencyKey, KeyOrigin, ReplyMode};
 pub use id::{BootId, ClusterId, Epoch, NodeId, Sequence, ShardId};
 pub use intervention::Intervention;
 pub use message_id::MessageId;

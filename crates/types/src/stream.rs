@@ -66,6 +66,53 @@ pub struct Broken {
     pub retryable: bool,
 }
 
+/// An entry of a journal.
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Entry<J> {
+    /// The journal.
+    pub stream: String,
+    /// Its number within the journal, from 1, without a gap.
+    pub sequence: u64,
+    /// Names it.
+    pub id: String,
+    /// What happened; `reset` where entries of the same message, those from chunk `from` of the data
+    /// on, count no more.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// The request that it belongs to.
+    pub request_id: String,
+    /// When it was stored (RFC 3339).
+    pub time: String,
+    /// The message that was handled.
+    pub message_id: String,
+    /// The number of the chunk that it is, among those of the message.
+    pub chunk: u64,
+    /// All that is said of it.
+    pub data: J,
+}
+
+/// What a stream of a journal carries.
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum JournalTold<J> {
+    /// An entry.
+    Entry(Entry<J>),
+    /// The last line, where the server cannot go on.
+    Stopped(Stopped),
+}
+
+/// The end of a stream that goes on elsewhere.
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum Stopped {
+    /// The server cannot go on. What was not read can be asked for.
+    Error(Broken),
+}
+
 /// An event of an extraction: a chunk of its message, or of the one that does its work.
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -22,30 +22,57 @@ use super::{
 pub enum Chunk {
     /// What the handler made.
     Made(Bytes),
+    /// What the handler made, which is an entry of its entity's journal too.
+    Entry {
+        /// The entry.
+        entry: Bytes,
+        /// Whether all entries before it go.
+        clears: bool,
+    },
     /// What stands from chunk `from` on was made by an earlier attempt and counts no more.
     Reset {
         /// The attempt that begins here.
         attempt: u32,
         /// The first chunk that counts no more.
         from: u64,
+        /// Whether an entry of the journal is among those: then the journal tells it too.
+        is_entry: bool,
     },
 }
 
 /// What stands under a number.
 #[derive(Clone, Copy)]
 enum Mark {
-    /// A chunk with this hash.
-    Made(u64),
+    /// A chunk that a handler made.
+    Made(Made),
     /// What stands from this number on counts no more.
     Reset(u64),
+}
+
+/// A chunk that a handler made.
+#[derive(Clone, Copy)]
+struct Made {
+    hash: u64,
+    is_entry: bool,
+}
+
+impl Mark {
+    fn of(chunk: &Chunk) -> Self {
+        let made = |bytes, is_entry| Self::Made(Made { hash: xxh3_64(bytes), is_entry });
+        match chunk {
+            Chunk::Made(bytes) => made(bytes, false),
+            Chunk::Entry { entry, .. } => made(entry, true),
+            Chunk::Reset { from, .. } => Self::Reset(*from),
+        }
+    }
 }
 
 /// The chunks of one message, as its owner knows them.
 pub(super) struct Stream<W> {
     /// All that stands or is on its way, by number.
     marks: Vec<Mark>,
-    /// The numbers and hashes of what counts, in order.
-    counts: Vec<(u64, u64)>,
+    /// What counts, by number.
+    counts: Vec<(u64, Made)>,
     /// How many of `marks` are durable.
     pub(super) durable: u64,
     /// While the present attempt repeats what counts: how many chunks it has repeated.
@@ -65,10 +92,7 @@ impl<W> Stream<W> {
     pub(super) fn recovered(chunks: &[Chunk]) -> Self {
         let mut stream = Self::default();
         for chunk in chunks {
-            stream.push(match chunk {
-                Chunk::Made(bytes) => Mark::Made(xxh3_64(bytes)),
-                Chunk::Reset { from, .. } => Mark::Reset(*from),
-            });
+            stream.push(Mark::of(chunk));
         }
         stream.durable = stream.next();
         stream
@@ -81,7 +105,7 @@ impl<W> Stream<W> {
 
     fn push(&mut self, mark: Mark) {
         match mark {
-            Mark::Made(hash) => self.counts.push((self.next(), hash)),
+            Mark::Made(made) => self.counts.push((self.next(), made)),
             Mark::Reset(from) => self.counts.retain(|(number, _)| *number < from),
         }
         self.marks.push(mark);
@@ -102,39 +126,42 @@ impl<W> Stream<W> {
     }
 
     /// What of `made` is new: chunks to store behind what stands.
-    fn take(&mut self, attempt: u32, made: Vec<Bytes>) -> Vec<Chunk> {
+    fn take(&mut self, attempt: u32, chunks: Vec<Chunk>) -> Vec<Chunk> {
         let mut new = Vec::new();
-        for bytes in made {
-            let hash = xxh3_64(&bytes);
+        for chunk in chunks {
+            let Mark::Made(made) = Mark::of(&chunk) else { continue };
             if let Some(repeated) = self.repeated {
-                if self.counts.get(repeated).is_some_and(|(_, known)| *known == hash) {
+                if self.counts.get(repeated).is_some_and(|(_, known)| known.hash == made.hash) {
                     self.repeated = Some(repeated + 1);
                     continue;
                 }
                 new.extend(self.part(attempt));
             }
-            self.push(Mark::Made(hash));
-            new.push(Chunk::Made(bytes));
+            self.push(Mark::Made(made));
+            new.push(chunk);
         }
         new
     }
 
     /// The attempt repeats no more: what counts and was not repeated is reset.
     fn part(&mut self, attempt: u32) -> Option<Chunk> {
-        let (from, _) = *self.counts.get(self.repeated.take()?)?;
+        let unrepeated = self.counts.get(self.repeated.take()?..)?;
+        let (from, _) = *unrepeated.first()?;
+        let is_entry = unrepeated.iter().any(|(_, made)| made.is_entry);
         self.push(Mark::Reset(from));
-        Some(Chunk::Reset { attempt, from })
+        Some(Chunk::Reset { attempt, from, is_entry })
     }
 }
 
 impl<W> Shard<W> {
     /// A handler made chunks. They are stored in the order of their making, with what else is ready.
+    /// Resets are the machine's own: one among them is passed over.
     pub fn emitted(
         &mut self,
         _now: Timestamp,
         address: &Address,
         run: RunId,
-        made: Vec<Bytes>,
+        made: Vec<Chunk>,
         out: &mut Vec<Effect<W>>,
     ) {
         let running = self.entities.get(address).and_then(|entity| entity.running.as_ref());

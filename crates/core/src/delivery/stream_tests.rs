@@ -7,9 +7,13 @@ use quarry_types::{Sequence, Timestamp};
 
 use super::{tests::*, *};
 
+fn made(text: &'static str) -> Chunk {
+    Chunk::Made(Bytes::from_static(text.as_bytes()))
+}
+
 fn emit(shard: &mut Shard<u32>, run: RunId, texts: &[&'static str]) -> Vec<Effect<u32>> {
     let mut out = Vec::new();
-    let made = texts.iter().map(|text| Bytes::from_static(text.as_bytes())).collect();
+    let made = texts.iter().map(|text| made(text)).collect();
     shard.emitted(NOW, &address("c1"), run, made, &mut out);
     out
 }
@@ -38,7 +42,6 @@ fn chunks_are_readable_once_they_are_durable() {
 #[test]
 fn a_handler_that_runs_again_repeats_no_chunk_and_resets_where_it_differs() {
     let mut shard = shard();
-    let made = |text: &'static str| Chunk::Made(Bytes::from_static(text.as_bytes()));
     let recovered = Recovered {
         envelope: Arc::new(message("c1", "k1")),
         original: None,
@@ -60,7 +63,7 @@ fn a_handler_that_runs_again_repeats_no_chunk_and_resets_where_it_differs() {
     assert_eq!(batch.chunks[0].first, 3);
     assert_eq!(
         batch.chunks[0].chunks,
-        [Chunk::Reset { attempt: 2, from: 2 }, made("x"), made("y")]
+        [Chunk::Reset { attempt: 2, from: 2, is_entry: false }, made("x"), made("y")]
     );
 }
 
@@ -79,8 +82,8 @@ fn a_retry_compares_with_chunks_that_are_still_on_their_way() {
     let second = batch_of(&committed(&mut shard, first.ticket, 1));
     let numbers: Vec<u64> = second.chunks.iter().map(|chunks| chunks.first).collect();
     assert_eq!(numbers, [1]);
-    let made = Chunk::Made(Bytes::from_static(b"b"));
-    assert_eq!(second.chunks[0].chunks, [Chunk::Reset { attempt: 2, from: 0 }, made]);
+    let reset = Chunk::Reset { attempt: 2, from: 0, is_entry: false };
+    assert_eq!(second.chunks[0].chunks, [reset, made("b")]);
 }
 
 #[test]
@@ -100,7 +103,7 @@ fn what_a_shorter_attempt_does_not_make_again_counts_no_more() {
     let again = run_of(&out);
     assert!(emit(&mut shard, again.run, &["a"]).is_empty());
     let batch = batch_of(&done(&mut shard, "c1", again.run));
-    assert_eq!(batch.chunks[0].chunks, [Chunk::Reset { attempt: 2, from: 1 }]);
+    assert_eq!(batch.chunks[0].chunks, [Chunk::Reset { attempt: 2, from: 1, is_entry: false }]);
     assert_eq!(batch.finishes.len(), 1, "in one commit with the outcome");
 }
 
@@ -119,4 +122,35 @@ fn an_outside_effect_waits_for_the_row_and_for_the_states_before() {
     let row = batch_of(&effects);
     assert_eq!(row.accepts.len(), 1);
     assert!(committed(&mut shard, row.ticket, 2).contains(&Effect::Settled(9)));
+}
+
+#[test]
+fn an_entry_is_recorded_once_and_its_reset_is_an_entry_too() {
+    let mut shard = shard();
+    let entry = |text: &'static str, clears| Chunk::Entry {
+        entry: Bytes::from_static(text.as_bytes()),
+        clears,
+    };
+    let recovered = Recovered {
+        envelope: Arc::new(message("c1", "k1")),
+        accepted_at: NOW,
+        position: (Sequence(3), 0),
+        attempts: 1,
+        due: Timestamp(0),
+        is_delayed: false,
+        original: None,
+        errors: vec![],
+        chunks: vec![made("a"), entry("b", false), made("c"), entry("d", false), made("e")],
+    };
+    let mut out = Vec::new();
+    shard.recover(NOW, vec![recovered], &mut out);
+    let ticket = batch_of(&out).ticket;
+    committed(&mut shard, ticket, 4);
+    let work = run_of(&activate(&mut shard, "c1"));
+    let chunks = vec![made("a"), entry("b", false), made("c"), entry("x", true)];
+    out.clear();
+    shard.emitted(NOW, &address("c1"), work.run, chunks, &mut out);
+    let batch = batch_of(&out);
+    let reset = Chunk::Reset { attempt: 2, from: 3, is_entry: true };
+    assert_eq!(batch.chunks[0].chunks, [reset, entry("x", true)]);
 }

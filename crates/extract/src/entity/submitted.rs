@@ -16,7 +16,8 @@ use crate::{
 };
 
 /// Has a submission's text read, and keeps the graph under its request id and for its document:
-/// asked again, the stored graph is answered. The chunks of its reply are [`Event`]s.
+/// asked again, the stored graph is answered. The chunks of its reply are [`Event`]s. Those of a run
+/// that extracts are recorded in its journal; what is told again is not.
 pub struct KGExtractor {
     library: Arc<Library>,
 }
@@ -107,17 +108,17 @@ async fn extract(asked: Asked, context: &Context) -> Result<Graph, HandlerError>
     let Asked { submission, checked: Checked { parameters, .. }, edition } = asked;
     let key = submission.work_key(&edition, &parameters);
     let work = context.entity::<ExtractionWork>(&key)?;
-    context.emit(&Event::StageStarted { stage: Stage::Extract, work: Some(key) }).await?;
+    context.record(&Event::StageStarted { stage: Stage::Extract, work: Some(key) }).await?;
     let Submission { text, document_id, .. } = submission;
     let Edition { id: ontology_id, version: ontology_version, .. } = edition;
     let task = Task { text, ontology_id, ontology_version, parameters };
     let mut graph = match context.call(&work, "Extract", &task).await? {
-        Worked::Graph(graph) => graph,
+        Worked::Graph(graph) => *graph,
         Worked::Failed(failure) => return Err(HandlerError::Final(failure)),
     };
     context.address().id.as_str().clone_into(&mut graph.request_id);
     graph.document_id = document_id;
-    context.emit(&Event::StageCompleted { stage: Stage::Extract }).await?;
+    context.record(&Event::StageCompleted { stage: Stage::Extract }).await?;
     Ok(graph)
 }
 
@@ -145,27 +146,36 @@ impl KGExtractor {
             return Err(HandlerError::fail("request_reused", message));
         }
         let request_id = context.address().id.as_str().to_owned();
-        context.emit(&Event::Started { request_id }).await?;
+        let started = Event::Started { request_id };
         let known = state.graph.take_if(|graph| graph.grade != Grade::Partial);
-        let graph = if let Some(graph) = known {
-            graph
-        } else {
-            state.fingerprint = Some(fingerprint);
-            let extracted = async {
-                let edition = self.edition(&submission, state.graph.as_ref(), context).await?;
-                in_time(Asked { submission, checked, edition }, context).await
-            };
-            let extracted = extracted.await;
-            if let Err(HandlerError::Final(failure)) = &extracted {
-                let error = format!("{}: {}", failure.code, failure.message);
-                context.emit(&Event::Failed { error }).await?;
+        if let Some(graph) = known {
+            for event in [started].into_iter().chain(Event::of_graph(&graph)) {
+                context.emit(&event).await?;
             }
-            extracted?
+            return Ok(state.graph.insert(graph));
+        }
+        context.record(&started).await?;
+        state.fingerprint = Some(fingerprint);
+        let extracted = async {
+            let edition = self.edition(&submission, state.graph.as_ref(), context).await?;
+            in_time(Asked { submission, checked, edition }, context).await
         };
+        let extracted = extracted.await;
+        if let Err(HandlerError::Final(failure)) = &extracted {
+            let error = format!("{}: {}", failure.code, failure.message);
+            context.record(&Event::Failed { error }).await?;
+        }
+        let graph = extracted?;
         for event in Event::of_graph(&graph) {
-            context.emit(&event).await?;
+            context.record(&event).await?;
         }
         Ok(state.graph.insert(graph))
+    }
+
+    /// Removes what was recorded of the extraction; that it was done is the next entry.
+    #[method(name = "DestroyJournal")]
+    async fn destroy_journal(_: &mut Extracted, context: &Context) -> Result<(), HandlerError> {
+        context.clear_journal(&Event::JournalDestroyed).await
     }
 
     /// The stored graph; a failure `NoResult` where there is none.

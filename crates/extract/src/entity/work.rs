@@ -48,7 +48,7 @@ pub struct Task {
 #[serde(rename_all = "camelCase")]
 pub(super) enum Worked {
     /// There is a graph.
-    Graph(Graph),
+    Graph(Box<Graph>),
     /// There is none.
     Failed(Failure),
 }
@@ -187,13 +187,8 @@ async fn read(
             running.push_back((chunk, tokio::task::spawn_blocking(read)));
         }
         let Some((chunk, reading)) = running.pop_front() else { break };
-        let fragment = if let Ok(fragment) = reading.await {
-            fragment
-        } else {
-            let error = "the extractor failed on it".to_owned();
-            context.emit(&Event::ChunkFailed { chunk, error: error.clone() }).await?;
-            Fragment::failed(chunk, error)
-        };
+        let failed = |_| Fragment::failed(chunk, "the extractor failed on it".to_owned());
+        let fragment = reading.await.unwrap_or_else(failed);
         whole = whole.merge(fragment);
         done += 1;
         let progress = Event::chunks_read(done, all);
@@ -223,7 +218,7 @@ impl ExtractionWork {
             // fails on again.
             let embedded = self.extractor(&task, context).await?;
             let worked = match self.extract(embedded, *task, context).await {
-                Ok(graph) => Worked::Graph(graph),
+                Ok(graph) => Worked::Graph(Box::new(graph)),
                 Err(HandlerError::Final(failure)) => Worked::Failed(failure),
                 Err(retry) => return Err(retry),
             };

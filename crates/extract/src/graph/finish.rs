@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
-    Entity, EntityKey, EntityPart, FactPart, FactTarget, Fragment, Grade, Graph, Mention, Object,
-    Provenance, Refused, RefusedFact, Relation, Span, Usage,
+    Entity, EntityKey, EntityPart, FactPart, FactTarget, FailedChunk, Fragment, Grade, Graph,
+    Mention, Object, Provenance, Refused, RefusedFact, Relation, Span, Usage,
 };
 
 /// What a graph says of itself beside its content.
@@ -31,6 +31,8 @@ impl Fragment {
             entities.iter().map(|(key, entity)| (key, entity.id.as_str())).collect();
         let relations = relations(&self.facts, &ids);
         let (grade, reason) = self.grade(relations.len(), entities.len());
+        let failed = self.failed.into_iter();
+        let failed_chunks = failed.map(|(chunk, error)| FailedChunk { chunk, error }).collect();
         Graph {
             request_id: heading.request_id,
             document_id: heading.document_id,
@@ -41,6 +43,7 @@ impl Fragment {
             entities: entities.into_iter().map(|(_, entity)| entity).collect(),
             refused: counted(&self.refused),
             reason,
+            failed_chunks,
             usage: Usage::default(),
         }
     }

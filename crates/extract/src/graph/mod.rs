@@ -11,7 +11,8 @@ mod verify;
 pub use finish::Heading;
 pub use fragment::{EntityKey, EntityPart, FactPart, FactTarget, Fragment, RefusedFact};
 pub use quarry::types::graph::{
-    Entity, Grade, Graph, Literal, Mention, Object, Provenance, Refused, Relation, Span, Usage,
+    Entity, FailedChunk, Grade, Graph, Literal, Mention, Object, Provenance, Refused, Relation,
+    Span, Usage,
 };
 pub use rdf::{RdfError, ntriples, triples, turtle};
 pub use verify::{Unverified, verify};

@@ -11,8 +11,7 @@ use quarry_sim::{
     Coordination, LeaseTimes, Member, MemoryCoordinator, MemoryDatabase, MemoryStore, Network,
 };
 use quarry_types::{
-    Answer, BootId, Callers, Due, Envelope, Keep, KeyOrigin, Method, Outcome, ReplyMode, Role,
-    Tenant,
+    Answer, BootId, Callers, Due, Envelope, KeyOrigin, Method, Outcome, ReplyMode, Role, Tenant,
 };
 use serde_json::Value;
 
@@ -129,7 +128,6 @@ impl World {
             key_origin: KeyOrigin::Gateway,
             send_count: 0,
             reply: ReplyMode::Outcome,
-            keep: Keep::Everything,
             trace_parent: None,
             callers: Callers::none(),
             due: Due::Now,
@@ -157,7 +155,9 @@ impl World {
     pub(crate) async fn events(&self, message: MessageId) -> Vec<Event> {
         let chunks = self.node.chunks(message, 0, 1_000, TIMEOUT).await.unwrap();
         let read = |body: ChunkBody| match body {
-            ChunkBody::Made(bytes) => serde_json::from_slice(&bytes).unwrap(),
+            ChunkBody::Made(bytes) | ChunkBody::Entry(bytes) => {
+                serde_json::from_slice(&bytes).unwrap()
+            }
             reset @ ChunkBody::Reset { .. } => panic!("no event: {reset:?}"),
         };
         chunks.into_iter().map(|chunk| read(chunk.body)).collect()

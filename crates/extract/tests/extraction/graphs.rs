@@ -4,6 +4,7 @@ use std::sync::LazyLock;
 
 use crate::score::{built_in, facts, induced};
 use proptest::prelude::*;
+use quarry_extract::event::Event;
 use quarry_extract::graph::{Fragment, Grade, Object, verify};
 use quarry_extract::{Embedded, Parameters, chunks};
 
@@ -119,6 +120,10 @@ fn a_failed_chunk_makes_the_graph_partial() {
     let whole = FILM.extract_chunk(PARAGRAPH, chunk, &Parameters::default()).merge(fragment);
     let graph = whole.finish(FILM.heading());
     assert_eq!(graph.grade, Grade::Partial);
+    let failed = Event::ChunkFailed { chunk: 3, error: "time-out".to_owned() };
+    assert_eq!(Event::of_graph(&graph).next(), Some(failed));
+    let json = serde_json::to_value(&graph).unwrap();
+    assert_eq!(json["failedChunks"], serde_json::json!([{ "chunk": 3, "error": "time-out" }]));
     assert!(graph.reason.unwrap().contains("chunk 3: time-out"));
     assert!(!graph.relations.is_empty());
 }

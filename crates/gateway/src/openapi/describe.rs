@@ -4,7 +4,7 @@ use quarry_types::{
     api,
     graph::Graph,
     ontology,
-    stream::{ExtractionTold, Told},
+    stream::{Entry, ExtractionTold, JournalTold, Told},
 };
 use serde_json::{Value, json};
 
@@ -21,7 +21,11 @@ const UNKNOWN_TYPE: Code = Code::Refused(quarry_types::RefusalCode::UnknownType)
 
 /// An operation that sends a message as its client says.
 fn sending(id: &'static str) -> Operation {
-    Operation::new(id)
+    sending_by(Operation::new(id))
+}
+
+fn sending_by(operation: Operation) -> Operation {
+    operation
         .calls(Calls::Sending)
         .query("async", "Answer 202 once the message is stored.", flag())
         .query("timeout", "How long to wait for the outcome; 30s by default.", duration())
@@ -64,12 +68,6 @@ pub(crate) fn send() -> Operation {
             "deliver_at",
             "Answer 202 once the message is stored, and handle it at this time (RFC 3339).",
             json!({ "type": "string", "format": "date-time" }),
-        )
-        .query(
-            "discard",
-            "Answer 202 once the message is stored, and keep nothing of it but its key once it has \
-             ended.",
-            flag(),
         )
         .body("The method's argument; nothing for none.", false)
         .takes(JSON, Shape::any())
@@ -120,6 +118,40 @@ pub(crate) fn extraction_events() -> Operation {
     let last = "The id of the last event that was read.";
     let operation = resumes(operation, last, json!({ "type": "string" }));
     streams(operation, Shape::described::<ExtractionTold<Value>>())
+}
+
+/// The path of a journal's routes.
+fn of_journal(id: &'static str) -> Operation {
+    let stream = "The journal: `extraction:<request id>`, or `Type/id` of an entity.";
+    Operation::new(id).path("stream", stream, json!({ "type": "string" }))
+}
+
+pub(crate) fn journal() -> Operation {
+    let number = json!({ "type": "integer", "minimum": 0 });
+    let text = || json!({ "type": "string" });
+    let operation = of_journal("readJournal")
+        .query("after", "Only entries behind this number; `Last-Event-ID` goes before it.", number.clone())
+        .query("type", "Only entries of this kind.", text())
+        .query("requestId", "Only entries of this request.", text())
+        .query("follow", "Go on with entries to come, as a stream.", flag())
+        .query("limit", "How many entries a page has.", json!({ "type": "integer", "minimum": 1, "maximum": 1_000, "default": 100 }))
+        .answer(200, "A page of entries, in order, whose `next` goes on as `after`; or, as a stream, all of them.")
+        .gives(JSON, Shape::of::<api::Page<Entry<Value>>>())
+        .problems(STORE)
+        .problems(&[UNKNOWN_TYPE, Code::NoSuchJournal, Code::InvalidName]);
+    let operation = resumes(operation, "The number of the last entry that was read.", number);
+    streams(operation, Shape::described::<JournalTold<Value>>())
+}
+
+pub(crate) fn destroy_journal() -> Operation {
+    sending_by(of_journal("destroyJournal"))
+        .answer(200, "What was recorded is gone; that it was destroyed is the next entry.")
+        .gives(JSON, Shape::any())
+        .with(&["Quarry-Message-Id", "Idempotency-Key", "Idempotency-Replayed"])
+        .answer(202, "It is stored that it shall be destroyed.")
+        .gives(JSON, Shape::of::<api::Accepted>())
+        .with(OF_ACCEPTED)
+        .problems(&[Code::NoSuchJournal])
 }
 
 pub(crate) fn entity() -> Operation {

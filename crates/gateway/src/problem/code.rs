@@ -74,6 +74,8 @@ pub enum Code {
     BuiltInOntology,
     /// What stands there is not what the client's precondition demands.
     PreconditionFailed,
+    /// Nothing is recorded in the journal.
+    NoSuchJournal,
     /// No such node.
     NoSuchNode,
     /// A call without a stored outcome cannot be answered later.
@@ -147,6 +149,7 @@ impl Code {
             Self::InvalidOntology => "invalid_ontology",
             Self::BuiltInOntology => "built_in",
             Self::PreconditionFailed => "precondition_failed",
+            Self::NoSuchJournal => "no_such_journal",
             Self::NoSuchNode => "no_such_node",
             Self::NotDurable => "not_durable",
             Self::GatewayBusy => "gateway_busy",
@@ -194,6 +197,7 @@ impl Code {
             | Self::NoSuchExtraction
             | Self::NotYetExtracted
             | Self::NoSuchOntology
+            | Self::NoSuchJournal
             | Self::NoSuchNode => StatusCode::NOT_FOUND,
             Self::NotWritable
             | Self::RequestReused

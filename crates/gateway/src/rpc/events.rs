@@ -229,7 +229,7 @@ impl Following {
 /// What a chunk tells, where it is an event of the extractor.
 fn told(chunk: &StoredChunk) -> Option<Told> {
     match &chunk.body {
-        ChunkBody::Made(json) => serde_json::from_slice(json).ok(),
+        ChunkBody::Made(json) | ChunkBody::Entry(json) => serde_json::from_slice(json).ok(),
         ChunkBody::Reset { .. } => None,
     }
 }

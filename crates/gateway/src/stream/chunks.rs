@@ -87,7 +87,7 @@ fn event(stored: &StoredChunk) -> Event {
     let (sequence, made_at) = (stored.sequence, rfc3339(stored.made_at));
     let id = Some(sequence.to_string());
     match &stored.body {
-        ChunkBody::Made(chunk) => {
+        ChunkBody::Made(chunk) | ChunkBody::Entry(chunk) => {
             let chunk = messages::raw(chunk);
             Event::new("chunk", id, &Told::Chunk { sequence, made_at, chunk })
         }

@@ -245,14 +245,14 @@ struct Named {
 
 /// The id of the work that a submission begins to wait for. It has one stage: while that lasts.
 fn awaited(chunk: &StoredChunk) -> Option<String> {
-    let ChunkBody::Made(json) = &chunk.body else { return None };
+    let (ChunkBody::Made(json) | ChunkBody::Entry(json)) = &chunk.body else { return None };
     let named: Named = serde_json::from_slice(json).ok()?;
     named.work.filter(|_| named.kind == "stage_started")
 }
 
 fn event(id: String, message_id: MessageId, stored: &StoredChunk) -> Event {
     let (kind, members) = match &stored.body {
-        ChunkBody::Made(json) => members(json),
+        ChunkBody::Made(json) | ChunkBody::Entry(json) => members(json),
         ChunkBody::Reset { attempt, from } => {
             let raw = |number: u64| {
                 RawValue::from_string(number.to_string())

@@ -14,7 +14,7 @@ use quarry_ports::{Host, MessageFilter, Metrics};
 use quarry_services::{Counter, Register};
 use quarry_sim::{Coordination, MemoryDatabase, MemoryStore, Network};
 use quarry_types::{BootId, Role, Tenant};
-use serde_json::Value;
+use serde_json::{Value, json};
 use tower::ServiceExt;
 
 use super::openapi::conforms;
@@ -57,6 +57,17 @@ impl Moody {
         context.emit(&attempt).await?;
         if attempt < 2 {
             return Err(HandlerError::Retry("stumbled".to_owned()));
+        }
+        Ok(attempt)
+    }
+
+    /// Records which attempt it is, and fails at the first.
+    async fn confess(&mut self, context: &Context) -> Result<u32, HandlerError> {
+        let attempt = context.attempt();
+        context.record(&json!({ "type": "begun", "requestId": "of its own" })).await?;
+        context.record(&json!({ "type": "attempt", "number": attempt })).await?;
+        if attempt < 2 {
+            return Err(HandlerError::Retry("not yet".to_owned()));
         }
         Ok(attempt)
     }

@@ -189,6 +189,15 @@ async fn kill_behind(read: usize) -> bool {
     };
     told.extend(ask(&two.router, request, &Value::Null).await.collect::<Vec<_>>().await);
     check(&told);
+    let own = told.iter().filter(|event| event["messageId"] == told[0]["messageId"]);
+    let own: Vec<&Value> = own.filter(|event| event["type"] != "end").collect();
+    let journal = ask_json(&two.router, "/v1/journal/extraction:r?limit=1000").await;
+    let recorded = journal["items"].as_array().unwrap();
+    assert_eq!(recorded.len(), own.len(), "each once: {recorded:?}");
+    for (sequence, (entry, event)) in (1..).zip(recorded.iter().zip(own)) {
+        assert_eq!((&entry["type"], &entry["chunk"]), (&event["type"], &event["sequence"]));
+        assert_eq!((&entry["sequence"], &entry["time"]), (&json!(sequence), &event["time"]));
+    }
     open["items"][0].is_object()
 }
 

@@ -18,6 +18,7 @@ use crate::{
     actor::{EntityActor, Hosted, Run},
     convert,
     inbox::Waiter,
+    journal,
 };
 
 /// A question under way.
@@ -116,7 +117,9 @@ impl Serving {
         self.count_sends(&batch);
         let ticket = batch.ticket;
         let failed = Failed { retries: batch.retries, quarantined: batch.quarantined };
-        let commit = convert::commit(self.shard, self.epoch, self.moment(), batch);
+        let (now, age) = self.moment();
+        let journal = journal::rows(&batch.chunks, now, &*self.shared.host.random);
+        let commit = convert::commit(self.shard, self.epoch, (now, age), batch, journal);
         let store = Arc::clone(&self.shared.store);
         let lease = self.shared.lease.clone();
         self.io.push(Box::pin(async move {

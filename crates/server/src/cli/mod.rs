@@ -4,6 +4,7 @@ mod bench;
 mod cluster;
 mod entity;
 mod extract;
+mod journal;
 mod node;
 mod ontology;
 mod root;
@@ -18,6 +19,7 @@ pub(crate) use entity::{
     SendArguments,
 };
 pub(crate) use extract::{ExtractArguments, GraphFormat, IngestArguments};
+pub(crate) use journal::{JournalArguments, JournalCommand};
 pub(crate) use node::{ConfigCommand, DevArguments, ServeArguments};
 pub(crate) use ontology::{OntologyCommand, OntologyEvalArguments};
 pub(crate) use root::{Cli, Colour, Command, Format, Global};

@@ -6,8 +6,8 @@ use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 
 use super::{
     BenchCommand, ClusterCommand, ConfigCommand, DevArguments, EntityCommand, ExtractArguments,
-    IngestArguments, MessageCommand, OntologyCommand, PlacementCommand, SendArguments,
-    ServeArguments,
+    IngestArguments, JournalCommand, MessageCommand, OntologyCommand, PlacementCommand,
+    SendArguments, ServeArguments,
 };
 
 const EXAMPLES: &str = "\
@@ -113,6 +113,9 @@ pub(crate) enum Command {
     /// Look at ontologies, check and measure packs
     #[command(subcommand)]
     Ontology(OntologyCommand),
+    /// Look at what entities recorded
+    #[command(subcommand)]
+    Journal(JournalCommand),
     /// Whether a server is well
     Status,
     /// Measure on this machine
@@ -170,6 +173,9 @@ mod tests {
             "quarry ontology ls",
             "quarry ontology check a.toml b.json -o json",
             "quarry ontology eval film --data held-out.jsonl --differences",
+            "quarry journal ls extraction:r1 --after 5 --type fact_found",
+            "quarry journal tail Counter/c1 --request r1 -o jsonl",
+            "quarry journal destroy extraction:r1",
             "quarry bench durable --concurrency 1,64 --seconds 1 --store postgres://x",
             "quarry config show --origin",
             "quarry completions zsh",

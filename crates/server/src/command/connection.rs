@@ -28,6 +28,16 @@ pub(crate) fn address(text: &str) -> Result<Address, Failure> {
         .map_err(|error| Failure::new(Exit::Usage, error.to_string()))
 }
 
+/// What `error` means for a command that may be run again, because that repeats nothing.
+pub(crate) fn again(error: ClientError) -> Failure {
+    let is_unknown = matches!(error, ClientError::Unknown { .. });
+    let failure = Failure::from(error);
+    if is_unknown {
+        return failure.advise("run the same command again; what is done is not done again");
+    }
+    failure
+}
+
 impl From<ClientError> for Failure {
     fn from(error: ClientError) -> Self {
         match &error {

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use quarry_ports::crash;
 
 use super::{
-    bench, cluster, completions, config, dev, entity, extract, ingest, message, ontology,
+    bench, cluster, completions, config, dev, entity, extract, ingest, journal, message, ontology,
     placement, send, serve, status,
 };
 use crate::{
@@ -31,6 +31,7 @@ pub(crate) fn run(cli: &Cli, output: Output) -> Result<ExitCode, Failure> {
         Command::Extract(arguments) => asked(extract::run(arguments, global, output))?,
         Command::Ingest(arguments) => asked(ingest::run(arguments, global, output))?,
         Command::Ontology(command) => asked(ontology::run(command, global, output))?,
+        Command::Journal(command) => asked(journal::run(command, global, output))?,
         Command::Status => asked(status::run(global, output))?,
     }
     Ok(ExitCode::SUCCESS)

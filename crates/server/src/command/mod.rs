@@ -11,6 +11,7 @@ mod dispatch;
 mod entity;
 mod extract;
 mod ingest;
+mod journal;
 mod message;
 mod ontology;
 mod placement;

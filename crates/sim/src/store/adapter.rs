@@ -12,9 +12,9 @@ use std::{
 use async_trait::async_trait;
 use quarry_ports::{
     ChunkBody, Clock, Commit, CommitError, Committed, EntityFilter, EntityRecord, FenceError,
-    FenceRequest, KeyQuery, LeaseGuard, LoadedShard, MessageFilter, MessageRecord, OpenCursor,
-    OpenPage, Page, Position, Retired, Retiring, SendPage, Store, StoreError, StoredChunk,
-    StoredState,
+    FenceRequest, JournalEntry, JournalQuery, KeyQuery, LeaseGuard, LoadedShard, MessageFilter,
+    MessageRecord, OpenCursor, OpenPage, Page, Position, Retired, Retiring, SendPage, Store,
+    StoreError, StoredChunk, StoredState,
 };
 use quarry_types::{Address, ClusterId, Epoch, MessageId, Sequence, ShardId, SlotRange};
 
@@ -241,6 +241,21 @@ impl Store for MemoryStore {
             chunks.map(|chunk| chunk.body.clone()).collect()
         };
         Ok(messages.iter().map(bodies).collect())
+    }
+
+    async fn journal(
+        &self,
+        query: JournalQuery,
+        limit: u32,
+    ) -> Result<Vec<JournalEntry>, StoreError> {
+        let tables = self.read()?;
+        let entries = tables.journals.get(&query.address).into_iter().flatten();
+        let wanted = entries.filter(|entry| {
+            entry.sequence > query.after
+                && query.kind.as_ref().is_none_or(|kind| *kind == entry.kind)
+                && query.request_id.as_ref().is_none_or(|id| *id == entry.request_id)
+        });
+        Ok(wanted.take(usize::try_from(limit).unwrap_or(usize::MAX)).cloned().collect())
     }
 
     async fn messages(

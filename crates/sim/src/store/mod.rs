@@ -3,6 +3,7 @@
 
 mod adapter;
 mod faults;
+mod journals;
 mod list;
 mod retire;
 mod sends;

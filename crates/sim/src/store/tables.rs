@@ -7,11 +7,12 @@ use std::{
 
 use bytes::Bytes;
 use quarry_ports::{
-    Commit, CommitError, FenceError, FenceRequest, LoadedShard, MessageRecord, MessageRow,
-    MessageState, OpenMessage, OpenState, OutcomeRow, Position, SendKey, StoredChunk, codec,
+    Commit, CommitError, FenceError, FenceRequest, JournalEntry, LoadedShard, MessageRecord,
+    MessageRow, MessageState, OpenMessage, OpenState, OutcomeRow, Position, SendKey, StoredChunk,
+    codec,
 };
 use quarry_types::{
-    Address, BootId, ClusterId, Epoch, IdempotencyKey, Keep, MessageId, Method, Sequence, ShardAge,
+    Address, BootId, ClusterId, Epoch, IdempotencyKey, MessageId, Method, Sequence, ShardAge,
     ShardId, SlotRange, Timestamp,
 };
 
@@ -75,6 +76,7 @@ pub(super) struct Tables {
     pub(super) states: BTreeMap<Address, State>,
     pub(super) chunks: BTreeMap<MessageId, Vec<StoredChunk>>,
     pub(super) sends: BTreeMap<SendKey, StoredSend>,
+    pub(super) journals: BTreeMap<Address, Vec<JournalEntry>>,
 }
 
 impl Tables {
@@ -178,8 +180,10 @@ impl Tables {
                 .map_err(|error| format!("the chunks of {}: {error}", row.message_id))?;
         }
         self.check_sends(commit, range)?;
-        match commit.states.iter().find(|row| !range.contains(row.address.slot())) {
-            Some(row) => Err(format!("state of {} is not of the shard's slots", row.address)),
+        let states = commit.states.iter().map(|row| ("state", &row.address));
+        let entries = commit.journal.iter().map(|row| ("an entry", &row.address));
+        match states.chain(entries).find(|(_, address)| !range.contains(address.slot())) {
+            Some((what, of)) => Err(format!("{what} of {of} is not of the shard's slots")),
             None => Ok(()),
         }
     }
@@ -217,13 +221,8 @@ impl Tables {
             let made_at = commit.now;
             stream.extend(numbered.map(|(sequence, body)| StoredChunk { sequence, made_at, body }));
         }
-        for row in commit.outcomes.iter().filter(|row| row.keep == Keep::Key) {
-            if let Some((_, message)) = self.messages.get_mut(&row.message_id) {
-                message.payload = Bytes::new();
-            }
-            self.chunks.remove(&row.message_id);
-        }
         self.apply_sends(commit, sequence);
+        self.enter_all(commit);
         for row in &commit.states {
             match &row.state {
                 Some(bytes) => {

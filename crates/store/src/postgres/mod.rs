@@ -6,6 +6,7 @@
 
 mod connect;
 mod fence;
+mod journal;
 mod pool;
 mod retire;
 mod sends;

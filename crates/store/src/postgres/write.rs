@@ -14,18 +14,19 @@ use uuid::Uuid;
 use crate::{
     check::CHUNK_GAP,
     database::{Refused, WriteError, counter, stored},
-    group::{Batch, Of, Opened},
-    record::{stored_digest, stored_open_state, stored_outcome},
+    group::{Batch, Of},
+    record::{stored_open_state, stored_outcome},
 };
 
-use super::{connect::Lane, sends};
+use super::{connect::Lane, journal, sends};
 
 /// A statement that is not answered within this time counts as lost.
 const ANSWER_WITHIN: Duration = Duration::from_secs(10);
 
 /// `fence` waits for a takeover that is under way and then sees its epoch, whatever the snapshot of
 /// the statement; `written` is L3; everything else goes with it. A gap before a chunk makes its
-/// number null, which the column refuses (R1).
+/// number null, which the column refuses (R1). Entries of a journal follow the last one that stands:
+/// L3 has its commit in the snapshot (J1).
 const WRITE: &str = "\
 with part as materialized (
     select * from unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[])
@@ -42,14 +43,13 @@ with part as materialized (
     returning shard, sequence, now_ms
 ), messages as (
     insert into message (shard, sequence, ordinal, message_id, tenant, slot, entity_type,
-        entity_id, method, key, payload, accepted_at, digest)
+        entity_id, method, key, payload, accepted_at)
     select w.shard, w.sequence, r.ordinal, r.message_id, r.tenant, r.slot, r.entity_type,
-        r.entity_id, r.method, r.key, r.payload, r.accepted_at, r.digest
+        r.entity_id, r.method, r.key, r.payload, r.accepted_at
     from unnest($6::bigint[], $7::bigint[], $8::uuid[], $9::text[], $10::bigint[], $11::text[],
-        $12::text[], $13::text[], $14::text[], $15::bytea[], $16::bigint[],
-        $84::bytea[])
+        $12::text[], $13::text[], $14::text[], $15::bytea[], $16::bigint[])
         as r (shard, ordinal, message_id, tenant, slot, entity_type, entity_id, method, key,
-            payload, accepted_at, digest)
+            payload, accepted_at)
     join written w on w.shard = r.shard
 ), outcomes as (
     insert into outcome (message_id, shard, sequence, tenant, slot, kind, body, attempts,
@@ -64,15 +64,15 @@ with part as materialized (
     join written w on w.shard = r.shard
 ), opened as (
     insert into open_message (shard, sequence, ordinal, message_id, tenant, slot, entity_type,
-        entity_id, method, key, payload, accepted_at, attempts, due, state, errors, digest)
+        entity_id, method, key, payload, accepted_at, attempts, due, state, errors)
     select w.shard, r.sequence, r.ordinal, r.message_id, r.tenant, r.slot, r.entity_type,
         r.entity_id, r.method, r.key, r.payload, r.accepted_at, r.attempts, r.due, r.state,
-        r.errors, r.digest
+        r.errors
     from unnest($25::bigint[], $26::bigint[], $27::uuid[], $28::text[], $29::bigint[], $30::text[],
         $31::text[], $32::text[], $33::text[], $34::bytea[], $35::bigint[], $36::bigint[],
-        $37::bigint[], $38::bigint[], $39::bigint[], $40::bytea[], $85::bytea[])
+        $37::bigint[], $38::bigint[], $39::bigint[], $40::bytea[])
         as r (shard, ordinal, message_id, tenant, slot, entity_type, entity_id, method, key,
-            payload, accepted_at, sequence, attempts, due, state, errors, digest)
+            payload, accepted_at, sequence, attempts, due, state, errors)
     join written w on w.shard = r.shard
     on conflict (message_id) do update set shard = excluded.shard, sequence = excluded.sequence,
         ordinal = excluded.ordinal, payload = excluded.payload, attempts = excluded.attempts,
@@ -126,14 +126,27 @@ with part as materialized (
     from unnest($80::bigint[], $81::uuid[], $82::bigint[], $83::text[])
         as r (shard, message_id, place, reason), written w
     where w.shard = r.shard and o.message_id = r.message_id and o.place = r.place
-), emptied as (
-    update message m set payload = ''::bytea
-    from unnest($86::bigint[], $87::uuid[]) as r (shard, message_id), written w
-    where w.shard = r.shard and m.message_id = r.message_id
-), unchunked as (
-    delete from chunk c
-    using unnest($86::bigint[], $87::uuid[]) as r (shard, message_id), written w
-    where w.shard = r.shard and c.message_id = r.message_id
+), journaled as (
+    insert into journal (tenant, entity_type, entity_id, sequence, slot, shard, entry_id,
+        message_id, chunk, kind, request_id, made_at, data)
+    select r.tenant, r.entity_type, r.entity_id,
+        coalesce((select j.sequence from journal j where j.tenant = r.tenant
+            and j.entity_type = r.entity_type and j.entity_id = r.entity_id
+            order by j.sequence desc limit 1), 0)
+            + row_number() over (partition by r.tenant, r.entity_type, r.entity_id
+                order by r.ordinal),
+        r.slot, w.shard, r.entry_id, r.message_id, r.chunk, r.kind, r.request_id, w.now_ms, r.data
+    from unnest($84::bigint[], $85::text[], $86::text[], $87::text[], $88::bigint[], $89::bigint[],
+        $90::uuid[], $91::uuid[], $92::bigint[], $93::text[], $94::text[], $95::bytea[])
+        as r (shard, tenant, entity_type, entity_id, ordinal, slot, entry_id, message_id, chunk,
+            kind, request_id, data)
+    join written w on w.shard = r.shard
+), cleared as (
+    delete from journal j
+    using unnest($84::bigint[], $85::text[], $86::text[], $87::text[], $96::boolean[])
+        as r (shard, tenant, entity_type, entity_id, clears), written w
+    where r.clears and w.shard = r.shard and j.tenant = r.tenant
+        and j.entity_type = r.entity_type and j.entity_id = r.entity_id
 )
 select f.shard, f.epoch, w.shard is not null from fence f left join written w on w.shard = f.shard";
 
@@ -233,14 +246,10 @@ fn bind_parts<'q>(query: Write<'q>, batch: &'q Batch<'q>) -> Write<'q> {
 
 fn bind_rows<'q>(query: Write<'q>, batch: &'q Batch<'q>) -> Write<'q> {
     let messages = &batch.messages;
-    let query = bind_messages(query, messages, |row| (row.0, row.1, batch.payload(row.1)));
+    let query = bind_messages(query, messages, |row| row.0, |row| row.1);
     let query = bind_outcomes(query, batch);
     let open = &batch.open;
-    let opened = |row: &'q Opened<'q>| {
-        let message = &row.row.message;
-        (row.position.ordinal, message, message.payload.as_ref())
-    };
-    let query = bind_messages(query, open, opened)
+    let query = bind_messages(query, open, |row| row.position.ordinal, |row| &row.row.message)
         .bind(column(open, |of| stored(of.row.position.sequence.0)))
         .bind(column(open, |of| i64::from(of.row.row.attempts)))
         .bind(column(open, |of| of.row.row.due.0))
@@ -264,22 +273,19 @@ fn bind_rows<'q>(query: Write<'q>, batch: &'q Batch<'q>) -> Write<'q> {
         .bind(column(chunks, |of| of.row.body))
         .bind(column(chunks, |of| of.row.leads))
         .bind(column(&batch.outcomes, |of| stored(of.row.1.keep_until.0)));
-    sends::bind(query, batch)
-        .bind(column(messages, |of| stored_digest(of.row.1)))
-        .bind(column(open, |of| stored_digest(&of.row.row.message)))
-        .bind(column(&batch.discarded, |of| number(of.part.shard)))
-        .bind(column(&batch.discarded, |of| uuid(of.row)))
+    journal::bind(sends::bind(query, batch), batch)
 }
 
 fn bind_messages<'q, T>(
     query: Write<'q>,
     rows: &'q [Of<T>],
-    message: impl Fn(&'q T) -> (u32, &'q MessageRow, &'q [u8]),
+    ordinal: impl Fn(&'q T) -> u32,
+    message: impl Fn(&'q T) -> &'q MessageRow,
 ) -> Write<'q> {
-    let of = |row: &'q Of<T>| message(&row.row).1;
+    let of = |row: &'q Of<T>| message(&row.row);
     query
         .bind(column(rows, |row| number(row.part.shard)))
-        .bind(column(rows, |row| i64::from(message(&row.row).0)))
+        .bind(column(rows, |row| i64::from(ordinal(&row.row))))
         .bind(column(rows, |row| uuid(of(row).message_id)))
         .bind(column(rows, |row| of(row).address.tenant.as_str()))
         .bind(column(rows, |row| i64::from(of(row).address.slot().0)))
@@ -287,7 +293,7 @@ fn bind_messages<'q, T>(
         .bind(column(rows, |row| of(row).address.id.as_str()))
         .bind(column(rows, |row| of(row).method.as_str()))
         .bind(column(rows, |row| of(row).key.as_str()))
-        .bind(column(rows, |row| message(&row.row).2))
+        .bind(column(rows, |row| of(row).payload.as_ref()))
         .bind(column(rows, |row| of(row).accepted_at.0))
 }
 
@@ -306,7 +312,7 @@ fn bind_outcomes<'q>(query: Write<'q>, batch: &'q Batch<'q>) -> Write<'q> {
         .bind(column(rows, |of| of.row.1.finished_at.0))
 }
 
-fn bind_addresses<'q, T>(
+pub(super) fn bind_addresses<'q, T>(
     query: Write<'q>,
     rows: &'q [Of<T>],
     address: impl Fn(&'q T) -> &'q Address,

@@ -9,6 +9,7 @@ mod connect;
 mod fence;
 mod file;
 mod insert;
+mod journal;
 mod retire;
 mod sends;
 mod write;

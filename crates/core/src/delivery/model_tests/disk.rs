@@ -7,9 +7,7 @@ use alloc::{
 };
 
 use bytes::Bytes;
-use quarry_types::{
-    Address, Envelope, Keep, MessageId, Outcome, PayloadDigest, Sequence, Timestamp,
-};
+use quarry_types::{Address, Envelope, MessageId, Outcome, Sequence, Timestamp};
 
 use super::{
     super::{
@@ -97,9 +95,6 @@ impl Disk {
             let was_aside = open.is_some_and(|open| open.state == OpenRecordState::Quarantined);
             let is_ended = matches!(finish.outcome, Outcome::Failure(_));
             assert!(!was_aside || is_ended, "what is set aside does not run (D4)");
-            if finish.keep == Keep::Key {
-                self.chunks.remove(&finish.message_id);
-            }
         }
         self.states.extend(batch.states.iter().cloned());
         self.write_sends(batch);
@@ -210,8 +205,6 @@ impl Disk {
             }
             None => FoundState::Open,
         };
-        let payload = envelope.payload.clone();
-        let digest = (envelope.keep == Keep::Key).then(|| PayloadDigest::of(&payload));
-        Some(Found { message_id: *id, payload, digest, state })
+        Some(Found { message_id: *id, payload: envelope.payload.clone(), state })
     }
 }

@@ -11,7 +11,7 @@ use alloc::{
 use bytes::Bytes;
 use quarry_types::{
     Address, Answer, CallError, Callers, Delivery, Due, Envelope, Epoch, IdempotencyKey,
-    Intervention, Keep, KeyOrigin, MessageId, Method, ReplyMode, Sequence, Tenant, Timestamp,
+    Intervention, KeyOrigin, MessageId, Method, ReplyMode, Sequence, Tenant, Timestamp,
     UnknownCode,
 };
 
@@ -27,9 +27,10 @@ use super::{
 use crate::outbox::Place;
 
 /// The chunks of a message: an attempt that fails makes others than one that is done.
-fn made_by(envelope: &Envelope, is_failing: bool) -> Vec<Bytes> {
+fn made_by(envelope: &Envelope, is_failing: bool) -> Vec<Chunk> {
     let texts: &[&str] = if is_failing { &["a", "x", "y", "z"] } else { &["a", "b", "c"] };
-    texts.iter().map(|text| Bytes::from(format!("{} {text}", envelope.key))).collect()
+    let made = |text: &&str| Chunk::Made(Bytes::from(format!("{} {text}", envelope.key)));
+    texts.iter().map(made).collect()
 }
 
 /// Whether every attempt at the message fails.
@@ -38,15 +39,15 @@ fn is_poison(envelope: &Envelope) -> bool {
 }
 
 /// What a reader holds who starts over where it is told to.
-fn read(stream: &[Chunk]) -> Vec<Bytes> {
-    let mut held: Vec<(u64, Bytes)> = Vec::new();
+fn read(stream: &[Chunk]) -> Vec<Chunk> {
+    let mut held: Vec<(u64, Chunk)> = Vec::new();
     for (number, chunk) in (0..).zip(stream) {
         match chunk {
-            Chunk::Made(bytes) => held.push((number, bytes.clone())),
             Chunk::Reset { from, .. } => held.retain(|(number, _)| number < from),
+            Chunk::Made(_) | Chunk::Entry { .. } => held.push((number, chunk.clone())),
         }
     }
-    held.into_iter().map(|(_, bytes)| bytes).collect()
+    held.into_iter().map(|(_, chunk)| chunk).collect()
 }
 
 /// When a crash comes, seen from a commit.
@@ -160,7 +161,6 @@ impl World {
             send_count: sending.count,
             reply: if is_one_way { ReplyMode::Accepted } else { ReplyMode::Outcome },
             due: Due::After(delay),
-            keep: if key % 5 == 4 { Keep::Key } else { Keep::Everything },
             trace_parent: None,
             callers: Callers::none(),
         };
@@ -367,9 +367,7 @@ impl World {
             let is_finished = self.disk.finished.contains_key(id);
             let is_handled = self.disk.is_handled(*id);
             let key = envelope.key.as_str();
-            if is_finished && envelope.keep == Keep::Key {
-                assert!(!self.disk.chunks.contains_key(id), "{key}: only the key is kept");
-            } else if is_handled {
+            if is_handled {
                 assert_eq!(read(&self.disk.chunks[id]), made_by(envelope, false), "{key} (R1)");
             }
             assert_eq!(is_handled, handled.contains(key), "{key}: outcome and state (D2)");

@@ -18,7 +18,10 @@ use quarry_types::{
 
 use crate::{
     cli::Global,
-    command::ontology::{is_file, load, server},
+    command::{
+        connection::again,
+        ontology::{is_file, load, server},
+    },
     failure::{Exit, Failure},
 };
 
@@ -138,7 +141,7 @@ async fn ask(client: &Client, submission: &Submission) -> Result<Graph, Failure>
     let submission = serde_json::to_value(submission).map_err(anyhow::Error::from)?;
     let options = SendOptions::default();
     let deadline = options.timeout;
-    let sent = client.extract_retrying(&submission, options, deadline).await?;
+    let sent = client.extract_retrying(&submission, options, deadline).await.map_err(again)?;
     match sent.status {
         SendStatus::Done(graph) => Ok(serde_json::from_value(graph).map_err(anyhow::Error::from)?),
         SendStatus::Accepted => {
@@ -156,10 +159,11 @@ async fn follow(
     let submission = serde_json::to_value(submission).map_err(anyhow::Error::from)?;
     let options = SendOptions::default();
     let deadline = options.timeout;
-    let (_, told) = client.extract_streaming(&submission, options, deadline).await?;
+    let told = client.extract_streaming(&submission, options, deadline).await;
+    let (_, told) = told.map_err(again)?;
     let mut told = std::pin::pin!(told);
     while let Some(next) = told.next().await {
-        match next? {
+        match next.map_err(again)? {
             ExtractionTold::Event(event) => event_of(event).into_iter().for_each(&mut *observer),
             ExtractionTold::Last(Last::End(end)) => return graph_of(end),
             ExtractionTold::Last(Last::Error(broken)) => {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use indicatif::{ProgressBar, ProgressStyle};
 use quarry_extract::{
     event::Event,
     graph::{Entity, Graph, Object, Relation},
@@ -31,8 +32,8 @@ pub(crate) fn print_tables(graph: &Graph, text: &str, output: Output) -> Result<
     let columns = ["entity", "type", "name", "also", "mentions", "confidence"];
     output.line(&table(&columns, entities.collect()))?;
     output.line("")?;
-    let names: BTreeMap<&str, &Entity> =
-        graph.entities.iter().map(|entity| (entity.id.as_str(), entity)).collect();
+    let name = |entity: &Entity| (entity.id.clone(), entity.name.clone());
+    let names: Names = graph.entities.iter().map(name).collect();
     let facts = graph.relations.iter().map(|relation| {
         vec![
             name_of(&names, &relation.subject),
@@ -48,41 +49,74 @@ pub(crate) fn print_tables(graph: &Graph, text: &str, output: Output) -> Result<
     ))
 }
 
-/// Prints an event, as a line of JSON or of words.
-pub(crate) fn print_event(event: &Event, output: Output) -> Result<(), Failure> {
-    if output.format() != Format::Table {
-        return output.json_line(event);
+/// Prints the events of texts as they come, and how far each text is.
+pub(crate) struct EventPrinter {
+    output: Output,
+    /// The names of the entities that were found.
+    names: Names,
+    bar: ProgressBar,
+}
+
+impl EventPrinter {
+    /// Prints to `output`.
+    pub(crate) fn new(output: Output) -> Self {
+        let bar = ProgressBar::new(100);
+        if let Ok(style) = ProgressStyle::with_template("{bar:30} {pos} %") {
+            bar.set_style(style);
+        }
+        Self { output, names: Names::new(), bar }
     }
-    match event {
-        Event::EntityFound { entity } => {
-            output.line(&format!("{:4} {}: {}", entity.id, entity.class, entity.name))
+
+    /// Prints an event, as a line of JSON or of words.
+    pub(crate) fn print(&mut self, event: &Event) -> Result<(), Failure> {
+        match event {
+            Event::Started { .. } => self.names.clear(),
+            Event::Progress { percent, .. } => self.bar.set_position(u64::from(*percent)),
+            Event::EntityFound { entity } => {
+                self.names.insert(entity.id.clone(), entity.name.clone());
+            }
+            Event::EntitiesExtracted { .. } | Event::Failed { .. } => self.bar.finish_and_clear(),
+            _ => {}
         }
-        Event::FactFound { fact } => {
-            let object = object_of(&BTreeMap::new(), &fact.object);
-            output.line(&format!("     {} {} {object}", fact.subject, fact.predicate))
-        }
-        Event::Failed { error } => output.line(&format!("failed: {error}")),
-        Event::ChunkFailed { chunk, error } => {
-            output.line(&format!("chunk {chunk} failed: {error}"))
-        }
-        Event::Progress { percent, .. } => {
-            output.say_more(&format!("{percent} %"));
-            Ok(())
-        }
-        Event::Completed { result_id } => output.line(&format!("completed: {result_id}")),
-        Event::Started { .. }
-        | Event::StageStarted { .. }
-        | Event::StageCompleted { .. }
-        | Event::EntitiesExtracted { .. }
-        | Event::RelationsExtracted { .. } => Ok(()),
+        self.bar.suspend(|| match self.output.format() {
+            Format::Table => self.words(event).map_or(Ok(()), |line| self.output.line(&line)),
+            Format::Json | Format::Jsonl => self.output.json_line(event),
+        })
+    }
+
+    /// What an event says to people, where it says something.
+    fn words(&self, event: &Event) -> Option<String> {
+        Some(match event {
+            Event::EntityFound { entity } => {
+                format!("{:4} {}: {}", entity.id, entity.class, entity.name)
+            }
+            Event::FactFound { fact } => {
+                let subject = name_of(&self.names, &fact.subject);
+                let object = object_of(&self.names, &fact.object);
+                format!("     {subject} {} {object}", fact.predicate)
+            }
+            Event::Failed { error } => format!("failed: {error}"),
+            Event::ChunkFailed { chunk, error } => format!("chunk {chunk} failed: {error}"),
+            Event::Completed { result_id } => format!("completed: {result_id}"),
+            Event::Started { .. }
+            | Event::StageStarted { .. }
+            | Event::Progress { .. }
+            | Event::StageCompleted { .. }
+            | Event::EntitiesExtracted { .. }
+            | Event::RelationsExtracted { .. }
+            | Event::JournalDestroyed => return None,
+        })
     }
 }
 
-fn name_of(names: &BTreeMap<&str, &Entity>, id: &str) -> String {
-    names.get(id).map_or_else(|| id.to_owned(), |entity| entity.name.clone())
+/// Names of entities by their ids.
+type Names = BTreeMap<String, String>;
+
+fn name_of(names: &Names, id: &str) -> String {
+    names.get(id).cloned().unwrap_or_else(|| id.to_owned())
 }
 
-fn object_of(names: &BTreeMap<&str, &Entity>, object: &Object) -> String {
+fn object_of(names: &Names, object: &Object) -> String {
     match object {
         Object::Entity { entity } => name_of(names, entity),
         Object::Literal(literal) => match &literal.unit {

@@ -10,7 +10,7 @@ use quarry_extract::{
 
 use super::{
     extractor::Extractor,
-    print::{print_event, print_tables},
+    print::{EventPrinter, print_tables},
     source::read_text,
 };
 use crate::{
@@ -29,11 +29,11 @@ pub(crate) async fn run(
     let bar = progress(arguments.files.len());
     let mut read: Vec<(String, Graph)> = Vec::new();
     let mut failures: Vec<Failure> = Vec::new();
-    let mut told: Result<(), Failure> = Ok(());
+    let (mut printer, mut told) = (EventPrinter::new(output), Ok(()));
     for file in &arguments.files {
         let mut tell = |event: Event| {
             if told.is_ok() {
-                told = print_event(&event, output);
+                told = printer.print(&event);
             }
         };
         let observer: Option<&mut dyn FnMut(Event)> =

@@ -1,6 +1,8 @@
 //! Sends documents, several at a time, until all are answered or the server is away.
 
-use futures_util::{StreamExt, stream};
+use std::time::Duration;
+
+use futures_util::{Stream, StreamExt, stream};
 use indicatif::{ProgressBar, ProgressStyle};
 use quarry_client::{Client, SendOptions, SendStatus};
 use quarry_extract::{Options, Submission, graph::Graph};
@@ -56,7 +58,7 @@ pub(crate) async fn run(
         .map(|document| ingest(&client, &arguments.ontology, document))
         .buffer_unordered(usize::from(arguments.concurrency));
     let mut sending = std::pin::pin!(sending);
-    while let Some(ingested) = sending.next().await {
+    while let Some(ingested) = next(&mut sending, || bar.suspend(|| output.say(SILENT))).await {
         let away = matches!(&ingested, Err(failure) if failure.exit == Exit::Unavailable);
         bar.suspend(|| summary.count(ingested, output));
         bar.inc(1);
@@ -67,7 +69,20 @@ pub(crate) async fn run(
     bar.finish_and_clear();
     summary.left = all.saturating_sub(summary.extracted + summary.stored + summary.failed);
     summary.print(output)?;
-    summary.verdict()
+    summary.verdict(client.bases().len())
+}
+
+/// What is said where no document is answered for [`SILENCE`].
+const SILENT: &str = "no document was answered for 5 s; still waiting";
+const SILENCE: Duration = Duration::from_secs(5);
+
+/// The next document that is answered; says once that it takes long.
+async fn next<S: Stream + Unpin>(sending: &mut S, say: impl FnOnce()) -> Option<S::Item> {
+    if let Ok(next) = tokio::time::timeout(SILENCE, sending.next()).await {
+        return next;
+    }
+    say();
+    sending.next().await
 }
 
 async fn ingest(
@@ -84,8 +99,11 @@ async fn ingest(
         document_id: Some(id.clone()),
         request_id: None,
     };
-    let named =
-        |failure: Failure| Failure { message: format!("{id}: {}", failure.message), ..failure };
+    let named = |failure: Failure| {
+        // What to do is said once, at the end.
+        let (message, advice) = (format!("{id}: {}", failure.message), None);
+        Failure { message, advice, ..failure }
+    };
     let key = IdempotencyKey::new(&submission.content_key());
     let key = key.map_err(|error| Failure::new(Exit::Failed, error.to_string()))?;
     let options = SendOptions { key: Some(key), ..SendOptions::default() };
@@ -98,7 +116,9 @@ async fn ingest(
     };
     let graph: Graph = serde_json::from_value(graph).map_err(anyhow::Error::from)?;
     let (entities, facts) = (graph.entities.len(), graph.relations.len());
-    Ok(Ingested { replayed: sent.replayed, entities, facts })
+    // What an earlier try of this run did is no earlier run's.
+    let replayed = sent.replayed && sent.tries == 1;
+    Ok(Ingested { replayed, entities, facts })
 }
 
 impl Summary {
@@ -132,7 +152,7 @@ impl Summary {
         output.record(&facts, self)
     }
 
-    fn verdict(&self) -> Result<(), Failure> {
+    fn verdict(&self, bases: usize) -> Result<(), Failure> {
         let done = self.extracted + self.stored;
         if self.failed == 0 && self.left == 0 {
             return Ok(());
@@ -143,8 +163,11 @@ impl Summary {
             (0, _) => Exit::Unavailable,
             _ => Exit::Partly,
         };
-        Err(Failure::new(exit, message)
-            .advise("run the same command again; what is done is not done again"))
+        let mut advice = "run the same command again; what is done is not done again".to_owned();
+        if self.left > 0 && bases == 1 {
+            advice.push_str("; --url takes the addresses of several nodes, parted by commas");
+        }
+        Err(Failure::new(exit, message).advise(advice))
     }
 }
 

@@ -67,8 +67,11 @@ macro_rules! store_contract {
             nothing_is_sent_by_a_rejected_commit
             sends_of_others_are_rejected
             sends_of_many_commits_are_in_their_order
-            of_a_discarded_message_only_the_key_stays
-            a_discarded_message_is_whole_while_it_is_open
+            a_journal_is_numbered_in_the_order_of_commits
+            a_journal_is_read_from_any_number_on
+            nothing_of_a_refused_commit_is_in_a_journal
+            a_cleared_journal_keeps_its_numbering
+            a_journal_outlives_its_messages_until_it_is_cleared
             random_histories_read_as_those_of_the_model
         }
     };

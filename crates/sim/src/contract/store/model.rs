@@ -1,14 +1,14 @@
 //! Random histories, on the adapter and on the in-memory store at once.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use quarry_ports::{
-    Commit, CommitError, EntityFilter, Host, KeyQuery, LoadedShard, MessageFilter, MessageRow,
-    OpenRow, OpenState, Position, StateRow, Store,
+    Commit, CommitError, EntityFilter, Host, JournalRow, KeyQuery, LoadedShard, MessageFilter,
+    MessageRow, OpenRow, OpenState, Position, StateRow, Store,
 };
 use quarry_types::{Sequence, Tenant, Timestamp};
 
-use super::{Broken, OpenStore, Owner, message, range_of, same, success};
+use super::{Broken, OpenStore, Owner, journal, message, range_of, same, success};
 use crate::{MemoryDatabase, MemoryStore, host::SeededRandom};
 
 /// A message of the history that is not finished.
@@ -72,6 +72,13 @@ impl History {
             let address = owner.address(&format!("e{}", self.random.below(5)))?;
             let state = (!self.chance(20)).then(|| format!("s{}", self.number).into());
             commit.states.push(StateRow { address, state });
+        }
+        for row in self.accepted.iter().rev().take(3) {
+            if self.chance(40) {
+                let clears = self.chance(5);
+                let entry = journal::entry(row, u64::from(self.number), "made");
+                commit.journal.push(JournalRow { clears, ..entry });
+            }
         }
         Ok(commit)
     }
@@ -156,6 +163,11 @@ async fn compare(history: &History, seen: &Owner, wanted: &Owner) -> Result<(), 
     let queries: Vec<_> = history.accepted.iter().map(query).collect();
     same("keys", seen.find_keys(queries.clone()).await?, wanted.find_keys(queries).await?)?;
     let addresses: Vec<_> = history.accepted.iter().map(|row| row.address.clone()).collect();
+    for address in addresses.iter().collect::<BTreeSet<_>>() {
+        let (seen, wanted) =
+            (journal::read(seen, address).await?, journal::read(wanted, address).await?);
+        same("journal", seen, wanted)?;
+    }
     same("states", seen.states(addresses.clone()).await?, wanted.states(addresses).await?)?;
     let filter = MessageFilter::default();
     let listed = seen.messages(filter.clone(), None, 10_000).await?;
