@@ -11,7 +11,7 @@ use quarry_tests::{
 
 const NODES: u16 = 3;
 /// One deck of faults: each kind once.
-const SECONDS: u64 = 25;
+const SECONDS: u64 = 24;
 const SEED: u64 = 1;
 
 /// The number of an environment variable.

@@ -1,8 +1,8 @@
 //! A cluster on a network of its own, to which faults are done and undone.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, time::Duration};
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 
 use super::Fault;
 use crate::{
@@ -12,6 +12,9 @@ use crate::{
     site::Site,
     wire::Wire,
 };
+
+/// How long a node may take to end in order: it waits for handlers that run, up to its drain time.
+const ENDED_WITHIN: Duration = Duration::from_secs(30);
 
 /// The network, with its way to the database and its doors for clients.
 #[derive(Debug)]
@@ -52,6 +55,10 @@ impl Arena {
         for fault in faults {
             match fault {
                 Fault::Kill(node) => cluster.kill(*node).await?,
+                Fault::Restart(node) => {
+                    let status = cluster.terminate(*node, ENDED_WITHIN).await?;
+                    ensure!(status.success(), "node {node} ended with {status}");
+                }
                 Fault::Freeze(node) => cluster.freeze(*node)?,
                 _ => {}
             }
@@ -66,7 +73,7 @@ impl Arena {
         }
         for fault in faults {
             match fault {
-                Fault::Kill(node) => cluster.start(*node)?,
+                Fault::Kill(node) | Fault::Restart(node) => cluster.start(*node)?,
                 Fault::Freeze(node) => cluster.thaw(*node)?,
                 _ => {}
             }

@@ -18,13 +18,13 @@ use crate::{
 
 /// After so many steps what was written is checked, and other entities are written: states that
 /// grow for ever would measure themselves.
-const STEPS_OF_A_ROUND: usize = 8;
+const STEPS_OF_A_ROUND: usize = 9;
 const APPENDS: Load = Load::endless(6, 40);
 const ADDITIONS: Load = Load::endless(3, 10);
 /// How soon after the end of its faults the cluster has to be whole again.
 const WHOLE_WITHIN: Duration = Duration::from_secs(30);
 /// How many appends have to be answered then.
-const ANSWERS: u32 = 60;
+const ANSWERS: u32 = 30;
 /// How often the fences are looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 

@@ -11,6 +11,8 @@ use crate::network::Peer;
 pub enum Fault {
     /// SIGKILL; started again.
     Kill(u16),
+    /// SIGTERM: it hands its shards over and ends; started again.
+    Restart(u16),
     /// SIGSTOP; SIGCONT.
     Freeze(u16),
     /// The node and the other nodes do not hear each other; clients and database do.
@@ -31,6 +33,7 @@ impl fmt::Display for Fault {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Kill(node) => write!(out, "kill node {node}"),
+            Self::Restart(node) => write!(out, "end node {node} in order"),
             Self::Freeze(node) => write!(out, "freeze node {node}"),
             Self::Isolate(node) => write!(out, "isolate node {node} from the others"),
             Self::CutOff(node) => write!(out, "cut node {node} off from everything"),
@@ -48,6 +51,7 @@ impl Fault {
         match self {
             Self::Link(one, other) => vec![one, other],
             Self::Kill(node)
+            | Self::Restart(node)
             | Self::Freeze(node)
             | Self::Isolate(node)
             | Self::CutOff(node)
@@ -63,7 +67,7 @@ impl Fault {
         let from = |node: u16| others(node).map(move |other| (node, Peer::Host(other)));
         let to = |node: u16| others(node).map(move |other| (other, Peer::Host(node)));
         match self {
-            Self::Kill(_) | Self::Freeze(_) => BTreeSet::new(),
+            Self::Kill(_) | Self::Restart(_) | Self::Freeze(_) => BTreeSet::new(),
             Self::Isolate(node) => from(node).chain(to(node)).collect(),
             Self::CutOff(node) => {
                 let rest = [(node, Peer::Clients), (node, Peer::Database)];
@@ -105,8 +109,9 @@ pub struct Schedule {
 }
 
 /// The kinds of faults; each deals with the nodes that it is given.
-const KINDS: [fn(u16, u16) -> Fault; 8] = [
+const KINDS: [fn(u16, u16) -> Fault; 9] = [
     |node, _| Fault::Kill(node),
+    |node, _| Fault::Restart(node),
     |node, _| Fault::Freeze(node),
     |node, _| Fault::Isolate(node),
     |node, _| Fault::CutOff(node),
@@ -118,7 +123,7 @@ const KINDS: [fn(u16, u16) -> Fault; 8] = [
 
 impl Schedule {
     /// The schedule of `seed` for at least two nodes, of steps that take about `time` together and
-    /// at least one. Each deck of eight steps holds every kind once. In the first deck one fault
+    /// at least one. Each deck of nine steps holds every kind once. In the first deck one fault
     /// strikes at a time; in later ones a second may strike another node meanwhile, and some last
     /// long.
     pub fn draw(seed: u64, nodes: u16, time: Duration) -> Self {
@@ -152,8 +157,8 @@ fn step(random: &SeededRandom, nodes: u16, kind: usize, may_be_hard: bool) -> St
         faults.extend(second.filter(|second| second.nodes() == [other]));
     }
     let is_long = may_be_hard && random.below(4) == 0;
-    let lasts = Duration::from_millis(2_200 + random.below(2_300));
-    let calm = Duration::from_millis(random.below(500));
+    let lasts = Duration::from_millis(1_800 + random.below(1_800));
+    let calm = Duration::from_millis(random.below(300));
     Step { faults, lasts: if is_long { lasts * 2 } else { lasts }, calm }
 }
 
