@@ -4,12 +4,13 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     str::FromStr,
+    time::Duration,
 };
 
 use anyhow::{Context, Result, ensure};
 use sqlx::{
-    ConnectOptions, Connection, PgConnection, SqliteConnection, postgres::PgConnectOptions,
-    sqlite::SqliteConnectOptions,
+    AssertSqlSafe, ConnectOptions, Connection, PgConnection, SqliteConnection,
+    postgres::PgConnectOptions, sqlite::SqliteConnectOptions,
 };
 
 use crate::{chaos::LoadRow, cluster::Cluster};
@@ -105,6 +106,9 @@ macro_rules! fetch {
         }
     };
 }
+
+/// How long a change waits for the nodes' own.
+const BUSY: Duration = Duration::from_secs(10);
 
 /// A connection of its own to the store of a cluster.
 pub struct Ledger(Reader);
@@ -230,4 +234,20 @@ impl Ledger {
         let counts: Vec<(i64,)> = fetch!(&mut self.0, sql)?;
         Ok(counts.first().context("a count without a row")?.0)
     }
+}
+
+/// Changes the store of `cluster` behind the backs of its nodes.
+pub async fn change(cluster: &Cluster, sql: &str) -> Result<()> {
+    let url = cluster.store_url();
+    let sql = AssertSqlSafe(sql.to_owned());
+    if let Some(path) = url.strip_prefix("sqlite://") {
+        let options = SqliteConnectOptions::new().filename(path).busy_timeout(BUSY);
+        let mut connection = options.disable_statement_logging().connect().await?;
+        sqlx::query(sql).execute(&mut connection).await?;
+    } else {
+        let options = PgConnectOptions::from_str(url)?.disable_statement_logging();
+        let mut connection = PgConnection::connect_with(&options).await?;
+        sqlx::query(sql).execute(&mut connection).await?;
+    }
+    Ok(())
 }

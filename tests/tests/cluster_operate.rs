@@ -1,17 +1,20 @@
-//! Operating on the messages of a real cluster: sent in batches, while a node is killed.
+//! Operating on the messages of a real cluster: sent in batches, cancelled, redriven and dropped,
+//! while nodes are killed.
 
 use std::{collections::BTreeMap, fmt::Write as _, fs, time::Duration};
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use quarry_tests::{
     cluster::{self, Cluster},
     command::Workbench,
-    ledger::Ledger,
+    ledger::{self, Ledger},
     process::StoreKind,
     report::say,
     wait::Stopwatch,
     workload::Registers,
 };
+use quarry_types::{Address, Tenant};
+use serde_json::Value;
 
 const MESSAGES: usize = 6_000;
 const REGISTERS: usize = 30;
@@ -79,4 +82,124 @@ async fn a_file_of_messages_outlives_the_kill_of_a_node_on_sqlite() -> Result<()
 #[tokio::test]
 async fn a_file_of_messages_outlives_the_kill_of_a_node_on_postgres() -> Result<()> {
     cluster::run(3, StoreKind::Postgres, a_file_while_a_node_is_killed).await
+}
+
+/// Commands against a cluster.
+struct Operator {
+    bench: Workbench,
+    urls: String,
+}
+
+impl Operator {
+    fn of(cluster: &Cluster) -> Result<Self> {
+        Ok(Self { bench: Workbench::new()?, urls: cluster.urls().join(",") })
+    }
+
+    /// What the command prints, where it ends with `code`.
+    async fn ran(&self, line: &str, code: i32) -> Result<Value> {
+        let mut words: Vec<&str> = line.split(' ').collect();
+        words.extend(["--url", &self.urls, "-o", "json"]);
+        let ran = self.bench.quarry(&words).await?.ended_with(code)?;
+        Ok(serde_json::from_str(&ran.stdout).unwrap_or_default())
+    }
+
+    async fn does(&self, line: &str) -> Result<Value> {
+        self.ran(line, 0).await
+    }
+
+    /// The id of a message that is only stored.
+    async fn sent(&self, line: &str) -> Result<String> {
+        let sent = self.does(line).await?;
+        Ok(of(&sent, "/messageId").as_str().context("no message id")?.to_owned())
+    }
+
+    async fn is_in_state(&self, id: &str, state: &str) -> Result<()> {
+        let within = Duration::from_mins(1);
+        quarry_tests::wait::until(state, within, async || {
+            let shown = self.does(&format!("message show {id}")).await.ok()?;
+            (of(&shown, "/state") == state).then_some(())
+        })
+        .await
+        .map(drop)
+    }
+}
+
+/// A part of what a command printed.
+fn of<'a>(printed: &'a Value, place: &str) -> &'a Value {
+    printed.pointer(place).unwrap_or(&Value::Null)
+}
+
+/// Makes the stored state of a counter unreadable, so that messages to it fail.
+async fn damage(cluster: &Cluster, id: &str) -> Result<()> {
+    let slot = Address::parse(Tenant::default_tenant(), &format!("Counter/{id}"))?.slot();
+    let columns = "tenant, entity_type, entity_id, slot, sequence, updated_at, state";
+    let state = if cluster.store_url().starts_with("sqlite") { "x'00'" } else { "'x'::bytea" };
+    let values = format!("'default', 'Counter', '{id}', {}, 0, 0, {state}", slot.0);
+    ledger::change(cluster, &format!("insert into entity_state ({columns}) values ({values})"))
+        .await
+}
+
+async fn mend(cluster: &Cluster) -> Result<()> {
+    ledger::change(cluster, "delete from entity_state where entity_type = 'Counter'").await
+}
+
+/// Messages that fail are set aside; then their owner is killed, and the next one does what an
+/// operator wants of them.
+async fn a_decision_after_the_kill_of_the_owner(cluster: &mut Cluster) -> Result<()> {
+    let operator = Operator::of(cluster)?;
+    let mut aside = Vec::new();
+    for number in 0..12 {
+        let id = format!("q{number}");
+        damage(cluster, &id).await?;
+        aside.push(operator.sent(&format!("send Counter/{id} add 5 --async")).await?);
+    }
+    let delayed = operator.sent("send Counter/d add 5 --delay 1h").await?;
+    for id in &aside {
+        operator.is_in_state(id, "quarantined").await?;
+    }
+    let place = operator.does("entity show Counter/q0").await?;
+    let owner = of(&place, "/shard/owner").as_u64().context("it has no owner")?;
+    cluster.kill(u16::try_from(owner)?).await?;
+    mend(cluster).await?;
+    let watch = Stopwatch::start();
+    let (first, others) = aside.split_first().context("nothing is set aside")?;
+    operator.does(&format!("message redrive {first} --payload 7 --timeout 60s")).await?;
+    say(format!("redriven {:?} after the kill of its owner", watch.elapsed()));
+    operator.is_in_state(first, "finished").await?;
+    ensure!(operator.does("send Counter/q0 get").await? == 7, "the edited payload was handled");
+    // The same again: it has finished.
+    operator.ran(&format!("message redrive {first} --payload 7"), 4).await?;
+    let done = operator.does(&format!("message cancel {delayed} --timeout 60s")).await?;
+    ensure!(of(&done, "/outcome/code") == "cancelled", "{done}");
+    let filter = "--type Counter --error state";
+    let count = operator.does(&format!("message drop {filter} --dry-run")).await?;
+    ensure!(*of(&count, "/matched") == 11 && *of(&count, "/done") == 0, "{count}");
+    let dropped = operator.does(&format!("message drop {filter} --timeout 60s")).await?;
+    ensure!(*of(&dropped, "/done") == 11, "{dropped}");
+    for id in others {
+        let shown = operator.does(&format!("message show {id}")).await?;
+        ensure!(of(&shown, "/outcome/code") == "dropped", "{shown}");
+    }
+    let violations = cluster.violations().await?;
+    ensure!(violations == 0, "{violations} violations of invariants");
+    say(format!("{:?}", Ledger::of(cluster).await?.audit().await?));
+    Ok(())
+}
+
+async fn with_two_attempts(store: StoreKind) -> Result<()> {
+    let mut cluster = Cluster::prepare(3, store).await?;
+    for node in cluster.ids() {
+        cluster.set(node, "QUARRY_ENTITIES__ATTEMPTS", "2")?;
+    }
+    cluster::run_prepared(cluster, a_decision_after_the_kill_of_the_owner).await
+}
+
+#[tokio::test]
+async fn the_next_owner_does_what_an_operator_decides_on_sqlite() -> Result<()> {
+    with_two_attempts(StoreKind::Sqlite).await
+}
+
+#[tokio::test]
+async fn the_next_owner_does_what_an_operator_decides_on_postgres() -> Result<()> {
+    with_two_attempts(StoreKind::Postgres).await
 }

@@ -18,6 +18,7 @@ mod lingering;
 mod messages;
 mod ontologies;
 mod openapi;
+mod operate;
 mod placement;
 mod problem;
 mod request;

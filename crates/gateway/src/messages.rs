@@ -9,18 +9,18 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use bytes::Bytes;
-use quarry_ports::{MessageFilter, MessageRecord, MessageState, MessageStateKind};
-use quarry_types::{Address, MessageId, Outcome, Timestamp, api, stream::End};
+use quarry_ports::{MessageRecord, MessageState, MessageStateKind};
+use quarry_types::{MessageId, Outcome, Timestamp, api, stream::End};
 use serde_json::value::RawValue;
 
 use crate::{
     Code, Gateway, Problem,
-    placement::check_type,
+    operate::{Texts, Wanted},
     request::{Cursors, NoBody, PathOf, Query},
     time::rfc3339,
 };
 
-const MESSAGE_ID: HeaderName = HeaderName::from_static("quarry-message-id");
+pub(crate) const MESSAGE_ID: HeaderName = HeaderName::from_static("quarry-message-id");
 
 /// A user's JSON as it was stored.
 pub(crate) type Raw = Box<RawValue>;
@@ -45,6 +45,7 @@ pub(crate) async fn show(
     let record = find(&gateway, message_id, wait).await?;
     let mut document = document(&record);
     document.payload = Some(raw(&record.message.payload));
+    document.edited = record.edited.as_ref().map(raw);
     Ok(([(MESSAGE_ID, message_id.to_string())], Json(document)).into_response())
 }
 
@@ -76,31 +77,35 @@ pub(crate) async fn find(
 /// A wait of zero still looks once.
 const MINIMAL_WAIT: Duration = Duration::from_millis(1);
 
+const PARAMETERS: &[&str] =
+    &["state", "entity", "type", "before", "older_than", "error", "limit", "cursor"];
+
 /// Lists messages, newest first.
 pub(crate) async fn list(
     State(gateway): State<Gateway>,
     uri: Uri,
     _: NoBody,
 ) -> Result<Json<api::Page<api::Message<Raw>>>, Problem> {
-    let query = Query::parse(uri.query(), &["state", "entity", "limit", "cursor"])?;
+    let query = Query::parse(uri.query(), PARAMETERS)?;
     let limit = query.limit()?;
     let state = query.choice("state", STATES)?;
-    let tenant = gateway.tenant();
-    let parse = |text| Address::parse(tenant.clone(), text);
-    let address = query.text("entity").map(parse).transpose().map_err(|error| {
-        let detail = format!("parameter entity: {error}");
-        Problem::new(Code::InvalidParameter, detail).field("entity")
+    let texts = Texts {
+        entity: query.text("entity"),
+        entity_type: query.text("type"),
+        before: query.text("before"),
+        older_than: query.text("older_than"),
+        error: query.text("error"),
+    };
+    let wanted = Wanted::parse(&gateway, state, &texts, |parameter, reason| {
+        let detail = format!("parameter {parameter}: {reason}");
+        Problem::new(Code::InvalidParameter, detail).field(parameter)
     })?;
-    if let Some(address) = &address {
-        check_type(&gateway, &address.entity_type).map_err(|problem| problem.field("entity"))?;
-    }
-    let cursors = Cursors::of(format!("messages {tenant} {address:?} {state:?}"));
+    let cursors = Cursors::of(wanted.name(&texts));
     let cursor = query.text("cursor").map(|sealed| cursors.open(sealed)).transpose()?;
-    let filter =
-        MessageFilter { tenant: Some(tenant.clone()), address, state, ..MessageFilter::default() };
-    let page = gateway.store().messages(filter, cursor, limit).await?;
+    let page = gateway.store().messages(wanted.filter.clone(), cursor, limit).await?;
     let next = page.next.map(|next| cursors.seal(&next));
-    Ok(Json(api::Page { items: page.items.iter().map(document).collect(), next }))
+    let fitting = page.items.iter().filter(|record| wanted.fits(record));
+    Ok(Json(api::Page { items: fitting.map(document).collect(), next }))
 }
 
 fn document(record: &MessageRecord) -> api::Message<Raw> {
@@ -119,6 +124,7 @@ fn document(record: &MessageRecord) -> api::Message<Raw> {
         errors: Vec::new(),
         outcome: None,
         payload: None,
+        edited: None,
     };
     match &record.state {
         MessageState::Open { attempts, due, is_delayed, errors } => api::Message {
@@ -155,7 +161,7 @@ pub(crate) fn end(record: &MessageRecord) -> End<Raw> {
     }
 }
 
-fn ended(outcome: &Outcome) -> api::MessageOutcome<Raw> {
+pub(crate) fn ended(outcome: &Outcome) -> api::MessageOutcome<Raw> {
     match outcome {
         Outcome::Success(reply) => api::MessageOutcome::Success { reply: raw(reply) },
         Outcome::Failure(failure) => api::MessageOutcome::Failure {

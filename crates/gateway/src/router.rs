@@ -1,5 +1,7 @@
 //! The table of routes.
 
+use std::collections::BTreeSet;
+
 use axum::{
     Router,
     extract::Request,
@@ -13,7 +15,7 @@ use crate::{
     Code, Gateway, Problem, batch, cluster, entities, extractions, health, layers, messages,
     ontologies,
     openapi::{self, Operation},
-    placement, rpc, scrape, send, start, stream, types,
+    operate, placement, rpc, scrape, send, start, stream, types,
 };
 
 /// A route of the interface.
@@ -76,6 +78,13 @@ impl Route {
         Self { path, does, method: Method::GET, describe, handler, probe: true }
     }
 
+    /// Its path without a verb behind a parameter, which is for the handler to read.
+    pub(crate) fn pattern(&self) -> &'static str {
+        self.path
+            .split_once("}:")
+            .map_or(self.path, |(stem, _)| self.path.get(..=stem.len()).unwrap_or(self.path))
+    }
+
     /// Whether it is answered also by a node that has too much to do.
     pub(crate) const fn is_probe(&self) -> bool {
         self.probe
@@ -135,6 +144,21 @@ pub(crate) const ROUTES: &[Route] = &[
     Route::get("/v1/messages/{mid}", "state and outcome of a message", openapi::message, || {
         get(messages::show)
     }),
+    Route::delete("/v1/messages/{mid}", "end a message", openapi::cancel, || {
+        delete(operate::cancel)
+    }),
+    Route::post(
+        "/v1/messages/{mid}:redrive",
+        "let a message that is set aside run again, also with another argument",
+        openapi::redrive,
+        || post(operate::act),
+    ),
+    Route::post(
+        "/v1/messages/{mid}:drop",
+        "end a message that is set aside",
+        openapi::drop_one,
+        || post(operate::act),
+    ),
     Route::get(
         "/v1/messages/{mid}/chunks",
         "the parts of a message's reply, as they are made",
@@ -144,6 +168,21 @@ pub(crate) const ROUTES: &[Route] = &[
     Route::post("/v1/messages:batch", "send many messages", openapi::send_batch, || {
         post(batch::send)
     }),
+    Route::post("/v1/messages:cancel", "end many messages", openapi::cancel_many, || {
+        post(operate::cancel_many)
+    }),
+    Route::post(
+        "/v1/messages:redrive",
+        "let many messages that are set aside run again",
+        openapi::redrive_many,
+        || post(operate::redrive_many),
+    ),
+    Route::post(
+        "/v1/messages:drop",
+        "end many messages that are set aside",
+        openapi::drop_many,
+        || post(operate::drop_many),
+    ),
     Route::get("/v1/messages", "list messages", openapi::messages, || get(messages::list)),
     Route::get(
         "/v1/journal/{stream}",
@@ -213,9 +252,13 @@ pub fn router(gateway: Gateway) -> Router {
 
 pub(crate) fn layered(gateway: Gateway, routes: &[Route]) -> Router {
     let table = |probe: bool| {
-        let of_kind = routes.iter().filter(|route| route.probe == probe);
+        let mut known = BTreeSet::new();
+        // Routes that differ in their verbs alone share a handler.
+        let of_kind = routes.iter().filter(|route| {
+            route.probe == probe && known.insert((route.pattern(), route.method.as_str()))
+        });
         of_kind.fold(Router::new(), |table, route| {
-            let table = table.route(route.path, (route.handler)());
+            let table = table.route(route.pattern(), (route.handler)());
             // Clients of the protocol end their base address with a slash.
             if route.path == RPC { table.route("/api/rpc/", (route.handler)()) } else { table }
         })

@@ -275,6 +275,7 @@ fn a_development_node_keeps_what_it_was_sent() {
     let show = format!("message show {} --wait 30s", later["messageId"].as_str().unwrap());
     let ended = dev.ask(here, &show);
     assert!(text(&ended.stdout).contains("finished"), "{}", text(&ended.stdout));
+    operators_act_on_messages(&dev, here);
     assert_eq!(dev.ask(here, "status").status.code(), Some(0));
     assert_eq!(dev.end(), Some(0), "SIGTERM is a proper end");
 
@@ -282,6 +283,32 @@ fn a_development_node_keeps_what_it_was_sent() {
     let read = dev.ask(here, "send Counter/c1 get");
     assert_eq!(text(&read.stdout), "5\n", "a restart keeps it");
     assert_eq!(dev.end(), Some(0));
+}
+
+/// One message by its id, and those of an entity by a filter.
+fn operators_act_on_messages(dev: &Dev, here: &Path) {
+    let json = |line: &str| -> serde_json::Value {
+        let ran = dev.ask(here, line);
+        assert_eq!(ran.status.code(), Some(0), "{line}: {}", text(&ran.stderr));
+        serde_json::from_slice(&ran.stdout).unwrap()
+    };
+    let later = json("send Counter/c3 add 5 --delay 1h -o json");
+    let id = later["messageId"].as_str().unwrap();
+    let done = json(&format!("message cancel {id} -o json"));
+    assert_eq!(
+        (&done["state"], &done["outcome"]["code"]),
+        (&"finished".into(), &"cancelled".into())
+    );
+    let refused = dev.ask(here, &format!("message redrive {id}"));
+    assert_eq!(refused.status.code(), Some(4), "{}", text(&refused.stderr));
+    assert!(text(&refused.stderr).contains("already_finished"));
+    for _ in 0..3 {
+        json("send Counter/c3 add 5 --delay 1h -o json");
+    }
+    let counted = json("message cancel --entity Counter/c3 --dry-run -o json");
+    assert_eq!((&counted["matched"], &counted["done"]), (&3.into(), &0.into()));
+    let done = json("message cancel --entity Counter/c3 -o json");
+    assert_eq!((&done["matched"], &done["done"]), (&3.into(), &3.into()));
 }
 
 #[test]

@@ -109,7 +109,7 @@ pub enum MessageOutcome<J> {
         /// Its reply; `null` for none.
         reply: J,
     },
-    /// The handler declared a final failure, or an operator dropped the message.
+    /// The handler declared a final failure, or an operator ended the message.
     Failure {
         /// Stable, for programs.
         code: String,
@@ -155,6 +155,10 @@ pub struct Message<J> {
     /// Its argument; shown for a single message, not in lists.
     #[serde(default = "none::<J>", skip_serializing_if = "Option::is_none")]
     pub payload: Option<J>,
+    /// The argument that an operator put in its place; shown for a single message that has not
+    /// finished.
+    #[serde(default = "none::<J>", skip_serializing_if = "Option::is_none")]
+    pub edited: Option<J>,
 }
 
 fn none<T>() -> Option<T> {

@@ -347,6 +347,19 @@ pub(crate) fn messages() -> Operation {
             one_of(["open", "delayed", "quarantined", "finished"]),
         )
         .query("entity", "Only those to this entity: `Type/id`.", json!({ "type": "string" }))
+        .query("type", "Only those to entities of this type.", json!({ "type": "string" }))
+        .query(
+            "before",
+            "Only those accepted before this time (RFC 3339).",
+            json!({ "type": "string", "format": "date-time" }),
+        )
+        .query("older_than", "Only those accepted at least so long ago.", duration())
+        .query(
+            "error",
+            "Only those with this text in an error. It is looked for in a page that was read, so \
+             that a page may hold few, or none, and another follow.",
+            json!({ "type": "string" }),
+        )
         .paged()
         .answer(200, "Messages, newest first.")
         .gives(JSON, Shape::of::<api::Page<api::Message<Value>>>())

@@ -123,7 +123,7 @@ fn tag(path: &str) -> &str {
 
 fn parameters(route: &Route, operation: &Operation) -> Vec<Value> {
     let in_path = route.path.split('/').filter_map(|segment| {
-        let name = segment.strip_prefix('{')?.strip_suffix('}')?;
+        let (name, _verb) = segment.strip_prefix('{')?.split_once('}')?;
         let own = operation.path.iter().find(|parameter| parameter.name == name);
         let usual = PATH.iter().find(|(known, _)| *known == name).map(|(_, does)| *does);
         let (does, schema) = match own {

@@ -17,6 +17,8 @@ pub(super) enum Calls {
     Reading,
     /// As its client says, by headers and parameters.
     Sending,
+    /// It acts on messages, which may be refused.
+    Operating,
     /// In procedures, whose errors are answers.
     Inside,
 }
@@ -65,6 +67,9 @@ pub(crate) fn problems(
     if route.path.contains('{') {
         codes.push(Code::InvalidName);
     }
+    if operation.calls == Calls::Operating {
+        codes.extend(called().filter(|code| *code != Code::Failed));
+    }
     if !route.is_probe() {
         codes.push(Code::GatewayBusy);
         codes.extend(BODY);
@@ -77,7 +82,7 @@ pub(crate) fn problems(
         codes.push(Code::InvalidParameter);
     }
     match operation.calls {
-        Calls::Nothing => {}
+        Calls::Nothing | Calls::Operating => {}
         Calls::Reading => codes.extend(called()),
         Calls::Sending => {
             codes.extend(called());

@@ -26,6 +26,8 @@ pub(super) struct Moody;
 
 #[entity]
 impl Moody {
+    const ATTEMPTS: Option<u32> = Some(2);
+
     /// Fails for good.
     fn refuse(&mut self, reason: String) -> Result<(), HandlerError> {
         Err(HandlerError::fail("in_a_mood", reason))
@@ -70,6 +72,15 @@ impl Moody {
             return Err(HandlerError::Retry("not yet".to_owned()));
         }
         Ok(attempt)
+    }
+
+    /// Fails for a while where the number is odd.
+    fn even(&mut self, number: u32) -> Result<u32, HandlerError> {
+        if number.is_multiple_of(2) {
+            Ok(number)
+        } else {
+            Err(HandlerError::Retry(format!("{number} is odd")))
+        }
     }
 
     /// Fails.

@@ -10,6 +10,7 @@ mod journal;
 mod look;
 mod ontologies;
 mod openapi;
+mod operate;
 mod rpc;
 mod rpc_stream;
 mod send;

@@ -54,10 +54,12 @@ fn route(method: &Method, path: &str) -> Option<&'static Route> {
         let (known, given): (Vec<_>, Vec<_>) =
             (pattern.split('/').collect(), path.split('/').collect());
         known.len() == given.len()
-            && known
-                .iter()
-                .zip(&given)
-                .all(|(known, given)| known.starts_with('{') || known == given)
+            && known.iter().zip(&given).all(|(known, given)| {
+                let verb = known.split_once('}').map_or("", |(_, verb)| verb);
+                let has_verb =
+                    if verb.is_empty() { !given.contains(':') } else { given.ends_with(verb) };
+                (known.starts_with('{') && has_verb) || known == given
+            })
     };
     ROUTES.iter().find(|route| route.method == *method && fits(route.path))
 }

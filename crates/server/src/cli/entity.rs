@@ -5,6 +5,8 @@ use std::{path::PathBuf, time::Duration};
 use clap::{Args, Subcommand, ValueEnum};
 use quarry_types::{api::MessageStatus, parse_duration};
 
+use super::operate::{CancelArguments, DropArguments, RedriveArguments};
+
 /// `quarry send`.
 #[derive(Clone, Debug, Args)]
 #[command(after_help = "\
@@ -59,6 +61,12 @@ pub(crate) enum MessageCommand {
         #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
         wait: Option<Duration>,
     },
+    /// End messages, whatever they wait for: their callers are told that they were cancelled
+    Cancel(CancelArguments),
+    /// Let messages that are set aside run again, with all their attempts before them
+    Redrive(RedriveArguments),
+    /// End messages that are set aside, with a final failure
+    Drop(DropArguments),
 }
 
 /// `quarry message ls`.

@@ -7,6 +7,7 @@ mod extract;
 mod journal;
 mod node;
 mod ontology;
+mod operate;
 mod root;
 
 pub(crate) use bench::{BenchArguments, BenchCommand};
@@ -22,4 +23,5 @@ pub(crate) use extract::{ExtractArguments, GraphFormat, IngestArguments};
 pub(crate) use journal::{JournalArguments, JournalCommand};
 pub(crate) use node::{ConfigCommand, DevArguments, ServeArguments};
 pub(crate) use ontology::{OntologyCommand, OntologyEvalArguments};
+pub(crate) use operate::{CancelArguments, DropArguments, MeantArguments, RedriveArguments};
 pub(crate) use root::{Cli, Colour, Command, Format, Global};

@@ -6,7 +6,10 @@ use quarry_types::{
     api::{Message, MessageOutcome, MessageStatus},
 };
 
-use super::connection::{address, connect};
+use super::{
+    connection::{address, connect},
+    operate,
+};
 use crate::{
     cli::{Global, MessageCommand, MessageListArguments, MessageStateArgument},
     failure::{Exit, Failure},
@@ -23,6 +26,9 @@ pub(crate) async fn run(
     output: Output,
 ) -> Result<(), Failure> {
     match command {
+        MessageCommand::Cancel(arguments) => operate::cancel(arguments, global, output).await,
+        MessageCommand::Redrive(arguments) => operate::redrive(arguments, global, output).await,
+        MessageCommand::Drop(arguments) => operate::drop_messages(arguments, global, output).await,
         MessageCommand::Ls(arguments) => list(arguments, global, output).await,
         MessageCommand::Show { id, wait } => {
             let id: MessageId = id.parse().map_err(|error| {
@@ -88,6 +94,7 @@ fn facts(message: &Message<Json>) -> Vec<(&'static str, String)> {
     add("due", message.due.clone());
     add("finished", message.finished_at.clone());
     add("payload", message.payload.as_ref().map(Json::to_string));
+    add("edited", message.edited.as_ref().map(Json::to_string));
     match &message.outcome {
         Some(MessageOutcome::Success { reply }) => add("reply", Some(reply.to_string())),
         Some(MessageOutcome::Failure { code, message }) => {

@@ -14,6 +14,7 @@ mod ingest;
 mod journal;
 mod message;
 mod ontology;
+mod operate;
 mod placement;
 mod send;
 mod serve;
