@@ -128,7 +128,8 @@ impl<W> Shard<W> {
                 if let Some(message) = self.messages.get_mut(&message_id) {
                     message.phase = Phase::Queued;
                     message.attempts = message.attempts.saturating_sub(1);
-                    out.extend(message.settling.drain(..).map(Effect::Settled));
+                    // What it waits for did not become durable: it must not go on (D1).
+                    message.settling.clear();
                 }
             }
             None => {}

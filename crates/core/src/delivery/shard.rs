@@ -347,7 +347,6 @@ impl<W> Shard<W> {
             out.extend(
                 message.stream.readers.into_iter().map(|(reader, _)| Effect::Readable(reader)),
             );
-            out.extend(message.settling.into_iter().map(Effect::Settled));
             for waiting in message.waiting {
                 let error = if may_be_done { owner_lost(message_id) } else { self.not_owner() };
                 out.push(answer(waiting.waiter, Err(error)));

@@ -125,6 +125,23 @@ fn an_outside_effect_waits_for_the_row_and_for_the_states_before() {
 }
 
 #[test]
+fn an_outside_effect_is_never_made_where_what_it_waits_for_is_not_stored() {
+    for failure in [CommitFailure::Unavailable("away".to_string()), CommitFailure::ShardLost] {
+        let mut shard = shard();
+        admit(&mut shard, message("c1", "k1"), 1);
+        admit(&mut shard, message("c1", "k2"), 2);
+        let work = run_of(&activate(&mut shard, "c1"));
+        let effects = done(&mut shard, "c1", work.run);
+        let (first, ahead) = (batch_of(&effects), run_of(&effects));
+        let mut out = Vec::new();
+        assert!(shard.settle(&address("c1"), ahead.run, 9, &mut out).is_ok() && out.is_empty());
+        shard.commit_failed(NOW, first.ticket, failure, &mut out);
+        assert!(!out.contains(&Effect::Settled(9)), "{out:?}");
+        assert_eq!(shard.settle(&address("c1"), ahead.run, 9, &mut out), Err(9), "it is over");
+    }
+}
+
+#[test]
 fn an_entry_is_recorded_once_and_its_reset_is_an_entry_too() {
     let mut shard = shard();
     let entry = |text: &'static str, clears| Chunk::Entry {
