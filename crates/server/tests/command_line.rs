@@ -73,8 +73,11 @@ fn nobody_at_the_url_ends_with_5_and_says_what_to_do() {
 fn every_mistake_in_a_flag_names_the_flag() {
     let directory = TempDir::new().unwrap();
     let key = format!("send Counter/c1 add 5 --key {}", "k".repeat(300));
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let taken = taken.local_addr().unwrap().port();
+    let taken = format!("dev --port {taken} --store mysql://x");
     for (line, flag) in [
-        ("dev --store mysql://x", "--store"),
+        (taken.as_str(), "--store"),
         ("dev --nodes 99", "--nodes"),
         ("dev --port x", "--port"),
         ("serve --store mysql://x", "--store"),

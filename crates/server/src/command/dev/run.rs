@@ -33,6 +33,8 @@ pub(crate) async fn run(
     let host = Host::system();
     let mut phases = Phases::begin(&host);
     let mut signals = Signals::listen()?;
+    // A mistake of the user's is told before anything is made or taken.
+    configuration::load(given(arguments, global))?;
     let temporary = arguments.ephemeral.then(tempfile::tempdir).transpose()?;
     let data = temporary.as_ref().map_or_else(
         || arguments.data.clone().unwrap_or_else(|| default_data(arguments.nodes)),
@@ -47,6 +49,15 @@ pub(crate) async fn run(
         dev.run_several(&host, &mut signals).await?;
     }
     Ok(())
+}
+
+/// What the user chose: by file, environment and flags.
+fn given(arguments: &DevArguments, global: &Global) -> Sources {
+    let mut sources =
+        Sources { file: global.config.clone(), ..Sources::of_process(global.config.as_deref()) };
+    let store = arguments.store.clone();
+    sources.flags.extend(store.map(|store| ("store.url", "--store", store)));
+    sources
 }
 
 fn default_data(nodes: u64) -> PathBuf {
@@ -133,13 +144,11 @@ impl Dev<'_> {
     /// The configuration of `node`: what the command chooses wins over the file and the
     /// environment, as flags do.
     fn settings(&self, node: &DevNode) -> Result<Settings, Failure> {
-        let mut sources = Sources {
-            file: self.global.config.clone(),
-            ..Sources::of_process(self.global.config.as_deref())
-        };
+        let mut sources = given(self.arguments, self.global);
         sources.presets = self.presets()?;
-        let store = if self.arguments.store.is_some() { "--store" } else { ORIGIN };
-        sources.flags.push(("store.url", store, self.layout.store.clone()));
+        if self.arguments.store.is_none() {
+            sources.flags.push(("store.url", ORIGIN, self.layout.store.clone()));
+        }
         let loopback = |port: u16| format!("127.0.0.1:{port}");
         for (path, text) in [
             ("node.id", node.id.to_string()),
