@@ -21,7 +21,7 @@ impl Client {
         options: SendOptions,
         deadline: Duration,
     ) -> Result<Sent, ClientError> {
-        let SendOptions { key, reply, delay, timeout } = options;
+        let SendOptions { key, reply, delay, keep, timeout } = options;
         let key = &key.unwrap_or_else(|| self.new_key());
         let until = self.host().now().after(deadline);
         let mut tries = Tries::new();
@@ -29,7 +29,8 @@ impl Client {
             let left = until.since(self.host().now());
             let timeout = timeout.min(left).max(Duration::from_millis(1));
             let index = self.turn(turn);
-            let attempt = Try { segments, payload, key, reply, delay, timeout, index, send_count };
+            let attempt =
+                Try { segments, payload, key, reply, delay, keep, timeout, index, send_count };
             let error = match self.attempt(attempt).await {
                 Ok(sent) => {
                     self.prefer(index);

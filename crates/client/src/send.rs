@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use quarry_types::{Address, IdempotencyKey, MessageId, Method, ReplyMode, api};
+use quarry_types::{Address, IdempotencyKey, Keep, MessageId, Method, ReplyMode, api};
 use reqwest::header::{CONTENT_TYPE, HeaderValue};
 
 use crate::{
@@ -21,6 +21,9 @@ pub struct SendOptions {
     pub reply: ReplyMode,
     /// Handle the message after so long; answered when it is stored.
     pub delay: Option<Duration>,
+    /// What is kept of the message once it has ended; where only the key is, it is answered when it
+    /// is stored.
+    pub keep: Keep,
     /// How long the server may take for one try.
     pub timeout: Duration,
 }
@@ -28,7 +31,7 @@ pub struct SendOptions {
 impl Default for SendOptions {
     fn default() -> Self {
         let timeout = Duration::from_secs(30);
-        Self { key: None, reply: ReplyMode::Outcome, delay: None, timeout }
+        Self { key: None, reply: ReplyMode::Outcome, delay: None, keep: Keep::Everything, timeout }
     }
 }
 
@@ -63,6 +66,7 @@ pub(crate) struct Try<'a> {
     pub(crate) key: &'a IdempotencyKey,
     pub(crate) reply: ReplyMode,
     pub(crate) delay: Option<Duration>,
+    pub(crate) keep: Keep,
     pub(crate) timeout: Duration,
     pub(crate) index: usize,
     pub(crate) send_count: u32,
@@ -106,11 +110,13 @@ impl Client {
         payload: Option<&Json>,
         options: SendOptions,
     ) -> Result<Sent, ClientError> {
-        let SendOptions { key, reply, delay, timeout } = options;
+        let SendOptions { key, reply, delay, keep, timeout } = options;
         let key = &key.unwrap_or_else(|| self.new_key());
         let index = self.turn(0);
         let send_count = 0;
-        self.attempt(Try { segments, payload, key, reply, delay, timeout, index, send_count }).await
+        let attempt =
+            Try { segments, payload, key, reply, delay, keep, timeout, index, send_count };
+        self.attempt(attempt).await
     }
 
     /// Sends a message, and again under the same key, to one base after the other, until it is
@@ -128,12 +134,14 @@ impl Client {
     }
 
     pub(crate) async fn attempt(&self, attempt: Try<'_>) -> Result<Sent, ClientError> {
-        let Try { segments, payload, key, reply, delay, timeout, index, send_count } = attempt;
+        let Try { segments, payload, key, reply, delay, keep, timeout, index, send_count } =
+            attempt;
         let key_header = HeaderValue::from_bytes(key.as_str().as_bytes())
             .map_err(|error| ClientError::Invalid { reason: format!("key: {error}") })?;
         let parameters: Vec<_> = [("timeout", milliseconds(timeout))]
             .into_iter()
             .chain(delay.map(|delay| ("delay", milliseconds(delay))))
+            .chain((keep == Keep::Key).then(|| ("discard", String::new())))
             .collect();
         let mut request = self
             .request(index, reqwest::Method::POST, segments, &parameters)?

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, time::Duration};
 use axum::{Extension, Json, extract::State, http::Uri};
 use bytes::Bytes;
 use quarry_types::{
-    Address, Answer, Callers, Delivery, Due, Envelope, IdempotencyKey, KeyOrigin, Outcome,
+    Address, Answer, Callers, Delivery, Due, Envelope, IdempotencyKey, Keep, KeyOrigin, Outcome,
     RefusalCode, ReplyMode,
     batch::{Batch, BatchAnswer, BatchAnswers, BatchMessage},
 };
@@ -109,10 +109,14 @@ fn envelope(
     let method = method(&message.method)?;
     let delivery = delivery(gateway, &address, &method)?;
     let due = due(gateway, &message)?;
-    let is_stored = message.is_async || due != Due::Now;
+    let is_stored = message.is_async || due != Due::Now || message.is_discarded;
     if is_stored && delivery != Delivery::Durable {
         let detail = "this method stores nothing, so that no answer can be fetched later";
-        let field = if message.is_async { "async" } else { "delay" };
+        let field = match () {
+            () if message.is_async => "async",
+            () if due != Due::Now => "delay",
+            () => "discard",
+        };
         return Err(Problem::new(Code::NotDurable, detail).field(field));
     }
     let node = gateway.node();
@@ -132,6 +136,7 @@ fn envelope(
         send_count: message.send_count,
         reply: if is_stored { ReplyMode::Accepted } else { ReplyMode::Outcome },
         due,
+        keep: if message.is_discarded { Keep::Key } else { Keep::Everything },
         trace_parent: Some(trace.parent()),
         callers: Callers::none(),
     };

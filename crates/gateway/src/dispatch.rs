@@ -9,7 +9,7 @@ use axum::{
 };
 use bytes::Bytes;
 use quarry_types::{
-    Address, Answer, CallError, Callers, Delivery, Due, Envelope, IdempotencyKey, KeyOrigin,
+    Address, Answer, CallError, Callers, Delivery, Due, Envelope, IdempotencyKey, Keep, KeyOrigin,
     MessageId, Method, Outcome, ReplyMode, Timestamp, UnknownCode, api,
 };
 
@@ -24,15 +24,17 @@ const MESSAGE_ID: HeaderName = HeaderName::from_static("quarry-message-id");
 const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
 const PREFERENCE_APPLIED: HeaderName = HeaderName::from_static("preference-applied");
 
-/// The parameters of a message; it may be delayed where the route has those of [`DELAYABLE`].
+/// The parameters of a message; it may be delayed or discarded where the route has those of
+/// [`ANY`].
 pub(crate) const SENDING: &[&str] = &["async", "timeout"];
-pub(crate) const DELAYABLE: &[&str] = &["async", "delay", "deliver_at", "timeout"];
+pub(crate) const ANY: &[&str] = &["async", "delay", "deliver_at", "discard", "timeout"];
 
 /// How the client wants a message to be treated: what its headers and parameters say.
 pub(crate) struct Terms {
     headers: SendHeaders,
     reply: ReplyMode,
     due: Due,
+    keep: Keep,
     timeout: Duration,
     /// Whether the client chose how long it waits.
     is_timed: bool,
@@ -63,6 +65,8 @@ impl Terms {
         let due = due(&query, gateway.node().ports().host.clock.wall())?;
         let demanded = query.flag("async")?.then_some("async");
         let demanded = demanded.or((due != Due::Now).then_some("delay"));
+        let keep = if query.flag("discard")? { Keep::Key } else { Keep::Everything };
+        let demanded = demanded.or((keep == Keep::Key).then_some("discard"));
         if let Some(demanded) = demanded.filter(|_| !durable) {
             let detail = "this method stores nothing, so that no answer can be fetched later";
             return Err(Problem::new(Code::NotDurable, detail).field(demanded));
@@ -74,7 +78,7 @@ impl Terms {
         let reply = if stored { ReplyMode::Accepted } else { ReplyMode::Outcome };
         let is_timed = timeout.is_some();
         let timeout = timeout.unwrap_or(config.call_timeout);
-        Ok(Self { headers, reply, due, timeout, is_timed, stream })
+        Ok(Self { headers, reply, due, keep, timeout, is_timed, stream })
     }
 
     /// Has the client wait for at least `wait`, unless it chose a time itself.
@@ -106,8 +110,8 @@ impl Terms {
         let config = gateway.config();
         let timeout = query.duration("timeout", config.longest_timeout)?;
         let (is_timed, timeout) = (timeout.is_some(), timeout.unwrap_or(config.call_timeout));
-        let reply = ReplyMode::Outcome;
-        Ok(Self { headers, reply, due: Due::Now, timeout, is_timed, stream: None })
+        let (reply, due, keep) = (ReplyMode::Outcome, Due::Now, Keep::Everything);
+        Ok(Self { headers, reply, due, keep, timeout, is_timed, stream: None })
     }
 
     /// Those of a message that the gateway has stored before it waits for the outcome.
@@ -117,6 +121,7 @@ impl Terms {
             headers,
             reply: ReplyMode::Accepted,
             due: Due::Now,
+            keep: Keep::Everything,
             timeout,
             is_timed: true,
             stream: None,
@@ -131,6 +136,7 @@ impl Terms {
             headers,
             reply: ReplyMode::Outcome,
             due: Due::Now,
+            keep: Keep::Everything,
             timeout,
             is_timed: false,
             stream: None,
@@ -190,6 +196,7 @@ pub(crate) async fn dispatch(
         send_count: terms.headers.send_count,
         reply: terms.reply,
         due: terms.due,
+        keep: terms.keep,
         trace_parent: Some(trace.parent()),
         callers: Callers::none(),
     };

@@ -9,7 +9,7 @@ use quarry_types::{Address, Delivery, Method, RefusalCode};
 
 use crate::{
     Code, Gateway, Problem,
-    dispatch::{DELAYABLE, Terms, dispatch},
+    dispatch::{ANY, Terms, dispatch},
     placement::address,
     request::{JsonBody, PathOf, did_you_mean, method as parse_method},
     stream,
@@ -26,7 +26,7 @@ pub(crate) async fn send(
     let address = address(&gateway, &entity_type, &id)?;
     let method = parse_method(&method)?;
     let delivery = delivery(&gateway, &address, &method)?;
-    let terms = Terms::parse(&gateway, request.headers(), request.uri(), DELAYABLE, delivery)?;
+    let terms = Terms::parse(&gateway, request.headers(), request.uri(), ANY, delivery)?;
     let JsonBody(payload) = JsonBody::from_request(request, &gateway).await?;
     let form = terms.stream();
     let (sent, answer) = dispatch(&gateway, &trace, address, method, payload, terms).await;

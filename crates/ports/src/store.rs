@@ -5,8 +5,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use quarry_types::{
-    Address, BootId, ClusterId, Epoch, IdempotencyKey, MessageId, Method, Outcome, Sequence,
-    ShardAge, ShardId, SlotRange, Timestamp,
+    Address, BootId, ClusterId, Epoch, IdempotencyKey, Keep, MessageId, Method, Outcome,
+    PayloadDigest, Sequence, ShardAge, ShardId, SlotRange, Timestamp,
 };
 use serde::{Deserialize, Serialize};
 
@@ -92,8 +92,10 @@ pub struct MessageRow {
     pub method: Method,
     /// Its dedupe key (G5).
     pub key: IdempotencyKey,
-    /// Its argument: the user's JSON.
+    /// Its argument: the user's JSON. Empty where only its key is kept and it has ended.
     pub payload: Bytes,
+    /// Where only its key is to be kept: stands for the payload.
+    pub digest: Option<PayloadDigest>,
     /// Store time of its acceptance.
     pub accepted_at: Timestamp,
 }
@@ -111,6 +113,8 @@ pub struct OutcomeRow {
     pub finished_at: Timestamp,
     /// The age of the shard until which the outcome is kept, and the message with it.
     pub keep_until: ShardAge,
+    /// What is kept: where only the key is, the message's payload and chunks go with this commit.
+    pub keep: Keep,
 }
 
 /// The state of an entity after a commit.

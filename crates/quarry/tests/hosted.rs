@@ -7,8 +7,8 @@ use quarry::{
     ports::{Host, Metrics},
     prelude::*,
     types::{
-        Answer, BootId, CallError, Callers, Due, Envelope, KeyOrigin, Method, Outcome, ReplyMode,
-        Role, Tenant,
+        Answer, BootId, CallError, Callers, Due, Envelope, Keep, KeyOrigin, Method, Outcome,
+        ReplyMode, Role, Tenant,
     },
 };
 use quarry_sim::{Coordination, LeaseTimes, Member, MemoryDatabase, MemoryStore, Network};
@@ -131,6 +131,7 @@ async fn call(node: &Node, entity: &str, method: &str, body: &str) -> Result<u32
         send_count: 0,
         reply: ReplyMode::Outcome,
         due: Due::Now,
+        keep: Keep::Everything,
         trace_parent: None,
         callers: Callers::none(),
     };

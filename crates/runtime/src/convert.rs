@@ -15,7 +15,8 @@ use quarry_ports::{
     StuckSend,
 };
 use quarry_types::{
-    Callers, Due, Envelope, Epoch, KeyOrigin, ReplyMode, ShardAge, ShardId, Timestamp,
+    Callers, Due, Envelope, Epoch, Keep, KeyOrigin, PayloadDigest, ReplyMode, ShardAge, ShardId,
+    Timestamp,
 };
 
 pub(crate) fn commit(
@@ -31,6 +32,7 @@ pub(crate) fn commit(
         attempts: finish.attempts,
         finished_at: now,
         keep_until: age.after(finish.retention),
+        keep: finish.keep,
     });
     let states =
         batch.states.into_iter().map(|(address, state)| StateRow { address, state: Some(state) });
@@ -108,6 +110,7 @@ fn message_row(envelope: &Envelope, accepted_at: Timestamp) -> MessageRow {
         method: envelope.method.clone(),
         key: envelope.key.clone(),
         payload: envelope.payload.clone(),
+        digest: (envelope.keep == Keep::Key).then(|| PayloadDigest::of(&envelope.payload)),
         accepted_at,
     }
 }
@@ -167,6 +170,7 @@ fn stored_envelope(message: MessageRow) -> Arc<Envelope> {
         send_count: 0,
         reply: ReplyMode::Outcome,
         due: Due::Now,
+        keep: if message.digest.is_some() { Keep::Key } else { Keep::Everything },
         trace_parent: None,
         callers: Callers::none(),
     })
@@ -210,6 +214,7 @@ pub(crate) fn found(record: MessageRecord) -> Found {
     Found {
         message_id: record.message.message_id,
         payload: record.message.payload,
+        digest: record.message.digest,
         state: match record.state {
             MessageState::Open { .. } => FoundState::Open,
             MessageState::Quarantined { .. } => FoundState::Quarantined,

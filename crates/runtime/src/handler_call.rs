@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use quarry_types::{
-    Address, Answer, CallError, Callers, Delivery, Due, Envelope, IdempotencyKey, KeyOrigin,
+    Address, Answer, CallError, Callers, Delivery, Due, Envelope, IdempotencyKey, Keep, KeyOrigin,
     Method, Outcome, RefusalCode, ReplyMode, UnknownCode,
 };
 use sha2::{Digest, Sha256};
@@ -121,6 +121,7 @@ impl Inner {
             send_count: 0,
             reply: ReplyMode::Outcome,
             due: Due::Now,
+            keep: Keep::Everything,
             trace_parent: None,
             callers: call.callers.clone(),
         })

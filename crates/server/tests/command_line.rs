@@ -279,6 +279,7 @@ fn a_development_node_keeps_what_it_was_sent() {
     let ended = dev.ask(here, &show);
     assert!(text(&ended.stdout).contains("finished"), "{}", text(&ended.stdout));
     operators_act_on_messages(&dev, here);
+    a_discarded_message_leaves_nothing(&dev, here);
     assert_eq!(dev.ask(here, "status").status.code(), Some(0));
     assert_eq!(dev.end(), Some(0), "SIGTERM is a proper end");
 
@@ -286,6 +287,18 @@ fn a_development_node_keeps_what_it_was_sent() {
     let read = dev.ask(here, "send Counter/c1 get");
     assert_eq!(text(&read.stdout), "5\n", "a restart keeps it");
     assert_eq!(dev.end(), Some(0));
+}
+
+fn a_discarded_message_leaves_nothing(dev: &Dev, here: &Path) {
+    let passing = dev.ask(here, "send Counter/c3 add 5 --discard -o json");
+    let passing: serde_json::Value = serde_json::from_slice(&passing.stdout).unwrap();
+    let show =
+        format!("message show {} --wait 30s -o json", passing["messageId"].as_str().unwrap());
+    let ended: serde_json::Value = serde_json::from_slice(&dev.ask(here, &show).stdout).unwrap();
+    assert_eq!(
+        (&ended["state"], &ended["payload"]),
+        (&"finished".into(), &serde_json::Value::Null)
+    );
 }
 
 /// One message by its id, and those of an entity by a filter.

@@ -16,8 +16,8 @@ use quarry::{
     ports::{Host, Metrics, Random as _},
     prelude::*,
     types::{
-        Answer, BootId, CallError, Callers, Due, Envelope, KeyOrigin, Method, Outcome, ReplyMode,
-        Role, Tenant,
+        Answer, BootId, CallError, Callers, Due, Envelope, Keep, KeyOrigin, Method, Outcome,
+        ReplyMode, Role, Tenant,
     },
 };
 use quarry_services::{Counter, Publisher, Register};
@@ -135,6 +135,7 @@ impl World {
                 send_count,
                 reply: ReplyMode::Outcome,
                 due: Due::Now,
+                keep: Keep::Everything,
                 trace_parent: None,
                 callers: Callers::none(),
             };

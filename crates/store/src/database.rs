@@ -20,6 +20,7 @@ pub(crate) enum Value {
     Id(Uuid),
     Bytes(Vec<u8>),
     NoText,
+    NoBytes,
 }
 
 /// A row that both databases can fill.

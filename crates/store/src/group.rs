@@ -6,7 +6,7 @@ use quarry_ports::{
     ChunkRow, Commit, JournalRow, LeaseGuard, MessageRow, OpenRow, OutcomeRow, Position, SendKey,
     SendRow, StateRow, StuckSend,
 };
-use quarry_types::{Address, Epoch, MessageId, Sequence, ShardId, Tenant, Timestamp};
+use quarry_types::{Address, Epoch, Keep, MessageId, Sequence, ShardId, Tenant, Timestamp};
 
 use crate::{check::Encoded, head::Head};
 
@@ -70,6 +70,10 @@ pub(crate) struct Batch<'a> {
     /// Open messages that an outcome removes.
     pub(crate) closed: Vec<Of<MessageId>>,
     pub(crate) chunks: Vec<Of<Chunks<'a>>>,
+    /// Messages of which only the key is kept from here on: payload and chunks go.
+    pub(crate) discarded: Vec<Of<MessageId>>,
+    /// Those of them that the group itself accepts: they never get a payload.
+    emptied: BTreeSet<MessageId>,
     /// With their places among the sends of their shard's commits.
     pub(crate) sends: Vec<Of<(u32, &'a SendRow)>>,
     pub(crate) sent: Vec<Of<SendKey>>,
@@ -98,6 +102,11 @@ impl<'a> Batch<'a> {
             }
         }
         merge.finish(parts)
+    }
+
+    /// What is stored of the payload of a message that the group accepts.
+    pub(crate) fn payload(&self, row: &'a MessageRow) -> &'a [u8] {
+        if self.emptied.contains(&row.message_id) { &[] } else { &row.payload }
     }
 
     /// Whether every writer's lease is still held (L2).
@@ -173,6 +182,12 @@ impl<'a> Merge<'a> {
             if !self.accepted.contains_key(&row.message_id) {
                 self.batch.closed.push(Of { part, row: row.message_id });
             }
+            if row.keep == Keep::Key {
+                self.batch.discarded.push(Of { part, row: row.message_id });
+                if self.accepted.contains_key(&row.message_id) {
+                    self.batch.emptied.insert(row.message_id);
+                }
+            }
             self.finished.insert(row.message_id);
         }
         for (row, body) in commit.chunks.iter().zip(&encoded.chunks) {
@@ -219,6 +234,8 @@ impl<'a> Merge<'a> {
 
     fn finish(mut self, parts: BTreeMap<ShardId, Part>) -> Batch<'a> {
         let finished = self.finished;
+        let discarded = self.batch.discarded.iter().map(|of| of.row).collect::<BTreeSet<_>>();
+        self.batch.chunks.retain(|of| !discarded.contains(&of.row.row.message_id));
         self.batch.parts = parts.into_values().collect();
         self.batch.open = self
             .open

@@ -16,8 +16,9 @@ use crate::{
 };
 
 const RECORD_COLUMNS: &str = "select m.message_id, m.tenant, m.entity_type, m.entity_id, m.method, m.key, \
-    m.payload, m.accepted_at, o.kind, o.body, o.attempts as outcome_attempts, o.finished_at, \
-    p.state as open_state, p.attempts as open_attempts, p.due, p.errors, m.sequence, m.ordinal, \
+    m.payload, m.digest, m.accepted_at, o.kind, o.body, o.attempts as outcome_attempts, \
+    o.finished_at, p.state as open_state, p.attempts as open_attempts, p.due, p.errors, \
+    m.sequence, m.ordinal, \
     case when p.payload <> m.payload then p.payload end as edited from ";
 const RECORD_JOINS: &str = "message m left join outcome o on o.message_id = m.message_id \
     left join open_message p on p.message_id = m.message_id where ";

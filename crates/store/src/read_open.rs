@@ -14,7 +14,7 @@ use crate::{
 
 const OPEN_MESSAGES: &str = "select * from (\
     select p.message_id, p.tenant, p.entity_type, p.entity_id, p.method, p.key, p.payload, \
-    p.accepted_at, p.sequence, p.ordinal, p.attempts, p.due, p.state, p.errors, \
+    p.digest, p.accepted_at, p.sequence, p.ordinal, p.attempts, p.due, p.state, p.errors, \
     cast(1 as bigint) as copied, \
     (select m.payload from message m where length(p.errors) > $7 \
         and m.message_id = p.message_id and m.payload <> p.payload) as original \
@@ -23,7 +23,7 @@ const OPEN_MESSAGES: &str = "select * from (\
     and p.slot between $1 and $2 and p.state <> 1 and (p.sequence, p.ordinal) > ($4, $5) \
     union all \
     select m.message_id, m.tenant, m.entity_type, m.entity_id, m.method, m.key, m.payload, \
-    m.accepted_at, m.sequence, m.ordinal, 0, m.accepted_at, 0, null, 0, null \
+    m.digest, m.accepted_at, m.sequence, m.ordinal, 0, m.accepted_at, 0, null, 0, null \
     from message m \
     where m.shard in (select f.shard from shard_fence f where f.first_slot <= $2 and f.last_slot >= $1) \
     and m.slot between $1 and $2 and m.sequence > $3 and (m.sequence, m.ordinal) > ($4, $5) \

@@ -6,8 +6,8 @@ use quarry_ports::{
     OpenState, Position, SendKey, SendRow, StoreError, codec,
 };
 use quarry_types::{
-    Address, EntityId, EntityType, Failure, IdempotencyKey, MessageId, Method, Outcome, Sequence,
-    Tenant, Timestamp,
+    Address, EntityId, EntityType, Failure, IdempotencyKey, MessageId, Method, Outcome,
+    PayloadDigest, Sequence, Tenant, Timestamp,
 };
 use uuid::Uuid;
 
@@ -27,6 +27,7 @@ pub(crate) struct MessageColumns {
     method: String,
     key: String,
     payload: Vec<u8>,
+    digest: Option<Vec<u8>>,
     accepted_at: i64,
 }
 
@@ -39,9 +40,21 @@ impl MessageColumns {
             method: Method::new(&self.method).map_err(name)?,
             key: IdempotencyKey::new(&self.key).map_err(name)?,
             payload: Bytes::from(self.payload),
+            digest: self.digest.map(digest).transpose()?,
             accepted_at: Timestamp(self.accepted_at),
         })
     }
+}
+
+fn digest(stored: Vec<u8>) -> Result<PayloadDigest, StoreError> {
+    let length = stored.len();
+    let bytes = stored.try_into();
+    bytes.map(PayloadDigest).map_err(|_| corrupt("digest", format!("{length} bytes of 16")))
+}
+
+/// What `message.digest` holds.
+pub(crate) fn stored_digest(row: &MessageRow) -> Option<Vec<u8>> {
+    row.digest.map(|digest| digest.0.to_vec())
 }
 
 fn address(tenant: &str, entity_type: &str, id: &str) -> Result<Address, StoreError> {

@@ -36,6 +36,11 @@ pub(crate) const SQLITE: &[Migration] = &[
         name: "journal",
         sql: include_str!("../migrations/sqlite/0005_journal.sql"),
     },
+    Migration {
+        version: 6,
+        name: "discard",
+        sql: include_str!("../migrations/sqlite/0006_discard.sql"),
+    },
 ];
 
 /// What PostgreSQL databases go through.
@@ -64,6 +69,11 @@ pub(crate) const POSTGRES: &[Migration] = &[
         version: 5,
         name: "journal",
         sql: include_str!("../migrations/postgres/0005_journal.sql"),
+    },
+    Migration {
+        version: 6,
+        name: "discard",
+        sql: include_str!("../migrations/postgres/0006_discard.sql"),
     },
 ];
 

@@ -38,6 +38,9 @@ pub struct BatchMessage<J> {
     /// At what time it is to be handled (RFC 3339); it is answered once it is stored.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deliver_at: Option<String>,
+    /// Whether only its key is kept once it has ended; it is answered once it is stored.
+    #[serde(default, rename = "discard", skip_serializing_if = "core::ops::Not::not")]
+    pub is_discarded: bool,
     /// How often it was sent before; raised by clients that repeat.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub send_count: u32,

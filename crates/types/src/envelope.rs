@@ -4,6 +4,7 @@ use alloc::{string::String, sync::Arc};
 use bytes::Bytes;
 use core::{fmt, time::Duration};
 use serde::{Deserialize, Serialize};
+use xxhash_rust::xxh3::xxh3_128;
 
 use crate::{Address, Callers, Invalid, MessageId, Method, Timestamp};
 
@@ -58,6 +59,30 @@ pub enum ReplyMode {
     Outcome,
     /// Acceptance alone: the message is stored.
     Accepted,
+}
+
+/// What is kept of a message once it has ended, for its retention.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Keep {
+    /// The message, its outcome and its chunks.
+    #[default]
+    Everything,
+    /// Its key with a digest of its payload, and that it ended: no payload, reply, error text or
+    /// chunk.
+    Key,
+}
+
+/// Stands for the payload of a message of which only the key is kept (xxh3, 128 bits), so that its
+/// key with another payload is still refused (G5).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PayloadDigest(pub [u8; 16]);
+
+impl PayloadDigest {
+    /// The digest of `payload`.
+    #[must_use]
+    pub fn of(payload: &[u8]) -> Self {
+        Self(xxh3_128(payload).to_be_bytes())
+    }
 }
 
 /// When a message is to be handled, by the store time of its owner; never earlier.
@@ -122,6 +147,8 @@ pub struct Envelope {
     pub reply: ReplyMode,
     /// When it is to be handled.
     pub due: Due,
+    /// What is kept of it in the end.
+    pub keep: Keep,
     /// W3C `traceparent` of the caller, if it sent one.
     pub trace_parent: Option<String>,
     /// Who waits for it.

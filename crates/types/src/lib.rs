@@ -30,7 +30,9 @@ pub use callers::{CallRefused, Callers};
 pub use cluster::{ClusterView, MoveReason, MoveView, NodeState, NodeView, Role, ShardView};
 pub use duration::{duration_in_words, parse_duration};
 pub use entry_id::EntryId;
-pub use envelope::{Delivery, Due, Envelope, IdempotencyKey, KeyOrigin, ReplyMode};
+pub use envelope::{
+    Delivery, Due, Envelope, IdempotencyKey, Keep, KeyOrigin, PayloadDigest, ReplyMode,
+};
 pub use id::{BootId, ClusterId, Epoch, NodeId, Sequence, ShardId};
 pub use intervention::Intervention;
 pub use message_id::MessageId;

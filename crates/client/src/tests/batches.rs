@@ -18,6 +18,7 @@ fn messages(count: usize) -> Vec<BatchMessage<Json>> {
         payload: Some(json!(number)),
         key: (number == 0).then(|| "mine".to_owned()),
         is_async: false,
+        is_discarded: false,
         delay: None,
         deliver_at: None,
         send_count: 0,

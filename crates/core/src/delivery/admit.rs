@@ -177,7 +177,7 @@ impl<W> Shard<W> {
         match found {
             Err(error) => self.refuse(message_id, &error, out),
             Ok(None) => self.is_new(now, message_id, out),
-            Ok(Some(found)) if found.payload != message.envelope.payload => {
+            Ok(Some(found)) if !found.was_with(&message.envelope.payload) => {
                 self.refuse(message_id, &key_reused(), out);
             }
             Ok(Some(found)) => self.is_known(message_id, &found, out),

@@ -4,7 +4,7 @@ use alloc::{string::String, sync::Arc, vec::Vec};
 use core::time::Duration;
 
 use bytes::Bytes;
-use quarry_types::{Address, Envelope, Failure, MessageId, Outcome, Sequence, Timestamp};
+use quarry_types::{Address, Envelope, Failure, Keep, MessageId, Outcome, Sequence, Timestamp};
 
 use super::Chunk;
 use crate::outbox::{Closed, Entry};
@@ -69,6 +69,8 @@ pub struct Finish {
     pub attempts: u32,
     /// For how long the outcome is kept.
     pub retention: Duration,
+    /// What of the message is kept for that time.
+    pub keep: Keep,
 }
 
 /// What an open message waits for.

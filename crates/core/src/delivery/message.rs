@@ -1,9 +1,15 @@
 //! One unfinished message.
 
-use alloc::{string::String, sync::Arc, vec::Vec};
+use alloc::{
+    string::{String, ToString},
+    sync::Arc,
+    vec::Vec,
+};
 
 use bytes::Bytes;
-use quarry_types::{Envelope, Failure, MessageId, Outcome, ReplyMode, Sequence, Timestamp};
+use quarry_types::{
+    Envelope, Failure, Keep, MessageId, Outcome, PayloadDigest, ReplyMode, Sequence, Timestamp,
+};
 
 use super::{Chunk, stream::Stream};
 
@@ -12,10 +18,23 @@ use super::{Chunk, stream::Stream};
 pub struct Found {
     /// The id under which the key is stored.
     pub message_id: MessageId,
-    /// The payload that it was first used with.
+    /// The payload that it was first used with, where that is kept.
     pub payload: Bytes,
+    /// Stands for the payload where only the key is kept in the end.
+    pub digest: Option<PayloadDigest>,
     /// How far it came.
     pub state: FoundState,
+}
+
+impl Found {
+    /// Whether the key was first used with `payload`.
+    #[must_use]
+    pub fn was_with(&self, payload: &Bytes) -> bool {
+        match self.digest {
+            Some(digest) => digest == PayloadDigest::of(payload),
+            None => self.payload == payload,
+        }
+    }
 }
 
 /// How far a stored message came.
@@ -158,6 +177,18 @@ impl<W> Message<W> {
             waiting: Vec::new(),
             settling: Vec::new(),
             stream: Stream::default(),
+        }
+    }
+
+    /// What is kept of an outcome, and told to those who wait for it.
+    pub(super) fn kept(&self, outcome: Outcome) -> Outcome {
+        match (self.envelope.keep, outcome) {
+            (Keep::Everything, outcome) => outcome,
+            (Keep::Key, Outcome::Success(_)) => Outcome::Success(Bytes::new()),
+            (Keep::Key, Outcome::Failure(failure)) => {
+                let message = "the message asked for its outcome not to be kept".to_string();
+                Outcome::Failure(Failure { code: failure.code, message })
+            }
         }
     }
 

@@ -20,6 +20,8 @@ mod burden;
 mod delay;
 #[cfg(test)]
 mod delay_tests;
+#[cfg(test)]
+mod discard_tests;
 mod entity;
 mod fail;
 mod limits;

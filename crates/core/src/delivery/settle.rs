@@ -114,7 +114,8 @@ impl<W> Shard<W> {
     fn finish_of(&self, unit: &Unit, message: &Message<W>, outcome: Outcome) -> Finish {
         let (message_id, attempts) = (unit.message_id, message.attempts);
         let retention = self.limits.of(&unit.address.entity_type).retention;
-        Finish { message_id, outcome, attempts, retention }
+        let (outcome, keep) = (message.kept(outcome), message.envelope.keep);
+        Finish { message_id, outcome, attempts, retention, keep }
     }
 
     fn low_water(&self) -> Sequence {
@@ -238,6 +239,11 @@ impl<W> Shard<W> {
 
     fn is_finished(&mut self, unit: &Unit, outcome: &Outcome, out: &mut Vec<Effect<W>>) {
         let message_id = unit.message_id;
+        let outcome = outcome.clone();
+        let outcome = match self.messages.get(&message_id) {
+            Some(message) => message.kept(outcome),
+            None => outcome,
+        };
         for waiting in self.end(message_id, out) {
             let replayed = waiting.is_replay;
             let outcome = outcome.clone();

@@ -5,8 +5,8 @@ use alloc::{string::ToString, sync::Arc, vec, vec::Vec};
 use bytes::Bytes;
 use quarry_types::{
     Address, Answer, CallError, Callers, Delivery, Due, Envelope, Epoch, Failure, IdempotencyKey,
-    KeyOrigin, MessageId, Method, Outcome, RefusalCode, ReplyMode, Sequence, Tenant, Timestamp,
-    UnknownCode,
+    Keep, KeyOrigin, MessageId, Method, Outcome, RefusalCode, ReplyMode, Sequence, Tenant,
+    Timestamp, UnknownCode,
 };
 
 use super::{entity::Activation, *};
@@ -46,6 +46,7 @@ pub(super) fn message(id: &str, key: &str) -> Envelope {
         send_count: 0,
         reply: ReplyMode::Outcome,
         due: Due::Now,
+        keep: Keep::Everything,
         trace_parent: None,
         callers: Callers::none(),
     }
@@ -185,6 +186,7 @@ fn a_clients_key_is_looked_up_before_the_message_runs() {
     let effects = admit(&mut shard, envelope, 1);
     assert!(matches!(&effects[..], [Effect::Lookup(question)] if question.message_id == id));
     let found = Found {
+        digest: None,
         message_id: MessageId::new(NOW, id.slot(), 99),
         payload: Bytes::from_static(b"1"),
         state: FoundState::Finished(Outcome::Success(Bytes::from_static(b"5"))),

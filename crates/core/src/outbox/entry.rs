@@ -8,7 +8,7 @@ use alloc::{
 
 use bytes::Bytes;
 use quarry_types::{
-    Address, Answer, CallError, Callers, Due, Envelope, IdempotencyKey, KeyOrigin, MessageId,
+    Address, Answer, CallError, Callers, Due, Envelope, IdempotencyKey, Keep, KeyOrigin, MessageId,
     Method, ReplyMode, Sequence, Timestamp, UnknownCode,
 };
 
@@ -88,6 +88,7 @@ impl Passing {
             send_count: self.send_count,
             reply: ReplyMode::Accepted,
             due: outgoing.due,
+            keep: Keep::Everything,
             trace_parent: None,
             callers: Callers::none(),
         }

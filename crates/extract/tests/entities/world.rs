@@ -11,7 +11,8 @@ use quarry_sim::{
     Coordination, LeaseTimes, Member, MemoryCoordinator, MemoryDatabase, MemoryStore, Network,
 };
 use quarry_types::{
-    Answer, BootId, Callers, Due, Envelope, KeyOrigin, Method, Outcome, ReplyMode, Role, Tenant,
+    Answer, BootId, Callers, Due, Envelope, Keep, KeyOrigin, Method, Outcome, ReplyMode, Role,
+    Tenant,
 };
 use serde_json::Value;
 
@@ -128,6 +129,7 @@ impl World {
             key_origin: KeyOrigin::Gateway,
             send_count: 0,
             reply: ReplyMode::Outcome,
+            keep: Keep::Everything,
             trace_parent: None,
             callers: Callers::none(),
             due: Due::Now,

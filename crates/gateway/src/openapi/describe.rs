@@ -69,6 +69,12 @@ pub(crate) fn send() -> Operation {
             "Answer 202 once the message is stored, and handle it at this time (RFC 3339).",
             json!({ "type": "string", "format": "date-time" }),
         )
+        .query(
+            "discard",
+            "Answer 202 once the message is stored, and keep nothing of it but its key once it has \
+             ended.",
+            flag(),
+        )
         .body("The method's argument; nothing for none.", false)
         .takes(JSON, Shape::any())
         .answer(200, "The handler's reply, `null` for none; or its chunks and then its end.")

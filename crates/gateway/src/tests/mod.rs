@@ -4,6 +4,7 @@ mod bad_input;
 mod batch;
 mod contain;
 mod delay;
+mod discard;
 mod extract;
 mod harness;
 mod journal;

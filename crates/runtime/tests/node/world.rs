@@ -15,7 +15,7 @@ use quarry_sim::{
     Coordination, LeaseTimes, Member, MemoryCoordinator, MemoryDatabase, MemoryStore, Network,
 };
 use quarry_types::{
-    Address, Answer, BootId, CallError, Callers, Due, Envelope, KeyOrigin, MessageId, Method,
+    Address, Answer, BootId, CallError, Callers, Due, Envelope, Keep, KeyOrigin, MessageId, Method,
     NodeId, Outcome, ReplyMode, Role, Slot, SlotRange, Tenant,
 };
 use serde::Deserialize;
@@ -173,6 +173,7 @@ pub(crate) fn envelope_to(node: &Node, address: Address, method: &str, payload: 
         send_count: 0,
         reply: ReplyMode::Outcome,
         due: Due::Now,
+        keep: Keep::Everything,
         trace_parent: None,
         callers: Callers::none(),
     }

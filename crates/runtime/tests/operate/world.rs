@@ -17,8 +17,8 @@ use quarry_sim::{
     Coordination, LeaseTimes, Member, MemoryCoordinator, MemoryDatabase, MemoryStore, Network,
 };
 use quarry_types::{
-    Address, Answer, BootId, CallError, Callers, Due, Envelope, KeyOrigin, Method, NodeId, Outcome,
-    ReplyMode, Role, Tenant,
+    Address, Answer, BootId, CallError, Callers, Due, Envelope, Keep, KeyOrigin, Method, NodeId,
+    Outcome, ReplyMode, Role, Tenant,
 };
 use serde::{Deserialize, de::DeserializeOwned};
 
@@ -148,6 +148,7 @@ pub(crate) fn envelope(node: &Node, id: &str, method: &str, payload: &str) -> En
         send_count: 0,
         reply: ReplyMode::Outcome,
         due: Due::Now,
+        keep: Keep::Everything,
         trace_parent: None,
         callers: Callers::none(),
     }

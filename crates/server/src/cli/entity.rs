@@ -15,6 +15,7 @@ Examples:
   quarry send Counter/c1 get
   quarry send Register/r1 append '{\"value\": \"x\"}' --key order-17
   quarry send Counter/c1 add 5 --delay 5s
+  quarry send Counter/c1 add 5 --discard
   echo '{\"value\": \"x\"}' | quarry send Register/r1 append - --async
   quarry send --batch messages.jsonl
 
@@ -32,7 +33,7 @@ pub(crate) struct SendArguments {
     #[arg(allow_hyphen_values = true)]
     pub(crate) json: Option<String>,
     /// Send the messages of this file, one JSON object per line; - reads them from stdin
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["entity", "method", "json", "key", "delay"])]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["entity", "method", "json", "key", "delay", "is_discarded"])]
     pub(crate) batch: Option<PathBuf>,
     /// The idempotency key: the same key is handled once
     #[arg(long, value_name = "KEY")]
@@ -43,6 +44,9 @@ pub(crate) struct SendArguments {
     /// Handle it after so long, and return when it is stored
     #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
     pub(crate) delay: Option<Duration>,
+    /// Keep nothing of it but its key once it has ended, and return when it is stored
+    #[arg(long = "discard")]
+    pub(crate) is_discarded: bool,
     /// How long to wait for the answer
     #[arg(long, default_value = "30s", value_name = "DURATION", value_parser = parse_duration)]
     pub(crate) timeout: Duration,

@@ -3,7 +3,7 @@
 use std::io::Read;
 
 use quarry_client::{Json, SendOptions, SendStatus, Sent};
-use quarry_types::{IdempotencyKey, Method, ReplyMode, api::Accepted};
+use quarry_types::{IdempotencyKey, Keep, Method, ReplyMode, api::Accepted};
 
 use super::{
     batch,
@@ -34,6 +34,7 @@ pub(crate) async fn run(
         key: key.map_err(|error| usage(&format!("--key: {error}")))?,
         reply: if arguments.is_async { ReplyMode::Accepted } else { ReplyMode::Outcome },
         delay: arguments.delay,
+        keep: if arguments.is_discarded { Keep::Key } else { Keep::Everything },
         timeout: arguments.timeout,
     };
     let payload = arguments.json.as_deref().map(read_payload).transpose()?;

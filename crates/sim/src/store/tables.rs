@@ -12,7 +12,7 @@ use quarry_ports::{
     codec,
 };
 use quarry_types::{
-    Address, BootId, ClusterId, Epoch, IdempotencyKey, MessageId, Method, Sequence, ShardAge,
+    Address, BootId, ClusterId, Epoch, IdempotencyKey, Keep, MessageId, Method, Sequence, ShardAge,
     ShardId, SlotRange, Timestamp,
 };
 
@@ -220,6 +220,12 @@ impl Tables {
             let numbered = (row.first..).zip(row.chunks.iter().cloned());
             let made_at = commit.now;
             stream.extend(numbered.map(|(sequence, body)| StoredChunk { sequence, made_at, body }));
+        }
+        for row in commit.outcomes.iter().filter(|row| row.keep == Keep::Key) {
+            if let Some((_, message)) = self.messages.get_mut(&row.message_id) {
+                message.payload = Bytes::new();
+            }
+            self.chunks.remove(&row.message_id);
         }
         self.apply_sends(commit, sequence);
         self.enter_all(commit);

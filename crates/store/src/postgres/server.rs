@@ -147,6 +147,7 @@ fn arguments(values: &[Value]) -> PgArguments {
             Value::Id(value) => arguments.add(*value),
             Value::Bytes(value) => arguments.add(value.as_slice()),
             Value::NoText => arguments.add(None::<String>),
+            Value::NoBytes => arguments.add(None::<Vec<u8>>),
         };
         debug_assert!(bound.is_ok(), "a value could not be bound");
     }

@@ -14,8 +14,8 @@ use uuid::Uuid;
 use crate::{
     check::CHUNK_GAP,
     database::{Refused, WriteError, counter, stored},
-    group::{Batch, Of},
-    record::{stored_open_state, stored_outcome},
+    group::{Batch, Of, Opened},
+    record::{stored_digest, stored_open_state, stored_outcome},
 };
 
 use super::{connect::Lane, journal, sends};
@@ -43,13 +43,14 @@ with part as materialized (
     returning shard, sequence, now_ms
 ), messages as (
     insert into message (shard, sequence, ordinal, message_id, tenant, slot, entity_type,
-        entity_id, method, key, payload, accepted_at)
+        entity_id, method, key, payload, accepted_at, digest)
     select w.shard, w.sequence, r.ordinal, r.message_id, r.tenant, r.slot, r.entity_type,
-        r.entity_id, r.method, r.key, r.payload, r.accepted_at
+        r.entity_id, r.method, r.key, r.payload, r.accepted_at, r.digest
     from unnest($6::bigint[], $7::bigint[], $8::uuid[], $9::text[], $10::bigint[], $11::text[],
-        $12::text[], $13::text[], $14::text[], $15::bytea[], $16::bigint[])
+        $12::text[], $13::text[], $14::text[], $15::bytea[], $16::bigint[],
+        $97::bytea[])
         as r (shard, ordinal, message_id, tenant, slot, entity_type, entity_id, method, key,
-            payload, accepted_at)
+            payload, accepted_at, digest)
     join written w on w.shard = r.shard
 ), outcomes as (
     insert into outcome (message_id, shard, sequence, tenant, slot, kind, body, attempts,
@@ -64,15 +65,15 @@ with part as materialized (
     join written w on w.shard = r.shard
 ), opened as (
     insert into open_message (shard, sequence, ordinal, message_id, tenant, slot, entity_type,
-        entity_id, method, key, payload, accepted_at, attempts, due, state, errors)
+        entity_id, method, key, payload, accepted_at, attempts, due, state, errors, digest)
     select w.shard, r.sequence, r.ordinal, r.message_id, r.tenant, r.slot, r.entity_type,
         r.entity_id, r.method, r.key, r.payload, r.accepted_at, r.attempts, r.due, r.state,
-        r.errors
+        r.errors, r.digest
     from unnest($25::bigint[], $26::bigint[], $27::uuid[], $28::text[], $29::bigint[], $30::text[],
         $31::text[], $32::text[], $33::text[], $34::bytea[], $35::bigint[], $36::bigint[],
-        $37::bigint[], $38::bigint[], $39::bigint[], $40::bytea[])
+        $37::bigint[], $38::bigint[], $39::bigint[], $40::bytea[], $98::bytea[])
         as r (shard, ordinal, message_id, tenant, slot, entity_type, entity_id, method, key,
-            payload, accepted_at, sequence, attempts, due, state, errors)
+            payload, accepted_at, sequence, attempts, due, state, errors, digest)
     join written w on w.shard = r.shard
     on conflict (message_id) do update set shard = excluded.shard, sequence = excluded.sequence,
         ordinal = excluded.ordinal, payload = excluded.payload, attempts = excluded.attempts,
@@ -147,6 +148,14 @@ with part as materialized (
         as r (shard, tenant, entity_type, entity_id, clears), written w
     where r.clears and w.shard = r.shard and j.tenant = r.tenant
         and j.entity_type = r.entity_type and j.entity_id = r.entity_id
+), emptied as (
+    update message m set payload = ''::bytea
+    from unnest($99::bigint[], $100::uuid[]) as r (shard, message_id), written w
+    where w.shard = r.shard and m.message_id = r.message_id
+), unchunked as (
+    delete from chunk c
+    using unnest($99::bigint[], $100::uuid[]) as r (shard, message_id), written w
+    where w.shard = r.shard and c.message_id = r.message_id
 )
 select f.shard, f.epoch, w.shard is not null from fence f left join written w on w.shard = f.shard";
 
@@ -246,10 +255,14 @@ fn bind_parts<'q>(query: Write<'q>, batch: &'q Batch<'q>) -> Write<'q> {
 
 fn bind_rows<'q>(query: Write<'q>, batch: &'q Batch<'q>) -> Write<'q> {
     let messages = &batch.messages;
-    let query = bind_messages(query, messages, |row| row.0, |row| row.1);
+    let query = bind_messages(query, messages, |row| (row.0, row.1, batch.payload(row.1)));
     let query = bind_outcomes(query, batch);
     let open = &batch.open;
-    let query = bind_messages(query, open, |row| row.position.ordinal, |row| &row.row.message)
+    let opened = |row: &'q Opened<'q>| {
+        let message = &row.row.message;
+        (row.position.ordinal, message, message.payload.as_ref())
+    };
+    let query = bind_messages(query, open, opened)
         .bind(column(open, |of| stored(of.row.position.sequence.0)))
         .bind(column(open, |of| i64::from(of.row.row.attempts)))
         .bind(column(open, |of| of.row.row.due.0))
@@ -274,18 +287,21 @@ fn bind_rows<'q>(query: Write<'q>, batch: &'q Batch<'q>) -> Write<'q> {
         .bind(column(chunks, |of| of.row.leads))
         .bind(column(&batch.outcomes, |of| stored(of.row.1.keep_until.0)));
     journal::bind(sends::bind(query, batch), batch)
+        .bind(column(messages, |of| stored_digest(of.row.1)))
+        .bind(column(open, |of| stored_digest(&of.row.row.message)))
+        .bind(column(&batch.discarded, |of| number(of.part.shard)))
+        .bind(column(&batch.discarded, |of| uuid(of.row)))
 }
 
 fn bind_messages<'q, T>(
     query: Write<'q>,
     rows: &'q [Of<T>],
-    ordinal: impl Fn(&'q T) -> u32,
-    message: impl Fn(&'q T) -> &'q MessageRow,
+    message: impl Fn(&'q T) -> (u32, &'q MessageRow, &'q [u8]),
 ) -> Write<'q> {
-    let of = |row: &'q Of<T>| message(&row.row);
+    let of = |row: &'q Of<T>| message(&row.row).1;
     query
         .bind(column(rows, |row| number(row.part.shard)))
-        .bind(column(rows, |row| i64::from(ordinal(&row.row))))
+        .bind(column(rows, |row| i64::from(message(&row.row).0)))
         .bind(column(rows, |row| uuid(of(row).message_id)))
         .bind(column(rows, |row| of(row).address.tenant.as_str()))
         .bind(column(rows, |row| i64::from(of(row).address.slot().0)))
@@ -293,7 +309,7 @@ fn bind_messages<'q, T>(
         .bind(column(rows, |row| of(row).address.id.as_str()))
         .bind(column(rows, |row| of(row).method.as_str()))
         .bind(column(rows, |row| of(row).key.as_str()))
-        .bind(column(rows, |row| of(row).payload.as_ref()))
+        .bind(column(rows, |row| message(&row.row).2))
         .bind(column(rows, |row| of(row).accepted_at.0))
 }
 

@@ -103,6 +103,7 @@ pub(super) fn arguments(values: Vec<Value>) -> SqliteArguments {
             Value::Id(value) => arguments.add(value),
             Value::Bytes(value) => arguments.add(value),
             Value::NoText => arguments.add(None::<String>),
+            Value::NoBytes => arguments.add(None::<Vec<u8>>),
         };
         debug_assert!(bound.is_ok(), "a value could not be bound");
     }

@@ -10,7 +10,7 @@ use crate::{
     check::CHUNK_GAP,
     database::{Refused, Value, WriteError, counter, stored},
     group::{Batch, Chunks, Of, Opened, Part},
-    record::{stored_open_state, stored_outcome},
+    record::{stored_digest, stored_open_state, stored_outcome},
 };
 
 use super::{
@@ -32,8 +32,8 @@ const PARTS: Rows = Rows {
 };
 const MESSAGES: Rows = Rows {
     head: "insert into message (shard, sequence, ordinal, message_id, tenant, slot, entity_type, \
-        entity_id, method, key, payload, accepted_at) values ",
-    row: "(?,?,?,?,?,?,?,?,?,?,?,?)",
+        entity_id, method, key, payload, digest, accepted_at) values ",
+    row: "(?,?,?,?,?,?,?,?,?,?,?,?,?)",
     tail: "",
 };
 const OUTCOMES: Rows = Rows {
@@ -44,9 +44,9 @@ const OUTCOMES: Rows = Rows {
 };
 const OPEN: Rows = Rows {
     head: "insert into open_message (shard, sequence, ordinal, message_id, tenant, slot, \
-        entity_type, entity_id, method, key, payload, accepted_at, attempts, due, state, errors) \
-        values ",
-    row: "(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
+        entity_type, entity_id, method, key, payload, digest, accepted_at, attempts, due, state, \
+        errors) values ",
+    row: "(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
     tail: " on conflict (message_id) do update set shard = excluded.shard, \
         sequence = excluded.sequence, ordinal = excluded.ordinal, payload = excluded.payload, \
         attempts = excluded.attempts, due = excluded.due, state = excluded.state, \
@@ -61,6 +61,10 @@ const CHUNKS: Rows = Rows {
 };
 const CLOSED: Rows =
     Rows { head: "delete from open_message where message_id in (", row: "?", tail: ")" };
+const EMPTIED: Rows =
+    Rows { head: "update message set payload = x'' where message_id in (", row: "?", tail: ")" };
+const UNCHUNKED: Rows =
+    Rows { head: "delete from chunk where message_id in (", row: "?", tail: ")" };
 const STATES: Rows = Rows {
     head: "insert into entity_state (tenant, entity_type, entity_id, slot, sequence, updated_at, \
         state) values ",
@@ -159,6 +163,10 @@ async fn insert(turn: &mut Turn<'_>, batch: &Batch<'_>) -> Result<Vec<Refused>, 
     });
     STATES.execute(turn, rows).await?;
     sends::write(turn, batch, stands).await?;
+    for rows in [EMPTIED, UNCHUNKED] {
+        let discarded = values(&batch.discarded, stands, |_, discarded| vec![id(*discarded)]);
+        rows.execute(turn, discarded).await?;
+    }
     let rows = values(&batch.deleted, stands, |_, address| {
         vec![
             text(address.tenant.as_str()),
@@ -219,6 +227,7 @@ fn message_values(part: &Part, position: Position, row: &MessageRow) -> Vec<Valu
         text(row.method.as_str()),
         text(row.key.as_str()),
         Value::Bytes(row.payload.to_vec()),
+        stored_digest(row).map_or(Value::NoBytes, Value::Bytes),
         Value::Int(row.accepted_at.0),
     ]
 }

@@ -7,7 +7,9 @@ use alloc::{
 };
 
 use bytes::Bytes;
-use quarry_types::{Address, Envelope, MessageId, Outcome, Sequence, Timestamp};
+use quarry_types::{
+    Address, Envelope, Keep, MessageId, Outcome, PayloadDigest, Sequence, Timestamp,
+};
 
 use super::{
     super::{
@@ -95,6 +97,9 @@ impl Disk {
             let was_aside = open.is_some_and(|open| open.state == OpenRecordState::Quarantined);
             let is_ended = matches!(finish.outcome, Outcome::Failure(_));
             assert!(!was_aside || is_ended, "what is set aside does not run (D4)");
+            if finish.keep == Keep::Key {
+                self.chunks.remove(&finish.message_id);
+            }
         }
         self.states.extend(batch.states.iter().cloned());
         self.write_sends(batch);
@@ -205,6 +210,8 @@ impl Disk {
             }
             None => FoundState::Open,
         };
-        Some(Found { message_id: *id, payload: envelope.payload.clone(), state })
+        let payload = envelope.payload.clone();
+        let digest = (envelope.keep == Keep::Key).then(|| PayloadDigest::of(&payload));
+        Some(Found { message_id: *id, payload, digest, state })
     }
 }

@@ -11,7 +11,7 @@ use alloc::{
 use bytes::Bytes;
 use quarry_types::{
     Address, Answer, CallError, Callers, Delivery, Due, Envelope, Epoch, IdempotencyKey,
-    Intervention, KeyOrigin, MessageId, Method, ReplyMode, Sequence, Tenant, Timestamp,
+    Intervention, Keep, KeyOrigin, MessageId, Method, ReplyMode, Sequence, Tenant, Timestamp,
     UnknownCode,
 };
 
@@ -161,6 +161,7 @@ impl World {
             send_count: sending.count,
             reply: if is_one_way { ReplyMode::Accepted } else { ReplyMode::Outcome },
             due: Due::After(delay),
+            keep: if key % 5 == 4 { Keep::Key } else { Keep::Everything },
             trace_parent: None,
             callers: Callers::none(),
         };
@@ -367,7 +368,9 @@ impl World {
             let is_finished = self.disk.finished.contains_key(id);
             let is_handled = self.disk.is_handled(*id);
             let key = envelope.key.as_str();
-            if is_handled {
+            if is_finished && envelope.keep == Keep::Key {
+                assert!(!self.disk.chunks.contains_key(id), "{key}: only the key is kept");
+            } else if is_handled {
                 assert_eq!(read(&self.disk.chunks[id]), made_by(envelope, false), "{key} (R1)");
             }
             assert_eq!(is_handled, handled.contains(key), "{key}: outcome and state (D2)");

@@ -6,8 +6,8 @@ use bytes::Bytes;
 use quarry::prelude::{Address, Node};
 use quarry_client::{Client, Json, SendOptions};
 use quarry_types::{
-    Answer, Callers, Due, EntityId, EntityType, Envelope, KeyOrigin, Method, Outcome, ReplyMode,
-    Tenant,
+    Answer, Callers, Due, EntityId, EntityType, Envelope, Keep, KeyOrigin, Method, Outcome,
+    ReplyMode, Tenant,
 };
 
 use super::load::Target;
@@ -73,6 +73,7 @@ impl Target for InProcess {
             send_count: 0,
             reply: ReplyMode::Outcome,
             due: Due::Now,
+            keep: Keep::Everything,
             trace_parent: None,
             callers: Callers::none(),
         };

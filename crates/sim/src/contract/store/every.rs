@@ -72,6 +72,8 @@ macro_rules! store_contract {
             nothing_of_a_refused_commit_is_in_a_journal
             a_cleared_journal_keeps_its_numbering
             a_journal_outlives_its_messages_until_it_is_cleared
+            of_a_discarded_message_only_the_key_stays
+            a_discarded_message_is_whole_while_it_is_open
             random_histories_read_as_those_of_the_model
         }
     };

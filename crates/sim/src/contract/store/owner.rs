@@ -14,7 +14,7 @@ use quarry_ports::{
     MessageRow, OpenMessage, OutcomeRow, StateRow, Store,
 };
 use quarry_types::{
-    Address, BootId, EntityId, EntityType, Epoch, IdempotencyKey, MessageId, Method, Outcome,
+    Address, BootId, EntityId, EntityType, Epoch, IdempotencyKey, Keep, MessageId, Method, Outcome,
     Sequence, ShardAge, ShardId, Slot, SlotRange, Tenant, Timestamp,
 };
 
@@ -59,6 +59,7 @@ pub fn message(address: &Address, key: &str) -> Result<MessageRow, Broken> {
         method: Method::new("add")?,
         key: IdempotencyKey::new(key)?,
         payload: Bytes::from_static(b"{\"n\":\"\\u0000\"}"),
+        digest: None,
         accepted_at: time,
     })
 }
@@ -71,6 +72,7 @@ pub fn success(message: &MessageRow) -> OutcomeRow {
         attempts: 1,
         finished_at: message.accepted_at,
         keep_until: ShardAge(u64::MAX),
+        keep: Keep::Everything,
     }
 }
 
