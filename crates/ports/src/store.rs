@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use quarry_types::{
     Address, BootId, ClusterId, Epoch, IdempotencyKey, Keep, MessageId, Method, Outcome,
-    PayloadDigest, Sequence, ShardAge, ShardId, SlotRange, Timestamp,
+    PayloadDigest, Sequence, ShardAge, ShardId, SlotRange, Statement, Timestamp,
 };
 use serde::{Deserialize, Serialize};
 
@@ -224,6 +224,9 @@ pub struct Commit {
     pub stuck: Vec<StuckSend>,
     /// Entries of journals to append, in order (J1).
     pub journal: Vec<JournalRow>,
+    /// A handler's own statements, in order. A commit that has some is in no group; where one of
+    /// them fails, it is rejected.
+    pub statements: Vec<Statement>,
 }
 
 /// A commit that is durable.

@@ -182,7 +182,7 @@ pub mod prelude {
     pub use quarry_runtime::{
         Context, Entity, HandlerError, NoQuery, Node, NodeConfig, Ports, ReadMode, Registry, Reply,
     };
-    pub use quarry_types::{Address, Epoch, Failure, MessageId, NodeId};
+    pub use quarry_types::{Address, Epoch, Failure, MessageId, NodeId, Param};
     pub use serde::{Deserialize, Serialize};
     pub use serde_json::json;
 

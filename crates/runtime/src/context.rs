@@ -6,7 +6,7 @@ use std::sync::{
 };
 
 use bytes::Bytes;
-use quarry_core::delivery::{Chunk, RunId};
+use quarry_core::delivery::{Chunk, Ran, RunId};
 use quarry_types::{
     Address, Callers, EntityId, EntityType, Envelope, Epoch, Invalid, MessageId, NodeId, Timestamp,
 };
@@ -21,6 +21,7 @@ use crate::{
     journal,
     node::Inner,
     sends::Sends,
+    transaction::Statements,
     wire::Response,
 };
 
@@ -43,9 +44,16 @@ pub struct Context {
     pub(crate) calls: Arc<AtomicU32>,
     /// What this run has sent so far.
     pub(crate) sends: Sends,
+    /// The statements of this run so far.
+    pub(crate) statements: Statements,
 }
 
 impl Context {
+    /// The run has ended well; nothing that it collected is added to from here on.
+    pub(crate) fn done(&self, reply: Bytes, state: Option<Bytes>) -> Ran {
+        Ran::Done { reply, state, sends: self.sends.end(), statements: self.statements.end() }
+    }
+
     /// The entity.
     pub fn address(&self) -> &Address {
         &self.envelope.address

@@ -57,6 +57,7 @@ pub(crate) fn commit(
         sent,
         stuck,
         journal,
+        statements: batch.statements,
     }
 }
 

@@ -57,12 +57,10 @@ impl<E: Entity> Live<E> {
                     Err(error) => Ran::Retry { error, is_broken: true },
                 }
             }
-            Ok((reply, state)) if state == self.encoded => {
-                Ran::Done { reply, state: None, sends: context.sends.end() }
-            }
+            Ok((reply, state)) if state == self.encoded => context.done(reply, None),
             Ok((reply, state)) => {
                 self.encoded = state.clone();
-                Ran::Done { reply, state: Some(state), sends: context.sends.end() }
+                context.done(reply, Some(state))
             }
             Err(error) => match self.restore() {
                 Ok(()) => failed(error),
@@ -79,7 +77,7 @@ impl<E: Entity> Live<E> {
         };
         let read = AssertUnwindSafe(self.entity.read(&self.state, query, context));
         match read.catch_unwind().await {
-            Ok(Ok(reply)) => Ran::Done { reply: reply.0, state: None, sends: Vec::new() },
+            Ok(Ok(reply)) => context.done(reply.0, None),
             Ok(Err(error)) => failed(error),
             Err(panic) => broken(&*panic),
         }

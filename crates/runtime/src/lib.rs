@@ -23,6 +23,7 @@ mod route;
 mod runner;
 mod sends;
 mod shard;
+mod transaction;
 mod wire;
 
 pub use context::Context;
@@ -30,3 +31,4 @@ pub use entity::{Entity, HandlerError, NoQuery, ReadMode, Reply};
 pub use node::{Node, NodeConfig, OwnedShard, Ports};
 pub use quarry_core::delivery::{Limits, TypeLimits};
 pub use registry::{MethodSpec, Registry, RegistryBuilder, TypeSpec};
+pub use transaction::Transaction;

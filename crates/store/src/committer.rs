@@ -334,8 +334,12 @@ fn advance(head: &mut Head, part: &Part) {
 /// Takes the commits behind `first`, up to the next other job or the size of a group.
 fn gather(first: Request, jobs: &mut VecDeque<Job>) -> Vec<Request> {
     let (mut rows, mut bytes) = (check::rows(&first.commit), check::bytes(&first.commit));
+    let is_alone = |request: &Request| !request.commit.statements.is_empty();
     let mut group = vec![first];
     while let Some(Job::Commit(next)) = jobs.front() {
+        if is_alone(next) || group.first().is_some_and(is_alone) {
+            break;
+        }
         rows = rows.saturating_add(check::rows(&next.commit));
         bytes = bytes.saturating_add(check::bytes(&next.commit));
         if rows > GROUP_ROWS || bytes > GROUP_BYTES {

@@ -6,7 +6,9 @@ use quarry_ports::{
     ChunkRow, Commit, JournalRow, LeaseGuard, MessageRow, OpenRow, OutcomeRow, Position, SendKey,
     SendRow, StateRow, StuckSend,
 };
-use quarry_types::{Address, Epoch, Keep, MessageId, Sequence, ShardId, Tenant, Timestamp};
+use quarry_types::{
+    Address, Epoch, Keep, MessageId, Sequence, ShardId, Statement, Tenant, Timestamp,
+};
 
 use crate::{check::Encoded, head::Head};
 
@@ -82,6 +84,8 @@ pub(crate) struct Batch<'a> {
     pub(crate) journal: Vec<Of<&'a JournalRow>>,
     pub(crate) states: Vec<Of<(&'a Address, &'a [u8])>>,
     pub(crate) deleted: Vec<Of<&'a Address>>,
+    /// A handler's own statements; then the batch is of one commit.
+    pub(crate) statements: &'a [Statement],
     pub(crate) leases: Vec<&'a LeaseGuard>,
     /// The ordinal of each commit's first message, in the order of the commits.
     pub(crate) first_ordinals: Vec<u32>,
@@ -199,6 +203,7 @@ impl<'a> Merge<'a> {
         }
         self.add_sends(part, commit);
         self.add_entries(part, commit);
+        self.batch.statements = &commit.statements;
         for row in &commit.states {
             self.states.insert(&row.address, Of { part, row });
         }

@@ -11,7 +11,7 @@ use quarry_types::{
 };
 use uuid::Uuid;
 
-use crate::database::counter;
+use crate::database::{WriteError, counter};
 
 fn corrupt(what: &str, error: impl std::fmt::Display) -> StoreError {
     StoreError::Corrupt { reason: format!("{what}: {error}") }
@@ -224,6 +224,17 @@ const MOST_REASON: usize = 1_000;
 /// What `outbox.reason` holds: text, which must not hold a zero byte.
 pub(crate) fn stored_reason(reason: &str) -> String {
     reason.chars().map(|c| if c == '\0' { '\u{fffd}' } else { c }).take(MOST_REASON).collect()
+}
+
+/// What the failure of a handler's own statement means: its commit alone is rejected. Where the
+/// connection is lost nothing was written either, since the commit was not sent.
+pub(crate) fn failed_statement(number: usize, error: &sqlx::Error) -> WriteError {
+    match error {
+        sqlx::Error::Io(_) | sqlx::Error::Tls(_) | sqlx::Error::Protocol(_) => {
+            WriteError::Unavailable(error.to_string())
+        }
+        _ => WriteError::Culprit(format!("statement {number} of the transaction: {error}")),
+    }
 }
 
 /// What `outbox.due` holds; 0 stands for none.

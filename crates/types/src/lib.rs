@@ -21,7 +21,9 @@ mod message_id;
 pub mod ontology;
 pub mod operate;
 mod outcome;
+mod param;
 mod slot;
+mod statement;
 pub mod stream;
 mod time;
 
@@ -39,5 +41,7 @@ pub use message_id::MessageId;
 pub use outcome::{
     Answer, CallError, Failure, Outcome, Refusal, RefusalCode, Unknown, UnknownCode,
 };
+pub use param::{Param, Real};
 pub use slot::{SLOT_COUNT, Slot, SlotRange};
+pub use statement::{OWN_TABLES, Statement, StatementRefused};
 pub use time::{Monotonic, ShardAge, Timestamp};

@@ -4,7 +4,9 @@ use alloc::{string::String, sync::Arc, vec::Vec};
 use core::time::Duration;
 
 use bytes::Bytes;
-use quarry_types::{Address, Envelope, Failure, Keep, MessageId, Outcome, Sequence, Timestamp};
+use quarry_types::{
+    Address, Envelope, Failure, Keep, MessageId, Outcome, Sequence, Statement, Timestamp,
+};
 
 use super::Chunk;
 use crate::outbox::{Closed, Entry};
@@ -30,6 +32,8 @@ pub struct Batch {
     pub sends: Vec<Arc<Entry>>,
     /// Sends that are not passed on any more.
     pub closed: Vec<Closed>,
+    /// A handler's own statements, in order: then the batch finishes its message and nothing else.
+    pub statements: Vec<Statement>,
     /// Attempts in it that failed and will be tried again.
     pub retries: u32,
     /// Messages that it sets aside.
@@ -138,7 +142,12 @@ pub(super) enum Change {
     /// Parts of the reply.
     Chunks { first: u64, chunks: Vec<Chunk> },
     /// Finished.
-    Finish { outcome: Outcome, state: Option<Bytes>, sends: Vec<Arc<Entry>> },
+    Finish {
+        outcome: Outcome,
+        state: Option<Bytes>,
+        sends: Vec<Arc<Entry>>,
+        statements: Vec<Statement>,
+    },
     /// Ended by an operator.
     End { failure: Failure },
     /// Set aside no more.
@@ -146,16 +155,22 @@ pub(super) enum Change {
 }
 
 impl Unit {
+    /// Whether it is committed with nothing else, so that only it fails with its statements.
+    pub(super) fn is_alone(&self) -> bool {
+        matches!(&self.change, Change::Finish { statements, .. } if !statements.is_empty())
+    }
+
     pub(super) fn bytes(&self, payload: usize) -> usize {
         let accepted = if self.is_accept { payload } else { 0 };
         let changed = match &self.change {
-            Change::Finish { outcome, state, sends } => {
+            Change::Finish { outcome, state, sends, statements } => {
                 let sent: usize = sends.iter().map(|entry| entry.outgoing.payload.len()).sum();
                 let reply = match outcome {
                     Outcome::Success(reply) => reply.len(),
                     Outcome::Failure(failure) => failure.message.len(),
                 };
-                reply + sent + state.as_ref().map_or(0, Bytes::len)
+                let own: usize = statements.iter().map(Statement::size).sum();
+                reply + sent + own + state.as_ref().map_or(0, Bytes::len)
             }
             Change::Delay { .. }
             | Change::Attempt

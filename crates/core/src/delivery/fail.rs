@@ -188,7 +188,9 @@ impl<W> Shard<W> {
             return self.not_acted(now, unit.message_id, error, out);
         }
         let Some(message) = self.messages.get_mut(&unit.message_id) else { return };
-        if !matches!(message.acceptance, Acceptance::Stored(_)) {
+        if unit.is_alone() {
+            self.attempt_failed(now, unit.message_id, String::from(error), false);
+        } else if !matches!(message.acceptance, Acceptance::Stored(_)) {
             let error = refused(RefusalCode::StoreUnavailable, error, Some(1_000));
             self.refuse(unit.message_id, &error, out);
         } else if matches!(unit.change, Change::Finish { .. } | Change::Chunks { .. }) {
@@ -207,10 +209,18 @@ impl<W> Shard<W> {
 
 #[cfg(test)]
 mod tests {
-    use quarry_types::{Envelope, ReplyMode};
+    use alloc::vec;
+
+    use bytes::Bytes;
+    use quarry_types::{Envelope, ReplyMode, Statement};
 
     use super::{
-        super::tests::{NOW, activate, admit, batch_of, committed, done, message, run_of, shard},
+        super::{
+            Ran,
+            tests::{
+                NOW, activate, address, admit, batch_of, committed, done, message, run_of, shard,
+            },
+        },
         *,
     };
 
@@ -233,5 +243,32 @@ mod tests {
         shard.commit_failed(NOW, ticket, rejected, &mut out);
         let recorded: Vec<_> = batch_of(&out).open;
         assert!(recorded.is_empty(), "the first one's outcome was not written: {recorded:?}");
+    }
+
+    #[test]
+    fn the_statements_of_a_handler_are_committed_alone_and_fail_its_attempt_alone() {
+        let mut shard = shard();
+        for id in ["c1", "c2", "c3"] {
+            admit(&mut shard, message(id, id), 1);
+        }
+        let runs = ["c1", "c2", "c3"].map(|id| run_of(&activate(&mut shard, id)).run);
+        let first = batch_of(&done(&mut shard, "c1", runs[0])).ticket;
+        let statements = vec![Statement::new("delete from orders", vec![]).unwrap()];
+        let result = Ran::Done { reply: Bytes::new(), state: None, sends: vec![], statements };
+        let mut out = Vec::new();
+        shard.ran(NOW, &address("c2"), runs[1], result, &mut out);
+        done(&mut shard, "c3", runs[2]);
+        let alone = batch_of(&committed(&mut shard, first, 1));
+        assert_eq!(
+            (alone.finishes.len(), alone.statements.len()),
+            (1, 1),
+            "in a commit of its own"
+        );
+        let mut out = Vec::new();
+        let rejected = CommitFailure::Rejected("statement 1 of the transaction: no".into());
+        shard.commit_failed(NOW, alone.ticket, rejected, &mut out);
+        let next = batch_of(&out);
+        assert!(next.statements.is_empty());
+        assert!(next.open.iter().any(|open| open.errors == ["statement 1 of the transaction: no"]));
     }
 }

@@ -4,7 +4,8 @@ use alloc::{string::String, sync::Arc, vec::Vec};
 
 use bytes::Bytes;
 use quarry_types::{
-    Address, Answer, CallError, Envelope, Failure, MessageId, Outcome, RefusalCode, Timestamp,
+    Address, Answer, CallError, Envelope, Failure, MessageId, Outcome, RefusalCode, Statement,
+    Timestamp,
 };
 
 use super::{
@@ -55,6 +56,8 @@ pub enum Ran {
         state: Option<Bytes>,
         /// What it sent to other entities, in order.
         sends: Vec<Outgoing>,
+        /// Its own statements for the database, in order.
+        statements: Vec<Statement>,
     },
     /// The handler declared a failure that is an outcome; the state is as it was.
     Failed(Failure),
@@ -280,9 +283,11 @@ impl<W> Shard<W> {
         message_id: MessageId,
         result: Ran,
     ) {
-        let (outcome, state, sends) = match result {
-            Ran::Done { reply, state, sends } => (Outcome::Success(reply), state, sends),
-            Ran::Failed(failure) => (Outcome::Failure(failure), None, Vec::new()),
+        let (outcome, state, sends, statements) = match result {
+            Ran::Done { reply, state, sends, statements } => {
+                (Outcome::Success(reply), state, sends, statements)
+            }
+            Ran::Failed(failure) => (Outcome::Failure(failure), None, Vec::new(), Vec::new()),
             Ran::Retry { error, .. } => {
                 self.attempt_failed(now, message_id, error, true);
                 return;
@@ -300,7 +305,7 @@ impl<W> Shard<W> {
             entity.ahead.push(message_id);
         }
         let sends = entries(now, address, message_id, sends);
-        let change = Change::Finish { outcome, state, sends };
+        let change = Change::Finish { outcome, state, sends, statements };
         self.pending.push_back(Unit { message_id, address: address.clone(), is_accept, change });
     }
 

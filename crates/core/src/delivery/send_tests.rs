@@ -28,7 +28,8 @@ fn outgoing(to: &str, random: u64) -> Outgoing {
 fn sends(shard: &mut Shard<u32>, id: &str, run: RunId, to: &[&str]) -> Vec<Effect<u32>> {
     let sends = (1..).zip(to).map(|(random, to)| outgoing(to, random)).collect();
     let mut out = Vec::new();
-    let result = Ran::Done { reply: Bytes::new(), state: None, sends };
+    let statements = Vec::new();
+    let result = Ran::Done { reply: Bytes::new(), state: None, sends, statements };
     shard.ran(NOW, &address(id), run, result, &mut out);
     out
 }

@@ -29,8 +29,9 @@ impl<W> Shard<W> {
         let units = self.take_units();
         self.tickets += 1;
         let mut batch = self.batch_of(&units);
-        // A commit of one suspect holds nothing else.
-        let most = if self.alone > 0 && !units.is_empty() { 0 } else { self.limits.batch_messages };
+        // A commit of one suspect, or with statements of a handler, holds nothing else.
+        let is_alone = self.alone > 0 || !batch.statements.is_empty();
+        let most = if is_alone && !units.is_empty() { 0 } else { self.limits.batch_messages };
         batch.closed = self.outbox.begin_commit(batch.sends.clone(), most);
         self.in_flight = Some((self.tickets, units));
         out.push(Effect::Commit(batch));
@@ -44,10 +45,14 @@ impl<W> Shard<W> {
             let payload =
                 self.messages.get(&unit.message_id).map_or(0, |m| m.envelope.payload.len());
             bytes += unit.bytes(payload);
-            if bytes > self.limits.batch_bytes && !units.is_empty() {
+            let is_alone = unit.is_alone();
+            if (bytes > self.limits.batch_bytes || is_alone) && !units.is_empty() {
                 break;
             }
             units.extend(self.pending.pop_front());
+            if is_alone {
+                break;
+            }
         }
         units
     }
@@ -90,9 +95,10 @@ impl<W> Shard<W> {
                     let outcome = Outcome::Failure(failure.clone());
                     batch.finishes.push(self.finish_of(unit, message, outcome));
                 }
-                Change::Finish { outcome, state, sends } => {
+                Change::Finish { outcome, state, sends, statements } => {
                     batch.finishes.push(self.finish_of(unit, message, outcome.clone()));
                     batch.sends.extend(sends.iter().cloned());
+                    batch.statements.extend(statements.iter().cloned());
                     if let Some(state) = state {
                         states.insert(unit.address.clone(), state.clone());
                     }

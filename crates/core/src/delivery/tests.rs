@@ -89,6 +89,7 @@ pub(super) fn done(shard: &mut Shard<u32>, id: &str, run: RunId) -> Vec<Effect<u
         reply: Bytes::from_static(b"1"),
         state: Some(Bytes::from_static(b"1")),
         sends: Vec::new(),
+        statements: Vec::new(),
     };
     shard.ran(NOW, &address(id), run, result, &mut out);
     out

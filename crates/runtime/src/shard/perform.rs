@@ -11,7 +11,9 @@ use super::{
 };
 use std::sync::Arc;
 
-use crate::{Context, actor::Run, inbox::Waiter, sends::Sends, wire::Response};
+use crate::{
+    Context, actor::Run, inbox::Waiter, sends::Sends, transaction::Statements, wire::Response,
+};
 
 impl Serving {
     /// Performs all effects, in order; questions of one kind go to the store together.
@@ -63,6 +65,7 @@ impl Serving {
             caller: self.shared.caller.clone(),
             calls: Arc::default(),
             sends: Sends::default(),
+            statements: Statements::default(),
             shard: (work.kind == RunKind::Command).then(|| self.said.clone()),
         };
         let run = Run { id: work.run, kind: work.kind, context };

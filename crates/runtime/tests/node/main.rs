@@ -6,4 +6,5 @@ mod delays;
 mod owners;
 mod sends;
 mod streams;
+mod transactions;
 mod world;

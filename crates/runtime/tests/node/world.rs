@@ -20,7 +20,7 @@ use quarry_types::{
 };
 use serde::Deserialize;
 
-use crate::sends::Relay;
+use crate::{sends::Relay, transactions::Clerk};
 
 pub(crate) const TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -145,6 +145,7 @@ impl World {
         let registry = Registry::builder()
             .with(Probe { attempts: Arc::clone(&self.attempts) })
             .with(Relay)
+            .with(Clerk)
             .build();
         (Node::start(NodeConfig::new(NodeId(id), boot), registry, ports), coordinator)
     }

@@ -130,6 +130,9 @@ impl Tables {
     }
 
     fn check(&self, commit: &Commit, range: SlotRange) -> Result<(), String> {
+        if !commit.statements.is_empty() {
+            return Err("the in-memory store runs no statements".to_owned());
+        }
         let mut keys = Vec::new();
         let mut ids = Vec::new();
         for row in &commit.messages {

@@ -11,6 +11,7 @@ mod pool;
 mod retire;
 mod sends;
 mod server;
+mod statements;
 mod write;
 
 pub(crate) use server::Postgres;

@@ -18,7 +18,7 @@ use crate::{
     record::{stored_digest, stored_open_state, stored_outcome},
 };
 
-use super::{connect::Lane, journal, sends};
+use super::{connect::Lane, journal, sends, statements};
 
 /// A statement that is not answered within this time counts as lost.
 const ANSWER_WITHIN: Duration = Duration::from_secs(10);
@@ -160,7 +160,7 @@ with part as materialized (
 select f.shard, f.epoch, w.shard is not null from fence f left join written w on w.shard = f.shard";
 
 /// A fence row that the statement saw, and whether its part was written.
-type Seen = (i64, i64, bool);
+pub(super) type Seen = (i64, i64, bool);
 pub(super) type Write<'q> = QueryAs<'q, Pg, Seen, PgArguments>;
 
 /// Writes `batch`; see [`crate::database::Database::write`].
@@ -178,17 +178,24 @@ pub(super) async fn write(lane: &Lane, batch: &Batch<'_>) -> Result<Vec<Refused>
     point("commit-before-send");
     let connection =
         turn.connection().map_err(|error| WriteError::Unavailable(error.to_string()))?;
-    let answer = tokio::time::timeout(ANSWER_WITHIN, query.fetch_all(connection)).await;
+    let answer = async {
+        if batch.statements.is_empty() {
+            return query.fetch_all(connection).await.map_err(|error| meaning(&error));
+        }
+        statements::write(connection, query, batch.statements).await
+    };
+    let answer = tokio::time::timeout(ANSWER_WITHIN, answer).await;
     let error = match answer {
         Ok(Ok(seen)) => return Ok(refused(batch, &seen)),
-        Ok(Err(error)) => meaning(&error),
+        Ok(Err(error)) => error,
         Err(_) => {
             // Its fate is decided on a connection that is made after this.
             lane.connector.suspect_all();
             WriteError::Lost(format!("no answer to a commit within {ANSWER_WITHIN:?}"))
         }
     };
-    if matches!(error, WriteError::Lost(_)) {
+    // A transaction that was not ended goes with its connection.
+    if matches!(error, WriteError::Lost(_)) || !batch.statements.is_empty() {
         turn.discard();
     }
     Err(error)
@@ -196,7 +203,7 @@ pub(super) async fn write(lane: &Lane, batch: &Batch<'_>) -> Result<Vec<Refused>
 
 /// What an error says of the batch. The server answers an error that undid the statement, and only
 /// that, with severity ERROR; a session that is ended says FATAL, before or after its commit.
-fn meaning(error: &sqlx::Error) -> WriteError {
+pub(super) fn meaning(error: &sqlx::Error) -> WriteError {
     let reason = error.to_string();
     let answered = match error {
         sqlx::Error::Database(error) => error.try_downcast_ref::<PgDatabaseError>(),

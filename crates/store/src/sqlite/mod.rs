@@ -12,6 +12,7 @@ mod insert;
 mod journal;
 mod retire;
 mod sends;
+mod statements;
 mod write;
 mod writer;
 

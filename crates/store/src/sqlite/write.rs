@@ -15,7 +15,7 @@ use crate::{
 
 use super::{
     insert::Rows,
-    journal, sends,
+    journal, sends, statements,
     writer::{Turn, Writer, primary_code},
 };
 
@@ -101,6 +101,12 @@ pub(super) async fn write(
             return Err(inside(&error));
         }
     };
+    if refused.is_empty()
+        && let Err(error) = statements::run(&mut turn, batch.statements).await
+    {
+        turn.rollback().await;
+        return Err(error);
+    }
     point("commit-inside");
     match turn.commit().await {
         Ok(()) => Ok(refused),

@@ -260,7 +260,12 @@ impl World {
         let mut encoded = state.join(",");
         encoded.push(',');
         let sends = self.sends_of(&work.envelope);
-        Ran::Done { reply: Bytes::new(), state: Some(encoded.into()), sends }
+        Ran::Done {
+            reply: Bytes::new(),
+            state: Some(encoded.into()),
+            sends,
+            statements: Vec::new(),
+        }
     }
 
     fn commit(&mut self, batch: &Batch, step: &Step) {
