@@ -9,6 +9,7 @@ use crate::{
     Client, ClientError,
     change::Change,
     client::{MARGIN, READ_TIMEOUT, decode},
+    exchange::Reply,
 };
 
 /// A user's JSON.
@@ -142,24 +143,40 @@ impl Client {
         self.change_nodes(nodes, "undrain").await
     }
 
-    /// Whether the first base takes work; all checks with it.
+    /// Whether the first base that answers takes work; all checks with it.
     pub async fn ready(&self) -> Result<api::Health, ClientError> {
         self.health("readyz", Some(("verbose", "true".to_owned()))).await
     }
 
-    /// How the node of the first base is.
+    /// How the node of the first base that answers is.
     pub async fn healthz(&self) -> Result<api::Health, ClientError> {
         self.health("healthz", None).await
     }
 
-    /// The metrics of the node of the first base, as text.
+    /// The metrics of the node of the first base that answers, as text.
     pub async fn metrics(&self) -> Result<String, ClientError> {
-        let request = self.request(0, Method::GET, &["metrics"], &[])?.timeout(READ_TIMEOUT);
-        let reply = self.exchange(request).await.map_err(|error| self.unanswered(error))?;
+        let reply = self.first_answer("metrics", &[]).await?;
         if !reply.status.is_success() {
             return Err(ClientError::of(reply.problem(), None));
         }
         Ok(String::from_utf8_lossy(&reply.body).into_owned())
+    }
+
+    /// What the first base says that answers at all, in the order in which they were named.
+    async fn first_answer(
+        &self,
+        route: &str,
+        parameters: &[(&str, String)],
+    ) -> Result<Reply, ClientError> {
+        let mut last = ClientError::Unavailable { reason: "no base URL".to_owned() };
+        for index in 0..self.bases().len() {
+            let request = self.request(index, Method::GET, &[route], parameters)?;
+            match self.exchange(request.timeout(READ_TIMEOUT)).await {
+                Ok(reply) => return Ok(reply),
+                Err(error) => last = self.unanswered(error),
+            }
+        }
+        Err(last)
     }
 
     /// Bad health is told with 503 and the same document.
@@ -169,8 +186,7 @@ impl Client {
         parameter: Option<(&str, String)>,
     ) -> Result<api::Health, ClientError> {
         let parameters: Vec<_> = parameter.into_iter().collect();
-        let request = self.request(0, Method::GET, &[route], &parameters)?.timeout(READ_TIMEOUT);
-        let reply = self.exchange(request).await.map_err(|error| self.unanswered(error))?;
+        let reply = self.first_answer(route, &parameters).await?;
         decode(&reply.body).map_err(|error| match serde_json::from_slice(&reply.body) {
             Ok(problem) => ClientError::of(problem, None),
             Err(_) => error,

@@ -63,7 +63,8 @@ async fn bad_health_is_read_like_good() {
             { "name": "store", "status": "unhealthy", "detail": "gone" },
         ] });
     let script = Script::play([Act::Answer(503, String::new(), body.to_string())]).await;
-    let client = Client::new([&script.url], None).unwrap();
+    // The first of the bases is gone.
+    let client = Client::new(["http://127.0.0.1:1", script.url.as_str()], None).unwrap();
     let health = client.ready().await.unwrap();
     assert_eq!((health.status, health.checks.len()), (HealthStatus::Unhealthy, 1));
     assert_eq!(first_line(&script), "GET /readyz?verbose=true HTTP/1.1");

@@ -242,8 +242,14 @@ impl Summary {
             (0, 0) => Exit::Refused,
         };
         let message = format!("{done} of {} messages were done", self.messages);
-        Err(Failure::new(exit, message)
-            .advise("run the same command again: a message with a key of its own is done once"))
+        let advice = if self.refused > 0 {
+            "mend the lines that were refused; of the others, those without a key of their own are \
+             done once more where they are sent again"
+        } else {
+            "run the same command again where every line has a key of its own: what is done is not \
+             done again"
+        };
+        Err(Failure::new(exit, message).advise(advice))
     }
 }
 

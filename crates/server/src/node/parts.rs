@@ -45,7 +45,9 @@ pub(crate) async fn store(
         ..quarry_store::Options::default()
     };
     quarry_store::open(&url, options, host.clone(), metrics.clone()).await.map_err(|error| {
-        Failure::new(Exit::Failed, error.to_string()).advise("check --store (store.url)")
+        let is_away = matches!(error, quarry_store::OpenError::Database { .. });
+        let exit = if is_away { Exit::Unavailable } else { Exit::Failed };
+        Failure::new(exit, error.to_string()).advise("check --store (store.url)")
     })
 }
 
