@@ -3,7 +3,9 @@
 # ends with the closing lines of the runner. Ends with 1 if any suite failed.
 #   unit     everything beside the code: the crates' own tests
 #   doc      examples in documentation
-#   harness  tests/tests without the cluster: tidy and the like
+#   harness  tests/tests without the cluster: tidy, simulations and the like
+#   planted  bugs that are planted in simulations and in real nodes, whose checks have to find them: built
+#            with a feature of their own
 #   api      what others say of the interface: curl, clients of another language, a validator
 #   cluster  tests that start, kill and freeze real processes
 # Uses cargo-nextest where it is installed, else cargo test.
@@ -58,10 +60,16 @@ run_suite() {
     harness)
       local path others=()
       for path in tests/tests/*.rs; do
-        [[ $path == tests/tests/cluster_* || $path == tests/tests/api_* ]] || others+=("$path")
+        [[ $path == tests/tests/cluster_* || $path == tests/tests/api_* || $path == *_planted.rs ]] || others+=("$path")
       done
       read -r -a flags <<<"$(test_flags "${others[@]}")"
       run_tests "${flags[@]}"
+      ;;
+    planted)
+      local features=quarry-tests/planted-bugs,quarry-server/planted-bugs
+      timeout -k 10 1800 cargo build --locked --workspace --features "$features" --bin quarry-planted </dev/null
+      run_tests --features "$features" --test simulation_planted
+      run_tests --one-at-a-time --features "$features" --test freeze_planted
       ;;
     api)
       local code=0
@@ -76,7 +84,7 @@ run_suite() {
       run_tests --one-at-a-time "${flags[@]}"
       ;;
     *)
-      echo "run-suites: unknown suite $1 (unit, doc, harness, api, cluster)" >&2
+      echo "run-suites: unknown suite $1 (unit, doc, harness, planted, api, cluster)" >&2
       return 2
       ;;
   esac

@@ -12,6 +12,11 @@ use serde_json::Value;
 /// How long one attempt may take.
 const ATTEMPT: Duration = Duration::from_secs(5);
 
+/// The code of an attempt that met nobody.
+pub const NO_CONNECTION: &str = "no_connection";
+/// With this an attempt's reason begins whose connection ended before its answer came.
+pub const BROKEN: &str = "the connection broke";
+
 /// How a call ended.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Answer {
@@ -42,6 +47,9 @@ pub struct Problem {
     /// When another attempt may do so, in milliseconds.
     #[serde(default)]
     pub retry_after_ms: Option<u64>,
+    /// What happened, for people.
+    #[serde(default)]
+    pub detail: String,
 }
 
 /// The three ways in which a call can end badly.
@@ -85,9 +93,19 @@ impl Client {
     /// Sends `message` to the node at `base`, once. An error is a broken contract, or a message
     /// that cannot be sent.
     pub async fn send(&self, base: &str, message: &Message<'_>) -> Result<Answer> {
+        self.send_with(base, message, "").await
+    }
+
+    /// As [`Client::send`], with a query string.
+    pub async fn send_with(
+        &self,
+        base: &str,
+        message: &Message<'_>,
+        query: &str,
+    ) -> Result<Answer> {
         let Message { entity_type, id, method, key, body } = message;
-        let mut request =
-            self.0.post(format!("{base}/v1/entities/{entity_type}/{id}/{method}")).json(body);
+        let address = format!("{base}/v1/entities/{entity_type}/{id}/{method}{query}");
+        let mut request = self.0.post(address).json(body);
         if let Some(key) = key {
             request = request.header("Idempotency-Key", *key);
         }
@@ -95,7 +113,7 @@ impl Client {
             Ok(response) => response,
             Err(error) if error.is_connect() => return Ok(Answer::Refused(no_connection())),
             Err(error) if error.is_builder() => return Err(error.into()),
-            Err(error) => return Ok(Answer::Unknown(error.to_string())),
+            Err(error) => return Ok(Answer::Unknown(format!("{BROKEN}: {error}"))),
         };
         let status = response.status();
         let text = |name| {
@@ -109,13 +127,35 @@ impl Client {
         match response.bytes().await {
             Ok(body) => classify(&head, &body)
                 .with_context(|| format!("{base}: {entity_type}/{id} {method}")),
-            Err(error) => Ok(Answer::Unknown(error.to_string())),
+            Err(error) => Ok(Answer::Unknown(format!("{BROKEN}: {error}"))),
         }
+    }
+
+    /// Sends `messages` to the node at `base` in one request; the status of each, or `None` where
+    /// there was no answer to them all.
+    pub async fn batch(&self, base: &str, messages: &[Value]) -> Result<Option<Vec<u64>>> {
+        let request = self.0.post(format!("{base}/v1/messages:batch"));
+        let sent = request.json(&serde_json::json!({ "messages": messages })).send().await;
+        let Ok(response) = sent else { return Ok(None) };
+        let status = response.status();
+        let Ok(body) = response.bytes().await else { return Ok(None) };
+        ensure!(status.is_success(), "{base}: a batch was answered {status}");
+        let body: Value = serde_json::from_slice(&body)?;
+        let answers = body.get("answers").and_then(Value::as_array).context("no answers")?;
+        ensure!(answers.len() == messages.len(), "{base}: not an answer for each message");
+        let status = |answer: &Value| answer.get("status").and_then(Value::as_u64);
+        answers.iter().map(status).collect::<Option<_>>().context("no status").map(Some)
     }
 
     /// The status of a page; `None` if the node could not be reached.
     pub async fn status(&self, url: &str) -> Option<StatusCode> {
         Some(self.0.get(url).send().await.ok()?.status())
+    }
+
+    /// The text of a page, whatever its status; `None` if the node could not be reached.
+    pub async fn page(&self, url: &str) -> Option<(StatusCode, String)> {
+        let response = self.0.get(url).send().await.ok()?;
+        Some((response.status(), response.text().await.ok()?))
     }
 
     /// The text of a page.
@@ -129,10 +169,11 @@ impl Client {
 
 fn no_connection() -> Problem {
     Problem {
-        code: "no_connection".to_owned(),
+        code: NO_CONNECTION.to_owned(),
         outcome: ProblemOutcome::Refused,
         retryable: true,
         retry_after_ms: None,
+        detail: "nobody listens there".to_owned(),
     }
 }
 

@@ -16,8 +16,9 @@ use tempfile::TempDir;
 use crate::{
     client::Client,
     database::Database,
+    machine::{Shim, Volume},
     metrics::Metrics,
-    process::{Launch, PortBlock, Process, StoreKind},
+    process::{self, Launch, PortBlock, Process, StoreKind},
     site::Site,
     wait::until,
     wire::Wire,
@@ -47,7 +48,7 @@ pub struct Cluster {
     store_url: String,
     database: Option<Database>,
     directory: TempDir,
-    _ports: Option<PortBlock>,
+    ports: Option<PortBlock>,
 }
 
 /// Runs `test` on a ready cluster of `nodes`. If it fails, the error shows the end of every node's
@@ -78,12 +79,17 @@ pub async fn run_prepared(
 impl Cluster {
     /// A cluster on loopback of which no node runs yet.
     pub async fn prepare(nodes: u16, store: StoreKind) -> Result<Self> {
-        let directory = directory()?;
-        let ports = PortBlock::claim()?;
         let database = match store {
             StoreKind::Sqlite => None,
             StoreKind::Postgres => Some(Database::create().await?),
         };
+        Self::prepare_over(nodes, database)
+    }
+
+    /// A cluster on loopback over `database`, or over a file, of which no node runs yet.
+    pub fn prepare_over(nodes: u16, database: Option<Database>) -> Result<Self> {
+        let directory = directory()?;
+        let ports = PortBlock::claim()?;
         let store_url = database.as_ref().map_or_else(
             || format!("sqlite://{}", directory.path().join("quarry.db").display()),
             |database| database.url().to_owned(),
@@ -93,7 +99,7 @@ impl Cluster {
             .collect::<Result<_>>()?;
         let nodes = nodes_at(&sites, directory.path())?;
         let client = Client::new()?;
-        Ok(Self { nodes, client, store_url, database, directory, _ports: Some(ports) })
+        Ok(Self { nodes, client, store_url, database, directory, ports: Some(ports) })
     }
 
     /// A cluster at these sites, whose stores lead to `database`, of which no node runs yet.
@@ -101,7 +107,7 @@ impl Cluster {
         let (directory, client) = (directory()?, Client::new()?);
         let nodes = nodes_at(sites, directory.path())?;
         let store_url = database.url().to_owned();
-        Ok(Self { nodes, client, store_url, database: Some(database), directory, _ports: None })
+        Ok(Self { nodes, client, store_url, database: Some(database), directory, ports: None })
     }
 
     /// Starts every node and waits until all are ready.
@@ -118,6 +124,11 @@ impl Cluster {
     /// The ids of the nodes.
     pub fn ids(&self) -> Vec<u16> {
         self.nodes.iter().map(|node| node.id).collect()
+    }
+
+    /// The ids of all nodes but `id`.
+    pub fn ids_beside(&self, id: u16) -> Vec<u16> {
+        self.ids().into_iter().filter(|other| *other != id).collect()
     }
 
     /// The base addresses of all nodes, in the order of their ids.
@@ -153,6 +164,29 @@ impl Cluster {
         self.directory.path()
     }
 
+    /// Adds node `id` to a cluster on loopback, and starts it: with an empty directory, and as it is told
+    /// that these nodes vote; where it is not among them it only runs entities and answers HTTP.
+    pub fn add(&mut self, id: u16, voters: &[u16]) -> Result<()> {
+        let ports = self.ports.as_ref().context("a network has no room for more nodes")?;
+        let site = |id: u16| Site::on_loopback(id, ports, &self.store_url);
+        let named: Vec<String> = voters
+            .iter()
+            .map(|voter| Ok(format!("{voter}={}", site(*voter)?.control)))
+            .collect::<Result<_>>()?;
+        let mut node = Node::new(id, &site(id)?, &named.join(","), self.directory.path())?;
+        if !voters.contains(&id) {
+            let roles = ("QUARRY_NODE__ROLES".to_owned(), "runner,gateway".to_owned());
+            node.launch.environment.push(roles);
+        }
+        self.nodes.push(node);
+        self.start(id)
+    }
+
+    /// Where node `id` keeps what is its own.
+    pub fn home(&self, id: u16) -> PathBuf {
+        self.directory.path().join(format!("node-{id}"))
+    }
+
     /// Sets an environment variable for later starts of node `id`.
     pub fn set(&mut self, id: u16, name: &str, value: &str) -> Result<()> {
         self.unset(id, name)?;
@@ -167,18 +201,54 @@ impl Cluster {
         Ok(())
     }
 
+    /// Lets all nodes, from their next starts on, be of the binary that has this bug.
+    pub fn plant(&mut self, bug: &str) -> Result<()> {
+        let binary = process::planted()?;
+        for id in self.ids() {
+            self.node_mut(id)?.launch.binary = Some(binary.clone());
+            self.set(id, "QUARRY_PLANTED_BUG", bug)?;
+        }
+        Ok(())
+    }
+
     /// Puts a wire between node `id`, from its next start on, and the PostgreSQL server.
     pub async fn wire(&mut self, id: u16) -> Result<Wire> {
         let wire = Wire::start(Ipv4Addr::LOCALHOST, Database::server_address()?).await?;
-        let database = self.database.as_ref().context("the store is no PostgreSQL")?;
-        let url = database.url_through(wire.address())?;
+        let url = self.database()?.url_through(wire.address())?;
+        self.store_of(id, &url)?;
+        Ok(wire)
+    }
+
+    /// Lets node `id`, from its next start on, find its store at `url`.
+    fn store_of(&mut self, id: u16, url: &str) -> Result<()> {
         let direct = self.store_url.clone();
         for argument in &mut self.node_mut(id)?.launch.arguments {
             if *argument == direct {
-                argument.clone_from(&url);
+                url.clone_into(argument);
             }
         }
-        Ok(wire)
+        Ok(())
+    }
+
+    /// Moves the file of all nodes, which do not run yet, to a volume that they see. What reads the
+    /// store beside them finds it where it was, once it is copied there.
+    pub fn store_on(&mut self, volume: &Volume) -> Result<()> {
+        let url = format!("sqlite://{}", volume.inside().join("quarry.db").display());
+        for id in self.ids() {
+            self.store_of(id, &url)?;
+            self.node_mut(id)?.launch.command = volume.command();
+        }
+        Ok(())
+    }
+
+    /// Puts a shim before the C library of node `id`, from its next start on.
+    pub fn put_before(&mut self, id: u16, shim: &Shim) -> Result<()> {
+        shim.environment().iter().try_for_each(|(name, value)| self.set(id, name, value))
+    }
+
+    /// The database of all nodes, where they have one.
+    pub fn database(&self) -> Result<&Database> {
+        self.database.as_ref().context("the store is no PostgreSQL")
     }
 
     /// Ends node `id` with SIGKILL and waits until it is gone.
@@ -201,7 +271,7 @@ impl Cluster {
         self.process(id)?.signal(Signal::CONT)
     }
 
-    /// Waits until node `id` has stopped itself, as a crash point makes it do.
+    /// Waits until every thread of node `id` has stopped, by [`Cluster::freeze`] or by a crash point.
     pub async fn stopped(&self, id: u16, within: Duration) -> Result<()> {
         let process = self.process(id)?;
         let what = format!("node {id} stops itself");
@@ -252,11 +322,25 @@ impl Cluster {
 
     /// How many violations of invariants the running nodes have counted.
     pub async fn violations(&self) -> Result<u64> {
+        self.counted("quarry_invariant_violations_total").await
+    }
+
+    async fn counted(&self, family: &str) -> Result<u64> {
         let mut sum = 0;
         for node in self.nodes.iter().filter(|node| node.process.is_some()) {
-            sum += self.metrics(node.id).await?.sum("quarry_invariant_violations_total");
+            sum += self.metrics(node.id).await?.sum(family);
         }
         Ok(sum)
+    }
+
+    /// Bytes of memory that the running nodes have resident.
+    pub fn resident(&self) -> Result<u64> {
+        self.nodes.iter().filter_map(|node| node.process.as_ref()).map(Process::resident).sum()
+    }
+
+    /// How many messages the running nodes found that nothing would have woken.
+    pub async fn stalls(&self) -> Result<u64> {
+        self.counted("quarry_stalls_total").await
     }
 
     /// The end of every node's log.
@@ -350,6 +434,7 @@ impl Node {
         let mut environment = site.environment.clone();
         environment.push(("QUARRY_CLUSTER__COOKIE".to_owned(), COOKIE.to_owned()));
         let launch = Launch {
+            binary: None,
             command: site.command.clone(),
             arguments: arguments.into_iter().map(str::to_owned).collect(),
             environment,

@@ -17,6 +17,7 @@ const SERVER_TCP: &str = "QUARRY_TEST_POSTGRES_TCP";
 /// A database of one test. It goes with the server, or earlier by [`Database::remove`].
 #[derive(Debug)]
 pub struct Database {
+    server: String,
     name: String,
     url: String,
 }
@@ -24,24 +25,35 @@ pub struct Database {
 impl Database {
     /// Creates one on the server of the test run.
     pub async fn create() -> Result<Self> {
-        Self::create_at(SERVER).await
+        Self::create_on(&server_url(SERVER)?).await
     }
 
     /// Creates one, with a URL that goes over TCP, so that a proxy can stand in between.
     pub async fn create_over_tcp() -> Result<Self> {
-        Self::create_at(SERVER_TCP).await
+        Self::create_on(&server_url(SERVER_TCP)?).await
     }
 
-    async fn create_at(variable: &str) -> Result<Self> {
-        let server = server_url(variable)?;
+    /// Creates one on the server at this URL, whose role may do that.
+    pub async fn create_on(server: &str) -> Result<Self> {
         let name = format!("quarry_{:016x}", Host::system().random.next_u64());
-        connect(&server)
+        connect(server)
             .await?
             .execute(AssertSqlSafe(format!("create database {name}")))
             .await
             .with_context(|| format!("create database {name}"))?;
-        let url = with_database(&server, &name);
-        Ok(Self { name, url })
+        let url = with_database(server, &name);
+        Ok(Self { server: server.to_owned(), name, url })
+    }
+
+    /// Does `sql` on its server, beside all databases.
+    pub async fn administer(&self, sql: &str) -> Result<()> {
+        let sql = AssertSqlSafe(sql.to_owned());
+        connect(&self.server).await?.execute(sql).await.map(drop).context("administer the server")
+    }
+
+    /// Its name on the server.
+    pub fn name(&self) -> &str {
+        &self.name
     }
 
     /// The URL for `--store`.
@@ -51,7 +63,7 @@ impl Database {
 
     /// The URL through something that listens at `address` and passes on to the server.
     pub fn url_through(&self, address: SocketAddr) -> Result<String> {
-        let server = PgConnectOptions::from_str(&server_url(SERVER_TCP)?)?;
+        let server = PgConnectOptions::from_str(&self.server)?;
         Ok(format!("postgres://{}@{address}/{}", server.get_username(), self.name))
     }
 
@@ -61,11 +73,36 @@ impl Database {
         Ok(format!("{}:{}", server.get_host(), server.get_port()))
     }
 
+    /// Lets nobody write to one of its tables until [`TableLock::release`]; who reads is not held.
+    pub async fn lock(&self, table: &str) -> Result<TableLock> {
+        let mut session = connect(&self.url).await?;
+        let lock = format!("begin; lock table {table} in exclusive mode");
+        session.execute(AssertSqlSafe(lock)).await.with_context(|| format!("lock {table}"))?;
+        Ok(TableLock(session))
+    }
+
     /// Drops the database and ends the sessions that are still in it.
     pub async fn remove(self) -> Result<()> {
         let statement = format!("drop database if exists {} with (force)", self.name);
-        connect(&server_url(SERVER)?).await?.execute(AssertSqlSafe(statement)).await?;
+        connect(&self.server).await?.execute(AssertSqlSafe(statement)).await?;
         Ok(())
+    }
+}
+
+/// A table that nobody writes to.
+#[derive(Debug)]
+pub struct TableLock(PgConnection);
+
+impl TableLock {
+    /// Whether somebody waits for a lock that another session has.
+    pub async fn is_waited_for(&mut self) -> Result<bool> {
+        let sql = "select exists (select from pg_locks where not granted)";
+        Ok(sqlx::query_scalar(sql).fetch_one(&mut self.0).await?)
+    }
+
+    /// Lets all go on.
+    pub async fn release(self) -> Result<()> {
+        Ok(self.0.close().await?)
     }
 }
 

@@ -101,7 +101,7 @@ pub async fn owner(registers: &Registers, register: &str) -> Result<u16> {
 }
 
 /// Asks one register after the other until one answers that `node` owns it.
-async fn owned_by(registers: &Registers, node: u16) -> Result<String> {
+pub async fn owned_by(registers: &Registers, node: u16) -> Result<String> {
     for number in 0..100 {
         let register = format!("r{}", number % 50);
         if owner(registers, &register).await? == node {

@@ -56,9 +56,11 @@ const BREACHES: &[(&str, &str)] = &[
          (select min(k.sequence) from shard_commit k where k.shard = o.shard))",
     ),
     (
-        "outcomes of no message, or before it (D2)",
+        "outcomes of no message, or before it (D2), or out of their shard's slots",
         "select count(*) from outcome o left join message m on m.message_id = o.message_id \
-         where m.message_id is null or m.shard <> o.shard or m.sequence > o.sequence",
+         left join shard_fence f on f.shard = o.shard \
+         where m.message_id is null or m.sequence > o.sequence or m.slot <> o.slot \
+         or m.slot not between f.first_slot and f.last_slot",
     ),
     (
         "messages that are neither open nor finished, or both",
@@ -68,11 +70,23 @@ const BREACHES: &[(&str, &str)] = &[
     ),
     (
         "states of no commit, or of a void one",
-        "select count(*) from entity_state s \
-         left join shard_fence f on s.slot between f.first_slot and f.last_slot \
+        "select count(*) from entity_state s where not exists (select 1 from shard_fence f \
          left join shard_commit c on c.shard = f.shard and c.sequence = s.sequence \
-         where c.void <> 0 or f.shard is null or (c.shard is null and s.sequence >= \
-         (select min(k.sequence) from shard_commit k where k.shard = f.shard))",
+         where s.slot between f.first_slot and f.last_slot and (c.void = 0 or (c.shard is null \
+         and s.sequence < (select min(k.sequence) from shard_commit k where k.shard = f.shard))))",
+    ),
+    (
+        "shards that were split and stand open, or have no part",
+        "select count(*) from shard_fence w where w.closed <> (case when exists (select 1 \
+         from shard_fence p where p.first_slot >= w.first_slot and p.last_slot <= w.last_slot \
+         and p.shard <> w.shard) then 1 else 0 end)",
+    ),
+    (
+        "commits of a shard that do not go on behind the shard that it is a part of",
+        "select count(*) from shard_fence p join shard_fence w on w.closed = 1 \
+         and w.shard <> p.shard and p.first_slot >= w.first_slot and p.last_slot <= w.last_slot \
+         where (select min(c.sequence) from shard_commit c where c.shard = p.shard) \
+         < (select max(c.sequence) from shard_commit c where c.shard = w.shard)",
     ),
     (
         "states that the commit of their last outcome did not write (G2)",
@@ -153,7 +167,11 @@ pub struct Kept {
 impl Ledger {
     /// Opens the store of `cluster`.
     pub async fn of(cluster: &Cluster) -> Result<Self> {
-        let url = cluster.store_url();
+        Self::open(cluster.store_url()).await
+    }
+
+    /// Opens the store at `url`.
+    pub async fn open(url: &str) -> Result<Self> {
         let reader = if let Some(path) = url.strip_prefix("sqlite://") {
             let options = SqliteConnectOptions::new().filename(path).read_only(true);
             Reader::Sqlite(options.disable_statement_logging().connect().await?)
@@ -208,6 +226,13 @@ impl Ledger {
     pub async fn fences(&mut self) -> Result<BTreeMap<i64, i64>> {
         let rows: Vec<(i64, i64)> = fetch!(&mut self.0, "select shard, epoch from shard_fence")?;
         Ok(rows.into_iter().collect())
+    }
+
+    /// The shards that were split.
+    pub async fn split_shards(&mut self) -> Result<BTreeSet<i64>> {
+        let sql = "select shard from v_shards where state = 'split'";
+        let rows: Vec<(i64,)> = fetch!(&mut self.0, sql)?;
+        Ok(rows.into_iter().map(|(shard,)| shard).collect())
     }
 
     /// Who loaded each shard last, and under which epoch.

@@ -41,6 +41,18 @@ pub fn binary() -> Result<PathBuf> {
     Ok(path)
 }
 
+/// Where the binary is in which bugs can be planted: beside the one under test.
+pub fn planted() -> Result<PathBuf> {
+    let path = binary()?.with_file_name("quarry-planted");
+    ensure!(
+        path.is_file(),
+        "{} is missing; build it (cargo build --workspace --bin quarry-planted \
+         --features quarry-server/planted-bugs)",
+        path.display()
+    );
+    Ok(path)
+}
+
 /// A range of ports that nobody else of the harness uses while this value lives: its first port is
 /// held as the claim, the others were free when it was made. It lies below the range that outgoing
 /// connections take their ports from.
@@ -77,6 +89,8 @@ impl PortBlock {
 /// How a node is started, each time it is.
 #[derive(Debug, Clone)]
 pub struct Launch {
+    /// The binary, where it is not the one under test.
+    pub binary: Option<PathBuf>,
     /// A program that becomes the binary, with its arguments; none to start the binary itself.
     pub command: Vec<String>,
     /// Command line behind the binary.
@@ -102,7 +116,7 @@ impl Process {
             .append(true)
             .open(&launch.log)
             .with_context(|| launch.log.display().to_string())?;
-        let binary = binary()?;
+        let binary = launch.binary.clone().map_or_else(binary, Ok)?;
         let mut command = match launch.command.split_first() {
             None => Command::new(&binary),
             Some((program, arguments)) => {
@@ -136,6 +150,17 @@ impl Process {
         // The name of the program stands before the state and may hold anything.
         let stat = fs::read_to_string(path).unwrap_or_default();
         stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with('T'))
+    }
+
+    /// Bytes of memory that it has resident.
+    pub fn resident(&self) -> Result<u64> {
+        let path = format!("/proc/{}/status", self.pid.as_raw_nonzero());
+        let status = fs::read_to_string(&path).with_context(|| path.clone())?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let kibibytes = line.and_then(|line| line.trim().strip_suffix(" kB"));
+        let kibibytes: u64 =
+            kibibytes.with_context(|| format!("{path} names no VmRSS"))?.parse()?;
+        Ok(kibibytes * 1024)
     }
 
     /// How it ended, if it has.

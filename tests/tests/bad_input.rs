@@ -13,12 +13,14 @@ const KEY: &str = "Idempotency-Key";
 #[tokio::test]
 async fn a_corrupt_configuration_names_file_and_line() -> Result<()> {
     let bench = Workbench::new()?;
-    for (name, text, told) in [
-        ("syntax.toml", "[node]\nid = 1\nhttp = = 3\n", "syntax.toml:3"),
-        ("unknown.toml", "[cluster]\n\nleese_ttl = \"3s\"\n", "unknown.toml:3"),
-        ("value.toml", "[cluster]\nlease_ttl = \"soon\"\n", "value.toml:2"),
-        ("section.toml", "[nodes]\nid = 1\n", "section.toml:1"),
-    ] {
+    let files: [(&str, &[u8], &str); 5] = [
+        ("syntax.toml", b"[node]\nid = 1\nhttp = = 3\n", "syntax.toml:3"),
+        ("unknown.toml", b"[cluster]\n\nleese_ttl = \"3s\"\n", "unknown.toml:3"),
+        ("value.toml", b"[cluster]\nlease_ttl = \"soon\"\n", "value.toml:2"),
+        ("section.toml", b"[nodes]\nid = 1\n", "section.toml:1"),
+        ("latin.toml", b"[node]\nid = 1\nhttp = \"caf\xe9\"\n", "latin.toml:3"),
+    ];
+    for (name, text, told) in files {
         std::fs::write(bench.path().join(name), text)?;
         for command in [&["serve"][..], &["config", "check"]] {
             let arguments = [command, &["--config", name]].concat();
@@ -59,18 +61,22 @@ const COMMANDS: &[Told] = &[
     (&["send", "Counter/", "add", "5"], 2, "id"),
     (&["send", "no-type/c", "add", "5"], 2, "no-type"),
     (&["send", "Counter/c1", "add", "{\"a\":"], 2, "JSON"),
-    (&["send", "Counter/c1", "add", "\"five\""], 2, "expected i64"),
+    (&["send", "Counter/c1", "add", "\"five\""], 2, "expected an integer"),
     (&["send", "Register/r1", "append", "{\"valeu\": \"x\"}"], 2, "value"),
+    (&["send", "Register/r1", "append", "{\"value\": 1, \"value\": 2}"], 2, "duplicate field"),
+    (&["send", "Counter/c1", "add"], 2, "argument"),
+    (&["send", "Counter/c1", "add", "5", "--timeout", "0"], 2, "--timeout"),
+    (&["send", "Counter/c1", "add", "5", "--delay", "-5s"], 2, "--delay"),
     (&["send", "Counter/c1", "add", "5", "--key", ""], 2, "key"),
     (&["send", "Conter/c1", "add", "5"], 3, "Counter"),
     (&["send", "Counter/c1", "ad", "5"], 3, "add"),
     (&["message", "show", "42"], 2, "42"),
     (&["message", "show", "01890000-0000-7000-8000-000000000000"], 3, "01890000"),
     (&["message", "ls", "--entity", "Counter"], 2, "Counter"),
-    (&["message", "cancel"], 2, "ID"),
+    (&["message", "cancel"], 2, "--entity"),
     (&["message", "drop", "01890000-0000-7000-8000-000000000000"], 3, "01890000"),
     (&["message", "drop", "--type", "Conter"], 3, "Counter"),
-    (&["message", "redrive", "--all", "--older-than", "soon"], 2, "olderThan"),
+    (&["message", "redrive", "--all", "--older-than", "soon"], 2, "--older-than"),
     (&["entity", "show", "Counter/never"], 3, "never"),
     (&["entity", "show", "Counter"], 2, "Counter"),
     (&["extract", "absent.txt", "--ontology", "film"], 3, "absent.txt"),
@@ -181,9 +187,10 @@ impl Requests<'_> {
         let large = format!("\"{}\"", "x".repeat(1024 * 1024));
         let invalid = "invalid_payload";
         vec![
-            (add("{\"a\":"), 400, "malformed_json", None),
-            (add("5 6"), 400, "malformed_json", None),
-            (add(&large), 413, "too_large", None),
+            (add("{\"a\":"), 400, "malformed_json", Some("a")),
+            (append("{\"value\": \"a\", \"value\": \"b\"}"), 400, "malformed_json", Some("value")),
+            (add("5 6"), 400, "malformed_json", Some("body")),
+            (add(&large), 413, "too_large", Some("body")),
             (add("\"five\""), 422, invalid, Some("body")),
             (add("9223372036854775808"), 422, invalid, Some("body")),
             (append("{}"), 422, invalid, Some("value")),
@@ -198,7 +205,7 @@ impl Requests<'_> {
         let unknown = json!({"text": "x", "ontologyId": "flim"});
         let size = json!({"text": "x", "ontologyId": "film", "options": {"chunkSize": 1}});
         vec![
-            (self.post("/v1/extractions", "{"), 400, "malformed_json", None),
+            (self.post("/v1/extractions", "{"), 400, "malformed_json", Some("body")),
             (submit(json!([])), 422, invalid, Some("body")),
             (submit(json!({"text": "x"})), 422, invalid, Some("ontologyId")),
             (submit(json!({"text": 1, "ontologyId": "film"})), 422, invalid, Some("text")),

@@ -3,31 +3,31 @@
 
 use std::{env, time::Duration};
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use quarry_tests::{
     chaos::{self, Schedule},
+    cluster::Cluster,
+    environment::number,
     report::say,
 };
 
 const NODES: u16 = 3;
-/// One deck of faults: each kind once.
-const SECONDS: u64 = 24;
 const SEED: u64 = 1;
 
-/// The number of an environment variable.
-fn number(name: &str, otherwise: u64) -> Result<u64> {
-    let given = env::var(name).ok().filter(|text| !text.is_empty());
-    given.map_or(Ok(otherwise), |text| {
-        text.parse().with_context(|| format!("{name} is {text:?}, not a whole number"))
-    })
+/// The program is the sound one, unless `QUARRY_CHAOS_BUG` names a bug to plant in it.
+fn sound_or_planted(cluster: &mut Cluster) -> Result<()> {
+    let bug = env::var("QUARRY_CHAOS_BUG").ok().filter(|bug| !bug.is_empty());
+    bug.map_or(Ok(()), |bug| cluster.plant(&bug))
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn whatever_strikes_each_acknowledged_call_is_done_once_and_in_order() -> Result<()> {
-    let seed = number("QUARRY_CHAOS_SEED", SEED)?;
-    let time = Duration::from_secs(number("QUARRY_CHAOS_SECONDS", SECONDS)?);
-    let schedule = Schedule::draw(seed, NODES, time);
-    match chaos::run(&schedule, NODES).await? {
+    let seed = number("QUARRY_CHAOS_SEED")?.unwrap_or(SEED);
+    let schedule = match number("QUARRY_CHAOS_SECONDS")? {
+        Some(seconds) => Schedule::draw(seed, NODES, Duration::from_secs(seconds)),
+        None => Schedule::deck(seed, NODES),
+    };
+    match chaos::run(&schedule, NODES, sound_or_planted).await? {
         Ok(survived) => say(format!("seed {seed}: {survived}")),
         Err(forbidden) => say(format!("skipped, this machine has no network: {}", forbidden.0)),
     }

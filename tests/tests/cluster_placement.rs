@@ -54,6 +54,15 @@ fn moves_of(document: &Value) -> Result<&Vec<Value>> {
     document.get("moves").and_then(Value::as_array).context("moves")
 }
 
+/// Each of these nodes has measured how long the shards that it handed off admitted nothing.
+async fn handed_off(cluster: &Cluster, nodes: &[u16]) -> Result<()> {
+    for node in nodes {
+        let count = cluster.metrics(*node).await?.sum("quarry_handoff_seconds_count");
+        ensure!(count > 0, "node {node} measured no handoff");
+    }
+    Ok(())
+}
+
 #[tokio::test]
 async fn the_loss_of_a_node_goes_as_planned_and_is_told_with_its_reason() -> Result<()> {
     cluster::run(3, StoreKind::Sqlite, async |cluster| {
@@ -85,6 +94,7 @@ async fn the_loss_of_a_node_goes_as_planned_and_is_told_with_its_reason() -> Res
         at_rest(cluster, &[1, 2, 3]).await?;
         quarry(cluster, "cluster drain 2 3 --wait=60s").await?;
         at_rest(cluster, &[1]).await?;
+        handed_off(cluster, &[2, 3]).await?;
         let explained = quarry(cluster, "placement explain Counter/c1").await?;
         ensure!(explained["shard"]["owner"] == 1, "{explained}");
         let candidates = explained["candidates"].as_array().context("candidates")?;

@@ -1,20 +1,32 @@
-//! A rolling restart under load: every node is asked to go, goes, and comes back.
+//! A rolling restart under load: every node is asked to go, goes, and comes back. With
+//! `QUARRY_FAILOVER_CHECKED`, longer gaps than the promised ones are a failure: they are promised for a
+//! release build on a machine with nothing else to do.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, env, time::Duration};
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use quarry_tests::{
     cluster::{self, Cluster},
     failover::progressed,
     ledger::Ledger,
     process::StoreKind,
     report::say,
-    workload::{Load, Registers, Verified},
+    wait::Stopwatch,
+    workload::{Counters, Load, Pace, Registers, Timed, Verified, quantile},
 };
 
 const LOAD: Load = Load { clients: 8, registers: 50, appends: 1_000 };
 const STEP_WITHIN: Duration = Duration::from_mins(1);
 const GONE_WITHIN: Duration = Duration::from_secs(40);
+
+/// Counters that are called all the time, each by a client of its own for either kind of call.
+const COUNTERS: u32 = 40;
+/// Calls of either kind to each counter, for so long.
+const PACE: Pace = Pace { clients: COUNTERS, per_second: 200.0, time: Duration::from_secs(30) };
+/// Between two restarts.
+const SETTLED: Duration = Duration::from_secs(2);
+/// The longest gap of all but one in a hundred.
+const GAP: Duration = Duration::from_millis(250);
 
 async fn one_after_the_other(cluster: &mut Cluster) -> Result<Verified> {
     let registers = Registers::new(cluster.client().clone(), cluster.urls());
@@ -33,6 +45,45 @@ async fn one_after_the_other(cluster: &mut Cluster) -> Result<Verified> {
     Ok(verified)
 }
 
+/// Restarts all nodes in turn; from when to when each restart lasted, since `watch` was started.
+async fn restarts(cluster: &mut Cluster, watch: &Stopwatch) -> Result<Vec<(Duration, Duration)>> {
+    let mut spans = Vec::new();
+    for node in cluster.ids() {
+        watch.reaches(watch.elapsed() + SETTLED).await?;
+        let begun = watch.elapsed();
+        let status = cluster.terminate(node, GONE_WITHIN).await?;
+        ensure!(status.success(), "node {node} went with {status}");
+        cluster.restart(node).await?;
+        spans.push((begun, watch.elapsed() + SETTLED));
+    }
+    Ok(spans)
+}
+
+/// The longest that each counter was silent in each of the spans.
+fn gaps(timed: &[Timed], spans: &[(Duration, Duration)]) -> Vec<Duration> {
+    let mut longest: BTreeMap<(u32, usize), Duration> = BTreeMap::new();
+    for call in timed {
+        for (span, (from, to)) in spans.iter().enumerate() {
+            if (*from..*to).contains(&call.at) {
+                let gap = longest.entry((call.number % COUNTERS, span)).or_default();
+                *gap = call.took.max(*gap);
+            }
+        }
+    }
+    longest.into_values().collect()
+}
+
+/// The middle, the promised part and the longest of the gaps.
+fn seen(what: &str, gaps: &[Duration]) -> Result<Duration> {
+    let at = |share| quantile(gaps.to_vec(), share).context("no gaps");
+    let (middle, most, longest) = (at(0.5)?, at(0.99)?, at(1.0)?);
+    say(format!(
+        "{what}: {} gaps, p50 {middle:.1?}, p99 {most:.1?}, longest {longest:.1?}",
+        gaps.len()
+    ));
+    Ok(most)
+}
+
 #[tokio::test]
 async fn a_rolling_restart_loses_nothing_on_sqlite() -> Result<()> {
     cluster::run(3, StoreKind::Sqlite, async |cluster| {
@@ -46,6 +97,34 @@ async fn a_rolling_restart_loses_nothing_on_sqlite() -> Result<()> {
 async fn a_rolling_restart_loses_nothing_on_postgres() -> Result<()> {
     cluster::run(3, StoreKind::Postgres, async |cluster| {
         println!("PostgreSQL: {:?}", one_after_the_other(cluster).await?);
+        Ok(())
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_rolling_restart_fails_no_call() -> Result<()> {
+    let is_checked = env::var_os("QUARRY_FAILOVER_CHECKED").is_some();
+    cluster::run(3, StoreKind::Postgres, async |cluster| {
+        let registers = Registers::new(cluster.client().clone(), cluster.urls());
+        let (durable, volatile) =
+            (Counters::beside(&registers, "d"), Counters::beside(&registers, "d"));
+        let watch = Stopwatch::start();
+        let (added, asked, spans) = tokio::try_join!(
+            durable.paced(PACE, COUNTERS),
+            volatile.asked(PACE, COUNTERS),
+            restarts(cluster, &watch),
+        )?;
+        let over = spans.last().context("no node was restarted")?.1;
+        ensure!(over < PACE.time, "the restarts took {over:?}");
+        let failed = durable.failed();
+        say(format!("{} calls of either kind, {} attempts failed", added.len(), failed.len()));
+        let gap =
+            seen("durable", &gaps(&added, &spans))?.max(seen("volatile", &gaps(&asked, &spans))?);
+        say(format!("{:?}", durable.verify().await?));
+        say(format!("{:?}", Ledger::of(cluster).await?.audit().await?));
+        ensure!(failed.is_empty(), "attempts failed: {failed:#?}");
+        ensure!(!is_checked || gap < GAP, "the gaps are longer than promised");
         Ok(())
     })
     .await

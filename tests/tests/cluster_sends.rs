@@ -3,6 +3,7 @@
 
 use std::{
     collections::BTreeMap,
+    pin::pin,
     sync::{
         Arc,
         atomic::{AtomicU32, Ordering},
@@ -112,6 +113,20 @@ impl Publishing {
         Ok(published)
     }
 
+    /// Lets the clients publish part after part, behind `before` of them, until `node` has ended; how
+    /// many parts.
+    async fn until_ended(&self, cluster: &mut Cluster, node: u16, before: u32) -> Result<u32> {
+        let mut ended = pin!(cluster.ended(node, STEP_WITHIN));
+        for parts in 1.. {
+            self.go_on();
+            tokio::select! {
+                ended = &mut ended => return ended.map(|_| parts),
+                progressed = self.progressed((before + parts) * VALUES) => progressed?,
+            }
+        }
+        bail!("node {node} has not ended")
+    }
+
     async fn progressed(&self, done: u32) -> Result<()> {
         let reached = async || (self.done.load(Ordering::Relaxed) >= done).then_some(());
         until(&format!("{done} values are published"), STEP_WITHIN, reached).await
@@ -213,10 +228,10 @@ async fn at_every_crash_point(cluster: &mut Cluster) -> Result<()> {
     for (node, point) in cluster.ids().into_iter().zip(points) {
         cluster.kill(node).await?;
         cluster.set(node, "QUARRY_CRASH_POINT", point)?;
-        cluster.restart(node).await?;
-        publishing.go_on();
-        parts += 1;
-        cluster.ended(node, STEP_WITHIN).await.with_context(|| point)?;
+        // What is still open may bring it to the point before it is ready, and shards come back to it
+        // at their own pace.
+        cluster.start(node)?;
+        parts += publishing.until_ended(cluster, node, parts).await.with_context(|| point)?;
         cluster.unset(node, "QUARRY_CRASH_POINT")?;
         cluster.restart(node).await?;
     }

@@ -159,9 +159,9 @@ async fn a_body_that_is_no_text_is_refused_and_nothing_is_stored() -> Result<()>
         (submission(text).to_string().into_bytes(), 422, "invalid_payload", Some("text"), "empty")
     };
     let body = |text: &[u8]| [b"{\"ontologyId\":\"film\",\n\"text\":\"", text, b"\"}"].concat();
-    let garbled = |text: &[u8], said| (body(text), 400, "malformed_json", None, said);
+    let garbled = |text: &[u8], said| (body(text), 400, "malformed_json", Some("body"), said);
     // Half of a character that is written in two escapes.
-    let half = |text: &[u8]| (body(text), 422, "invalid_payload", Some("text"), "line 2 column");
+    let half = |text: &[u8]| (body(text), 400, "malformed_json", Some("text"), "line 2 column");
     let wide: Vec<u8> = ENGLISH.encode_utf16().flat_map(u16::to_le_bytes).collect();
     for (body, status, code, field, said) in [
         blank(""),
@@ -172,9 +172,9 @@ async fn a_body_that_is_no_text_is_refused_and_nothing_is_stored() -> Result<()>
         garbled(b"\xed\xa0\x80", "no UTF-8 at line 2 column 9"),
         half(b"\\ud800"),
         half(b"\\udc00\\ud800"),
-        garbled(b"a\nb", "line 2 column"),
-        garbled(&wide, "line 2 column"),
-        ("a ".repeat(600_000).into_bytes(), 413, "too_large", None, "1048576"),
+        (body(b"a\nb"), 400, "malformed_json", Some("text"), "control character"),
+        (body(&wide), 400, "malformed_json", Some("text"), "line 2 column"),
+        ("a ".repeat(600_000).into_bytes(), 413, "too_large", Some("body"), "1048576"),
     ] {
         let shown = String::from_utf8_lossy(&body).chars().take(60).collect::<String>();
         let answer = desk.post("/v1/extractions", body).send().await?;

@@ -10,7 +10,7 @@ use reqwest::header::CONTENT_TYPE;
 
 use crate::{
     Client, ClientError, Json, SendStatus, Sent,
-    client::{MARGIN, decode},
+    client::MARGIN,
     exchange::Exchange,
     look::milliseconds,
     retry::{Tries, asked_wait},
@@ -116,7 +116,8 @@ impl Client {
             Err(Exchange::NotSent(reason)) => return Err(self.unreachable(reason)),
             Err(Exchange::Lost(reason)) => return Err(unknown(reason)),
         };
-        let answers = decode::<BatchAnswers<Json>>(&reply.body)
+        let answers = reply
+            .document::<BatchAnswers<Json>>()
             .map_err(|error| unknown(format!("the answer is garbled: {error}")))?
             .answers;
         if answers.len() == open.len() {

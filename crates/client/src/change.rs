@@ -10,7 +10,7 @@ use reqwest::{
 };
 use serde::de::DeserializeOwned;
 
-use crate::{Client, ClientError, client::decode, exchange::Exchange};
+use crate::{Client, ClientError, exchange::Exchange};
 
 /// A change to ask for.
 pub(crate) struct Change<'a> {
@@ -38,7 +38,7 @@ impl Client {
             last = match self.exchange(self.asking(change, index, send_count)?).await {
                 Ok(reply) if reply.status.is_success() => {
                     self.prefer(index);
-                    return decode(&reply.body);
+                    return reply.document();
                 }
                 Ok(reply) => ClientError::of(reply.problem(), key()),
                 Err(Exchange::NotSent(reason)) => self.unreachable(reason),

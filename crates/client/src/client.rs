@@ -210,7 +210,7 @@ impl Client {
         parameters: &[(&str, String)],
         timeout: Duration,
     ) -> Result<T, ClientError> {
-        decode(&self.read_whole(segments, parameters, timeout).await?.body)
+        self.read_whole(segments, parameters, timeout).await?.document()
     }
 
     /// Reads whatever it is from whichever base answers, each asked at most once.

@@ -38,6 +38,14 @@ pub enum ClientError {
         /// What happened, for people.
         reason: String,
     },
+    /// What answered a read is no Quarry server: surely nothing was done.
+    #[error("{address} does not answer like a Quarry server: {reason}")]
+    Foreign {
+        /// Scheme, host and port.
+        address: String,
+        /// What came instead.
+        reason: String,
+    },
     /// The request cannot be made: a URL or token is malformed. Nothing was sent.
     #[error("{reason}")]
     Invalid {
@@ -53,7 +61,10 @@ impl ClientError {
         match self {
             Self::Refused(problem) | Self::Failed(problem) => Some(problem),
             Self::Unknown { problem, .. } => problem.as_deref(),
-            Self::Unreachable { .. } | Self::Unavailable { .. } | Self::Invalid { .. } => None,
+            Self::Unreachable { .. }
+            | Self::Unavailable { .. }
+            | Self::Foreign { .. }
+            | Self::Invalid { .. } => None,
         }
     }
 
@@ -62,7 +73,7 @@ impl ClientError {
     pub fn is_retryable(&self) -> bool {
         match self {
             Self::Refused(problem) => problem.retryable,
-            Self::Failed(_) | Self::Invalid { .. } => false,
+            Self::Failed(_) | Self::Foreign { .. } | Self::Invalid { .. } => false,
             Self::Unknown { problem, .. } => {
                 problem.as_ref().is_none_or(|problem| problem.retryable)
             }

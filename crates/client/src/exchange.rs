@@ -2,6 +2,7 @@
 
 use quarry_types::api::Problem;
 use reqwest::{RequestBuilder, Response, StatusCode};
+use serde::de::DeserializeOwned;
 
 use crate::{Client, ClientError};
 
@@ -18,9 +19,19 @@ pub(crate) struct Reply {
     pub(crate) status: StatusCode,
     pub(crate) headers: reqwest::header::HeaderMap,
     pub(crate) body: bytes::Bytes,
+    /// Scheme, host and port of who answered.
+    pub(crate) from: String,
 }
 
 impl Reply {
+    /// The answer as the document that was asked for.
+    pub(crate) fn document<T: DeserializeOwned>(&self) -> Result<T, ClientError> {
+        serde_json::from_slice(&self.body).map_err(|error| ClientError::Foreign {
+            address: self.from.clone(),
+            reason: format!("its answer ({}) cannot be read: {error}", self.status),
+        })
+    }
+
     /// The problem that the answer carries; one made of its status where it carries none, as of a
     /// proxy between.
     pub(crate) fn problem(&self) -> Problem {
@@ -32,16 +43,21 @@ impl Reply {
             } else {
                 quarry_types::api::ProblemOutcome::Unknown
             };
-            let text: String = String::from_utf8_lossy(&self.body).chars().take(200).collect();
+            let text = String::from_utf8_lossy(&self.body);
+            let words: Vec<&str> = text.split_whitespace().collect();
+            let text: String = words.join(" ").chars().take(80).collect();
             Problem {
                 kind: "about:blank".to_owned(),
                 title: self.status.canonical_reason().unwrap_or("no problem document").to_owned(),
                 status,
-                detail: format!("status {status} without a problem document: {text:?}"),
+                detail: format!(
+                    "{} does not answer like a Quarry server: status {status}, {text:?}",
+                    self.from
+                ),
                 instance: String::new(),
-                code: "http".to_owned(),
+                code: "foreign".to_owned(),
                 trace_id: String::new(),
-                retryable: matches!(status, 408 | 429 | 500..=599),
+                retryable: matches!(status, 408 | 429 | 500 | 502..=504),
                 outcome,
                 field: None,
                 line: None,
@@ -92,8 +108,9 @@ impl Client {
 /// Reads the rest of an answer.
 pub(crate) async fn whole(response: Response) -> Result<Reply, Exchange> {
     let (status, headers) = (response.status(), response.headers().clone());
+    let from = response.url().origin().ascii_serialization();
     let body = response.bytes().await.map_err(lost)?;
-    Ok(Reply { status, headers, body })
+    Ok(Reply { status, headers, body, from })
 }
 
 /// Without the address of the route: it is no matter of the caller's.

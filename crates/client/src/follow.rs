@@ -13,6 +13,7 @@ use reqwest::{
     header::{ACCEPT, HeaderValue},
 };
 use serde::de::DeserializeOwned;
+use serde_json::value::RawValue;
 
 use crate::{
     Client, ClientError, Json, SendOptions, Sent,
@@ -60,7 +61,7 @@ impl Client {
         &self,
         address: &Address,
         method: &Method,
-        payload: Option<&Json>,
+        payload: Option<&RawValue>,
         options: SendOptions,
         deadline: Duration,
     ) -> Result<

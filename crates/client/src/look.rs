@@ -2,18 +2,22 @@
 
 use std::time::Duration;
 
-use quarry_types::{Address, MessageId, NodeId, api};
+use quarry_types::{Address, MessageId, NodeId, ShardId, api};
 use reqwest::Method;
+use serde::de::DeserializeOwned;
 
 use crate::{
     Client, ClientError,
     change::Change,
-    client::{MARGIN, READ_TIMEOUT, decode},
+    client::{MARGIN, READ_TIMEOUT},
     exchange::Reply,
 };
 
 /// A user's JSON.
 pub type Json = serde_json::Value;
+
+/// How long the replacement of a voter may take: longer than the server tries it.
+const REPLACE_TIMEOUT: Duration = Duration::from_secs(35);
 
 /// Which messages to list.
 #[derive(Clone, Debug, Default)]
@@ -143,6 +147,30 @@ impl Client {
         self.change_nodes(nodes, "undrain").await
     }
 
+    /// Lets `new` vote in the place of `old`, whose process has ended; idempotent. It takes as long as
+    /// the new voter needs for the log.
+    pub async fn replace_voter(
+        &self,
+        old: NodeId,
+        new: NodeId,
+    ) -> Result<api::VoterReplaced, ClientError> {
+        let body = serde_json::to_vec(&api::ReplaceVoter { old: old.0, new: new.0 })
+            .map_err(|error| ClientError::Invalid { reason: error.to_string() })?;
+        let change = Change {
+            method: Method::POST,
+            segments: &["v1", "cluster", "voters:replace"],
+            key: None,
+            body: Some(("application/json", body.into())),
+            timeout: REPLACE_TIMEOUT,
+        };
+        self.change(&change).await
+    }
+
+    /// Puts two shards of half the slots in the place of one; idempotent.
+    pub async fn split_shard(&self, shard: ShardId) -> Result<api::Split, ClientError> {
+        self.post(&["v1", "cluster", "shards", &format!("{shard}:split")]).await
+    }
+
     /// Whether the first base that answers takes work; all checks with it.
     pub async fn ready(&self) -> Result<api::Health, ClientError> {
         self.health("readyz", Some(("verbose", "true".to_owned()))).await
@@ -179,7 +207,7 @@ impl Client {
         Err(last)
     }
 
-    /// Bad health is told with 503 and the same document.
+    /// Bad health is told as a problem that holds it.
     async fn health(
         &self,
         route: &str,
@@ -187,17 +215,24 @@ impl Client {
     ) -> Result<api::Health, ClientError> {
         let parameters: Vec<_> = parameter.into_iter().collect();
         let reply = self.first_answer(route, &parameters).await?;
-        decode(&reply.body).map_err(|error| match serde_json::from_slice(&reply.body) {
-            Ok(problem) => ClientError::of(problem, None),
-            Err(_) => error,
-        })
+        let error = match reply.document() {
+            Ok(health) => return Ok(health),
+            Err(error) => error,
+        };
+        if let Ok(ill) = serde_json::from_slice::<api::IllHealth>(&reply.body) {
+            return Ok(ill.into());
+        }
+        Err(serde_json::from_slice(&reply.body)
+            .map_or(error, |problem| ClientError::of(problem, None)))
     }
 
     async fn change_nodes(&self, nodes: &[NodeId], what: &str) -> Result<api::Change, ClientError> {
-        let segments = ["v1", "cluster", "nodes", &listed(nodes), what];
-        let (method, segments) = (Method::POST, segments.as_slice());
-        let change = Change { method, segments, key: None, body: None, timeout: READ_TIMEOUT };
-        self.change(&change).await
+        self.post(&["v1", "cluster", "nodes", &listed(nodes), what]).await
+    }
+
+    async fn post<T: DeserializeOwned>(&self, segments: &[&str]) -> Result<T, ClientError> {
+        let (method, timeout) = (Method::POST, READ_TIMEOUT);
+        self.change(&Change { method, segments, key: None, body: None, timeout }).await
     }
 }
 

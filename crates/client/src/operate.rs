@@ -8,13 +8,9 @@ use quarry_types::{
 };
 use reqwest::{Method, header::CONTENT_TYPE};
 use serde::{Serialize, de::DeserializeOwned};
+use serde_json::value::RawValue;
 
-use crate::{
-    Client, ClientError, Json,
-    client::{MARGIN, decode},
-    exchange::Exchange,
-    look::milliseconds,
-};
+use crate::{Client, ClientError, Json, client::MARGIN, exchange::Exchange, look::milliseconds};
 
 /// What is done to many messages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,7 +48,7 @@ impl Client {
     pub async fn redrive(
         &self,
         message_id: MessageId,
-        payload: Option<Json>,
+        payload: Option<Box<RawValue>>,
         timeout: Duration,
     ) -> Result<Intervened<Json>, ClientError> {
         let segments = ["v1", "messages", &format!("{message_id}:redrive")];
@@ -101,7 +97,7 @@ impl Client {
                 request = request.header(CONTENT_TYPE, "application/json").body(body.clone());
             }
             last = match self.exchange(request).await {
-                Ok(reply) if reply.status.is_success() => return decode(&reply.body),
+                Ok(reply) if reply.status.is_success() => return reply.document(),
                 Ok(reply) => ClientError::of(reply.problem(), None),
                 Err(Exchange::NotSent(reason)) => self.unreachable(reason),
                 Err(Exchange::Lost(reason)) => {

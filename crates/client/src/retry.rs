@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use crate::{Client, ClientError, Json, SendOptions, Sent, send::Try};
+use serde_json::value::RawValue;
+
+use crate::{Client, ClientError, SendOptions, Sent, send::Try};
 
 /// The first pause between two tries; it doubles up to [`LONGEST_PAUSE`].
 const SHORTEST_PAUSE: Duration = Duration::from_millis(25);
@@ -17,7 +19,7 @@ impl Client {
     pub(crate) async fn retrying(
         &self,
         segments: &[&str],
-        payload: Option<&Json>,
+        payload: Option<&RawValue>,
         options: SendOptions,
         deadline: Duration,
     ) -> Result<Sent, ClientError> {

@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use quarry_types::{Address, IdempotencyKey, Keep, MessageId, Method, ReplyMode, api};
 use reqwest::header::{CONTENT_TYPE, HeaderValue};
+use serde_json::value::{RawValue, to_raw_value};
 
 use crate::{
     Client, ClientError, Json,
-    client::{MARGIN, decode},
+    client::MARGIN,
     exchange::{Exchange, Reply},
     look::milliseconds,
 };
@@ -62,7 +63,7 @@ pub struct Sent {
 /// One try: what is sent, and to whom.
 pub(crate) struct Try<'a> {
     pub(crate) segments: &'a [&'a str],
-    pub(crate) payload: Option<&'a Json>,
+    pub(crate) payload: Option<&'a RawValue>,
     pub(crate) key: &'a IdempotencyKey,
     pub(crate) reply: ReplyMode,
     pub(crate) delay: Option<Duration>,
@@ -73,12 +74,12 @@ pub(crate) struct Try<'a> {
 }
 
 impl Client {
-    /// Sends a message once.
+    /// Sends a message once, with the payload as it is written.
     pub async fn send(
         &self,
         address: &Address,
         method: &Method,
-        payload: Option<&Json>,
+        payload: Option<&RawValue>,
         options: SendOptions,
     ) -> Result<Sent, ClientError> {
         self.once(&segments(address, method), payload, options).await
@@ -91,7 +92,7 @@ impl Client {
         submission: &Json,
         options: SendOptions,
     ) -> Result<Sent, ClientError> {
-        self.once(&["v1", "extractions"], Some(submission), options).await
+        self.once(&["v1", "extractions"], Some(&written(submission)?), options).await
     }
 
     /// Submits a text for extraction, and again, as [`Client::send_retrying`] does.
@@ -101,13 +102,14 @@ impl Client {
         options: SendOptions,
         deadline: Duration,
     ) -> Result<Sent, ClientError> {
-        self.retrying(&["v1", "extractions"], Some(submission), options, deadline).await
+        let submission = written(submission)?;
+        self.retrying(&["v1", "extractions"], Some(&submission), options, deadline).await
     }
 
     async fn once(
         &self,
         segments: &[&str],
-        payload: Option<&Json>,
+        payload: Option<&RawValue>,
         options: SendOptions,
     ) -> Result<Sent, ClientError> {
         let SendOptions { key, reply, delay, keep, timeout } = options;
@@ -126,7 +128,7 @@ impl Client {
         &self,
         address: &Address,
         method: &Method,
-        payload: Option<&Json>,
+        payload: Option<&RawValue>,
         options: SendOptions,
         deadline: Duration,
     ) -> Result<Sent, ClientError> {
@@ -141,6 +143,8 @@ impl Client {
         let parameters: Vec<_> = [("timeout", milliseconds(timeout))]
             .into_iter()
             .chain(delay.map(|delay| ("delay", milliseconds(delay))))
+            // Not as a preference: a read that cannot be answered so is to be refused.
+            .chain((reply == ReplyMode::Accepted).then(|| ("async", String::new())))
             .chain((keep == Keep::Key).then(|| ("discard", String::new())))
             .collect();
         let mut request = self
@@ -150,11 +154,9 @@ impl Client {
         if send_count > 0 {
             request = request.header("quarry-send-count", send_count);
         }
-        if reply == ReplyMode::Accepted {
-            request = request.header("prefer", "respond-async");
-        }
         if let Some(payload) = payload {
-            request = request.header(CONTENT_TYPE, "application/json").body(payload.to_string());
+            request =
+                request.header(CONTENT_TYPE, "application/json").body(payload.get().to_owned());
         }
         match self.exchange(request).await {
             Ok(answer) if answer.status.is_success() => sent(&answer, key, send_count),
@@ -165,6 +167,10 @@ impl Client {
     }
 }
 
+fn written(json: &Json) -> Result<Box<RawValue>, ClientError> {
+    to_raw_value(json).map_err(|error| ClientError::Invalid { reason: error.to_string() })
+}
+
 fn segments<'a>(address: &'a Address, method: &'a Method) -> [&'a str; 5] {
     ["v1", "entities", address.entity_type.as_str(), address.id.as_str(), method.as_str()]
 }
@@ -173,9 +179,9 @@ fn sent(answer: &Reply, key: &IdempotencyKey, send_count: u32) -> Result<Sent, C
     let garbled = |what: &str| unknown(format!("the answer is garbled: {what}"), key);
     let message_id = answer.header("quarry-message-id").and_then(|id| id.parse().ok());
     let status = if answer.status == reqwest::StatusCode::ACCEPTED {
-        decode::<api::Accepted>(&answer.body).map(|_| SendStatus::Accepted)
+        answer.document::<api::Accepted>().map(|_| SendStatus::Accepted)
     } else {
-        decode::<Json>(&answer.body).map(SendStatus::Done)
+        answer.document::<Json>().map(SendStatus::Done)
     };
     Ok(Sent {
         message_id: message_id.ok_or_else(|| garbled("it names no message"))?,

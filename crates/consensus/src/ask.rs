@@ -15,7 +15,7 @@ use quarry_types::NodeId;
 use crate::{
     control::{
         CallError, HeartbeatAnswer, HeartbeatRequest, Links, Method, ProposeAnswer, ProposeRequest,
-        Purpose, StandingAnswer, StandingRequest,
+        Purpose, ReplaceAnswer, ReplaceRequest, StandingAnswer, StandingRequest,
     },
     leader::Lead,
     view::Views,
@@ -67,8 +67,8 @@ impl Asker {
         } else {
             leader.or_else(|| self.views.leader())
         };
-        let asked =
-            |voter: &NodeId| silent != Some(*voter) && self.links.voters().contains_key(voter);
+        let voters = self.links.voters();
+        let asked = |voter: &NodeId| silent != Some(*voter) && voters.contains_key(voter);
         known
             .filter(asked)
             .or_else(|| Some(self.next()).filter(asked))
@@ -100,7 +100,7 @@ impl Asker {
         let target = self.target();
         let answer = match &self.lead {
             Some(lead) if target == self.node => {
-                tokio::time::timeout(timeout, lead.heartbeat(request))
+                tokio::time::timeout(timeout, lead.heartbeat(request, lead.protocol()))
                     .await
                     .map_err(|_| CallError::TimedOut(timeout))
             }
@@ -122,7 +122,7 @@ impl Asker {
         let target = self.target();
         let answer = match &self.lead {
             Some(lead) if target == self.node => {
-                tokio::time::timeout(TRY_TIMEOUT, lead.propose(command.clone()))
+                tokio::time::timeout(TRY_TIMEOUT, lead.propose(command.clone(), lead.protocol()))
                     .await
                     .map_err(|_| CallError::TimedOut(TRY_TIMEOUT))
             }
@@ -149,29 +149,94 @@ impl Asker {
         limit: Duration,
     ) -> Result<(u64, Response), CoordinatorError> {
         let deadline = self.host.now().after(limit);
-        let mut pause = FIRST_PAUSE;
+        let (mut command, mut pause) = (command.clone(), FIRST_PAUSE);
         loop {
             // Subscribed before asking, so that no news is missed between.
             let mut changes = self.views.subscribe();
-            let reason = match self.propose_once(command).await {
+            let reason = match self.propose_once(&command).await {
                 Ok(ProposeAnswer::Applied { index, response }) => return Ok((index, response)),
                 Ok(ProposeAnswer::NotLeader { leader: Some(leader) }) => {
                     format!("node {leader} is to lead, and does not yet")
                 }
                 Ok(ProposeAnswer::NotLeader { leader: None }) => "nobody leads".to_owned(),
                 Ok(ProposeAnswer::Unknown { reason }) => reason,
-                Err(error) => error.to_string(),
+                Ok(ProposeAnswer::Refused { reason }) => {
+                    return Err(CoordinatorError::Refused { reason });
+                }
+                Err(error) => {
+                    if matches!(error, CallError::Malformed(_))
+                        && let Some(older) = self.for_older(&command)?
+                    {
+                        command = older;
+                    }
+                    error.to_string()
+                }
             };
             let left = deadline.since(self.host.now());
             if left.is_zero() {
                 return Err(CoordinatorError::Unavailable { reason });
             }
             tokio::select! {
+                biased;
                 () = tokio::time::sleep(pause.min(left)) => {}
                 // A change of the view, such as a new leader, is a reason to ask at once.
                 _ = changes.changed() => {}
             }
             pause = pause.saturating_mul(2).min(LONGEST_PAUSE);
+        }
+    }
+
+    /// What a leader knows in the place of `command` whose program is older than this one.
+    fn for_older(&self, command: &Command) -> Result<Option<Command>, CoordinatorError> {
+        let older = command.for_older(&self.views.newest());
+        older.map_err(|refused| CoordinatorError::Refused { reason: refused.to_string() })
+    }
+
+    async fn replace_once(&self, request: ReplaceRequest) -> Result<ReplaceAnswer, CallError> {
+        let target = self.target();
+        let answer = match &self.lead {
+            Some(lead) if target == self.node => {
+                tokio::time::timeout(TRY_TIMEOUT, lead.replace_voter(request))
+                    .await
+                    .map_err(|_| CallError::TimedOut(TRY_TIMEOUT))
+            }
+            _ => {
+                let (purpose, method) = (Purpose::Requests, Method::ReplaceVoter);
+                self.links.call(target, purpose, method, &request, TRY_TIMEOUT).await
+            }
+        };
+        let leader = answer.as_ref().map(|answer| match answer {
+            ReplaceAnswer::NotLeader { leader } => *leader,
+            _ => Some(target),
+        });
+        self.remember(target, leader.map_err(|_| ()));
+        answer
+    }
+
+    /// Has one voter replaced by another, and says at which index that stands. Tries again, also after
+    /// an unknown fate and under another leader, until `limit` is over.
+    pub(crate) async fn replace_voter(
+        &self,
+        request: ReplaceRequest,
+        limit: Duration,
+    ) -> Result<u64, CoordinatorError> {
+        let deadline = self.host.now().after(limit);
+        loop {
+            let reason = match self.replace_once(request).await {
+                Ok(ReplaceAnswer::Replaced { index }) => return Ok(index),
+                Ok(ReplaceAnswer::Refused { reason }) => {
+                    return Err(CoordinatorError::Refused { reason });
+                }
+                Ok(ReplaceAnswer::NotLeader { .. }) => "nobody is known to lead".to_owned(),
+                Ok(ReplaceAnswer::CatchingUp { reason } | ReplaceAnswer::Unknown { reason }) => {
+                    reason
+                }
+                Err(error) => error.to_string(),
+            };
+            if deadline.since(self.host.now()).is_zero() {
+                return Err(CoordinatorError::Unavailable { reason });
+            }
+            tokio::time::sleep(LONGEST_PAUSE).await;
         }
     }
 

@@ -7,11 +7,11 @@
 //! leadership; after that only time counts. A process that is frozen is not found so, because its
 //! kernel still takes connections.
 
-use std::{collections::BTreeMap, io, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use quarry_ports::{Host, Task};
 use quarry_types::{BootId, ClusterView, NodeId, NodeState};
-use tokio::{net::TcpStream, sync::mpsc};
+use tokio::sync::mpsc;
 use tokio_stream::StreamExt;
 
 use crate::control::{AttendRequest, CallError, Links};
@@ -20,7 +20,6 @@ use crate::control::{AttendRequest, CallError, Links};
 const ACCEPT_TIMEOUT: Duration = Duration::from_secs(2);
 /// A process says something every second.
 const SILENCE_TIMEOUT: Duration = Duration::from_secs(3);
-const CONNECT_TIMEOUT: Duration = Duration::from_millis(500);
 /// How many connections have to be refused, and over which time at least.
 const REFUSALS: u32 = 3;
 const REFUSED_FOR: Duration = Duration::from_millis(150);
@@ -103,7 +102,7 @@ async fn until_gone(
         }
         let first = host.now();
         let mut refused = 0;
-        while is_refused(address).await {
+        while links.is_refused(node, address).await {
             refused += 1;
             if refused >= REFUSALS && host.now().since(first) >= REFUSED_FOR {
                 return;
@@ -125,15 +124,9 @@ async fn attend(
     loop {
         match tokio::time::timeout(SILENCE_TIMEOUT, items.next()).await {
             Ok(Some(Ok(_))) => {}
-            Ok(Some(Err(status))) => return Err(CallError::Unreachable(status.to_string())),
+            Ok(Some(Err(error))) => return Err(error),
             Ok(None) => return Ok(()),
             Err(_) => return Err(CallError::TimedOut(SILENCE_TIMEOUT)),
         }
     }
-}
-
-/// Whether the kernel at `address` says that nobody listens there.
-async fn is_refused(address: &str) -> bool {
-    let connected = tokio::time::timeout(CONNECT_TIMEOUT, TcpStream::connect(address)).await;
-    matches!(connected, Ok(Err(error)) if error.kind() == io::ErrorKind::ConnectionRefused)
 }

@@ -7,7 +7,7 @@ use std::{
 };
 
 use quarry_core::{coordinator::Member, lease::LeaseTimes};
-use quarry_plane::{Cookie, Security};
+use quarry_plane::{Cookie, Protocol, Security};
 use quarry_types::{BootId, ClusterId, NodeId, Role};
 
 /// What a node has to say at its start.
@@ -17,6 +17,8 @@ pub struct Config {
     pub node: NodeId,
     /// This process: random per start (L5).
     pub boot: BootId,
+    /// The versions of the protocol that it speaks: [`Protocol::CURRENT`], but in tests.
+    pub protocol: Protocol,
     /// The voters with the addresses (`host:port`) of their control planes, the same everywhere.
     pub voters: BTreeMap<NodeId, String>,
     /// Where this node's control plane listens (`host:port`); `--cluster`.

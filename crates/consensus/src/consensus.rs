@@ -14,17 +14,17 @@ use quarry_ports::{
     Administration, Coordinator, CoordinatorError, CoordinatorStatus, Host, LeaseGuard, Task,
 };
 use quarry_types::{BootId, ClusterId, ClusterView, Epoch, Monotonic, NodeId, ShardId};
-use tokio::{
-    runtime::{Handle, Runtime},
-    sync::watch,
-};
+use tokio::{runtime::Runtime, sync::watch};
 
 use crate::{
-    ask::Asker, config::Config, directory::Directory, keeper::Standing, leader::Lead, view::Views,
+    ask::Asker, config::Config, control::ReplaceRequest, directory::Directory, keeper::Standing,
+    leader::Lead, view::Views,
 };
 
 /// How long a request of the runner or of an operator is tried.
 const REQUEST_LIMIT: Duration = Duration::from_secs(5);
+/// How long the replacement of a voter is tried; a snapshot may have to cross first.
+const REPLACE_LIMIT: Duration = Duration::from_secs(25);
 /// Of how many shards a heartbeat says what they cost, the heaviest: it is to stay small.
 const REPORTED: usize = 256;
 /// How long a leader waits until another one leads.
@@ -44,10 +44,12 @@ pub struct Consensus {
     pub(crate) loads: watch::Sender<Loads>,
     pub(crate) failure: watch::Receiver<Option<String>>,
     pub(crate) stop_serving: watch::Sender<bool>,
+    pub(crate) is_warm: watch::Sender<bool>,
     pub(crate) keeper: Arc<Mutex<Option<Task>>>,
-    pub(crate) runtime: Threads,
-    /// Held for the life of the process.
-    pub(crate) _directory: Directory,
+    /// Its own threads; a simulation has none.
+    pub(crate) runtime: Option<Threads>,
+    /// Held for the life of the process; a simulation has none.
+    pub(crate) _directory: Option<Directory>,
 }
 
 /// The threads of Raft and heartbeats, apart from those that carry payload.
@@ -77,6 +79,12 @@ impl Consensus {
     /// This process.
     pub const fn boot(&self) -> BootId {
         self.config.boot
+    }
+
+    /// Lets this process join, now that it can serve the shards that it is given then. Until this is
+    /// called it takes part in Raft and follows the views, and nothing waits for it.
+    pub fn join(&self) {
+        self.is_warm.send_replace(true);
     }
 
     /// The cluster's id, once the first leader made it.
@@ -110,18 +118,22 @@ impl Consensus {
         let (mut failure, mut standing) = (self.failure.clone(), self.standing.clone());
         // A closed channel says nothing more: its task has ended, which is no failure.
         let failure = async {
-            match failure.wait_for(Option::is_some).await {
-                Ok(reason) => reason.clone().unwrap_or_default(),
+            let reason = failure.wait_for(Option::is_some).await.map(|reason| reason.clone());
+            match reason {
+                Ok(reason) => reason.unwrap_or_default(),
                 Err(_) => std::future::pending().await,
             }
         };
         let ended = async {
-            match standing.wait_for(|standing| matches!(standing, Standing::Ended { .. })).await {
-                Ok(standing) => standing.reason(),
+            let ends = |standing: &Standing| matches!(standing, Standing::Ended { .. });
+            let reason = standing.wait_for(ends).await.map(|standing| standing.reason());
+            match reason {
+                Ok(reason) => reason,
                 Err(_) => std::future::pending().await,
             }
         };
         tokio::select! {
+            biased;
             reason = failure => reason,
             reason = ended => reason,
         }
@@ -142,31 +154,37 @@ impl Consensus {
         .await;
     }
 
-    fn handle(&self) -> Option<Handle> {
-        self.runtime.0.as_ref().map(|runtime| runtime.handle().clone())
-    }
-
-    /// Runs `work` on the coordinator's own threads; nothing where they are gone.
+    /// Runs `work` on the coordinator's own threads, or here where it has none; nothing where they are
+    /// gone.
     async fn inside<T: Send + 'static>(
         &self,
         work: impl Future<Output = T> + Send + 'static,
     ) -> Option<T> {
-        self.handle()?.spawn(work).await.ok()
+        match &self.runtime {
+            None => Some(work.await),
+            Some(Threads(runtime)) => runtime.as_ref()?.handle().clone().spawn(work).await.ok(),
+        }
     }
 
     async fn propose(&self, command: Command) -> Result<u64, CoordinatorError> {
         let asker = Arc::clone(&self.asker);
         let answer = self.inside(async move { asker.propose(&command, REQUEST_LIMIT).await }).await;
-        let gone = || CoordinatorError::Unavailable {
-            reason: "the coordinator of this node has stopped".to_owned(),
-        };
-        match answer.ok_or_else(gone)?? {
+        match answer.ok_or_else(stopped)?? {
             (index, Response::Applied(_) | Response::Ignored(_)) => Ok(index),
-            (_, Response::Refused(reason)) => {
-                Err(CoordinatorError::Refused { reason: reason.to_string() })
+            (_, Response::Refused(refused)) => {
+                let reason = refused.to_string();
+                Err(if refused.is_for_now() {
+                    CoordinatorError::NotYet { reason }
+                } else {
+                    CoordinatorError::Refused { reason }
+                })
             }
         }
     }
+}
+
+fn stopped() -> CoordinatorError {
+    CoordinatorError::Unavailable { reason: "the coordinator of this node has stopped".to_owned() }
 }
 
 /// Ends the lease here for good: returns when nothing can renew it any more.
@@ -205,7 +223,7 @@ async fn hand_over(lead: &Lead) {
 
 #[async_trait]
 impl Coordinator for Consensus {
-    fn view(&self) -> watch::Receiver<Arc<ClusterView>> {
+    fn view(&self) -> quarry_ports::watch::Receiver<Arc<ClusterView>> {
         self.views.subscribe()
     }
 
@@ -236,11 +254,22 @@ impl Coordinator for Consensus {
     }
 
     async fn administer(&self, what: Administration) -> Result<u64, CoordinatorError> {
-        self.propose(match what {
-            Administration::Drain(nodes) => Command::Drain { nodes },
-            Administration::Undrain(nodes) => Command::Undrain { nodes },
-        })
-        .await
+        match what {
+            Administration::Drain(nodes) => self.propose(Command::DrainSome { nodes }).await,
+            Administration::Withdraw(node) => {
+                self.propose(Command::Drain { nodes: [node].into() }).await
+            }
+            Administration::Undrain(nodes) => self.propose(Command::Undrain { nodes }).await,
+            Administration::Split(shard) => self.propose(Command::Split { shard }).await,
+            Administration::ReplaceVoter { old, new } => {
+                let asker = Arc::clone(&self.asker);
+                let request = ReplaceRequest { old, new };
+                let replaced = self
+                    .inside(async move { asker.replace_voter(request, REPLACE_LIMIT).await })
+                    .await;
+                replaced.ok_or_else(stopped)?
+            }
+        }
     }
 
     async fn goodbye(&self) -> Result<(), CoordinatorError> {
@@ -262,6 +291,7 @@ impl Coordinator for Consensus {
             .as_ref()
             .map(|raft| raft.membership_config.voter_ids().map(NodeId).collect::<Vec<_>>())
             .filter(|voters| !voters.is_empty())
+            .or_else(|| Some(self.views.voters()?.keys().copied().collect()))
             .unwrap_or_else(|| self.config.voters.keys().copied().collect());
         let heard = *self.heard.borrow();
         let has_quorum =

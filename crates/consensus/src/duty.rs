@@ -100,8 +100,7 @@ impl Duty {
             self.hand_over(&view).await;
             let wake = next.map_or(balance.next, |next| next.min(balance.next));
             tokio::select! {
-                () = self.host.sleep_until(wake) => {}
-                news = changes.changed() => if news.is_err() { return },
+                biased;
                 Some((node, boot)) = refusals.recv() => {
                     tracing::warn!(%node, "nobody listens at the node's address any more");
                     let ended = self.lead.with_leases(leadership, |leases| {
@@ -109,6 +108,8 @@ impl Duty {
                     });
                     if ended.is_none() { return }
                 }
+                () = self.host.sleep_until(wake) => {}
+                news = changes.changed() => if news.is_err() { return },
             }
         }
     }

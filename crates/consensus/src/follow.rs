@@ -1,4 +1,4 @@
-//! How a node that is not a voter gets its views.
+//! How a node gets its views that is not a voter, or not yet.
 
 use std::{sync::Arc, time::Duration};
 
@@ -27,17 +27,20 @@ pub(crate) async fn follow(
 ) {
     loop {
         let voter = asker.next();
+        if voter == request.node {
+            tokio::time::sleep(PAUSE).await;
+            continue;
+        }
         let ended = async {
             let mut items = links.follow(voter, &request, ACCEPT_TIMEOUT).await?;
             loop {
                 let item = tokio::time::timeout(SILENCE_TIMEOUT, items.next())
                     .await
                     .map_err(|_| CallError::TimedOut(SILENCE_TIMEOUT))?
-                    .ok_or_else(|| CallError::Unreachable("the stream ended".to_owned()))?
-                    .map_err(|status| CallError::Unreachable(status.to_string()))?;
-                if let FollowItem::View { cluster, view } = decode(&item)? {
+                    .ok_or_else(|| CallError::Unreachable("the stream ended".to_owned()))??;
+                if let FollowItem::View { cluster, view, voters } = decode(&item)? {
                     metrics.raft_applied.set(i64::try_from(view.applied).unwrap_or(i64::MAX));
-                    views.follow(cluster, view);
+                    views.follow(cluster, view, voters);
                 }
             }
         };

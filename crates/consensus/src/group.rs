@@ -6,6 +6,8 @@ use quarry_core::coordinator::{Command, Response};
 use quarry_types::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use crate::raft_runtime::HostRuntime;
+
 /// A command as an entry of the log.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Proposal {
@@ -30,7 +32,7 @@ openraft::declare_raft_types!(
         R = Applied,
         NodeId = u64,
         Node = openraft::BasicNode,
-        AsyncRuntime = openraft_rt_tokio::TokioRuntime,
+        AsyncRuntime = HostRuntime,
 );
 
 pub(crate) type LeaderId = openraft::alias::CommittedLeaderIdOf<Group>;

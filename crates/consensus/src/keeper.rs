@@ -6,7 +6,7 @@ use quarry_core::{
     coordinator::{Command, Loads, Member, Refused, Response},
     lease::{LeaseTimes, RunnerLease},
 };
-use quarry_ports::{Host, LeaseGuard, Metrics};
+use quarry_ports::{CoordinatorError, Host, LeaseGuard, Metrics, crash};
 use quarry_types::Monotonic;
 use tokio::sync::watch;
 
@@ -59,15 +59,21 @@ pub(crate) struct Keeper {
     pub(crate) loads: watch::Receiver<Loads>,
     /// When the last acknowledged heartbeat was sent.
     pub(crate) heard: watch::Sender<Option<Monotonic>>,
+    /// Whether this process can serve what it would be given.
+    pub(crate) is_warm: watch::Receiver<bool>,
 }
 
 impl Keeper {
-    /// Joins, and joins again whenever the lease was lost, until this process may not.
-    pub(crate) async fn run(self) {
+    /// Joins when this process is warm, and again whenever the lease was lost, until it may not.
+    pub(crate) async fn run(mut self) {
+        if self.is_warm.wait_for(|is_warm| *is_warm).await.is_err() {
+            return;
+        }
         loop {
             self.standing.send_replace(Standing::Joining);
             match self.join().await {
                 Ok(index) => {
+                    crash::point("joined");
                     self.standing.send_replace(Standing::Joined { index });
                     self.renew_from(index).await;
                 }
@@ -98,6 +104,10 @@ impl Keeper {
                     tracing::info!(node = %self.member.id, index, "joined the cluster");
                     return Ok(index);
                 }
+                Err(error @ CoordinatorError::Refused { .. }) => {
+                    tracing::warn!(%error, "the join was refused, trying again");
+                    tokio::time::sleep(JOIN_LIMIT).await;
+                }
                 Err(error) => tracing::warn!(%error, "not joined yet"),
             }
         }
@@ -114,9 +124,11 @@ impl Keeper {
             let current = changes.borrow_and_update().applied >= joined;
             if current && let Some(deadline) = lease.deadline() {
                 self.guard.renew(deadline);
+                crash::point("lease-renewed");
             }
             self.show();
             tokio::select! {
+                biased;
                 () = self.host.sleep_until(next) => {}
                 news = changes.changed(), if !current => {
                     if news.is_err() { return }

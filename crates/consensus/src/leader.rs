@@ -10,11 +10,13 @@ use openraft::{
     async_runtime::watch::WatchReceiver,
     errors::{ClientWriteError, LinearizableReadError, RaftError},
     impls::ProgressResponder,
+    raft::ClientWriteResponse,
 };
 use quarry_core::{
-    coordinator::{Command, LeaseEnd, Loads, Response},
+    coordinator::{Changes, Command, LeaseEnd, Loads, Response, Unfit, Versions, fit},
     lease::{LeaderLeases, LeaseTimes, NotAcknowledged},
 };
+use quarry_plane::Protocol;
 use quarry_ports::Host;
 use quarry_types::{BootId, ClusterView, Monotonic, NodeId, NodeState};
 use tokio::sync::{mpsc, oneshot};
@@ -28,6 +30,8 @@ use crate::{
 
 /// How many heartbeats wait for a quorum round at most.
 const ROUND_QUEUE: usize = 4_096;
+/// From this version of the planes' protocol on nodes know [`ProposeAnswer::Refused`].
+const REFUSALS: u16 = 3;
 
 /// What a quorum round found out.
 #[derive(Clone, Debug)]
@@ -49,6 +53,8 @@ pub(crate) struct Lead {
     views: Arc<Views>,
     host: Host,
     times: LeaseTimes,
+    /// What this node speaks.
+    protocol: Protocol,
     reign: Mutex<Option<Reign>>,
     asks: mpsc::Sender<Ask>,
 }
@@ -61,6 +67,8 @@ struct Reign {
     leases: LeaderLeases,
     /// What each runner said last of its shards.
     reports: BTreeMap<NodeId, Loads>,
+    /// What each node said last that it speaks.
+    spoken: Versions,
 }
 
 impl Reign {
@@ -86,14 +94,24 @@ impl Lead {
         views: Arc<Views>,
         host: Host,
         times: LeaseTimes,
+        protocol: Protocol,
     ) -> Arc<Self> {
         let (asks, queue) = mpsc::channel(ROUND_QUEUE);
         drop(host.spawn("coordinator rounds", rounds(raft.clone(), host.clone(), queue)));
-        Arc::new(Self { raft, views, host, times, reign: Mutex::default(), asks })
+        Arc::new(Self { raft, views, host, times, protocol, reign: Mutex::default(), asks })
     }
 
     pub(crate) const fn raft(&self) -> &Raft<Group, Machine> {
         &self.raft
+    }
+
+    /// What this node speaks.
+    pub(crate) const fn protocol(&self) -> Protocol {
+        self.protocol
+    }
+
+    pub(crate) fn views(&self) -> &Views {
+        &self.views
     }
 
     fn reign(&self) -> MutexGuard<'_, Option<Reign>> {
@@ -110,8 +128,13 @@ impl Lead {
         told.await.unwrap_or_else(|_| stopped())
     }
 
-    /// Answers a heartbeat: renews the lease if the process has one, counted from now (L2).
-    pub(crate) async fn heartbeat(&self, request: HeartbeatRequest) -> HeartbeatAnswer {
+    /// Answers a heartbeat of a process that speaks `caller`: renews the lease if it has one, counted
+    /// from now (L2).
+    pub(crate) async fn heartbeat(
+        &self,
+        request: HeartbeatRequest,
+        caller: Protocol,
+    ) -> HeartbeatAnswer {
         let HeartbeatRequest { node, boot, loads } = request;
         let received = self.host.now();
         let (leadership, began) = match self.round().await {
@@ -126,7 +149,7 @@ impl Lead {
         });
         match acknowledged {
             Some((applied, Ok(_))) => {
-                self.hear(leadership, node, loads);
+                self.hear(leadership, (node, boot), caller, loads);
                 HeartbeatAnswer::Renewed { applied }
             }
             Some((_, Err(NotAcknowledged::NoLease { .. }))) => HeartbeatAnswer::NotKnown,
@@ -152,19 +175,26 @@ impl Lead {
         if reign.as_ref().is_none_or(|reign| reign.leadership < leadership) {
             let mut leases = LeaderLeases::elected(self.times, now, []);
             leases.applied_own_term();
-            let (synced, reports) = (None, BTreeMap::new());
-            *reign = Some(Reign { leadership, synced, leases, reports });
+            let (synced, reports, spoken) = (None, BTreeMap::new(), Versions::new());
+            *reign = Some(Reign { leadership, synced, leases, reports, spoken });
         }
         let reign = reign.as_mut().filter(|reign| reign.leadership == leadership)?;
         reign.learn(&view, now);
         Some((view.applied, act(&mut reign.leases)))
     }
 
-    /// Takes down what a runner says of its shards.
-    fn hear(&self, leadership: LeaderId, node: NodeId, loads: Loads) {
+    /// Takes down what a process speaks, and says of its shards.
+    fn hear(
+        &self,
+        leadership: LeaderId,
+        (node, boot): (NodeId, BootId),
+        speaks: Protocol,
+        loads: Loads,
+    ) {
         let mut reign = self.reign();
         if let Some(reign) = reign.as_mut().filter(|reign| reign.leadership == leadership) {
             reign.reports.insert(node, loads);
+            reign.spoken.insert(node, (boot, speaks.newest));
         }
     }
 
@@ -173,6 +203,13 @@ impl Lead {
         let reign = self.reign();
         let reign = reign.as_ref().filter(|reign| reign.leadership == leadership);
         reign.map(|reign| reign.reports.clone()).unwrap_or_default()
+    }
+
+    /// What the nodes said under `leadership` that they speak.
+    fn spoken(&self, leadership: LeaderId) -> Versions {
+        let reign = self.reign();
+        let reign = reign.as_ref().filter(|reign| reign.leadership == leadership);
+        reign.map(|reign| reign.spoken.clone()).unwrap_or_default()
     }
 
     /// The end of a lease that this node proposed is applied.
@@ -189,19 +226,51 @@ impl Lead {
         Proposal { at: self.host.clock.wall(), command }
     }
 
-    /// Takes `command` into the log if this node leads, and waits until it is applied.
-    pub(crate) async fn propose(&self, command: Command) -> ProposeAnswer {
+    /// Takes `command`, of a node that speaks `caller`, into the log if this node leads and all nodes
+    /// can apply it, and waits until it is applied.
+    pub(crate) async fn propose(&self, command: Command, caller: Protocol) -> ProposeAnswer {
+        if command.since() > 1 || matches!(command, Command::Join { .. }) {
+            return self.propose_fit(command, caller).await;
+        }
         if let Command::EndLease { node, boot, cause: LeaseEnd::Goodbye } = &command
             && let Some(reign) = self.reign().as_mut()
         {
             reign.leases.end_early(*node, *boot);
         }
+        let raises = matches!(command, Command::RaiseBase { .. });
         match self.raft.client_write(self.entry(command)).await {
-            Ok(written) => applied(written.log_id.index, written.data),
+            Ok(written) => {
+                if raises && let Some(Response::Applied(Changes { granted, .. })) = &written.data {
+                    tracing::error!(
+                        granted,
+                        "the store knew newer epochs than the coordinator, whose data were lost: \
+                         epochs go on above those of the store"
+                    );
+                }
+                applied(written.log_id.index, written.data)
+            }
             Err(RaftError::APIError(ClientWriteError::ForwardToLeader(forward))) => {
                 ProposeAnswer::NotLeader { leader: forward.leader_id.map(NodeId) }
             }
             Err(error) => ProposeAnswer::Unknown { reason: error.to_string() },
+        }
+    }
+
+    /// As [`Lead::propose`], for what not all programs know, or not all nodes may say.
+    async fn propose_fit(&self, command: Command, caller: Protocol) -> ProposeAnswer {
+        let leadership = match self.round().await {
+            Round::Confirmed { leadership, .. } => leadership,
+            Round::NotLeader { leader } => return ProposeAnswer::NotLeader { leader },
+            Round::NoQuorum { reason } => return ProposeAnswer::Unknown { reason },
+        };
+        let view = self.views.newest();
+        let command = match fit(command, caller.newest, &view, &self.spoken(leadership)) {
+            Ok(command) => command,
+            Err(unfit) => return unfit_for(caller, unfit),
+        };
+        match self.write_as(leadership, command).await {
+            Some(written) => applied(written.log_id.index, written.data),
+            None => ProposeAnswer::Unknown { reason: "the leadership ended".to_owned() },
         }
     }
 
@@ -212,23 +281,37 @@ impl Lead {
         leadership: LeaderId,
         command: Command,
     ) -> Option<Response> {
+        self.write_as(leadership, command).await?.data
+    }
+
+    async fn write_as(
+        &self,
+        leadership: LeaderId,
+        command: Command,
+    ) -> Option<ClientWriteResponse<Group>> {
         let (responder, fate) = ProgressResponder::complete_only();
         let entry = self.entry(command);
         let write = self.raft.write(entry).with_leader(leadership).responder(responder);
         write.await.ok()?;
-        fate.await.ok()?.ok()?.data
+        fate.await.ok()?.ok()
     }
 
-    /// What the cluster knows of `node`, confirmed by a quorum.
+    /// What the cluster knows of `node` as a voter, confirmed by a quorum. Who does not vote has
+    /// forgotten nothing.
     pub(crate) async fn standing(&self, node: NodeId) -> StandingAnswer {
         match self.round().await {
-            Round::Confirmed { .. } if self.views.newest().nodes.contains_key(&node) => {
-                StandingAnswer::SeenBefore
-            }
+            Round::Confirmed { .. } if self.was_here(node) => StandingAnswer::SeenBefore,
             Round::Confirmed { .. } => StandingAnswer::NeverSeen,
             Round::NotLeader { leader } => StandingAnswer::CannotTell { leader },
             Round::NoQuorum { .. } => StandingAnswer::CannotTell { leader: None },
         }
+    }
+
+    /// Whether `node` votes, and was here.
+    fn was_here(&self, node: NodeId) -> bool {
+        let raft = self.raft.metrics().borrow_watched().clone();
+        let votes = raft.membership_config.voter_ids().any(|voter| voter == node.0);
+        votes && self.views.newest().nodes.contains_key(&node)
     }
 
     /// The voter that should lead instead of this one: up, and with the most of the log.
@@ -245,6 +328,20 @@ impl Lead {
             })
             .max_by_key(|(_, matched)| matched.map(|matched| matched.index))
             .map(|(id, _)| NodeId(id))
+    }
+}
+
+/// What `caller` is told of a command that is not taken into the log. Programs that do not know
+/// [`ProposeAnswer::Refused`] ask again until their time is over.
+fn unfit_for(caller: Protocol, unfit: Unfit) -> ProposeAnswer {
+    let reason = unfit.to_string();
+    match unfit {
+        Unfit::TooOld { .. } | Unfit::Forbidden(_) if caller.newest >= REFUSALS => {
+            ProposeAnswer::Refused { reason }
+        }
+        Unfit::TooOld { .. } | Unfit::Forbidden(_) | Unfit::NotHeard { .. } => {
+            ProposeAnswer::Unknown { reason }
+        }
     }
 }
 

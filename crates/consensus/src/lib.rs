@@ -10,11 +10,15 @@
 //! * `control`: remote procedures over tonic, guarded by mutual TLS and the cookie.
 //! * `leader`, `duty`: what a voter does while it leads: acknowledge heartbeats after a quorum round
 //!   that began later, end leases, balance shards.
+//! * `replace`: one voter in the place of another.
 //! * `compaction`: keeps the log small, by bytes and age.
 //! * `attend`: notices a process that is gone before its lease has run out.
 //! * `keeper`, `follow`: what every node does: join, renew, follow the views.
 //!
-//! All of it runs on threads of its own, so that payload cannot delay it.
+//! * `raft_runtime`: openraft's tasks, randomness and watches come from the host.
+//!
+//! All of it runs on threads of its own, so that payload cannot delay it. A simulation hands in a
+//! message plane and a disk in memory instead of sockets, files and threads ([`start_in_memory`]).
 
 mod ask;
 mod attend;
@@ -28,11 +32,14 @@ mod follow;
 mod group;
 mod keeper;
 mod leader;
+mod place;
+mod raft_runtime;
+mod replace;
 mod start;
 mod storage;
 mod view;
 
 pub use config::{Config, Recovery, Times};
 pub use consensus::Consensus;
-pub use start::{StartError, start};
-pub use storage::StorageError;
+pub use start::{StartError, start, start_in_memory};
+pub use storage::{MemoryDisk, StorageError, Witness};

@@ -13,7 +13,7 @@ use openraft::{
 };
 use quarry_core::{coordinator::Loads, lease::LeaseTimes};
 use quarry_plane::Refusals;
-use quarry_ports::{Host, LeaseGuard, Metrics, Task};
+use quarry_ports::{Host, LeaseGuard, Metrics, Task, Transport};
 use quarry_types::{ClusterId, NodeId};
 use tokio::{net::TcpListener, sync::watch};
 
@@ -22,13 +22,15 @@ use crate::{
     compaction::compact,
     config::{Config, Recovery},
     consensus::{Consensus, Threads, stop_renewing},
-    control::{FollowRequest, Links, Network, PATIENCE, Plane, Policy, serve},
+    control::{FollowRequest, Links, Network, PATIENCE, Plane, Policy, serve, serve_messages},
     directory::{Directory, LockError},
     duty::{self, Duty, Foundation},
     follow::follow,
     keeper::{Keeper, Standing},
     leader::Lead,
-    storage::{self, StorageError},
+    place::Place,
+    raft_runtime,
+    storage::{self, Log, Machine, MemoryDisk, StorageError},
     view::Views,
 };
 
@@ -110,8 +112,8 @@ pub enum StartError {
 }
 
 /// Starts the coordinator of a node on threads of its own: locks the data directory, serves the
-/// control plane, takes part in Raft where the node is a voter, joins, and keeps the lease. Returns
-/// when it serves; the lease is held soon after.
+/// control plane, and takes part in Raft where the node is a voter. Returns when it serves; the process
+/// joins and holds a lease soon after [`Consensus::join`].
 ///
 /// # Errors
 /// [`StartError`].
@@ -133,27 +135,103 @@ pub async fn start(
         .map_err(StartError::Threads)?;
     let handle = runtime.handle().clone();
     let threads = Threads::new(runtime);
-    let began = handle.spawn(begin(config, leases, host, metrics, directory, threads)).await;
+    // All of it on the coordinator's own threads, so that all tasks live there.
+    let began = handle.spawn(async move {
+        let listener = TcpListener::bind(&config.listen)
+            .await
+            .map_err(|source| StartError::Listen { address: config.listen.clone(), source })?;
+        let ground = Ground::Machine { listener, directory, threads };
+        begin(config, leases, host, metrics, ground).await
+    });
+    let began = began.await;
     began.unwrap_or_else(|error| Err(StartError::Raft { reason: error.to_string() }))
 }
 
-/// The part of the start that runs on the coordinator's own threads, so that all tasks live there.
+/// As [`start`], for simulations: on `transport` instead of sockets, `disk` instead of files, and
+/// tasks of `host` instead of threads. Returns when it serves; where the disk is empty and the store
+/// belongs to a cluster, when the other voters said that this is right.
+///
+/// # Errors
+/// [`StartError`].
+pub async fn start_in_memory(
+    config: Config,
+    host: Host,
+    metrics: Metrics,
+    transport: Arc<dyn Transport>,
+    disk: MemoryDisk,
+) -> Result<Arc<Consensus>, StartError> {
+    let leases = config.check().map_err(|mistakes| StartError::Configuration { mistakes })?;
+    begin(config, leases, host, metrics, Ground::Memory { transport, disk }).await
+}
+
+/// What a coordinator stands on.
+enum Ground {
+    /// The machine.
+    Machine { listener: TcpListener, directory: Directory, threads: Threads },
+    /// A simulation.
+    Memory { transport: Arc<dyn Transport>, disk: MemoryDisk },
+}
+
+impl Ground {
+    fn links(&self, config: &Config, policy: &Policy, views: &Arc<Views>) -> Links {
+        let (voters, views) = (config.voters.clone(), Arc::clone(views));
+        match self {
+            Self::Machine { .. } => Links::new(policy.clone(), voters, views),
+            Self::Memory { transport, .. } => Links::over(Arc::clone(transport), voters, views),
+        }
+    }
+
+    async fn open(&self, host: &Host, views: &Arc<Views>) -> Result<(Log, Machine), StorageError> {
+        match self {
+            Self::Machine { directory, .. } => {
+                storage::open(&directory.coordinator(), host, Arc::clone(views)).await
+            }
+            Self::Memory { disk, .. } => storage::open_memory(disk, host, Arc::clone(views)),
+        }
+    }
+
+    /// Whether what stands here may be of a voter that was replaced; in simulations none is.
+    const fn may_have_been_left(&self) -> bool {
+        matches!(self, Self::Machine { .. })
+    }
+
+    /// Serves `plane` until the sender says so, and keeps what has to live as long.
+    fn serve(self, plane: Plane, host: &Host) -> Served {
+        match self {
+            Self::Machine { listener, directory, threads } => Served {
+                stop: serve_plane(listener, plane, host),
+                directory: Some(directory),
+                threads: Some(threads),
+            },
+            Self::Memory { transport, .. } => {
+                serve_messages(&*transport, plane, host.clone());
+                Served { stop: watch::Sender::new(false), directory: None, threads: None }
+            }
+        }
+    }
+}
+
+struct Served {
+    stop: watch::Sender<bool>,
+    directory: Option<Directory>,
+    threads: Option<Threads>,
+}
+
 async fn begin(
     config: Config,
     leases: LeaseTimes,
     host: Host,
     metrics: Metrics,
-    directory: Directory,
-    threads: Threads,
+    ground: Ground,
 ) -> Result<Arc<Consensus>, StartError> {
-    let listener = TcpListener::bind(&config.listen)
-        .await
-        .map_err(|source| StartError::Listen { address: config.listen.clone(), source })?;
     let views = Arc::new(Views::new());
     let policy = policy(&config, &metrics);
-    let links = Arc::new(Links::new(policy.clone(), config.voters.clone()));
+    let links = Arc::new(ground.links(&config, &policy, &views));
+    let mut follows = true;
     let lead = if config.is_voter() {
-        Some(vote(&config, leases, &host, &links, &views, &directory).await?)
+        let (log, machine) = ground.open(&host, &views).await?;
+        follows = is_taken_in(&config, &log);
+        Some(vote(&config, leases, &host, &links, &views, (log, machine)).await?)
     } else {
         None
     };
@@ -161,11 +239,13 @@ async fn begin(
         Asker::new(config.node, lead.clone(), Arc::clone(&links), views.clone(), host.clone());
     let asker = Arc::new(asker);
     let plane = Plane::new(config.node, policy, Arc::clone(&views), lead.clone());
-    let stop_serving = serve_plane(listener, plane, &host);
+    let asks_for_its_place = !follows && ground.may_have_been_left();
+    let served = ground.serve(plane, &host);
     let guard = LeaseGuard::new(Arc::clone(&host.clock));
     let (standing, stands) = watch::channel(Standing::default());
     let (heard, last_heard) = watch::channel(None);
     let (loads, reported) = watch::channel(Loads::new());
+    let (is_warm, warmed) = watch::channel(false);
     let keeper = Keeper {
         member: config.member(),
         leases,
@@ -177,14 +257,16 @@ async fn begin(
         standing,
         loads: reported,
         heard,
+        is_warm: warmed,
     };
     let keeper = Arc::new(Mutex::new(Some(host.spawn("coordinator lease", keeper.run()))));
+    if follows {
+        follow_others(config.node, &links, &asker, &views, &metrics, &host);
+    }
     let failed = if let Some(lead) = &lead {
-        watch_raft(Arc::clone(lead), Arc::clone(&views), metrics, guard.clone(), &keeper, &host)
+        let search = asks_for_its_place.then(|| Place::of(config.node, lead, links, &asker));
+        watch_raft((lead, search), &views, metrics, guard.clone(), &keeper, &host)
     } else {
-        let request = FollowRequest { node: config.node };
-        let following = follow(request, links, Arc::clone(&asker), Arc::clone(&views), metrics);
-        drop(host.spawn("coordinator views", following));
         watch::Sender::new(None).subscribe()
     };
     Ok(Arc::new(Consensus {
@@ -198,16 +280,32 @@ async fn begin(
         heard: last_heard,
         loads,
         failure: failed,
-        stop_serving,
+        stop_serving: served.stop,
+        is_warm,
         keeper,
-        runtime: threads,
-        _directory: directory,
+        runtime: served.threads,
+        _directory: served.directory,
     }))
+}
+
+/// Gets the views of the voters, where this node has no log of its own to apply.
+fn follow_others(
+    node: NodeId,
+    links: &Arc<Links>,
+    asker: &Arc<Asker>,
+    views: &Arc<Views>,
+    metrics: &Metrics,
+    host: &Host,
+) {
+    let (links, asker, views) = (Arc::clone(links), Arc::clone(asker), Arc::clone(views));
+    let following = follow(FollowRequest { node }, links, asker, views, metrics.clone());
+    drop(host.spawn("coordinator views", following));
 }
 
 /// Who may speak on the control plane.
 fn policy(config: &Config, metrics: &Metrics) -> Policy {
     Policy {
+        protocol: config.protocol,
         cluster: config.cluster_name.clone(),
         cookie: config.cookie.clone(),
         security: config.security.clone(),
@@ -229,19 +327,30 @@ fn serve_plane(listener: TcpListener, plane: Plane, host: &Host) -> watch::Sende
     stop_serving
 }
 
-/// Follows what Raft says of itself; the receiver hears it when it has failed.
+/// Follows what Raft says of itself; the receiver hears it when it has failed, or when this voter has no
+/// place any more.
 fn watch_raft(
-    lead: Arc<Lead>,
-    views: Arc<Views>,
+    (lead, place): (&Arc<Lead>, Option<Place>),
+    views: &Arc<Views>,
     metrics: Metrics,
     guard: LeaseGuard,
     keeper: &Arc<Mutex<Option<Task>>>,
     host: &Host,
 ) -> watch::Receiver<Option<String>> {
     let (failure, failed) = watch::channel(None);
-    let keeper = Arc::clone(keeper);
+    let (lead, views, keeper) = (Arc::clone(lead), Arc::clone(views), Arc::clone(keeper));
     drop(host.spawn("coordinator watch", async move {
-        let reason = duty::watch(lead, views, metrics).await;
+        let lost = async {
+            match place {
+                Some(place) => place.lost().await,
+                None => std::future::pending().await,
+            }
+        };
+        let reason = tokio::select! {
+            biased;
+            reason = duty::watch(lead, views, metrics) => reason,
+            reason = lost => reason,
+        };
         // Without its log this node sees no changes any more: it must not keep its lease.
         stop_renewing(&keeper, &guard).await;
         failure.send_replace(Some(reason));
@@ -256,18 +365,19 @@ async fn vote(
     host: &Host,
     links: &Arc<Links>,
     views: &Arc<Views>,
-    directory: &Directory,
+    (log, machine): (Log, Machine),
 ) -> Result<Arc<Lead>, StartError> {
-    let (log, machine) = storage::open(&directory.coordinator(), host, Arc::clone(views)).await?;
+    let is_taken_in = is_taken_in(config, &log);
     if log.is_empty() {
         check_standing(config, links, views, host).await?;
     }
     let network = Network::new(config.node, Arc::clone(links));
     let settings = settings(config).map_err(|reason| StartError::Raft { reason })?;
-    let raft = Raft::new(config.node.0, Arc::new(settings), network, log.clone(), machine)
+    let raft = Raft::new(config.node.0, Arc::new(settings), network, log.clone(), machine);
+    let raft = raft_runtime::within(host, raft)
         .await
         .map_err(|error| StartError::Raft { reason: error.to_string() })?;
-    let lead = Lead::start(raft, Arc::clone(views), host.clone(), leases);
+    let lead = Lead::start(raft, Arc::clone(views), host.clone(), leases, config.protocol);
     let foundation = Foundation {
         cluster: config.existing_identity.unwrap_or_else(|| ClusterId(host.random.next_u64())),
         shards: config.shards,
@@ -285,8 +395,17 @@ async fn vote(
     drop(host.spawn("coordinator duties", duty.run()));
     let compaction = compact(Arc::clone(&lead), log, host.clone(), config.times);
     drop(host.spawn("coordinator compaction", compaction));
-    form(config, &lead).await?;
+    if !is_taken_in {
+        form(config, &lead).await?;
+    }
     Ok(lead)
+}
+
+/// Whether this voter comes to a cluster of which it has nothing: it must not form a group of its own,
+/// and waits until the leader sends it the log, as a voter from the beginning or one that replaces
+/// another. Until then it follows the others' views as a runner does.
+fn is_taken_in(config: &Config, log: &Log) -> bool {
+    log.is_empty() && config.existing_identity.is_some() && config.recovery == Recovery::Refuse
 }
 
 /// Forms the group of the configured voters, where this voter's log is empty. All of them do so

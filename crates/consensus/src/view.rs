@@ -1,10 +1,16 @@
 //! What this node knows of the cluster, told to all who follow it.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
 
 use quarry_core::coordinator::State;
+use quarry_ports::watch;
 use quarry_types::{ClusterId, ClusterView, NodeId};
-use tokio::sync::watch;
+
+/// The voters, with the addresses of their control planes.
+pub(crate) type Voters = BTreeMap<NodeId, String>;
 
 /// The newest view of this node. Its applied index only grows.
 #[derive(Debug)]
@@ -17,6 +23,8 @@ pub(crate) struct Views {
 struct Inner {
     leader: Option<NodeId>,
     cluster: Option<ClusterId>,
+    /// As of the newest view; none before the first.
+    voters: Option<Arc<Voters>>,
 }
 
 impl Views {
@@ -43,17 +51,33 @@ impl Views {
         self.inner().cluster
     }
 
-    /// Tells the state at `applied`, as this node applied it.
-    pub(crate) fn publish(&self, applied: u64, state: &State) {
+    /// Who votes, as of the newest view; nothing before the first.
+    pub(crate) fn voters(&self) -> Option<Arc<Voters>> {
+        self.inner().voters.clone()
+    }
+
+    /// Tells the state at `applied`, as this node applied it, and who voted then.
+    pub(crate) fn publish(&self, applied: u64, state: &State, voters: Voters) {
         let mut inner = self.inner();
         inner.cluster = state.cluster();
+        self.take_voters(&mut inner, applied, voters);
         let view = state.view(applied, inner.leader);
         self.replace(view);
     }
 
+    fn take_voters(&self, inner: &mut Inner, applied: u64, voters: Voters) {
+        if applied >= self.view.borrow().applied
+            && !voters.is_empty()
+            && inner.voters.as_deref() != Some(&voters)
+        {
+            inner.voters = Some(Arc::new(voters));
+        }
+    }
+
     /// Takes over the view of a voter, if it is newer than what is known.
-    pub(crate) fn follow(&self, cluster: Option<ClusterId>, view: ClusterView) {
+    pub(crate) fn follow(&self, cluster: Option<ClusterId>, view: ClusterView, voters: Voters) {
         let mut inner = self.inner();
+        self.take_voters(&mut inner, view.applied, voters);
         inner.leader = view.leader;
         inner.cluster = cluster.or(inner.cluster);
         self.replace(view);
@@ -66,8 +90,10 @@ impl Views {
             return false;
         }
         inner.leader = leader;
-        self.view.send_modify(|view| Arc::make_mut(view).leader = leader);
-        true
+        self.view.send_if_modified(|view| {
+            Arc::make_mut(view).leader = leader;
+            true
+        })
     }
 
     /// Who leads, as far as this node knows.

@@ -58,7 +58,11 @@ async fn drains_epochs_and_refusals_go_through_the_log() {
     let cluster = Cluster::of(1);
     let node = cluster.start(1).await;
     let view = serving(&node).await;
-    let index = node.administer(Administration::drain([NodeId(1)])).await.unwrap();
+    let refused = node.administer(Administration::drain([NodeId(1)])).await;
+    let told = matches!(&refused, Err(CoordinatorError::Refused { reason })
+        if reason.contains("no runner would be left"));
+    assert!(told, "an operator cannot drain the last one: {refused:?}");
+    let index = node.administer(Administration::Withdraw(NodeId(1))).await.unwrap();
     assert!(index > view.applied);
     let view = node.view().borrow().clone();
     assert_eq!(view.nodes[&NodeId(1)].state, NodeState::Draining);

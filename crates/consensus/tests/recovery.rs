@@ -1,8 +1,9 @@
 //! Compaction, snapshots and the loss of the quorum.
+#![expect(clippy::unwrap_used, reason = "a test ends where something is wrong")]
 
 mod support;
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use quarry_ports::{Administration, Coordinator, Host};
 use quarry_types::NodeId;
@@ -22,7 +23,7 @@ async fn a_compacted_voter_starts_again_from_its_snapshot() {
     let node = cluster.start(1).await;
     serving(&node).await;
     for _ in 0..100 {
-        node.administer(Administration::drain([NodeId(1)])).await.unwrap();
+        node.administer(Administration::Withdraw(NodeId(1))).await.unwrap();
         node.administer(Administration::undrain([NodeId(1)])).await.unwrap();
     }
     until("the log is compacted", || node.compacted() > Some(100)).await;
@@ -48,7 +49,7 @@ async fn a_small_log_is_compacted_when_it_is_old() {
     serving(&node).await;
     let churn = async || {
         for _ in 0..50 {
-            node.administer(Administration::drain([NodeId(1)])).await.unwrap();
+            node.administer(Administration::Withdraw(NodeId(1))).await.unwrap();
             node.administer(Administration::undrain([NodeId(1)])).await.unwrap();
         }
     };
@@ -114,4 +115,51 @@ async fn without_a_quorum_the_lease_ends_and_comes_back_by_itself() {
     until("the lease is back", || lease.is_held()).await;
     println!("the lease is back {:?} after the quorum", host.now().since(back));
     assert!(first.status().has_quorum);
+}
+
+/// The files of a node's coordinator, with their sizes in bytes.
+fn files(cluster: &Cluster, node: u64) -> BTreeMap<String, u64> {
+    let files = std::fs::read_dir(cluster.directory(node)).unwrap().map(Result::unwrap);
+    files
+        .map(|file| (file.file_name().into_string().unwrap(), file.metadata().unwrap().len()))
+        .collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_disks_of_voters_stay_small_while_nodes_change_thousands_of_times() {
+    let mut cluster = Cluster::of(3);
+    cluster.times.log_bytes = 32 * 1024;
+    cluster.times.compaction = Duration::from_millis(100);
+    let nodes = cluster.start_all().await;
+    for node in &nodes {
+        serving(node).await;
+    }
+    for _ in 0..200 {
+        // Many at a time, so that they share what is made durable.
+        let changes = (0..32_u32).map(|change| {
+            let what =
+                if change % 2 == 0 { Administration::drain } else { Administration::undrain };
+            nodes[0].administer(what([NodeId(3)]))
+        });
+        for changed in futures_util::future::join_all(changes).await {
+            changed.unwrap();
+        }
+    }
+    let what = "each change is an entry";
+    let applied = view_where(&nodes[0], what, |view| view.applied >= 6_400).await.applied;
+    for (node, number) in nodes.into_iter().zip(1..) {
+        // Before it is folded into the file, SQLite's own log has up to 1,000 pages.
+        let most = files(&cluster, number).values().sum::<u64>();
+        cluster.kill(node).await;
+        let name = "coordinator.db-wal";
+        until("SQLite has folded its log", || {
+            files(&cluster, number).get(name).is_none_or(|bytes| *bytes == 0)
+        })
+        .await;
+        let left = files(&cluster, number).values().sum::<u64>();
+        println!("voter {number}: {applied} entries, {most} bytes on disk, {left} when it ended");
+        assert!(most < 5 << 20, "{most} bytes while it ran");
+        // The entries alone would take 60 bytes each.
+        assert!(left < 256 << 10, "{left} bytes");
+    }
 }

@@ -5,8 +5,8 @@ mod support;
 use std::{sync::Arc, time::Duration};
 
 use futures_util::future::join_all;
-use quarry_consensus::{Consensus, StartError};
-use quarry_ports::{Administration, Coordinator, Host, Task};
+use quarry_consensus::{Consensus, StartError, start};
+use quarry_ports::{Administration, Coordinator, CoordinatorError, Host, Metrics, Task};
 use quarry_types::{ClusterView, NodeId, NodeState};
 use support::{Cluster, begin, serving, until, view_where};
 
@@ -100,6 +100,27 @@ async fn a_proposal_of_a_follower_is_applied_by_the_leader() {
         })
         .await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_drains_asked_for_at_once_through_all_nodes_one_is_refused() {
+    let cluster = Cluster::of(3);
+    let nodes = started(&cluster).await;
+    // Each asks while it sees two others that take shards.
+    let drains = nodes.iter().map(|node| node.administer(Administration::drain([node.node()])));
+    let answers = join_all(drains).await;
+    let is_told = |answer: &&Result<u64, CoordinatorError>| {
+        matches!(answer, Err(CoordinatorError::Refused { reason })
+            if reason.contains("no runner would be left"))
+    };
+    assert_eq!(answers.iter().filter(is_told).count(), 1, "{answers:?}");
+    assert_eq!(answers.iter().filter(|answer| answer.is_ok()).count(), 2, "{answers:?}");
+    view_where(&nodes[0], "all shards are with the one that is left", |view| {
+        let up = view.nodes.values().filter(|node| node.state == NodeState::Up);
+        let [left] = up.map(|node| node.id).collect::<Vec<_>>()[..] else { return false };
+        view.shards.iter().all(|shard| shard.owner == Some(left))
+    })
+    .await;
 }
 
 /// Waits until all shards of `dead` are with the others, whose leases must not end meanwhile, and
@@ -283,6 +304,36 @@ async fn a_runner_that_is_no_voter_follows_and_is_served() {
     assert!(nodes[3].lease().is_held());
     let failed = tokio::time::timeout(Duration::from_millis(200), nodes[3].failed()).await;
     assert!(failed.is_err(), "a runner that is no voter has not failed: {failed:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_process_votes_and_follows_before_it_joins_and_nothing_waits_for_it() {
+    let cluster = Cluster::of(3);
+    let mut nodes = started(&cluster).await;
+    let third = nodes.pop().unwrap();
+    let gone = third.node();
+    cluster.kill(third).await;
+    let is_taken_over =
+        |view: &ClusterView| view.shards.iter().all(|shard| shard.owner != Some(gone));
+    view_where(&nodes[0], "the others have its shards", is_taken_over).await;
+    let cold =
+        start(cluster.config(gone.0), Host::system(), Metrics::new().unwrap()).await.unwrap();
+    // With one of the others gone as well, entries are committed by its vote.
+    cluster.kill(nodes.pop().unwrap()).await;
+    let left = &nodes[0];
+    view_where(left, "the one that is left owns all", |view| {
+        view.shards.iter().all(|shard| shard.owner == Some(left.node()))
+    })
+    .await;
+    let applied = left.view().borrow().applied;
+    view_where(&cold, "it follows", |view| view.applied >= applied).await;
+    assert_eq!(cold.view().borrow().nodes[&gone].state, NodeState::Down, "it has not joined");
+    assert!(!cold.lease().is_held());
+    drop(obedient(&cold));
+    cold.join();
+    nodes.push(cold);
+    view_where(&nodes[1], "it has its share", |view| view.owned_by(gone).count() == 8).await;
+    assert!(nodes[1].lease().is_held());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use quarry_types::in_words_of_json;
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -101,7 +102,9 @@ pub fn annotated(lines: &str) -> Result<Vec<Annotated>, BadLine> {
             continue;
         }
         let read = serde_json::from_str(text);
-        texts.push(read.map_err(|error| BadLine { line, message: error.to_string() })?);
+        texts.push(
+            read.map_err(|error| BadLine { line, message: in_words_of_json(&error.to_string()) })?,
+        );
     }
     Ok(texts)
 }

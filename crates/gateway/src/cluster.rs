@@ -95,7 +95,7 @@ pub(crate) async fn moves(
     Ok(Json(api::Moves { applied: view.applied, moves: moves.collect() }))
 }
 
-/// Moves all shards away from nodes.
+/// Moves all shards away from nodes. Whoever ends a whole cluster ends its nodes.
 pub(crate) async fn drain(
     State(gateway): State<Gateway>,
     PathOf(id): PathOf<String>,
@@ -129,7 +129,7 @@ async fn administer(
     Ok(Json(api::Change { node: ids.first().copied().unwrap_or_default(), nodes: ids, applied }))
 }
 
-fn all_known(
+pub(crate) fn all_known(
     view: &ClusterView,
     nodes: &BTreeSet<NodeId>,
     field: &'static str,

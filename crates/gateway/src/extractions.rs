@@ -10,14 +10,13 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use bytes::Bytes;
-use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use quarry::runtime::Entity;
 use quarry_extract::{
     ExtractionWork, InvalidSubmission, Submission, TimeLimit,
     graph::{Graph, RdfError, ntriples, turtle},
     pack::Ontology,
 };
-use quarry_ports::{MessageFilter, MessageRecord, MessageState, StoreError};
 use quarry_types::{Address, Answer, Delivery, EntityId, Failure, Method, Outcome, api};
 use serde::Deserialize;
 
@@ -26,20 +25,20 @@ use crate::{
     dispatch::{SENDING, Terms, dispatch, streamed},
     ontologies,
     placement::address,
-    request::{JsonBody, NoBody, PathOf, Query},
+    progress::{self, Progress},
+    request::{JsonBody, NoBody, PathOf, Query, last_event_id},
     stream::{self, Form},
     trace::Trace,
 };
 
+/// What is escaped in a path: all but the unreserved characters of RFC 3986.
+const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 const EXTRACTOR: &str = "KGExtractor";
 /// Extracts.
 pub(crate) const EXTRACT: &str = "ExtractFromText";
-const RESULT: &str = "GetCachedResult";
 
 /// The failure with which the entity refuses a request id that stands for another submission.
 pub(crate) const REQUEST_REUSED: &str = "request_reused";
-/// The failure with which the entity says that it has no graph.
-const NO_RESULT: &str = "NoResult";
 
 /// How much longer a client waits than its extraction may take.
 const A_MOMENT: Duration = Duration::from_secs(1);
@@ -63,6 +62,7 @@ pub(crate) async fn submit(
 ) -> Result<Response, Problem> {
     let mut terms =
         Terms::parse(&gateway, request.headers(), request.uri(), SENDING, Delivery::Durable)?;
+    let last = last_event_id(request.headers())?.map(str::to_owned);
     let JsonBody(payload) = JsonBody::from_request(request, &gateway).await?;
     let mut submission = decoded(&gateway, &payload)?;
     let address = addressee(&gateway, &trace, &mut submission).await?;
@@ -73,7 +73,7 @@ pub(crate) async fn submit(
     }
     let id = address.id.clone();
     if let Some(form) = terms.stream() {
-        let asked = Asked { submission, address, method, payload };
+        let asked = Asked { submission, address, method, payload, last };
         return tell(&gateway, &trace, asked, terms, form).await;
     }
     let (sent, answer) = dispatch(&gateway, &trace, address, method, payload, terms).await;
@@ -93,7 +93,7 @@ pub(crate) async fn submit(
 }
 
 fn path(id: &EntityId) -> String {
-    format!("/v1/extractions/{}", utf8_percent_encode(id.as_str(), NON_ALPHANUMERIC))
+    format!("/v1/extractions/{}", utf8_percent_encode(id.as_str(), ESCAPED))
 }
 
 /// A submission that its client wants to be told of.
@@ -102,10 +102,12 @@ struct Asked {
     address: Address,
     method: Method,
     payload: Bytes,
+    /// The last event that the client has of it.
+    last: Option<String>,
 }
 
 /// Tells what happens to a submission, which is stored first: the same that is running, unless the
-/// client sends under a key of its own.
+/// client sends under a key of its own. A client that was told a part of it is told the rest.
 async fn tell(
     gateway: &Gateway,
     trace: &Trace,
@@ -113,8 +115,12 @@ async fn tell(
     terms: Terms,
     form: Form,
 ) -> Result<Response, Problem> {
-    let Asked { submission, address, method, payload } = asked;
+    let Asked { submission, address, method, payload, last } = asked;
     let location = format!("{}/events", path(&address.id));
+    if let Some(last) = last {
+        let (told, message_id) = stream::resume(gateway, &address, &last, form).await?;
+        return Ok(streamed(told, message_id, &location));
+    }
     if !terms.is_keyed()
         && let Some(message_id) = stream::same(gateway, &address, &submission).await?
     {
@@ -199,33 +205,27 @@ pub(crate) async fn show(
 ) -> Result<Json<api::Extraction>, Problem> {
     Query::parse(uri.query(), &[])?;
     let address = address(&gateway, EXTRACTOR, &id)?;
-    let stored = stored(&gateway, &trace, &address).await?;
-    let newest = newest(&gateway, &address).await?;
-    if stored.is_none() && newest.is_none() {
-        return Err(no_such_extraction(&address));
-    }
-    let grade = stored.as_deref().and_then(|graph| serde_json::from_slice::<Graded>(graph).ok());
-    let shown = api::Extraction {
+    let (progress, newest) = progress::of(&gateway, &trace, &address).await?;
+    let mut shown = api::Extraction {
         request_id: address.id.to_string(),
         state: api::MessageStatus::Finished,
-        message_id: newest.as_ref().map(|record| record.message.message_id.to_string()),
-        grade: grade.map(|graph| graph.grade),
+        message_id: newest.map(|id| id.to_string()),
+        grade: None,
         failure: None,
     };
-    Ok(Json(match newest.map(|record| record.state) {
-        _ if shown.grade.is_some() => shown,
-        Some(MessageState::Open { .. }) => {
-            api::Extraction { state: api::MessageStatus::Open, ..shown }
+    match progress {
+        Progress::Absent => return Err(no_such_extraction(&address)),
+        Progress::Pending | Progress::Running => shown.state = api::MessageStatus::Open,
+        Progress::SetAside => shown.state = api::MessageStatus::Quarantined,
+        Progress::Complete(graph) => {
+            let graded = serde_json::from_slice::<Graded>(&graph).ok();
+            shown.grade = graded.map(|graph| graph.grade);
         }
-        Some(MessageState::Quarantined { .. }) => {
-            api::Extraction { state: api::MessageStatus::Quarantined, ..shown }
+        Progress::Failed(Failure { code, message }) => {
+            shown.failure = Some(api::ExtractionFailure { code, message });
         }
-        Some(MessageState::Finished { outcome: Outcome::Failure(failure), .. }) => {
-            let Failure { code, message } = failure;
-            api::Extraction { failure: Some(api::ExtractionFailure { code, message }), ..shown }
-        }
-        Some(MessageState::Finished { .. }) | None => shown,
-    }))
+    }
+    Ok(Json(shown))
 }
 
 /// What is read of a graph.
@@ -244,11 +244,11 @@ pub(crate) async fn graph(
 ) -> Result<Response, Problem> {
     let format = Query::parse(uri.query(), &["format"])?.choice("format", FORMATS)?;
     let address = address(&gateway, EXTRACTOR, &id)?;
-    if let Some(graph) = stored(&gateway, &trace, &address).await? {
-        return written(&gateway, &trace, graph, format.unwrap_or(Format::Json)).await;
-    }
-    match newest(&gateway, &address).await?.map(|record| record.state) {
-        Some(MessageState::Open { .. }) => {
+    match progress::of(&gateway, &trace, &address).await?.0 {
+        Progress::Complete(graph) => {
+            written(&gateway, &trace, graph, format.unwrap_or(Format::Json)).await
+        }
+        Progress::Pending | Progress::Running => {
             let detail = format!("extraction {} is not finished yet", address.id);
             Err(Problem::new(Code::NotYetExtracted, detail).field("id"))
         }
@@ -291,38 +291,4 @@ async fn written(
 fn no_such_extraction(address: &Address) -> Problem {
     let detail = format!("there is no graph of an extraction {}", address.id);
     Problem::new(Code::NoSuchExtraction, detail).field("id")
-}
-
-/// The stored graph, as the entity has it.
-pub(crate) async fn stored(
-    gateway: &Gateway,
-    trace: &Trace,
-    address: &Address,
-) -> Result<Option<Bytes>, Problem> {
-    let (terms, method) = (Terms::of_read(gateway), method(RESULT)?);
-    let (sent, answer) =
-        dispatch(gateway, trace, address.clone(), method, Bytes::new(), terms).await;
-    match answer {
-        Ok(Answer::Handled { outcome: Outcome::Success(graph), .. }) => Ok(Some(graph)),
-        Ok(Answer::Handled { outcome: Outcome::Failure(failure), .. })
-            if failure.code == NO_RESULT =>
-        {
-            Ok(None)
-        }
-        other => sent.answer(other).map(|_| None),
-    }
-}
-
-/// The newest message to an entity.
-pub(crate) async fn newest(
-    gateway: &Gateway,
-    address: &Address,
-) -> Result<Option<MessageRecord>, StoreError> {
-    let filter = MessageFilter {
-        tenant: Some(address.tenant.clone()),
-        address: Some(address.clone()),
-        state: None,
-        ..MessageFilter::default()
-    };
-    Ok(gateway.store().messages(filter, None, 1).await?.items.into_iter().next())
 }

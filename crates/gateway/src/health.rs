@@ -1,5 +1,5 @@
 //! `/livez`, `/readyz`, `/healthz`. Good news is an [`api::Health`]; bad news is a problem, 503, that
-//! holds the same members: an [`api::IllHealth`].
+//! holds what was looked at: an [`api::IllHealth`].
 
 use std::time::Duration;
 

@@ -21,12 +21,14 @@ mod openapi;
 mod operate;
 mod placement;
 mod problem;
+mod progress;
 mod request;
 mod router;
 mod rpc;
 mod scrape;
 mod send;
 mod serve;
+mod shards;
 mod spoken;
 mod start;
 mod stream;
@@ -34,6 +36,7 @@ mod time;
 mod trace;
 mod types;
 mod unread;
+mod voters;
 
 #[cfg(test)]
 mod tests;

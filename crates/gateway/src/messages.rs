@@ -5,7 +5,7 @@ use std::time::Duration;
 use axum::{
     Json,
     extract::State,
-    http::{HeaderName, Uri},
+    http::{HeaderName, HeaderValue, Uri, header},
     response::{IntoResponse, Response},
 };
 use bytes::Bytes;
@@ -49,12 +49,26 @@ pub(crate) async fn show(
     Ok(([(MESSAGE_ID, message_id.to_string())], Json(document)).into_response())
 }
 
-/// The message id in the path.
+/// What can be done to a message by `POST`, as a verb behind its id.
+pub(crate) const VERBS: [&str; 2] = ["redrive", "drop"];
+
+/// The message id in the path. A verb behind it is for another method.
 pub(crate) fn id(text: &str) -> Result<MessageId, Problem> {
+    if let Some((_, verb)) = text.rsplit_once(':')
+        && VERBS.contains(&verb)
+    {
+        return Err(not_allowed(format!("{verb} is done by POST"), "POST"));
+    }
     text.parse().map_err(|_| {
         let detail = format!("{text:?} is no message id: it is a UUID");
         Problem::new(Code::InvalidName, detail).field("mid")
     })
+}
+
+/// A path that has other methods.
+pub(crate) fn not_allowed(detail: String, allowed: &'static str) -> Problem {
+    let headers = [(header::ALLOW, HeaderValue::from_static(allowed))].into_iter().collect();
+    Problem::new(Code::MethodNotAllowed, detail).headers(headers)
 }
 
 /// A message that is there; waits for its end where asked to.

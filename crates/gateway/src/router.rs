@@ -15,7 +15,7 @@ use crate::{
     Code, Gateway, Problem, batch, cluster, entities, extractions, health, layers, messages,
     ontologies,
     openapi::{self, Operation},
-    operate, placement, rpc, scrape, send, start, stream, types,
+    operate, placement, rpc, scrape, send, shards, start, stream, types, voters,
 };
 
 /// A route of the interface.
@@ -224,6 +224,18 @@ pub(crate) const ROUTES: &[Route] = &[
         "let nodes take shards again",
         openapi::undrain,
         || post(cluster::undrain),
+    ),
+    Route::post(
+        "/v1/cluster/voters:replace",
+        "let one node vote in the place of another",
+        openapi::replace_voter,
+        || post(voters::replace),
+    ),
+    Route::post(
+        "/v1/cluster/shards/{id}:split",
+        "put two shards of half the slots in the place of one",
+        openapi::split_shard,
+        || post(shards::act),
     ),
     Route::post(RPC, "call procedures, in the short form or by frames", openapi::call, || {
         post(rpc::call)

@@ -1,8 +1,9 @@
 //! The listener: bounded in connections, headers and patience, and ended with grace.
 
-use std::{future::Future, sync::Arc, time::Duration};
+use std::{convert::Infallible, future::Future, sync::Arc, time::Duration};
 
 use axum::Router;
+use futures_util::FutureExt;
 use hyper::{server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use quarry_ports::Host;
@@ -37,11 +38,32 @@ impl Default for ListenerConfig {
     }
 }
 
+/// How long clients are told to take their next request elsewhere, before connections are closed: the
+/// request that a client puts on a connection in that very moment would be lost.
+const FAREWELL: Duration = Duration::from_millis(500);
 /// How long to wait after the kernel gave no connection (too many open files).
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// Serves `router` on `listener` until `shutdown` ends: then takes no more connections, tells the
-/// open ones to end after the request in flight, and waits for them up to the grace time.
+/// What a listener's connections are to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stage {
+    /// Take one request after the other.
+    Serving,
+    /// End after the next answer, which says so.
+    Leaving,
+    /// End, after the request in flight if there is one.
+    Closing,
+}
+
+/// Waits until no more than one request shall be taken.
+pub(crate) async fn leaving(mut stage: watch::Receiver<Stage>) {
+    // A listener that is gone wants the same.
+    drop(stage.wait_for(|stage| *stage != Stage::Serving).await);
+}
+
+/// Serves `router` on `listener` until `shutdown` ends: then tells clients for a moment to go
+/// elsewhere, takes no more connections, tells the open ones to end after the request in flight, and
+/// waits for them up to the grace time.
 pub async fn serve(
     listener: TcpListener,
     router: Router,
@@ -49,27 +71,57 @@ pub async fn serve(
     host: Host,
     shutdown: impl Future<Output = ()>,
 ) {
+    let (stages, stage) = watch::channel(Stage::Serving);
+    let grace = config.grace;
     let places = Arc::new(Semaphore::new(config.connections));
-    let (stopping, stop) = watch::channel(());
-    let mut shutdown = std::pin::pin!(shutdown);
-    loop {
-        let (stream, place) = tokio::select! {
-            () = &mut shutdown => break,
-            accepted = accept(&listener, &places) => accepted,
-        };
-        let stream = Spoken::new(Lingering::new(stream), host.clone());
-        let talk = talk(stream, router.clone(), connection(&config), stop.clone());
-        host.spawn("http connection", async move {
+    let door = Door { listener, places, stage, router, config, host };
+    tokio::select! {
+        () = shutdown => {}
+        never = door.keep_open() => match never {},
+    }
+    stages.send_replace(Stage::Leaving);
+    // Only the door's own receiver is left where no connection is open.
+    if stages.receiver_count() > 1 {
+        drop(tokio::time::timeout(FAREWELL, door.keep_open()).await);
+    }
+    // Who is connected already is answered.
+    while door.admit().now_or_never().is_some() {}
+    stages.send_replace(Stage::Closing);
+    drop(door);
+    if tokio::time::timeout(grace, stages.closed()).await.is_err() {
+        tracing::warn!("HTTP requests were still in flight when the grace time was over");
+    }
+}
+
+/// Where connections come in.
+struct Door {
+    listener: TcpListener,
+    places: Arc<Semaphore>,
+    stage: watch::Receiver<Stage>,
+    router: Router,
+    config: ListenerConfig,
+    host: Host,
+}
+
+impl Door {
+    async fn keep_open(&self) -> Infallible {
+        loop {
+            self.admit().await;
+        }
+    }
+
+    /// Waits for the next connection, and has it served.
+    async fn admit(&self) {
+        let (stream, place) = accept(&self.listener, &self.places).await;
+        let stream = Spoken::new(Lingering::new(stream), self.host.clone());
+        let builder = connection(&self.config);
+        let talk = talk(stream, self.router.clone(), builder, self.stage.clone());
+        self.host.spawn("http connection", async move {
             if let Err(error) = talk.await {
                 tracing::debug!(%error, "an HTTP connection ended badly");
             }
             drop(place);
         });
-    }
-    drop((listener, stop));
-    stopping.send_replace(());
-    if tokio::time::timeout(config.grace, stopping.closed()).await.is_err() {
-        tracing::warn!("HTTP requests were still in flight when the grace time was over");
     }
 }
 
@@ -78,16 +130,17 @@ async fn talk(
     stream: Spoken<Lingering<TcpStream>>,
     router: Router,
     builder: http1::Builder,
-    mut stop: watch::Receiver<()>,
+    mut stage: watch::Receiver<Stage>,
 ) -> hyper::Result<()> {
-    let stopping = stop.clone();
-    let service =
-        service_fn(move |request| unread::answer(router.clone(), request, stopping.clone()));
+    let seen = stage.clone();
+    let service = service_fn(move |request| unread::answer(router.clone(), request, seen.clone()));
     let connection = builder.serve_connection(TokioIo::new(stream), service).with_upgrades();
     let mut connection = std::pin::pin!(connection);
     tokio::select! {
         ended = connection.as_mut() => return ended,
-        _ = stop.changed() => connection.as_mut().graceful_shutdown(),
+        _ = stage.wait_for(|stage| *stage == Stage::Closing) => {
+            connection.as_mut().graceful_shutdown();
+        }
     }
     connection.await
 }

@@ -1,5 +1,6 @@
-//! Answers that are given before the whole body was read end their connection, and say so: a client
-//! would otherwise put its next request on a connection that is about to be closed.
+//! Answers that are given before the whole body was read end their connection, and so do those of a
+//! listener that is leaving. They say so: a client would otherwise put its next request on a connection
+//! that is about to be closed.
 
 use std::{
     convert::Infallible,
@@ -24,7 +25,10 @@ use hyper::body::{Frame, Incoming, SizeHint};
 use tokio::sync::watch;
 use tower::ServiceExt;
 
-use crate::stream::Streaming;
+use crate::{
+    serve::{Stage, leaving},
+    stream::Streaming,
+};
 
 /// A body that remembers whether it was read to its end.
 struct Watched {
@@ -66,11 +70,11 @@ impl HttpBody for Watched {
     }
 }
 
-/// Answers `request`. A stream that can be read on elsewhere ends when `stop` changes.
+/// Answers `request`. A stream that can be read on elsewhere ends when the listener is leaving.
 pub(crate) async fn answer(
     router: Router,
     request: Request<Incoming>,
-    mut stop: watch::Receiver<()>,
+    stage: watch::Receiver<Stage>,
 ) -> Result<Response, Infallible> {
     let is_read = Arc::new(AtomicBool::new(false));
     let request = request.map(|body| {
@@ -79,13 +83,12 @@ pub(crate) async fn answer(
         Body::new(watched)
     });
     let mut response = router.oneshot(request).await?;
-    if !is_read.load(Ordering::Relaxed) {
+    if !is_read.load(Ordering::Relaxed) || *stage.borrow() != Stage::Serving {
         response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
     if response.extensions().get::<Streaming>().is_some() {
         return Ok(response.map(|body| {
-            let stopped = async move { drop(stop.changed().await) };
-            Body::from_stream(body.into_data_stream().take_until(Box::pin(stopped)))
+            Body::from_stream(body.into_data_stream().take_until(Box::pin(leaving(stage))))
         }));
     }
     Ok(response)

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use quarry_plane::{Cookie, Security};
+use quarry_plane::{Cookie, Protocol, Security};
 use quarry_types::NodeId;
 
 /// What a mesh is told.
@@ -10,6 +10,8 @@ use quarry_types::NodeId;
 pub struct Config {
     /// The node whose mesh it is.
     pub node: NodeId,
+    /// The versions of the protocol that it speaks: [`Protocol::CURRENT`], but in tests.
+    pub protocol: Protocol,
     /// The cluster; nodes of another one are refused.
     pub cluster_name: String,
     /// The secret that all nodes of the cluster share.
@@ -27,7 +29,8 @@ pub struct Config {
 pub struct Limits {
     /// From the first byte of a connection until its link is ready.
     pub handshake: Duration,
-    /// A link on which nothing arrives for so long is closed; peers ping every 1 to 5 s.
+    /// A link on which nothing arrives, or nothing is answered, for so long is closed; the substrate
+    /// pings every 1 to 5 s.
     pub idle: Duration,
     /// Incoming connections that have not proved yet who they are.
     pub unauthenticated: usize,

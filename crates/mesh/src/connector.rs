@@ -14,6 +14,7 @@ use ractor::ActorRef;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    checked::Checked,
     config::Limits,
     frame::{Batch, Frame, MeshMessage},
     greeting::{self, Greeted, GreetingError, Identity},
@@ -80,6 +81,8 @@ impl Joiner {
         };
         let _turn = turn.lock().await;
         self.replace(peer).await;
+        let is_bare = greeted.is_vouched_for() && !self.security.is_mutual();
+        let stream = if is_bare { Box::new(Checked::new(stream)) } else { stream };
         let session =
             self.substrate.open(stream, side, &peer.to_string()).ok_or(JoinError::NotTaken)?;
         let link = Link::new(greeted.link, peer, session.end.clone(), greeted.window, self.limits);
@@ -90,6 +93,10 @@ impl Joiner {
         let number = session.ready().await.ok_or(JoinError::NotTaken)?;
         let gateway = Substrate::gateway(peer, number).ok_or(JoinError::NotTaken)?;
         self.pump(link.clone(), gateway);
+        if greeted.is_vouched_for() {
+            let link = link.clone();
+            self.host.spawn("mesh pings", async move { link.ask_for_life().await });
+        }
         self.switchboard.ready(&link);
         ending.keep();
         tracing::info!(peer = peer.0, boot = greeted.boot.0, ?side, "linked");

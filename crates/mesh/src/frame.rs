@@ -72,11 +72,22 @@ pub(crate) enum Frame {
         /// Frames.
         frames: u32,
     },
+    /// Asks the gateway at the other end for a sign of life.
+    Ping {
+        /// Which of the pings of this side and link.
+        number: u64,
+    },
+    /// The gateway took the ping.
+    Pong {
+        /// Which ping.
+        number: u64,
+    },
 }
 
 impl Frame {
     /// All kinds, as the metrics show them.
-    pub(crate) const KINDS: [&'static str; 5] = ["request", "reply", "nack", "cancel", "credit"];
+    pub(crate) const KINDS: [&'static str; 7] =
+        ["request", "reply", "nack", "cancel", "credit", "ping", "pong"];
 
     /// Its kind, as the metrics show it.
     pub(crate) const fn kind(&self) -> &'static str {
@@ -86,6 +97,16 @@ impl Frame {
             Self::Nack { .. } => "nack",
             Self::Cancel { .. } => "cancel",
             Self::Credit { .. } => "credit",
+            Self::Ping { .. } => "ping",
+            Self::Pong { .. } => "pong",
+        }
+    }
+
+    /// Whether it comes because the peer took something that this side had sent.
+    pub(crate) const fn answers(&self) -> bool {
+        match self {
+            Self::Reply(_) | Self::Nack { .. } | Self::Credit { .. } | Self::Pong { .. } => true,
+            Self::Request(_) | Self::Cancel { .. } | Self::Ping { .. } => false,
         }
     }
 }
@@ -185,5 +206,14 @@ mod tests {
         expected.extend([2, 0, 0, 0, 4, 0, 0, 0, 0, 0, 0, 0, 3, 0, 0, 0, 5, 0, 0, 0, 0, 0, 0, 0]);
         expected.extend([4, 0, 0, 0, 6, 0, 0, 0, 0, 0, 0, 0, 7, 0, 0, 0]);
         assert_eq!(body, expected);
+    }
+
+    #[test]
+    fn the_bytes_of_version_two_never_change() {
+        let frames = vec![Frame::Ping { number: 8 }, Frame::Pong { number: 9 }];
+        let encoded = codec::encode(schema::MESH_FRAME, &Batch { link: 2, frames }).unwrap();
+        let mut expected = vec![2, 0, 0, 0, 0, 0, 0, 0, 2, 0, 0, 0, 0, 0, 0, 0];
+        expected.extend([5, 0, 0, 0, 8, 0, 0, 0, 0, 0, 0, 0, 6, 0, 0, 0, 9, 0, 0, 0, 0, 0, 0, 0]);
+        assert_eq!(encoded.get(16..), Some(&expected[..]));
     }
 }

@@ -7,7 +7,8 @@
 //! client ─ proof(client) ───────────────────────────────▶ server
 //! client ◀─ welcome ───────────────────────────────────── server
 //! ```
-//! A proof is HMAC-SHA-256 of both hellos and the role, keyed with the cookie, so it cannot be
+//! Each hello names the newest and the oldest version of the protocol that its side speaks; where the
+//! ranges do not meet, the greeting ends there. A proof is HMAC-SHA-256 of both hellos and the role, keyed with the cookie, so it cannot be
 //! reflected or replayed. Each message is `QMSH`, its length (2 bytes, big-endian, at most 1 KiB)
 //! and a frame of the codec; nothing larger is ever read from a peer that has proved nothing.
 //! Instead of going on, either side may answer with the reason of its refusal.
@@ -15,7 +16,7 @@
 use std::io;
 
 use hmac::{Hmac, Mac};
-use quarry_plane::{Cookie, Refusal};
+use quarry_plane::{Cookie, Protocol, Refusal};
 use quarry_ports::{
     Host,
     codec::{self, schema},
@@ -27,17 +28,15 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
 use crate::outbound::Window;
 
-/// The version of the protocol that this program speaks.
-pub(crate) const PROTOCOL: u16 = 1;
-/// The oldest version that it speaks too.
-const OLDEST: u16 = 1;
-
 const MAGIC: [u8; 4] = *b"QMSH";
 const MAX_MESSAGE: usize = 1_024;
+/// The version of the protocol from which on a link vouches for what it carries.
+const VOUCHED_FROM: u16 = 2;
 
 /// What a side knows of itself.
 #[derive(Clone, Debug)]
 pub(crate) struct Identity {
+    pub(crate) protocol: Protocol,
     pub(crate) cluster: String,
     pub(crate) node: NodeId,
     pub(crate) boot: BootId,
@@ -55,6 +54,15 @@ pub(crate) struct Greeted {
     pub(crate) window: Window,
     /// The number of the link: the same at both ends, and another one for every connection.
     pub(crate) link: u64,
+    /// The version of the protocol that both sides speak from here on.
+    pub(crate) version: u16,
+}
+
+impl Greeted {
+    /// Whether what follows is checked, by TLS or by records of ours, and pings are answered.
+    pub(crate) const fn is_vouched_for(&self) -> bool {
+        self.version >= VOUCHED_FROM
+    }
 }
 
 /// Why a greeting came to nothing.
@@ -104,18 +112,19 @@ where
     write(stream, &mine).await?;
     let (theirs, proof): (Hello, Proof) = answer(stream).await?;
     let transcript = Transcript { cookie: &us.cookie, client: &mine, server: &theirs };
-    let checked = check(us, &theirs).and_then(|()| {
+    let checked = check(us, &theirs).and_then(|version| {
         if theirs.node != meant {
             return Err(Refusal::Node);
         }
-        transcript.verify(b"server", &proof)
+        transcript.verify(b"server", &proof).map(|()| version)
     });
-    if let Err(refusal) = checked {
-        return refuse::<Proof, _>(stream, refusal).await;
-    }
+    let version = match checked {
+        Err(refusal) => return refuse::<Proof, _>(stream, refusal).await,
+        Ok(version) => version,
+    };
     write(stream, &Answer::Go(transcript.proof(b"client"))).await?;
     let () = answer(stream).await?;
-    Ok(transcript.greeted(&theirs))
+    Ok(transcript.greeted(&theirs, version))
 }
 
 /// Greets as the side that was connected to; `certified` is the node that the other side has a
@@ -137,9 +146,10 @@ where
     };
     let is_another = certified.is_some_and(|node| node != theirs.node);
     let checked = if is_another { Err(Refusal::Node) } else { check(us, &theirs) };
-    if let Err(refusal) = checked {
-        return refuse::<(Hello, Proof), _>(stream, refusal).await;
-    }
+    let version = match checked {
+        Err(refusal) => return refuse::<(Hello, Proof), _>(stream, refusal).await,
+        Ok(version) => version,
+    };
     let mine = hello(us, host);
     let transcript = Transcript { cookie: &us.cookie, client: &theirs, server: &mine };
     write(stream, &Answer::Go((mine.clone(), transcript.proof(b"server")))).await?;
@@ -151,7 +161,7 @@ where
         return refuse::<(), _>(stream, refusal).await;
     }
     write(stream, &Answer::Go(())).await?;
-    Ok(transcript.greeted(&theirs))
+    Ok(transcript.greeted(&theirs, version))
 }
 
 fn hello(us: &Identity, host: &Host) -> Hello {
@@ -159,10 +169,10 @@ fn hello(us: &Identity, host: &Host) -> Hello {
     for part in nonce.chunks_exact_mut(8) {
         part.copy_from_slice(&host.random.next_u64().to_le_bytes());
     }
-    let Identity { cluster, node, boot, window, .. } = us;
+    let Identity { protocol, cluster, node, boot, window, .. } = us;
     Hello {
-        protocol: PROTOCOL,
-        oldest: OLDEST,
+        protocol: protocol.newest,
+        oldest: protocol.oldest,
         window: *window,
         cluster: cluster.clone(),
         node: *node,
@@ -171,15 +181,20 @@ fn hello(us: &Identity, host: &Host) -> Hello {
     }
 }
 
-fn check(us: &Identity, theirs: &Hello) -> Result<(), Refusal> {
-    if theirs.protocol < OLDEST || theirs.oldest > PROTOCOL {
-        Err(Refusal::Version)
-    } else if theirs.cluster != us.cluster {
+/// The version of the protocol that both sides speak.
+fn check(us: &Identity, theirs: &Hello) -> Result<u16, Refusal> {
+    let speaks = Protocol { newest: theirs.protocol, oldest: theirs.oldest };
+    let Some(version) = us.protocol.common(speaks) else {
+        let (ours, node) = (us.protocol, theirs.node);
+        tracing::debug!(%node, %speaks, %ours, "a peer speaks another version of the protocol");
+        return Err(Refusal::Version);
+    };
+    if theirs.cluster != us.cluster {
         Err(Refusal::Cluster)
     } else if theirs.node == us.node {
         Err(Refusal::Node)
     } else {
-        Ok(())
+        Ok(version)
     }
 }
 
@@ -217,9 +232,9 @@ impl Transcript<'_> {
         self.mac(role).verify_slice(proof).map_err(|_| Refusal::Cookie)
     }
 
-    fn greeted(&self, theirs: &Hello) -> Greeted {
+    fn greeted(&self, theirs: &Hello, version: u16) -> Greeted {
         let link = self.proof(b"link").first_chunk().copied().map_or(0, u64::from_le_bytes);
-        Greeted { node: theirs.node, boot: theirs.boot, window: theirs.window, link }
+        Greeted { node: theirs.node, boot: theirs.boot, window: theirs.window, link, version }
     }
 }
 

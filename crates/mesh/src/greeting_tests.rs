@@ -4,6 +4,7 @@ use super::*;
 
 fn identity(node: u64, cluster: &str, cookie: &str) -> Identity {
     Identity {
+        protocol: Protocol::CURRENT,
         cluster: cluster.to_owned(),
         node: NodeId(node),
         boot: BootId(node + 100),
@@ -32,6 +33,8 @@ async fn both_sides_learn_who_the_other_is() {
     assert_eq!((client.node, client.boot), (NodeId(2), BootId(102)));
     assert_eq!((server.node, server.boot), (NodeId(1), BootId(101)));
     assert_eq!((client.link, client.window), (server.link, server.window));
+    let newest = Protocol::CURRENT.newest;
+    assert_eq!((client.version, server.version), (newest, newest));
     let (again, _) = greet(identity(1, "c", "k"), identity(2, "c", "k"), 2).await;
     assert_ne!(again.unwrap().link, client.link);
 }
@@ -90,12 +93,19 @@ async fn garbage_and_lengths_over_the_limit_are_refused_unread() {
 }
 
 #[tokio::test]
-async fn another_version_of_the_protocol_is_refused() {
-    let (mut near, mut far) = tokio::io::duplex(4_096);
-    let (host, us) = (Host::system(), identity(1, "c", "k"));
-    let theirs = Hello { protocol: PROTOCOL + 2, oldest: PROTOCOL + 1, ..hello(&us, &host) };
-    write(&mut near, &theirs).await.unwrap();
-    let server = as_server(&mut far, &identity(2, "c", "k"), None, &host).await;
+async fn versions_that_meet_are_taken_and_others_are_refused_and_told_so() {
+    let speaking = |node, oldest, newest| Identity {
+        protocol: Protocol { newest, oldest },
+        ..identity(node, "c", "k")
+    };
+    for (client, server, common) in [((1, 1), (1, 2), 1), ((2, 3), (1, 2), 2), ((1, 9), (1, 1), 1)]
+    {
+        let (client, server) = (speaking(1, client.0, client.1), speaking(2, server.0, server.1));
+        let (client, server) = greet(client, server, 2).await;
+        assert_eq!((client.unwrap().version, server.unwrap().version), (common, common));
+    }
+    let (client, server) = greet(speaking(1, 2, 3), speaking(2, 1, 1), 2).await;
+    assert!(refused(&client, true, Refusal::Version), "{client:?}");
     assert!(refused(&server, false, Refusal::Version), "{server:?}");
 }
 

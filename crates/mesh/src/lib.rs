@@ -7,6 +7,8 @@
 //! * its `call` hangs where the target is gone: requests are casts with a correlation of ours;
 //! * it queues without bound toward a peer that has stopped: nothing is cast without credit from the
 //!   peer ([`outbound`]), and a link on which nothing arrives is closed ([`stream`]);
+//! * it trusts the bytes that it reads: without TLS they come in records of ours ([`checked`]), and the
+//!   gateways ask one another for signs of life over the way that all else goes ([`vital`]);
 //! * its listener and its proof of the cookie are weak: sockets are ours ([`socket`]), and both
 //!   sides have proved who they are ([`greeting`]) before the substrate sees a byte;
 //! * it neither reconnects nor keeps peers' names: addresses are node ids, and the node with the
@@ -17,6 +19,7 @@
 //! Correctness never rests on the mesh: a lost, doubled or late frame costs time, nothing else.
 
 mod acceptor;
+mod checked;
 mod config;
 mod connector;
 mod frame;
@@ -30,6 +33,7 @@ mod socket;
 mod stream;
 mod substrate;
 mod switchboard;
+mod vital;
 
 pub use config::{Config, Limits, StartError};
 pub use mesh::{Mesh, start};

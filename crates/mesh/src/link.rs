@@ -20,6 +20,7 @@ use crate::{
     frame::{Frame, MAX_BODY, MAX_CHUNK},
     inbound::Inbound,
     outbound::{Outbound, Room, Ticket, Window},
+    vital::{IDLE_TICKS, Vital},
 };
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -49,6 +50,7 @@ pub(crate) struct Link {
     pending: Mutex<HashMap<u64, oneshot::Sender<Option<Bytes>>>>,
     /// Requests of the peer that are not answered yet.
     unanswered: AtomicUsize,
+    vital: Mutex<Vital>,
 }
 
 /// Ends what a request holds when its sender stops waiting, for whatever reason.
@@ -114,6 +116,7 @@ impl Link {
             room_requests: semaphore(limits.queue_requests),
             pending: Mutex::default(),
             unanswered: AtomicUsize::new(0),
+            vital: Mutex::default(),
             limits,
         })
     }
@@ -217,7 +220,7 @@ impl Link {
     }
 
     /// Sends a frame that needs no credit.
-    fn control(&self, frame: Frame) {
+    pub(crate) fn control(&self, frame: Frame) {
         let pushed = lock(&self.outbound).push_control(frame);
         self.pushed(pushed.is_ok());
     }
@@ -262,6 +265,33 @@ impl Link {
                 // Whoever runs meanwhile adds to the next batch.
                 tokio::task::yield_now().await;
             }
+        }
+    }
+
+    /// Something arrived that answers this side.
+    pub(crate) fn heard(&self) {
+        lock(&self.vital).heard();
+    }
+
+    /// The peer answered this ping; false where there was none.
+    pub(crate) fn ponged(&self, number: u64) -> bool {
+        lock(&self.vital).answered(number)
+    }
+
+    /// Asks the peer's gateway for signs of life until the link ends, and ends it where there is none
+    /// for the idle time.
+    pub(crate) async fn ask_for_life(&self) {
+        loop {
+            tokio::select! {
+                () = self.end.cancelled() => return,
+                // From now on: time in which nobody ran, as in a process that was stopped, is one tick.
+                () = tokio::time::sleep(self.limits.idle / IDLE_TICKS) => {}
+            }
+            let Some(number) = lock(&self.vital).tick() else {
+                tracing::warn!(peer = self.peer.0, "the peer answers nothing: its link is closed");
+                return self.end.cancel();
+            };
+            self.control(Frame::Ping { number });
         }
     }
 

@@ -54,14 +54,14 @@ struct Kept {
 /// # Errors
 /// [`StartError`].
 pub async fn start(config: Config, host: Host, metrics: Metrics) -> Result<Arc<Mesh>, StartError> {
-    let Config { node, cluster_name, cookie, security, listen, limits } = config;
+    let Config { node, protocol, cluster_name, cookie, security, listen, limits } = config;
     let limits = limits.workable();
     let (listener, local) = socket::listen(&listen)
         .await
         .map_err(|source| StartError::Listen { address: listen, source })?;
     let boot = BootId(host.random.next_u64());
     let window = Window { bytes: limits.window_bytes, frames: limits.window_frames };
-    let identity = Identity { cluster: cluster_name, node, boot, cookie, window };
+    let identity = Identity { protocol, cluster: cluster_name, node, boot, cookie, window };
     let stop = CancellationToken::new();
     let refusals = Arc::new(Refusals::new("mesh", metrics.mesh_refused.clone()));
     let switchboard = Arc::new(Switchboard::new(metrics.clone(), refusals.clone()));

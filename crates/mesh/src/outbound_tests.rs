@@ -29,6 +29,7 @@ fn shape(frames: &[Frame]) -> Vec<(&'static str, u64, usize)> {
         Frame::Request(chunk) | Frame::Reply(chunk) => (chunk.correlation, chunk.piece.len()),
         Frame::Nack { correlation } | Frame::Cancel { correlation } => (*correlation, 0),
         Frame::Credit { bytes, .. } => (*bytes, 0),
+        Frame::Ping { number } | Frame::Pong { number } => (*number, 0),
     };
     frames.iter().map(|frame| (frame.kind(), shape(frame).0, shape(frame).1)).collect()
 }

@@ -23,7 +23,7 @@ use tokio::{
 };
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
-use crate::{frame::MAX_BATCH, socket::Secured};
+use crate::{frame::MAX_BATCH, socket::Secured, vital::IDLE_TICKS};
 
 /// The substrate reads small pieces; each would be a system call.
 const READ_BUFFER: usize = 64 << 10;
@@ -32,8 +32,6 @@ const ENVELOPE: u64 = 4 << 10;
 /// The largest frame of the substrate.
 #[expect(clippy::as_conversions, reason = "a constant that fits")]
 pub(crate) const MAX_SUBSTRATE_FRAME: u64 = MAX_BATCH as u64 + ENVELOPE;
-/// The idle time is measured in so many ticks.
-const IDLE_TICKS: u32 = 5;
 
 /// A greeted connection, on its way to the substrate.
 pub(crate) struct Watched {
@@ -112,7 +110,13 @@ impl AsyncRead for Reader {
         }
         let before = buffer.filled().len();
         if let Poll::Ready(read) = Pin::new(&mut this.stream).poll_read(cx, buffer) {
-            read?;
+            if let Err(error) = read {
+                // Of a record of ours, or of TLS.
+                if error.kind() == io::ErrorKind::InvalidData {
+                    this.refusals.record(&this.label, Refusal::Garbage);
+                }
+                return Poll::Ready(Err(error));
+            }
             let arrived = buffer.filled().get(before..).unwrap_or_default();
             this.silent_ticks = 0;
             this.bytes.inc_by(u64::try_from(arrived.len()).unwrap_or(0));

@@ -160,6 +160,9 @@ impl Switchboard {
             let body = lock(&link.inbound).take(kind, chunk)?;
             Ok(body.map(|body| (correlation, body)))
         };
+        if frame.answers() {
+            link.heard();
+        }
         match frame {
             Frame::Request(chunk) => {
                 if let Some((correlation, body)) = whole(Kind::Request, chunk)? {
@@ -174,6 +177,9 @@ impl Switchboard {
             Frame::Nack { correlation } => link.answered(correlation, None),
             Frame::Cancel { correlation } => lock(&link.inbound).cancel(correlation),
             Frame::Credit { bytes, frames } => link.credited(bytes, frames),
+            Frame::Ping { number } => link.control(Frame::Pong { number }),
+            Frame::Pong { number } if link.ponged(number) => {}
+            Frame::Pong { .. } => return Err(Refusal::Garbage),
         }
         Ok(())
     }

@@ -6,6 +6,7 @@
 //! * [`Authority`]: makes such certificates.
 //! * [`Security`]: makes a connection what it is to be: as it came, or mutual TLS where each side
 //!   has proved which node of the cluster it is.
+//! * [`Protocol`]: which versions a node speaks, so that neighbours of a release run side by side.
 //! * [`Refusals`]: counts what is refused, and says it once per peer.
 
 mod authority;
@@ -13,6 +14,7 @@ mod cookie;
 mod credentials;
 mod fault;
 mod names;
+mod protocol;
 mod refusal;
 mod security;
 mod stream;
@@ -25,6 +27,7 @@ pub use cookie::{Cookie, CookieError};
 pub use credentials::{Credentials, Files};
 pub use fault::{Fault, FileFault};
 pub use names::{is_cluster_label, node_name};
+pub use protocol::Protocol;
 pub use refusal::{Refusal, Refusals};
 pub use security::{Secured, Security, SecurityError};
 pub use stream::Stream;

@@ -93,7 +93,8 @@ impl Refusal {
     }
 }
 
-/// Counts the refusals of one plane, and logs each reason once per peer.
+/// Counts the refusals of one plane, and logs each reason once per peer. A peer of another version is
+/// counted once too: it asks again and again until somebody upgrades it.
 #[derive(Debug)]
 pub struct Refusals {
     plane: &'static str,
@@ -131,12 +132,15 @@ impl Refusals {
     }
 
     fn is_news(&self, peer: &str, refusal: Refusal, is_ours: bool) -> bool {
-        self.counter.with_label_values(&[refusal.label()]).inc();
         let mut said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
         if said.len() >= REMEMBERED {
             said.clear();
         }
-        said.insert((peer.to_owned(), refusal, is_ours))
+        let is_news = said.insert((peer.to_owned(), refusal, is_ours));
+        if is_news || refusal != Refusal::Version {
+            self.counter.with_label_values(&[refusal.label()]).inc();
+        }
+        is_news
     }
 }
 
@@ -166,5 +170,9 @@ mod tests {
         assert!(refusals.is_news("a", Refusal::Cookie, false));
         assert!(refusals.is_news("b", Refusal::Cookie, true));
         assert_eq!(counter.with_label_values(&["cookie"]).get(), 4);
+        for peer in ["a", "a", "b", "a"] {
+            refusals.record(peer, Refusal::Version);
+        }
+        assert_eq!(counter.with_label_values(&["version"]).get(), 2, "once per peer");
     }
 }

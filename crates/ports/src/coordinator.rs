@@ -5,11 +5,9 @@ use std::{
     sync::Arc,
 };
 
+use crate::{LeaseGuard, watch};
 use async_trait::async_trait;
 use quarry_types::{ClusterView, Epoch, NodeId, ShardId};
-use tokio::sync::watch;
-
-use crate::LeaseGuard;
 
 /// Why the coordinator did not do what it was asked.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -26,15 +24,35 @@ pub enum CoordinatorError {
         /// Why, and what to do.
         reason: String,
     },
+    /// The applied state forbids it for now; try again.
+    #[error("{reason}")]
+    NotYet {
+        /// Why.
+        reason: String,
+    },
 }
 
 /// What an operator asks of the coordinator.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Administration {
     /// Move all shards away from these nodes, and none to another of them; all or none; idempotent.
+    /// Refused where no node that takes shards would be left.
     Drain(BTreeSet<NodeId>),
+    /// Move all shards away from this node, whose process ends, though nobody may be left to take
+    /// them; idempotent.
+    Withdraw(NodeId),
     /// Let these nodes take shards again; all or none; idempotent.
     Undrain(BTreeSet<NodeId>),
+    /// Let one node vote in the place of another, which is down; idempotent, and goes on where an
+    /// attempt before it was broken off.
+    ReplaceVoter {
+        /// Who votes no more.
+        old: NodeId,
+        /// Who votes instead: up, and started as a voter.
+        new: NodeId,
+    },
+    /// Put two shards of half the slots each in the place of this one; idempotent.
+    Split(ShardId),
 }
 
 impl Administration {

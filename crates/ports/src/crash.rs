@@ -13,8 +13,17 @@ use std::{
 
 /// Every point of the program, in the order of a message's life.
 pub const POINTS: &[&str] = &[
+    "store-opened",
+    "identity-adopted",
+    "joined",
+    "lease-renewed",
+    "fence-wanted",
+    "split-inside",
     "fence-loaded",
+    "recovered",
     "admitted",
+    "accepted",
+    "activated",
     "handled",
     "commit-before-lease-check",
     "commit-before-send",
@@ -24,10 +33,13 @@ pub const POINTS: &[&str] = &[
     "send-passed",
     "send-answered",
     "send-closed",
+    "retired",
     "shard-closed",
+    "release-wanted",
     "released",
     "raft-before-append",
     "raft-appended",
+    "raft-committed",
     "raft-applied",
     "snapshot-written",
 ];
@@ -121,7 +133,8 @@ mod tests {
         assert!(armed.stop && armed.countdown.into_inner() == 5);
         assert!(parse("committed").is_ok_and(|armed| !armed.stop));
         let error = parse("comitted:5").err().unwrap().to_string();
-        assert!(error.contains("no point \"comitted\"; there are fence-loaded, "), "{error}");
+        assert!(error.contains("no point \"comitted\"; there are "), "{error}");
+        assert!(error.contains(" committed"), "{error}");
         for text in ["admitted:x", "admitted:", "admitted:0", "admitted:1:stpo", "admitted:1:stop:"]
         {
             let error = parse(text).err().unwrap().to_string();

@@ -1,6 +1,12 @@
 //! The machine beneath: clock, randomness, tasks. The one module that may touch them.
 
-use std::{fmt, future::Future, pin::Pin, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    future::Future,
+    pin::Pin,
+    sync::{Arc, OnceLock},
+    time::{Duration, SystemTime},
+};
 
 use quarry_types::{Monotonic, Timestamp};
 
@@ -10,6 +16,11 @@ pub trait Clock: Send + Sync + 'static {
     fn monotonic(&self) -> Monotonic;
     /// The wall clock; for showing, never for safety.
     fn wall(&self) -> Timestamp;
+    /// The run of the machine within which [`Clock::monotonic`] counts: another after each start of
+    /// it. 0 where that is not known.
+    fn machine_run(&self) -> u64 {
+        0
+    }
 }
 
 /// Makes random numbers.
@@ -118,8 +129,24 @@ impl Clock for SystemClock {
     }
 
     fn wall(&self) -> Timestamp {
-        let time = rustix::time::clock_gettime(rustix::time::ClockId::Realtime);
-        Timestamp(time.tv_sec.saturating_mul(1_000).saturating_add(time.tv_nsec / 1_000_000))
+        // Asked of the C library, before which a test can put a clock that jumps.
+        #[expect(clippy::disallowed_methods, reason = "this is the module that tells the time")]
+        let now = SystemTime::now();
+        Timestamp(match now.duration_since(SystemTime::UNIX_EPOCH) {
+            Ok(since) => i64::try_from(since.as_millis()).unwrap_or(i64::MAX),
+            Err(before) => {
+                i64::try_from(before.duration().as_millis()).map_or(i64::MIN, i64::wrapping_neg)
+            }
+        })
+    }
+
+    fn machine_run(&self) -> u64 {
+        static RUN: OnceLock<u64> = OnceLock::new();
+        *RUN.get_or_init(|| {
+            let id = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+            let digits: String = id.chars().filter(char::is_ascii_hexdigit).take(16).collect();
+            u64::from_str_radix(&digits, 16).unwrap_or(0)
+        })
     }
 }
 

@@ -4,11 +4,14 @@ use std::{
     fmt,
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
 };
 
-use quarry_types::Monotonic;
+use quarry_types::{
+    Monotonic,
+    planted::{Bug, is_planted},
+};
 
 use crate::Clock;
 
@@ -17,18 +20,26 @@ use crate::Clock;
 #[derive(Clone)]
 pub struct LeaseGuard {
     deadline: Arc<AtomicU64>,
+    was_held: Arc<AtomicBool>,
     clock: Arc<dyn Clock>,
 }
 
 impl LeaseGuard {
     /// A lease that is not held yet.
     pub fn new(clock: Arc<dyn Clock>) -> Self {
-        Self { deadline: Arc::new(AtomicU64::new(0)), clock }
+        Self { deadline: Arc::default(), was_held: Arc::default(), clock }
+    }
+
+    /// Whether this process has held it at some time: it has heard of a working leader.
+    pub fn was_held(&self) -> bool {
+        self.was_held.load(Ordering::Acquire)
     }
 
     /// Whether the lease is held now.
     pub fn is_held(&self) -> bool {
-        self.clock.monotonic() < self.deadline()
+        let deadline = self.deadline();
+        let is_ignored = is_planted(Bug::LeaseIgnored) && deadline > Monotonic(0);
+        self.clock.monotonic() < deadline || is_ignored
     }
 
     /// When the lease ends unless it is renewed; [`Monotonic`]'s zero where it is not held.
@@ -39,6 +50,7 @@ impl LeaseGuard {
     /// Moves the deadline forward; an earlier one than the present is passed over.
     pub fn renew(&self, deadline: Monotonic) {
         self.deadline.fetch_max(deadline.0, Ordering::AcqRel);
+        self.was_held.store(true, Ordering::Release);
     }
 
     /// Ends the lease at once.

@@ -11,25 +11,30 @@ pub mod host;
 mod journal;
 mod lease;
 mod metrics;
+mod open;
 mod records;
 mod retention;
 mod sends;
 mod store;
 mod transport;
+pub mod watch;
 
 pub use coordinator::{Administration, Coordinator, CoordinatorError, CoordinatorStatus};
 pub use host::{Clock, Host, Random, Spawn, Task};
 pub use journal::{JournalEntry, JournalQuery, JournalRow};
 pub use lease::LeaseGuard;
 pub use metrics::Metrics;
+pub use open::{
+    OPEN_PAGE_BYTES, OpenCursor, OpenMessage, OpenOf, OpenPage, OpenQuery, OpenRow, OpenState,
+};
 pub use records::{
     EntityFilter, EntityRecord, MessageFilter, MessageRecord, MessageState, MessageStateKind, Page,
 };
 pub use retention::{Retired, Retiring};
 pub use sends::{OpenSend, SEND_PAGE_BYTES, SendKey, SendPage, SendRow, StuckSend};
 pub use store::{
-    ChunkBody, ChunkRow, Commit, CommitError, Committed, FenceError, FenceRequest, KeyQuery,
-    LoadedShard, MessageRow, OpenCursor, OpenMessage, OpenPage, OpenRow, OpenState, OutcomeRow,
-    Position, StateRow, Store, StoreError, StoredChunk, StoredState,
+    ChunkBody, ChunkRow, ClockRead, Commit, CommitError, Committed, FenceError, FenceRequest,
+    KeyQuery, LoadedShard, MessageRow, OutcomeRow, Position, StateRow, Store, StoreError,
+    StoredChunk, StoredState,
 };
 pub use transport::{Peer, Reply, RequestHandler, Transport, TransportError};

@@ -58,8 +58,8 @@ macro_rules! make {
 
 catalogue! {
     messages: IntCounterVec = "quarry_messages_total", "Messages by how they ended.", ["entity_type", "outcome"];
-    handler_seconds: HistogramVec = "quarry_handler_seconds", "Time in handlers.", ["entity_type"];
-    queue_seconds: Histogram = "quarry_queue_seconds", "Time from admission to the start of the handler.";
+    handler_seconds: HistogramVec = "quarry_handler_seconds", "Time of one run of a handler.", ["entity_type"];
+    queue_seconds: Histogram = "quarry_queue_seconds", "Time for which a durable message stood in its entity's queue before its first attempt, in whole milliseconds.";
     commits: IntCounter = "quarry_commits_total", "Transactions of the store that are durable.";
     commit_seconds: Histogram = "quarry_commit_seconds", "Time of one transaction of the store.";
     commit_messages: IntCounter = "quarry_committed_messages_total", "Messages accepted by durable transactions.";
@@ -69,15 +69,18 @@ catalogue! {
     sends: IntCounterVec = "quarry_sends_total", "Sends between entities by what became of them (accepted, again: not taken and tried again, quarantined).", ["outcome"];
     open_sends: IntGauge = "quarry_open_sends", "Sends in memory that their targets have not accepted yet.";
     quarantined: IntCounter = "quarry_quarantined_total", "Messages set aside after their last attempt.";
+    stalls: IntCounter = "quarry_stalls_total", "Messages that nothing would have woken, found and let go on.";
     retired: IntCounter = "quarry_retired_messages_total", "Finished messages removed at the end of their retention.";
     residents: IntGauge = "quarry_resident_entities", "Entities with a live actor on this node.";
     activations: IntCounter = "quarry_activations_total", "Entities activated.";
     passivations: IntCounter = "quarry_passivations_total", "Entities passivated.";
     active_shards: IntGauge = "active_shards", "Shards that this node owns and serves.";
-    pending_messages: IntGauge = "pending_messages", "Messages admitted and not finished on this node.";
+    pending_messages: IntGauge = "pending_messages", "Messages in the memory of this node, admitted and not finished.";
     shards_unowned: IntGauge = "quarry_unowned_shards", "Shards without an owner, as this node knows.";
     shard_takeovers: IntCounterVec = "quarry_shard_takeovers_total", "Shards taken over, by result.", ["outcome"];
-    handoff_seconds: Histogram = "quarry_handoff_seconds", "Time in which a shard admitted nothing because it was handed off.";
+    shard_splits: IntCounter = "quarry_shard_splits_total", "Shards that this node closed to serve their halves.";
+    handoff_seconds: Histogram = "quarry_handoff_seconds", "Time from when this node admitted nothing more to a shard that it hands off, until it saw it granted elsewhere.";
+    load_seconds: Histogram = "quarry_shard_load_seconds", "Time from when this node saw that it was granted a shard, until it served it.";
     lease_seconds: Gauge = "quarry_lease_left_seconds", "Time left of this node's lease.";
     raft_term: IntGauge = "quarry_raft_term", "The coordinator's term, as this node knows.";
     raft_applied: IntGauge = "quarry_raft_applied_index", "The last log index applied on this node.";

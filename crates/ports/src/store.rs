@@ -5,14 +5,15 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use quarry_types::{
-    Address, BootId, ClusterId, Epoch, IdempotencyKey, Keep, MessageId, Method, Outcome,
+    Address, BootId, ClusterId, Epoch, IdempotencyKey, Keep, MessageId, Method, Monotonic, Outcome,
     PayloadDigest, Sequence, ShardAge, ShardId, SlotRange, Statement, Timestamp,
 };
 use serde::{Deserialize, Serialize};
 
 use crate::{
     EntityFilter, EntityRecord, JournalEntry, JournalQuery, JournalRow, LeaseGuard, MessageFilter,
-    MessageRecord, Page, Retired, Retiring, SendKey, SendPage, SendRow, StuckSend,
+    MessageRecord, OpenPage, OpenQuery, OpenRow, Page, Retired, Retiring, SendKey, SendPage,
+    SendRow, StuckSend,
 };
 
 /// Why the store did not answer.
@@ -54,8 +55,27 @@ pub struct LoadedShard {
     pub low_water: Sequence,
     /// Store time at the load: the database's clock, never below what the shard recorded last.
     pub now: Timestamp,
+    /// When that was.
+    pub read: ClockRead,
     /// The age that was recorded last.
     pub age: ShardAge,
+}
+
+/// When the store's clock was read, by this host's monotonic one: at some moment from `asked` to
+/// `answered`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ClockRead {
+    /// Before this it was not read.
+    pub asked: Monotonic,
+    /// By then it was.
+    pub answered: Monotonic,
+}
+
+impl ClockRead {
+    /// A clock of this host, read at `moment`.
+    pub const fn at(moment: Monotonic) -> Self {
+        Self { asked: moment, answered: moment }
+    }
 }
 
 /// Why a fence was not set.
@@ -67,6 +87,10 @@ pub enum FenceError {
         /// The epoch that stands.
         recorded: Epoch,
     },
+    /// The shard was split before the coordinator's data was lost: the store holds a part of it as a
+    /// shard of its own, and the coordinator has to split it again.
+    #[error("the store holds the shard in parts")]
+    Split,
     /// The store did not answer; the load may be repeated.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -124,35 +148,6 @@ pub struct StateRow {
     pub address: Address,
     /// Its state, encoded by its type; `None` deletes it.
     pub state: Option<Bytes>,
-}
-
-/// What an open message waits for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum OpenState {
-    /// Its turn, or the end of a back-off.
-    Waiting,
-    /// The time at which it is due; it was not tried yet.
-    Delayed,
-    /// An operator (D4).
-    Quarantined,
-}
-
-/// A message that is not finished by the commit that accepted it, copied with what a new owner must
-/// know. Written whole each time; the last one counts.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct OpenRow {
-    /// The message.
-    pub message: MessageRow,
-    /// Where its row stands; `None` where the same commit accepts it.
-    pub position: Option<Position>,
-    /// Attempts begun so far.
-    pub attempts: u32,
-    /// Not to be run before this store time.
-    pub due: Timestamp,
-    /// What it waits for.
-    pub state: OpenState,
-    /// The errors of its attempts, oldest first, bounded by the writer.
-    pub errors: Vec<String>,
 }
 
 /// A part of a reply.
@@ -283,37 +278,6 @@ pub struct KeyQuery {
     pub key: IdempotencyKey,
 }
 
-/// An unfinished message, as a takeover reads it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct OpenMessage {
-    /// The message, with the payload to run with.
-    pub message: MessageRow,
-    /// The payload that its row holds, where the open row holds another.
-    pub original: Option<Bytes>,
-    /// Where its row stands.
-    pub position: Position,
-    /// Attempts begun so far.
-    pub attempts: u32,
-    /// Not to be run before this store time.
-    pub due: Timestamp,
-    /// What it waits for.
-    pub state: OpenState,
-    /// The errors of its attempts, oldest first.
-    pub errors: Vec<String>,
-}
-
-/// Where the next page of a takeover begins: behind this position.
-pub type OpenCursor = Position;
-
-/// A page of unfinished messages in order of position.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct OpenPage {
-    /// The messages.
-    pub messages: Vec<OpenMessage>,
-    /// Where to go on; `None` at the end.
-    pub next: Option<OpenCursor>,
-}
-
 /// The stored state of an entity.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StoredState {
@@ -341,20 +305,21 @@ pub trait Store: Send + Sync + 'static {
 
     /// Sets a shard's fence, in a transaction that is durable before this returns. Repeating it
     /// from the same process changes nothing.
+    ///
+    /// A shard that was never loaded and whose slots are a part of another's goes on where that one
+    /// stands: with its sequence, its mark, its age, and never behind its time. In the same
+    /// transaction the fence of the other is closed for good: nothing is committed in it any more,
+    /// and it is not loaded again under any epoch (G3). What stands in the store under the other
+    /// shard is read by the part whose slots it is of.
     async fn load_shard(&self, request: FenceRequest) -> Result<LoadedShard, FenceError>;
 
     /// Which of the `shards` still have the epoch given beside them; in one query.
     async fn check_fences(&self, shards: Vec<(ShardId, Epoch)>) -> Result<Vec<bool>, StoreError>;
 
-    /// A page of the unfinished messages of `range` that are not quarantined, in order of position,
-    /// behind `after`. `low_water` is that of the loaded shard. Only after the fence (L4).
-    async fn open_messages(
-        &self,
-        range: SlotRange,
-        low_water: Sequence,
-        after: Option<OpenCursor>,
-        limit: u32,
-    ) -> Result<OpenPage, StoreError>;
+    /// A page of unfinished messages that are not quarantined, in order of their places: at most
+    /// `limit`, and less where their payloads are large ([`OPEN_PAGE_BYTES`](crate::OPEN_PAGE_BYTES)).
+    /// It costs what is read, and not what else is open or retained. Only after the fence (L4).
+    async fn open_messages(&self, query: OpenQuery, limit: u32) -> Result<OpenPage, StoreError>;
 
     /// A page of the open sends of `range` behind `after`, in order of position: at most `limit`,
     /// and less where their payloads are large ([`SEND_PAGE_BYTES`](crate::SEND_PAGE_BYTES)). Only
@@ -429,6 +394,13 @@ pub trait Store: Send + Sync + 'static {
 
     /// Whether the store takes writes now, asked of the database itself within `timeout`.
     async fn check_writable(&self, timeout: Duration) -> Result<(), StoreError>;
+
+    /// Waits until this process can never again trust what it writes (a flush that failed, a file that
+    /// was replaced beneath it); why. From then on nothing is acknowledged, and the process is to make
+    /// room for others. For ever where that does not happen.
+    async fn failed(&self) -> String {
+        std::future::pending().await
+    }
 
     /// How many transactions (synchronous commits) this adapter has made since its start.
     fn commits(&self) -> u64;

@@ -51,11 +51,12 @@
 //! # assert_eq!(Registry::builder().with(Account::default()).build().types()[0].methods.len(), 2);
 //! ```
 //!
-//! [`entity`] tells the whole of it.
+//! [`entity`] tells the whole of it. [`trial`] tests entities on whole clusters under faults.
 
 pub mod design;
 #[cfg(doctest)]
 mod readme;
+pub mod trial;
 
 /// Makes an entity of the type whose methods stand in an `impl` block: writes its
 /// [`Entity`](runtime::Entity).

@@ -116,11 +116,11 @@ fn a_body_is_what_the_arguments_say() {
     }
     for (method, body, reason) in [
         ("clear", "5", "takes no argument"),
-        ("add", r#"{"number": 5}"#, "invalid type: map"),
-        ("add_all", "[1]", "tuple"),
+        ("add", r#"{"number": 5}"#, "found an object"),
+        ("add_all", "[1]", "a list of 2 values"),
         ("PutState", r#"{"state": "1"}"#, "missing field `type`"),
         ("PutState", r#"{"state": "1", "type": [2], "kind": 3}"#, "unknown field `kind`"),
-        ("IsAbove", r#"{"least": "1"}"#, "least: invalid type"),
+        ("IsAbove", r#"{"least": "1"}"#, "least: found the text"),
     ] {
         let (code, message) = check("EveryForm", method, body).unwrap_err();
         assert_eq!(code, RefusalCode::InvalidPayload, "{method} {body}");

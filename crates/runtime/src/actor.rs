@@ -1,7 +1,9 @@
 //! A live entity as a ractor actor.
 
+use prometheus::{Histogram, HistogramVec};
 use quarry_core::delivery::{Chunk, Ran, RunId, RunKind};
-use quarry_types::Address;
+use quarry_ports::Host;
+use quarry_types::{Address, EntityType};
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use tokio::sync::mpsc;
 
@@ -47,6 +49,26 @@ pub(crate) struct Hosted {
     pub(crate) address: Address,
     pub(crate) instance: Box<dyn Instance>,
     pub(crate) ends: mpsc::UnboundedSender<RunEnd>,
+    pub(crate) timed: Timed,
+}
+
+/// Measures the runs of one type.
+pub(crate) struct Timed {
+    host: Host,
+    seconds: Histogram,
+}
+
+impl Timed {
+    pub(crate) fn of(entity_type: &EntityType, host: Host, seconds: &HistogramVec) -> Self {
+        Self { host, seconds: seconds.with_label_values(&[entity_type.as_str()]) }
+    }
+
+    async fn run<T>(&self, run: impl Future<Output = T>) -> T {
+        let begun = self.host.now();
+        let ran = run.await;
+        self.seconds.observe(self.host.now().since(begun).as_secs_f64());
+        ran
+    }
 }
 
 impl Actor for EntityActor {
@@ -68,7 +90,7 @@ impl Actor for EntityActor {
         message: Run,
         hosted: &mut Hosted,
     ) -> Result<(), ActorProcessingErr> {
-        let ran = hosted.instance.run(message.kind, &message.context).await;
+        let ran = hosted.timed.run(hosted.instance.run(message.kind, &message.context)).await;
         let end = RunEnd { address: hosted.address.clone(), run: message.id, ran };
         // Where the shard's task is gone, so is the shard: nobody waits for this result.
         let _ = hosted.ends.send(end);

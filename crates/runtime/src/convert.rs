@@ -192,20 +192,29 @@ pub(crate) fn fetched(record: MessageRecord, chunks: Vec<ChunkBody>) -> Fetched 
     let tenant = message.address.tenant.clone();
     let state = match state {
         MessageState::Finished { outcome, .. } => FetchedState::Finished(outcome),
-        MessageState::Open { .. } => FetchedState::Open,
-        MessageState::Quarantined { attempts, errors } => {
-            let original = edited.map(|edited| std::mem::replace(&mut message.payload, edited));
-            FetchedState::Quarantined(Recovered {
-                accepted_at: message.accepted_at,
-                due: message.accepted_at,
-                envelope: stored_envelope(message),
-                original,
-                position: (position.sequence, position.ordinal),
+        MessageState::Open { attempts, due, is_delayed, errors } => {
+            let open = OpenMessage {
+                original: edited.map(|edited| std::mem::replace(&mut message.payload, edited)),
+                message,
+                position,
                 attempts,
-                is_delayed: false,
+                due,
+                state: if is_delayed { OpenState::Delayed } else { OpenState::Waiting },
                 errors,
-                chunks: stored_chunks(chunks),
-            })
+            };
+            FetchedState::Open(recovered(open, chunks))
+        }
+        MessageState::Quarantined { attempts, errors } => {
+            let open = OpenMessage {
+                original: edited.map(|edited| std::mem::replace(&mut message.payload, edited)),
+                due: message.accepted_at,
+                message,
+                position,
+                attempts,
+                state: OpenState::Quarantined,
+                errors,
+            };
+            FetchedState::Quarantined(recovered(open, chunks))
         }
     };
     Fetched { tenant, state }
@@ -217,6 +226,7 @@ pub(crate) fn found(record: MessageRecord) -> Found {
         payload: record.message.payload,
         digest: record.message.digest,
         state: match record.state {
+            MessageState::Open { is_delayed: true, .. } => FoundState::Delayed,
             MessageState::Open { .. } => FoundState::Open,
             MessageState::Quarantined { .. } => FoundState::Quarantined,
             MessageState::Finished { outcome, .. } => FoundState::Finished(outcome),

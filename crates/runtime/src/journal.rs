@@ -3,7 +3,10 @@
 use bytes::Bytes;
 use quarry_core::delivery::{Chunk, ChunkRecord};
 use quarry_ports::{JournalRow, Random};
-use quarry_types::{EntryId, Timestamp};
+use quarry_types::{
+    EntryId, Timestamp,
+    planted::{Bug, is_planted},
+};
 use serde::Deserialize;
 
 /// What is read of an entry.
@@ -38,7 +41,11 @@ pub(crate) fn rows(chunks: &[ChunkRecord], now: Timestamp, random: &dyn Random) 
         for (number, chunk) in (record.first..).zip(&record.chunks) {
             let (data, clears) = match chunk {
                 Chunk::Entry { entry, clears } => (entry.clone(), *clears),
-                Chunk::Reset { attempt, from, is_entry: true } => (reset(*attempt, *from), false),
+                Chunk::Reset { attempt, from, is_entry: true }
+                    if !is_planted(Bug::ResetUnrecorded) =>
+                {
+                    (reset(*attempt, *from), false)
+                }
                 Chunk::Made(_) | Chunk::Reset { .. } => continue,
             };
             // What is no entry was refused before it became one.

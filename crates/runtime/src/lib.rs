@@ -15,6 +15,7 @@ mod inbox;
 mod instance;
 mod journal;
 mod method;
+mod method_shape;
 mod node;
 mod patience;
 mod registry;

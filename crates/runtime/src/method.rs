@@ -1,6 +1,7 @@
 //! A method's name and JSON argument as a variant of an enum.
 
 use bytes::Bytes;
+use quarry_types::in_words_of_json;
 use serde::{
     Deserialize, Deserializer, Serialize,
     de::{self, DeserializeSeed, EnumAccess, VariantAccess, Visitor, value::StrDeserializer},
@@ -8,7 +9,7 @@ use serde::{
 };
 use serde_json::Value;
 
-use crate::{HandlerError, Reply};
+use crate::{HandlerError, Reply, method_shape::takes_object};
 
 /// Decodes `method` with `payload` (JSON; empty for no argument) as a variant of `T`.
 ///
@@ -18,6 +19,9 @@ pub(crate) fn decode<'a, T: Deserialize<'a>>(
     method: &'a str,
     payload: &'a [u8],
 ) -> Result<T, String> {
+    if payload.trim_ascii_start().starts_with(b"[") && takes_object::<T>(method) {
+        return Err("found a list, expected an object".to_owned());
+    }
     T::deserialize(Call { method, payload }).map_err(|error| error.0)
 }
 
@@ -137,15 +141,19 @@ impl<'de> Call<'de> {
             >,
         ) -> Result<T, serde_json::Error>,
     ) -> Result<T, Fault> {
-        let text: &'de [u8] = if self.payload.is_empty() { b"null" } else { self.payload };
+        let is_absent = self.payload.is_empty();
+        let text: &'de [u8] = if is_absent { b"null" } else { self.payload };
         let mut json = serde_json::Deserializer::from_slice(text);
         let mut track = serde_path_to_error::Track::new();
         let value = read(serde_path_to_error::Deserializer::new(&mut json, &mut track));
         let value = value.map_err(|error| {
-            let path = track.path().to_string();
-            if path == "." { Fault(error.to_string()) } else { Fault(format!("{path}: {error}")) }
+            if is_absent {
+                return Fault("it takes an argument, and none was sent".to_owned());
+            }
+            let (path, reason) = (track.path().to_string(), in_words_of_json(&error.to_string()));
+            if path == "." { Fault(reason) } else { Fault(format!("{path}: {reason}")) }
         })?;
-        json.end().map_err(|error| Fault(error.to_string()))?;
+        json.end().map_err(|error| Fault(in_words_of_json(&error.to_string())))?;
         Ok(value)
     }
 }
@@ -231,8 +239,10 @@ mod tests {
         assert!(wrong("clear", b"1").contains("takes no argument"));
         assert!(wrong("move_to", br#"{"x":300,"name":"n"}"#).starts_with("x: "));
         assert!(wrong("move_to", br#"{"x":1}"#).contains("missing field `name`"));
+        assert!(wrong("move_to", br#"[1,"n"]"#).contains("expected an object"));
         assert!(wrong("add", b"5 6").contains("trailing characters"));
-        assert!(wrong("add", b"").contains("null"));
+        assert!(wrong("add", b"").contains("takes an argument"));
+        assert!(wrong("add", b"null").contains("found null"));
     }
 
     #[test]

@@ -237,13 +237,19 @@ impl Node {
         self.0.served.all().into_iter().map(|(shard, epoch)| OwnedShard { shard, epoch }).collect()
     }
 
-    /// Hands every shard off, within the drain time, and says goodbye. For the end of the process:
-    /// nothing that was acknowledged is lost. Calls that come in meanwhile are still routed.
+    /// Hands every shard off and says goodbye, as [`Node::hand_off`] and [`Node::leave`].
     pub async fn drain(&self) {
+        self.hand_off().await;
+        self.leave().await;
+    }
+
+    /// Hands every shard off, within the drain time. For the end of the process: nothing that was
+    /// acknowledged is lost. Calls that come in are still routed, until the node leaves.
+    pub async fn hand_off(&self) {
         let inner = &self.0;
         let deadline = inner.ports.host.now().after(inner.config.drain_time);
-        let drain = Administration::drain([inner.config.node]);
-        let drained = inner.ports.coordinator.administer(drain);
+        let withdraw = Administration::Withdraw(inner.config.node);
+        let drained = inner.ports.coordinator.administer(withdraw);
         let told = tokio::time::timeout(Duration::from_secs(2), drained).await;
         if matches!(told, Ok(Ok(_))) {
             self.wait_until_idle(deadline, || self.someone_can_take_over()).await;
@@ -252,10 +258,13 @@ impl Node {
         inner.stopping.send_replace(true);
         let grace = inner.ports.host.now().after(Duration::from_secs(2));
         self.wait_until_idle(deadline.max(grace), || true).await;
-        if !matches!(
-            tokio::time::timeout(Duration::from_secs(2), inner.ports.coordinator.goodbye()).await,
-            Ok(Ok(()))
-        ) {
+    }
+
+    /// Gives all shards up as they are, so that others can take them over at once. They end their
+    /// links to this node, and with them the calls that it passed on.
+    pub async fn leave(&self) {
+        let goodbye = self.0.ports.coordinator.goodbye();
+        if !matches!(tokio::time::timeout(Duration::from_secs(2), goodbye).await, Ok(Ok(()))) {
             tracing::info!("goodbye was not heard; the lease ends by time");
         }
     }

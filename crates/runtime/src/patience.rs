@@ -25,8 +25,9 @@ impl Inner {
     pub(crate) fn is_cut_off(&self) -> bool {
         let coordinator = &self.ports.coordinator;
         let age = self.ports.host.now().since(self.begun);
-        let is_starting = age < STARTS_WITHIN && !self.served.has_begun();
-        !coordinator.lease().is_held() && !is_starting && !coordinator.status().has_quorum
+        let lease = coordinator.lease();
+        let is_starting = age < STARTS_WITHIN && !lease.was_held();
+        !lease.is_held() && !is_starting && !coordinator.status().has_quorum
     }
 
     /// Whether a call waits no longer, since nobody can be found from here.

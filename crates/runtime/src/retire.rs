@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use quarry_core::delivery::Limits;
-use quarry_ports::{Host, LeaseGuard, Metrics, Retiring, Store};
+use quarry_ports::{Host, LeaseGuard, Metrics, Retiring, Store, crash};
 use quarry_types::Monotonic;
 
 use crate::shard::{Clocks, Shared};
@@ -65,6 +65,7 @@ impl Retirer {
             }
             match self.store.retire(shards, AT_ONCE, &self.lease).await {
                 Ok(retired) => {
+                    crash::point("retired");
                     self.metrics.retired.inc_by(retired.messages);
                     if !retired.more {
                         return;

@@ -2,61 +2,49 @@
 
 use std::{
     collections::BTreeMap,
-    sync::{
-        Arc, PoisonError, RwLock,
-        atomic::{AtomicBool, Ordering},
-    },
+    iter,
+    sync::{Arc, PoisonError, RwLock},
     time::Duration,
 };
 
-use quarry_ports::{Coordinator, Task, crash};
-use quarry_types::{ClusterView, Epoch, ShardId, ShardView};
+use quarry_ports::{Administration, Coordinator, Task, crash};
+use quarry_types::{ClusterView, Epoch, Monotonic, ShardId, ShardView, SlotRange};
 use tokio::sync::{Notify, mpsc, watch};
 
 use crate::{
     inbox::Inbox,
     node::Inner,
-    shard::{Control, End, ShardTask, Shared},
+    shard::{Control, End, Ended, ShardTask, Shared},
 };
 
 /// How long the runner waits at most before it looks again.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
-/// The ways into the shards that this node serves or loads.
+/// The ways into the shards that this node serves or loads. The lock is held for a look-up or a change
+/// only, never across an await.
 #[derive(Clone, Default)]
-pub(crate) struct Served(Arc<Inboxes>);
-
-#[derive(Default)]
-struct Inboxes {
-    /// Held for a look-up or a change only, never across an await.
-    by_shard: RwLock<BTreeMap<ShardId, (Epoch, Inbox)>>,
-    has_begun: AtomicBool,
-}
+pub(crate) struct Served(Arc<RwLock<BTreeMap<ShardId, (Epoch, Inbox)>>>);
 
 impl Served {
-    pub(crate) fn get(&self, shard: ShardId) -> Option<Inbox> {
-        let served = self.0.by_shard.read().unwrap_or_else(PoisonError::into_inner);
-        served.get(&shard).map(|(_, inbox)| inbox.clone())
+    /// The way to `shard`, or to the shard that it is a part of and that is being closed for it.
+    pub(crate) fn of(&self, shard: &ShardView) -> Option<Inbox> {
+        let served = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        let mut wholes = iter::successors(Some(shard.division()), |part| part.whole());
+        wholes.find_map(|division| served.get(&division.id)).map(|(_, inbox)| inbox.clone())
     }
 
     pub(crate) fn all(&self) -> Vec<(ShardId, Epoch)> {
-        let served = self.0.by_shard.read().unwrap_or_else(PoisonError::into_inner);
+        let served = self.0.read().unwrap_or_else(PoisonError::into_inner);
         served.iter().map(|(shard, (epoch, _))| (*shard, *epoch)).collect()
     }
 
-    /// Whether this process has ever served a shard.
-    pub(crate) fn has_begun(&self) -> bool {
-        self.0.has_begun.load(Ordering::Relaxed)
-    }
-
     fn insert(&self, shard: ShardId, epoch: Epoch, inbox: Inbox) {
-        let mut served = self.0.by_shard.write().unwrap_or_else(PoisonError::into_inner);
+        let mut served = self.0.write().unwrap_or_else(PoisonError::into_inner);
         served.insert(shard, (epoch, inbox));
-        self.0.has_begun.store(true, Ordering::Relaxed);
     }
 
     fn remove(&self, shard: ShardId, epoch: Epoch) {
-        let mut served = self.0.by_shard.write().unwrap_or_else(PoisonError::into_inner);
+        let mut served = self.0.write().unwrap_or_else(PoisonError::into_inner);
         if served.get(&shard).is_some_and(|(held, _)| *held == epoch) {
             served.remove(&shard);
         }
@@ -68,12 +56,22 @@ const REPORT: Duration = Duration::from_millis(250);
 
 struct Held {
     epoch: Epoch,
+    range: SlotRange,
     control: watch::Sender<Control>,
     _task: Task,
 }
 
+/// Why the store refused a load.
+#[derive(Clone, Copy)]
+enum Refused {
+    /// It recorded this epoch.
+    Newer(Epoch),
+    /// It holds the shard in parts.
+    Split,
+}
+
 /// A shard task that ended: which shard, under which epoch, and how.
-type Ended = (ShardId, Epoch, End);
+type TaskEnd = (ShardId, Epoch, Ended);
 
 pub(crate) struct Runner {
     shared: Shared,
@@ -84,10 +82,11 @@ pub(crate) struct Runner {
     held: BTreeMap<ShardId, Held>,
     /// Grants that this process must not load (again): closed, lost or refused under this epoch.
     spent: BTreeMap<ShardId, Epoch>,
-    releasing: BTreeMap<ShardId, Epoch>,
-    /// Loads that the store refused: the epoch granted, and the one it recorded.
-    refused: BTreeMap<ShardId, (Epoch, Epoch)>,
-    ends: (mpsc::UnboundedSender<Ended>, mpsc::UnboundedReceiver<Ended>),
+    /// What is released, until it is granted to another; and since when it admits nothing.
+    releasing: BTreeMap<ShardId, (Epoch, Option<Monotonic>)>,
+    /// Loads that the store refused: the epoch granted, and why.
+    refused: BTreeMap<ShardId, (Epoch, Refused)>,
+    ends: (mpsc::UnboundedSender<TaskEnd>, mpsc::UnboundedReceiver<TaskEnd>),
     idle: Arc<Notify>,
 }
 
@@ -153,12 +152,19 @@ impl Runner {
         let mine: BTreeMap<ShardId, &ShardView> =
             view.owned_by(self.shared.node).map(|shard| (shard.id, shard)).collect();
         for (shard, held) in &self.held {
-            if mine.get(shard).is_none_or(|granted| granted.epoch != held.epoch) {
-                tell(&held.control, Control::Abandon);
+            match mine.get(shard) {
+                Some(granted) if granted.epoch == held.epoch => {}
+                None if is_split_here(*shard, held.range, view, &mine) => {
+                    if tell(&held.control, Control::Close) {
+                        self.shared.metrics.shard_splits.inc();
+                    }
+                }
+                _ => {
+                    tell(&held.control, Control::Abandon);
+                }
             }
         }
-        self.releasing
-            .retain(|shard, epoch| mine.get(shard).is_some_and(|granted| granted.epoch == *epoch));
+        self.hand_off(&mine);
         self.refused.retain(|shard, (epoch, _)| {
             mine.get(shard).is_some_and(|granted| granted.epoch == *epoch)
         });
@@ -172,14 +178,40 @@ impl Runner {
                     tell(&held.control, Control::Close);
                 }
                 Some(_) => {}
-                None if self.spent.get(&granted.id) == Some(&granted.epoch) => {}
+                // The shard that it is a part of is being closed.
+                None if self.overlaps_held(granted) => {}
+                None if self.spent.get(&granted.id) == Some(&granted.epoch) => {
+                    // One that is moving is not split; its next owner has it done.
+                    let is_in_parts =
+                        matches!(self.refused.get(&granted.id), Some((_, Refused::Split)));
+                    if must_close && is_in_parts {
+                        self.releasing.insert(granted.id, (granted.epoch, None));
+                    }
+                }
                 None if must_close => {
                     self.spent.insert(granted.id, granted.epoch);
-                    self.releasing.insert(granted.id, granted.epoch);
+                    self.releasing.insert(granted.id, (granted.epoch, None));
                 }
                 None => self.start(granted),
             }
         }
+    }
+
+    /// Forgets what was released and is granted to another.
+    fn hand_off(&mut self, mine: &BTreeMap<ShardId, &ShardView>) {
+        let clock = self.shared.host.now();
+        let seconds = &self.shared.metrics.handoff_seconds;
+        self.releasing.retain(|shard, (epoch, silent_since)| {
+            let is_mine = mine.get(shard).is_some_and(|granted| granted.epoch == *epoch);
+            if let Some(since) = silent_since.filter(|_| !is_mine) {
+                seconds.observe(clock.since(since).as_secs_f64());
+            }
+            is_mine
+        });
+    }
+
+    fn overlaps_held(&self, granted: &ShardView) -> bool {
+        self.held.values().any(|held| held.range.contains(granted.range.first))
     }
 
     fn start(&mut self, granted: &ShardView) {
@@ -193,28 +225,32 @@ impl Runner {
             epoch,
             lanes,
             control: controlled,
+            load: granted.load,
         };
         let ends = self.ends.0.clone();
         let task = self.shared.host.spawn("shard", async move {
-            let end = task.run().await;
+            let ended = task.run().await;
             // The runner is gone only when the process ends.
-            let _ = ends.send((shard, epoch, end));
+            let _ = ends.send((shard, epoch, ended));
         });
         self.served.insert(shard, epoch, inbox);
-        self.held.insert(shard, Held { epoch, control, _task: task });
+        self.held.insert(shard, Held { epoch, range: granted.range, control, _task: task });
     }
 
-    fn ended(&mut self, (shard, epoch, end): Ended) {
+    fn ended(&mut self, (shard, epoch, ended): TaskEnd) {
         self.served.remove(shard, epoch);
         self.held.remove(&shard);
         self.spent.insert(shard, epoch);
-        match end {
+        match ended.end {
             // A lost shard that is still ours by the view needs a new epoch: release asks for one.
             End::Closed | End::Lost => {
-                self.releasing.insert(shard, epoch);
+                self.releasing.insert(shard, (epoch, ended.silent_since));
             }
             End::Refused(recorded) => {
-                self.refused.insert(shard, (epoch, recorded));
+                self.refused.insert(shard, (epoch, Refused::Newer(recorded)));
+            }
+            End::Split => {
+                self.refused.insert(shard, (epoch, Refused::Split));
             }
         }
     }
@@ -228,8 +264,9 @@ impl Runner {
             return;
         }
         let released: Vec<(ShardId, Epoch)> =
-            self.releasing.iter().map(|(s, e)| (*s, *e)).collect();
+            self.releasing.iter().map(|(shard, (epoch, _))| (*shard, *epoch)).collect();
         if !released.is_empty() {
+            crash::point("release-wanted");
             let reported = tokio::time::timeout(REPORT, self.coordinator.release(released)).await;
             match reported {
                 Ok(Ok(())) => crash::point("released"),
@@ -237,8 +274,16 @@ impl Runner {
                 Err(_) => tracing::debug!("shards could not be released in time"),
             }
         }
-        for (shard, (_, recorded)) in self.refused.clone() {
-            let reported = self.coordinator.fence_refused(shard, recorded);
+        for (shard, (_, refused)) in self.refused.clone() {
+            let reported = async {
+                match refused {
+                    Refused::Newer(epoch) => self.coordinator.fence_refused(shard, epoch).await,
+                    Refused::Split => {
+                        let split = Administration::Split(shard);
+                        self.coordinator.administer(split).await.map(drop)
+                    }
+                }
+            };
             if !matches!(tokio::time::timeout(REPORT, reported).await, Ok(Ok(()))) {
                 tracing::debug!(%shard, "a refused fence could not be reported yet");
                 return;
@@ -253,12 +298,25 @@ impl Runner {
     }
 }
 
-fn tell(control: &watch::Sender<Control>, what: Control) {
+/// Whether `shard` was split and this node owns all of its parts: then it may finish what runs.
+fn is_split_here(
+    shard: ShardId,
+    range: SlotRange,
+    view: &ClusterView,
+    mine: &BTreeMap<ShardId, &ShardView>,
+) -> bool {
+    let mut parts = view.shards.iter().filter(|part| range.contains(part.range.first)).peekable();
+    parts.peek().is_some()
+        && parts.all(|part| part.is_part_of(shard) && mine.contains_key(&part.id))
+}
+
+/// Whether it is news to the task.
+fn tell(control: &watch::Sender<Control>, what: Control) -> bool {
     control.send_if_modified(|current| {
         let is_news = *current != what && *current != Control::Abandon;
         if is_news {
             *current = what;
         }
         is_news
-    });
+    })
 }

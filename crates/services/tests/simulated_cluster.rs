@@ -21,10 +21,7 @@ use quarry::{
     },
 };
 use quarry_services::{Counter, Publisher, Register};
-use quarry_sim::{
-    Coordination, MemoryDatabase, MemoryStore, Network,
-    host::{Process, SeededRandom},
-};
+use quarry_sim::{Coordination, MemoryDatabase, MemoryStore, Network, Process, host::SeededRandom};
 
 const NODES: u64 = 3;
 const CLIENTS: u64 = 4;

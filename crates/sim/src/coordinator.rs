@@ -13,14 +13,13 @@ use std::{
 
 use async_trait::async_trait;
 use quarry_core::{
-    coordinator::{At, Command, LeaseEnd, Loads, Member, State},
+    coordinator::{At, Command, LeaseEnd, Loads, Member, Response, State, audit},
     lease::{LeaderLeases, LeaseTimes, RunnerLease},
 };
 use quarry_ports::{
-    Administration, Coordinator, CoordinatorError, CoordinatorStatus, Host, LeaseGuard, Task,
+    Administration, Coordinator, CoordinatorError, CoordinatorStatus, Host, LeaseGuard, Task, watch,
 };
 use quarry_types::{BootId, ClusterId, ClusterView, Epoch, NodeId, ShardId};
-use tokio::sync::watch;
 
 /// How often the leader looks for ended leases and imbalance.
 const LOOK: Duration = Duration::from_millis(20);
@@ -33,15 +32,7 @@ struct Shared {
     host: Host,
     times: LeaseTimes,
     log: Mutex<Log>,
-    views: Mutex<Views>,
-}
-
-/// The applied view and who follows it. Each follower has a channel of its own, because tokio wakes
-/// the receivers of one channel in random order, and a simulation must repeat.
-#[derive(Default)]
-struct Views {
-    current: Arc<ClusterView>,
-    followers: Vec<watch::Sender<Arc<ClusterView>>>,
+    view: watch::Sender<Arc<ClusterView>>,
 }
 
 struct Log {
@@ -49,6 +40,8 @@ struct Log {
     state: State,
     leases: LeaderLeases,
     reports: BTreeMap<NodeId, Loads>,
+    /// How often an entry broke an invariant.
+    breaches: usize,
 }
 
 impl Coordination {
@@ -56,9 +49,9 @@ impl Coordination {
     pub fn new(host: Host, times: LeaseTimes, shards: u32) -> Self {
         let mut leases = LeaderLeases::elected(times, host.now(), []);
         leases.applied_own_term();
-        let log =
-            Mutex::new(Log { index: 0, state: State::default(), leases, reports: BTreeMap::new() });
-        let shared = Shared { host, times, log, views: Mutex::default() };
+        let (state, reports) = (State::default(), BTreeMap::new());
+        let log = Mutex::new(Log { index: 0, state, leases, reports, breaches: 0 });
+        let shared = Shared { host, times, log, view: watch::Sender::new(Arc::default()) };
         let all = Self(Arc::new(shared));
         all.apply(Command::Initialize { cluster: ClusterId(1), shards, max_moves: 64 });
         let leader = all.clone();
@@ -79,23 +72,19 @@ impl Coordination {
 
     /// The applied state.
     pub fn view(&self) -> Arc<ClusterView> {
-        Arc::clone(&self.views().current)
+        Arc::clone(&self.0.view.borrow())
     }
 
-    /// The invariants that the applied state breaks.
+    /// How often an applied command broke an invariant.
     pub fn violations(&self) -> usize {
-        self.log().state.violations().len()
-    }
-
-    fn views(&self) -> MutexGuard<'_, Views> {
-        self.0.views.lock().unwrap_or_else(PoisonError::into_inner)
+        self.log().breaches
     }
 
     fn log(&self) -> MutexGuard<'_, Log> {
         self.0.log.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn apply(&self, command: Command) -> u64 {
+    fn apply(&self, command: Command) -> (u64, Response) {
         let mut log = self.log();
         log.index += 1;
         let index = log.index;
@@ -105,14 +94,13 @@ impl Coordination {
             Command::EndLease { node, boot, .. } => log.leases.ended(*node, *boot),
             _ => {}
         }
-        log.state.apply(At { index, time: self.0.host.clock.wall() }, command);
+        let (before, asked) = (log.state.ownership(), command.clone());
+        let response = log.state.apply(At { index, time: self.0.host.clock.wall() }, command);
+        log.breaches += audit(&before, &asked, &response, &log.state).len();
         let view = log.state.view(index, Some(NodeId(0)));
         drop(log);
-        let view = Arc::new(view);
-        let mut views = self.views();
-        views.current = Arc::clone(&view);
-        views.followers.retain(|follower| follower.send(Arc::clone(&view)).is_ok());
-        index
+        self.0.view.send_replace(Arc::new(view));
+        (index, response)
     }
 
     /// What the shards cost, where that makes something move or is news.
@@ -196,11 +184,7 @@ impl fmt::Debug for MemoryCoordinator {
 #[async_trait]
 impl Coordinator for MemoryCoordinator {
     fn view(&self) -> watch::Receiver<Arc<ClusterView>> {
-        let mut views = self.all.views();
-        let (sender, receiver) = watch::channel(Arc::clone(&views.current));
-        views.followers.retain(|follower| !follower.is_closed());
-        views.followers.push(sender);
-        receiver
+        self.all.0.view.subscribe()
     }
 
     fn lease(&self) -> LeaseGuard {
@@ -227,10 +211,23 @@ impl Coordinator for MemoryCoordinator {
 
     async fn administer(&self, what: Administration) -> Result<u64, CoordinatorError> {
         self.reach()?;
-        Ok(self.all.apply(match what {
-            Administration::Drain(nodes) => Command::Drain { nodes },
+        let (index, response) = self.all.apply(match what {
+            Administration::Drain(nodes) => Command::DrainSome { nodes },
+            Administration::Withdraw(node) => Command::Drain { nodes: [node].into() },
             Administration::Undrain(nodes) => Command::Undrain { nodes },
-        }))
+            Administration::Split(shard) => Command::Split { shard },
+            Administration::ReplaceVoter { .. } => {
+                let reason = "there are no voters without Raft".to_owned();
+                return Err(CoordinatorError::Refused { reason });
+            }
+        });
+        match response {
+            Response::Refused(why) if why.is_for_now() => {
+                Err(CoordinatorError::NotYet { reason: why.to_string() })
+            }
+            Response::Refused(why) => Err(CoordinatorError::Refused { reason: why.to_string() }),
+            Response::Applied(_) | Response::Ignored(_) => Ok(index),
+        }
     }
 
     async fn goodbye(&self) -> Result<(), CoordinatorError> {

@@ -2,12 +2,11 @@
 
 use std::{
     fmt,
-    pin::Pin,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
-use quarry_ports::{Clock, Host, Random, Spawn, Task, host::TokioSpawn};
+use quarry_ports::{Clock, Host, Random, host::TokioSpawn};
 use quarry_types::{Monotonic, Timestamp};
 
 /// The wall clock's reading when a simulation starts: 2026-01-01 00:00:00 UTC.
@@ -88,43 +87,6 @@ impl Random for SeededRandom {
         mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
         mixed ^ (mixed >> 31)
-    }
-}
-
-/// Starts tasks that can all be ended at once: a process that can be killed.
-#[derive(Debug, Default)]
-pub struct Process(Mutex<Vec<tokio::task::AbortHandle>>);
-
-impl Process {
-    /// A process without tasks.
-    pub fn new() -> Arc<Self> {
-        Arc::default()
-    }
-
-    /// `host` as tasks of this process see it.
-    pub fn host(self: &Arc<Self>, host: &Host) -> Host {
-        Host { spawn: Arc::clone(self) as Arc<dyn Spawn>, ..host.clone() }
-    }
-
-    /// Ends all of its tasks at their present await, as a kill would.
-    pub fn kill(&self) {
-        for task in self.0.lock().unwrap_or_else(PoisonError::into_inner).drain(..) {
-            task.abort();
-        }
-    }
-}
-
-impl Spawn for Process {
-    fn spawn_boxed(
-        &self,
-        name: &'static str,
-        future: Pin<Box<dyn Future<Output = ()> + Send>>,
-    ) -> Task {
-        let task = TokioSpawn.spawn_boxed(name, future);
-        let mut tasks = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        tasks.retain(|task| !task.is_finished());
-        tasks.push(task.abort_handle());
-        task
     }
 }
 

@@ -3,12 +3,14 @@
 pub mod contract;
 pub mod coordinator;
 pub mod host;
+mod process;
 pub mod store;
 pub mod transport;
 
 pub use coordinator::{Coordination, MemoryCoordinator};
 pub use host::host;
+pub use process::Process;
 /// What a member of a [`Coordination`] says of itself, and how leases are timed.
 pub use quarry_core::{coordinator::Member, lease::LeaseTimes};
-pub use store::{Faults, LostCommit, MemoryDatabase, MemoryStore};
+pub use store::{Entered, Faults, LostCommit, MemoryDatabase, MemoryStore, Weather, Witness};
 pub use transport::{FaultPlan, MemoryTransport, Network, Traffic};

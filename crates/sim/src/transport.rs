@@ -151,6 +151,16 @@ impl Network {
         self.break_links(node);
     }
 
+    /// Lets a stopped `node` be reached again, with the transport that it had.
+    pub fn resume(&self, node: NodeId) {
+        lock(&self.0.state).stopped.remove(&node);
+    }
+
+    /// Whether `node` is stopped.
+    pub fn is_stopped(&self, node: NodeId) -> bool {
+        lock(&self.0.state).stopped.contains(&node)
+    }
+
     /// What became of the frames so far.
     pub fn traffic(&self) -> Traffic {
         lock(&self.0.state).traffic

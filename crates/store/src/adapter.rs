@@ -13,17 +13,19 @@ use async_trait::async_trait;
 use quarry_ports::{
     ChunkBody, Commit, CommitError, Committed, EntityFilter, EntityRecord, FenceError,
     FenceRequest, Host, JournalEntry, JournalQuery, KeyQuery, LeaseGuard, LoadedShard,
-    MessageFilter, MessageRecord, Metrics, OpenCursor, OpenPage, Page, Position, Retired, Retiring,
+    MessageFilter, MessageRecord, Metrics, OpenPage, OpenQuery, Page, Position, Retired, Retiring,
     SendPage, Store, StoreError, StoredChunk, StoredState, crash::point,
 };
-use quarry_types::{Address, ClusterId, Epoch, MessageId, Sequence, ShardId, SlotRange};
-use tokio::sync::oneshot;
+use quarry_types::{Address, ClusterId, Epoch, MessageId, ShardId, SlotRange};
+use tokio::sync::{Semaphore, oneshot};
 
 use crate::{
     committer::{Committer, Job, Request},
     database::Database,
+    open::Options,
     queue::Queue,
     read, read_chunks, read_journal, read_open, read_sends,
+    refusals::Refusals,
     retire::{Plan, Retirement},
     unreadable::Unreadable,
 };
@@ -35,20 +37,25 @@ const HEARD_WITHIN: Duration = Duration::from_secs(5);
 pub(crate) struct SqlStore<D> {
     database: Arc<D>,
     lanes: Vec<Arc<Queue<Job>>>,
+    /// Reads of what is open that may be under way at once: fewer than there are connections, so
+    /// that a backlog never holds up what callers wait for.
+    backlog: Semaphore,
     host: Host,
     commits: Arc<AtomicU64>,
+    refusals: Refusals,
     unreadable: Unreadable,
     retirement: Retirement,
 }
 
 impl<D: Database> SqlStore<D> {
     /// Starts the lanes. They end when the adapter is dropped.
-    pub(crate) fn start(database: D, queued: usize, host: Host, metrics: &Metrics) -> Self {
+    pub(crate) fn start(database: D, options: &Options, host: Host, metrics: &Metrics) -> Self {
         let database = Arc::new(database);
         let commits = Arc::new(AtomicU64::new(0));
+        let refusals = Refusals::default();
         let mut lanes = Vec::new();
         for lane in 0..database.lanes() {
-            let queue = Arc::new(Queue::new(queued));
+            let queue = Arc::new(Queue::new(options.queued_commits));
             let committer = Committer {
                 lane,
                 database: Arc::clone(&database),
@@ -56,17 +63,21 @@ impl<D: Database> SqlStore<D> {
                 host: host.clone(),
                 metrics: metrics.clone(),
                 commits: Arc::clone(&commits),
+                refusals: refusals.clone(),
                 heads: BTreeMap::new(),
                 loads: 0,
             };
             host.spawn("store-committer", committer.run());
             lanes.push(queue);
         }
+        let readers = usize::try_from(options.readers).unwrap_or(1);
         Self {
             database,
             lanes,
+            backlog: Semaphore::new(readers.saturating_sub(1).max(1)),
             host,
             commits,
+            refusals,
             unreadable: Unreadable::new(metrics),
             retirement: Retirement::default(),
         }
@@ -135,21 +146,16 @@ impl<D: Database> Store for SqlStore<D> {
         read::check_fences(&*self.database, &shards).await
     }
 
-    async fn open_messages(
-        &self,
-        range: SlotRange,
-        low_water: Sequence,
-        after: Option<OpenCursor>,
-        limit: u32,
-    ) -> Result<OpenPage, StoreError> {
-        let (database, unreadable) = (&*self.database, &self.unreadable);
-        let reading =
-            read_open::open_messages(database, unreadable, range, low_water, after, limit);
+    async fn open_messages(&self, query: OpenQuery, limit: u32) -> Result<OpenPage, StoreError> {
+        // The semaphore is never closed.
+        let permit = self.backlog.acquire().await.ok();
+        let reading = read_open::open_messages(&*self.database, &self.unreadable, &query, limit);
         let found = reading.await?;
+        drop(permit);
         if let Some(sequence) = found.hold {
             // Heard before any commit that is handed over after this read.
             for lane in &self.lanes {
-                lane.push_control(Job::Hold { range, sequence });
+                lane.push_control(Job::Hold { range: query.range, sequence });
             }
         }
         Ok(found.page)
@@ -161,6 +167,7 @@ impl<D: Database> Store for SqlStore<D> {
         after: Option<Position>,
         limit: u32,
     ) -> Result<SendPage, StoreError> {
+        let _permit = self.backlog.acquire().await.ok();
         read_sends::open_sends(&*self.database, &self.unreadable, range, after, limit).await
     }
 
@@ -255,7 +262,16 @@ impl<D: Database> Store for SqlStore<D> {
         tokio::time::timeout(timeout, probe).await.unwrap_or_else(|_| {
             let reason = format!("no answer to a write within {timeout:?}");
             Err(StoreError::Unavailable { reason })
-        })
+        })?;
+        // The probe changes a row in its place: a disk without space for another one takes it.
+        match self.refusals.last(self.host.now()) {
+            Some(reason) => Err(StoreError::Unavailable { reason }),
+            None => Ok(()),
+        }
+    }
+
+    async fn failed(&self) -> String {
+        self.database.failed().await
     }
 
     fn commits(&self) -> u64 {

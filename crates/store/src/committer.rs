@@ -1,7 +1,7 @@
 //! The task of a lane: takes what waits, flushes it together, answers.
 
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -22,6 +22,7 @@ use crate::{
     group::{Batch, Checked, Part},
     head::{Head, Standing},
     queue::Queue,
+    refusals::Refusals,
 };
 
 /// Commits that one transaction holds at most, by rows and by bytes of payload.
@@ -97,6 +98,7 @@ pub(crate) struct Committer<D> {
     pub(crate) host: Host,
     pub(crate) metrics: Metrics,
     pub(crate) commits: Arc<AtomicU64>,
+    pub(crate) refusals: Refusals,
     pub(crate) heads: BTreeMap<ShardId, Head>,
     pub(crate) loads: u64,
 }
@@ -105,7 +107,7 @@ impl<D: Database> Committer<D> {
     /// Runs until the queue is closed and empty.
     pub(crate) async fn run(mut self) {
         while let Some(mut jobs) = self.queue.take().await {
-            while let Some(job) = jobs.pop_front() {
+            while let Some(job) = next(&mut jobs) {
                 match job {
                     Job::Commit(request) => {
                         let group = gather(*request, &mut jobs);
@@ -126,6 +128,9 @@ impl<D: Database> Committer<D> {
                     }
                     Job::Decided { decision, fate } => self.decided(decision, &fate),
                 }
+                // What came while a group was flushed goes with the next, and a load waits for no
+                // more than one.
+                self.queue.take_more(&mut jobs);
             }
         }
     }
@@ -148,6 +153,7 @@ impl<D: Database> Committer<D> {
             match written {
                 Ok(refused) => {
                     point("committed");
+                    self.refusals.written();
                     let seconds = self.host.now().since(before).as_secs_f64();
                     self.metrics.commit_seconds.observe(seconds);
                     self.count(messages);
@@ -155,6 +161,7 @@ impl<D: Database> Committer<D> {
                 }
                 Err(WriteError::LeaseOver) => stack.push(group),
                 Err(WriteError::Unavailable(reason)) => {
+                    self.refusals.refused(self.host.now(), &reason);
                     for request in group {
                         self.refuse(request, CommitError::Unavailable { reason: reason.clone() });
                     }
@@ -218,8 +225,11 @@ impl<D: Database> Committer<D> {
             match refused.get(&part.shard) {
                 Some(recorded) => {
                     if *recorded <= part.epoch {
-                        // The database holds less than it acknowledged, or another wrote under our
-                        // epoch.
+                        // The shard is given up, and loaded as it stands under a new epoch.
+                        tracing::error!(
+                            shard = %part.shard, epoch = %part.epoch, sequence = %part.sequence, %recorded,
+                            "the store holds less than it acknowledged: was it set back to an older state?"
+                        );
                         self.metrics.invariant_violations.with_label_values(&["L3"]).inc();
                     }
                     head.standing = Standing::Lost(CommitError::Fenced { recorded: *recorded });
@@ -329,6 +339,23 @@ fn advance(head: &mut Head, part: &Part) {
     head.sequence = part.sequence;
     head.low_water = part.low_water;
     head.now = part.now;
+}
+
+/// Takes the next job: first what the lane itself must hear, unless a commit of its shard came before
+/// it. So a load waits for no commits of other shards, and their groups are not cut up.
+fn next(jobs: &mut VecDeque<Job>) -> Option<Job> {
+    let mut shards = BTreeSet::new();
+    let is_free = |job: &Job| match job {
+        Job::Commit(request) => {
+            shards.insert(request.commit.shard);
+            false
+        }
+        Job::BeginLoad { shard, .. } => !shards.contains(shard),
+        Job::Loaded { request, .. } => !shards.contains(&request.shard),
+        Job::Hold { .. } | Job::Decided { .. } => true,
+    };
+    let place = jobs.iter().position(is_free).unwrap_or(0);
+    jobs.remove(place)
 }
 
 /// Takes the commits behind `first`, up to the next other job or the size of a group.

@@ -113,6 +113,11 @@ pub(crate) trait Database: Send + Sync + Sized + 'static {
         lease: &LeaseGuard,
     ) -> impl Future<Output = Result<u64, StoreError>> + Send;
 
+    /// As [`quarry_ports::Store::failed`].
+    fn failed(&self) -> impl Future<Output = String> + Send {
+        std::future::pending()
+    }
+
     /// As [`quarry_ports::Store::describe`].
     fn describe(&self) -> String;
 }

@@ -28,6 +28,7 @@ mod read_journal;
 mod read_open;
 mod read_sends;
 mod record;
+mod refusals;
 mod retire;
 mod schema;
 mod sqlite;

@@ -103,10 +103,10 @@ pub async fn open(
             return Err(OpenError::Url { url: url.to_owned() });
         }
         let database = Sqlite::open(PathBuf::from(path), &options, host.clone()).await?;
-        Ok(Arc::new(SqlStore::start(database, options.queued_commits, host, &metrics)))
+        Ok(Arc::new(SqlStore::start(database, &options, host, &metrics)))
     } else if url.starts_with("postgres://") || url.starts_with("postgresql://") {
         let database = Postgres::open(url, &options, &host).await?;
-        Ok(Arc::new(SqlStore::start(database, options.queued_commits, host, &metrics)))
+        Ok(Arc::new(SqlStore::start(database, &options, host, &metrics)))
     } else {
         let scheme = url.split_once("://").map_or(url, |(scheme, _)| scheme);
         Err(OpenError::Url { url: scheme.chars().take(64).collect() })

@@ -55,6 +55,11 @@ impl<T> Queue<T> {
         self.arrived.notify_one();
     }
 
+    /// Appends what waits to `taken`, without waiting for anything.
+    pub(crate) fn take_more(&self, taken: &mut VecDeque<T>) {
+        taken.append(&mut self.inner().waiting);
+    }
+
     /// Waits until there is something and takes all of it; `None` once closed and empty.
     pub(crate) async fn take(&self) -> Option<VecDeque<T>> {
         loop {
@@ -83,6 +88,10 @@ mod tests {
         assert!(!queue.push(3), "a full queue refuses");
         queue.push_control(4);
         assert_eq!(queue.take().await, Some(VecDeque::from([1, 2, 4])));
+        assert!(queue.push(5));
+        let mut taken = VecDeque::from([0]);
+        queue.take_more(&mut taken);
+        assert_eq!(taken, [0, 5]);
         assert!(queue.push(5));
         queue.close();
         assert!(!queue.push(6), "a closed queue refuses");

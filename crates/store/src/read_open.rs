@@ -1,43 +1,82 @@
-//! The read of a takeover: what is not finished. Every statement is put together from constants;
+//! The reads of what is not finished. Every statement is put together from constants;
 //! values are bound.
 
-use quarry_ports::{OpenCursor, OpenMessage, OpenPage, Position, StoreError};
-use quarry_types::{Sequence, SlotRange};
+use quarry_ports::{
+    OPEN_PAGE_BYTES, OpenCursor, OpenMessage, OpenOf, OpenPage, OpenQuery, Position, StoreError,
+};
+use quarry_types::{Sequence, SlotRange, Timestamp};
 use sqlx::FromRow;
 
 use crate::{
-    database::{Database, Value, stored},
+    database::{Database, Value, counter, stored},
     read::cut,
     record::{OpenColumns, position, stored_errors},
     unreadable::{Perhaps, Place, Unreadable},
 };
 
-const OPEN_MESSAGES: &str = "select * from (\
-    select p.message_id, p.tenant, p.entity_type, p.entity_id, p.method, p.key, p.payload, \
-    p.digest, p.accepted_at, p.sequence, p.ordinal, p.attempts, p.due, p.state, p.errors, \
+/// Slots of the shards that hold rows of a range; nearly always one.
+const SHARDS: &str =
+    "select shard from shard_fence where first_slot <= $2 and last_slot >= $1 order by shard";
+
+/// The columns of an open row. Only what was tried before can have been edited.
+const COPIED: &str = "select p.message_id, p.tenant, p.entity_type, p.entity_id, p.method, p.key, \
+    p.payload, p.digest, p.accepted_at, p.sequence, p.ordinal, p.attempts, p.due, p.state, p.errors, \
     cast(1 as bigint) as copied, \
     (select m.payload from message m where length(p.errors) > $7 \
         and m.message_id = p.message_id and m.payload <> p.payload) as original \
-    from open_message p \
-    where p.shard in (select f.shard from shard_fence f where f.first_slot <= $2 and f.last_slot >= $1) \
-    and p.slot between $1 and $2 and p.state <> 1 and (p.sequence, p.ordinal) > ($4, $5) \
-    union all \
-    select m.message_id, m.tenant, m.entity_type, m.entity_id, m.method, m.key, m.payload, \
-    m.digest, m.accepted_at, m.sequence, m.ordinal, 0, m.accepted_at, 0, null, 0, null \
-    from message m \
-    where m.shard in (select f.shard from shard_fence f where f.first_slot <= $2 and f.last_slot >= $1) \
-    and m.slot between $1 and $2 and m.sequence > $3 and (m.sequence, m.ordinal) > ($4, $5) \
-    and not exists (select 1 from outcome o where o.message_id = m.message_id) \
-    and not exists (select 1 from open_message q where q.message_id = m.message_id)\
-    ) u order by sequence, ordinal, message_id limit $6";
+    from open_message p where p.shard = $1 and p.slot between $2 and $3";
+/// Looks for the outcome and the open row one by one: a join would go through all that is retained.
+const FRESH: &str = "select m.message_id, m.tenant, m.entity_type, m.entity_id, m.method, m.key, \
+    m.payload, m.digest, m.accepted_at, m.sequence, m.ordinal, 0, m.accepted_at, 0, \
+    cast(null as bytea), 0, cast(null as bytea) \
+    from message m where m.shard = $1 and m.slot between $2 and $3 \
+    and (m.sequence, m.ordinal) > ($9, $10) \
+    and (select 1 from outcome o where o.message_id = m.message_id) is null \
+    and (select 1 from open_message q where q.message_id = m.message_id) is null";
+
+/// Only what stands behind a place, in the order of places, and that order.
+const BEHIND: (&str, &str) = ("(p.sequence, p.ordinal) > ($4, $5)", "sequence, ordinal");
+const BEHIND_DUE: (&str, &str) =
+    ("(p.due, p.sequence, p.ordinal) > ($9, $4, $5)", "due, sequence, ordinal");
+
+/// `found` counts what is there up to the limit, `before` the bytes of payloads before a row.
+fn statement(of: &OpenOf) -> String {
+    let entity = |row: &str| {
+        format!(" and {row}.tenant = $11 and {row}.entity_type = $12 and {row}.entity_id = $13")
+    };
+    let (state, copied, fresh) = match of {
+        OpenOf::Waiting => (0, String::new(), Some(String::new())),
+        OpenOf::Entity(_) => (0, entity("p"), Some(entity("m"))),
+        OpenOf::Delayed => (2, String::new(), None),
+    };
+    let (behind, order) = if *of == OpenOf::Delayed { BEHIND_DUE } else { BEHIND };
+    let fresh = fresh.map(|of_entity| {
+        format!(
+            " union all select * from \
+            ({FRESH}{of_entity} order by m.sequence, m.ordinal limit $6) b"
+        )
+    });
+    let fresh = fresh.unwrap_or_default();
+    format!(
+        "select * from (select i.*, cast(count(*) over () as bigint) as found, \
+        cast(sum(length(i.payload)) over (order by {order}) as bigint) \
+        - length(i.payload) as before \
+        from (select * from (select * from ({COPIED} and {behind} and p.state = {state}{copied} \
+        order by {order} limit $6) a{fresh}) u \
+        order by {order} limit $6) i) w \
+        where w.before < $8 order by {order}"
+    )
+}
 
 /// A row whose place in the order is known even where the rest cannot be read.
 #[derive(Debug, FromRow)]
 struct OpenRow {
+    due: i64,
     sequence: i64,
     ordinal: i64,
     /// Whether it is a row of the open messages, which is found whatever the mark.
     copied: i64,
+    found: i64,
     #[sqlx(flatten)]
     open: Perhaps<OpenColumns>,
 }
@@ -45,6 +84,11 @@ struct OpenRow {
 impl OpenRow {
     fn position(&self) -> Position {
         position(self.sequence, self.ordinal)
+    }
+
+    fn place(&self, of: &OpenOf) -> OpenCursor {
+        let due = if *of == OpenOf::Delayed { Timestamp(self.due) } else { Timestamp(0) };
+        OpenCursor { due, position: self.position() }
     }
 
     fn parse(self, unreadable: &Unreadable) -> Option<OpenMessage> {
@@ -74,29 +118,72 @@ fn no_errors() -> i64 {
     i64::try_from(length).unwrap_or(0)
 }
 
-/// As [`quarry_ports::Store::open_messages`]. A message that cannot be read is told and left out.
-pub(crate) async fn open_messages<D: Database>(
-    database: &D,
-    unreadable: &Unreadable,
-    range: SlotRange,
-    low_water: Sequence,
-    after: Option<OpenCursor>,
-    limit: u32,
-) -> Result<Found, StoreError> {
-    let (sequence, ordinal) = after
-        .map_or((-1, -1), |position| (stored(position.sequence.0), i64::from(position.ordinal)));
-    let values = vec![
+/// The values of a statement for one shard.
+fn values(query: &OpenQuery, shard: i64, limit: u32) -> Vec<Value> {
+    let range = match &query.of {
+        OpenOf::Entity(address) => SlotRange { first: address.slot(), last: address.slot() },
+        OpenOf::Waiting | OpenOf::Delayed => query.range,
+    };
+    let (due, sequence, ordinal) = query.after.map_or((i64::MIN, -1, -1), |after| {
+        let position = after.position;
+        (after.due.0, stored(position.sequence.0), i64::from(position.ordinal))
+    });
+    let mark = (stored(query.low_water.0), i64::MAX);
+    let mut values = vec![
+        Value::Int(shard),
         Value::Int(i64::from(range.first.0)),
         Value::Int(i64::from(range.last.0)),
-        Value::Int(stored(low_water.0)),
         Value::Int(sequence),
         Value::Int(ordinal),
         Value::Int(i64::from(limit).saturating_add(1)),
         Value::Int(no_errors()),
+        Value::Int(i64::try_from(OPEN_PAGE_BYTES).unwrap_or(i64::MAX)),
     ];
-    let rows: Vec<OpenRow> = database.fetch(OPEN_MESSAGES.to_owned(), values).await?;
+    if query.of == OpenOf::Delayed {
+        values.push(Value::Int(due));
+    } else {
+        let (sequence, ordinal) = mark.max((sequence, ordinal));
+        values.extend([Value::Int(sequence), Value::Int(ordinal)]);
+    }
+    if let OpenOf::Entity(address) = &query.of {
+        values.extend([
+            Value::Text(address.tenant.to_string()),
+            Value::Text(address.entity_type.to_string()),
+            Value::Text(address.id.to_string()),
+        ]);
+    }
+    values
+}
+
+/// As [`quarry_ports::Store::open_messages`]. A message that cannot be read is told and left out.
+pub(crate) async fn open_messages<D: Database>(
+    database: &D,
+    unreadable: &Unreadable,
+    query: &OpenQuery,
+    limit: u32,
+) -> Result<Found, StoreError> {
+    let slots =
+        vec![Value::Int(i64::from(query.range.first.0)), Value::Int(i64::from(query.range.last.0))];
+    let shards: Vec<(i64,)> = database.fetch(SHARDS.to_owned(), slots).await?;
+    let (mut rows, mut end): (Vec<OpenRow>, Option<OpenCursor>) = (Vec::new(), None);
+    let place = |row: &OpenRow| row.place(&query.of);
+    for (shard,) in shards {
+        let sql = statement(&query.of);
+        let of_shard: Vec<OpenRow> = database.fetch(sql, values(query, shard, limit)).await?;
+        let found = of_shard.first().map_or(0, |row| counter(row.found));
+        let is_whole = u64::try_from(of_shard.len()).is_ok_and(|length| length >= found);
+        if !is_whole {
+            let last = of_shard.last().map(place);
+            end = end.into_iter().chain(last).min();
+        }
+        rows.extend(of_shard);
+    }
+    rows.sort_by_key(place);
+    let total = rows.len();
+    rows.retain(|row| end.is_none_or(|end| place(row) <= end));
+    let is_cut = rows.len() < total || end.is_some();
     let (rows, more) = cut(rows, limit);
-    let next = rows.last().map(OpenRow::position).filter(|_| more);
+    let next = rows.last().map(place).filter(|_| more || is_cut);
     let (mut messages, mut hold) = (Vec::with_capacity(rows.len()), None);
     for row in rows {
         let (sequence, copied) = (row.position().sequence, row.copied != 0);

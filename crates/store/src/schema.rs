@@ -41,6 +41,17 @@ pub(crate) const SQLITE: &[Migration] = &[
         name: "discard",
         sql: include_str!("../migrations/sqlite/0006_discard.sql"),
     },
+    Migration {
+        version: 7,
+        name: "machine_time",
+        sql: include_str!("../migrations/sqlite/0007_machine_time.sql"),
+    },
+    Migration {
+        version: 8,
+        name: "split",
+        sql: include_str!("../migrations/sqlite/0008_split.sql"),
+    },
+    Migration { version: 9, name: "due", sql: include_str!("../migrations/sqlite/0009_due.sql") },
 ];
 
 /// What PostgreSQL databases go through.
@@ -75,6 +86,17 @@ pub(crate) const POSTGRES: &[Migration] = &[
         name: "discard",
         sql: include_str!("../migrations/postgres/0006_discard.sql"),
     },
+    Migration {
+        version: 7,
+        name: "machine_time",
+        sql: include_str!("../migrations/postgres/0007_machine_time.sql"),
+    },
+    Migration {
+        version: 8,
+        name: "split",
+        sql: include_str!("../migrations/postgres/0008_split.sql"),
+    },
+    Migration { version: 9, name: "due", sql: include_str!("../migrations/postgres/0009_due.sql") },
 ];
 
 /// Holds which migrations were applied.

@@ -5,8 +5,10 @@ mod databases;
 use std::sync::Arc;
 
 use databases::{postgres_database, sqlite_file};
-use quarry_ports::{ChunkBody, ChunkRow, Commit, Host, MessageRow, Metrics, OpenRow, OpenState};
-use quarry_sim::contract::store::{Broken, Owner, message, range_of};
+use quarry_ports::{
+    ChunkBody, ChunkRow, Commit, Host, MessageRow, Metrics, OpenOf, OpenQuery, OpenRow, OpenState,
+};
+use quarry_sim::contract::store::{Broken, Owner, message};
 use quarry_store::{Options, open};
 use quarry_types::{MessageId, Sequence};
 
@@ -29,14 +31,13 @@ fn chunks(row: &MessageRow, first: u64, texts: &[&'static str]) -> ChunkRow {
 
 /// The ids of all unfinished messages, page by page.
 async fn unfinished(owner: &Owner, limit: u32) -> Result<Vec<MessageId>, Broken> {
-    let (mut ids, mut after) = (Vec::new(), None);
+    let low_water = owner.loaded.low_water;
+    let (mut ids, mut query) = (Vec::new(), OpenQuery { low_water, ..owner.open(OpenOf::Waiting) });
     loop {
-        let low_water = owner.loaded.low_water;
-        let range = range_of(owner.shard);
-        let page = owner.store.open_messages(range, low_water, after, limit).await?;
+        let page = owner.store.open_messages(query.clone(), limit).await?;
         ids.extend(page.messages.iter().map(|open| open.message.message_id));
-        after = page.next;
-        if after.is_none() {
+        query.after = page.next;
+        if query.after.is_none() {
             return Ok(ids);
         }
     }

@@ -10,8 +10,8 @@ use crate::Delivery;
 mod cluster;
 
 pub use cluster::{
-    Candidate, Change, Cluster, Move, Moves, Node, Placement, Plan, PlannedMove, Protection, Shard,
-    ShardCount, Shards,
+    Candidate, Change, Cluster, Move, Moves, Node, Placement, Plan, PlannedMove, Protection,
+    ReplaceVoter, Shard, ShardCount, Shards, Split, VoterReplaced,
 };
 
 /// Which of the three answers a call got (G6), where it was not *done*.
@@ -201,7 +201,7 @@ pub struct Extraction {
 pub struct Page<T> {
     /// The items.
     pub items: Vec<T>,
-    /// Pass it as `cursor` to get the next page; absent at the end.
+    /// Pass it as `cursor`, of a journal as `after`, to get the next page; absent at the end.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next: Option<String>,
 }
@@ -316,50 +316,33 @@ pub struct Health {
     pub checks: Vec<Check>,
 }
 
-/// Bad news of `/readyz` and `/healthz`: the members of a [`Problem`], and what was looked at. As in
-/// good news, `status` is the word for how the node is, not the HTTP status.
+/// Bad news of `/readyz` and `/healthz`: a [`Problem`] and what was looked at. The member `status` is
+/// the HTTP status, as RFC 9457 has it; the word for how the node is stands in `health`.
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct IllHealth {
-    /// A URN that names the kind of problem.
-    #[serde(rename = "type")]
-    pub kind: String,
-    /// The kind of problem, for people.
-    pub title: String,
-    /// What is not well, for people.
-    pub detail: String,
-    /// The path that was asked for.
-    pub instance: String,
-    /// Stable, for programs: `not_ready` or `unhealthy`.
-    pub code: String,
-    /// The W3C trace id of the request: 32 hexadecimal digits.
-    pub trace_id: String,
-    /// Whether the node may be well later without anybody's doing.
-    pub retryable: bool,
-    /// Always `refused`.
-    pub outcome: ProblemOutcome,
-    /// When to look again, in milliseconds.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub retry_after_ms: Option<u32>,
-    /// How the node is.
+    /// What a client is told of any error: `code` is `not_ready` or `unhealthy`, `outcome` refused.
     #[serde(flatten)]
-    pub health: Health,
+    pub problem: Problem,
+    /// The worst of the checks.
+    pub health: HealthStatus,
+    /// How many shards this node owns and serves.
+    pub shards: u32,
+    /// What was looked at.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub checks: Vec<Check>,
 }
 
 impl IllHealth {
     /// The bad news `health`, told as `problem`.
     pub fn new(problem: Problem, health: Health) -> Self {
-        Self {
-            kind: problem.kind,
-            title: problem.title,
-            detail: problem.detail,
-            instance: problem.instance,
-            code: problem.code,
-            trace_id: problem.trace_id,
-            retryable: problem.retryable,
-            outcome: problem.outcome,
-            retry_after_ms: problem.retry_after_ms,
-            health,
-        }
+        let Health { status, shards, checks } = health;
+        Self { problem, health: status, shards, checks }
+    }
+}
+
+impl From<IllHealth> for Health {
+    fn from(ill: IllHealth) -> Self {
+        Self { status: ill.health, shards: ill.shards, checks: ill.checks }
     }
 }

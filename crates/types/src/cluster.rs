@@ -7,7 +7,7 @@ use alloc::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::{BootId, Epoch, NodeId, ShardId, Slot, SlotRange, Timestamp};
+use crate::{BootId, Division, Epoch, NodeId, ShardId, Slot, SlotRange, Timestamp};
 
 /// What a node does.
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
@@ -77,6 +77,21 @@ pub struct ShardView {
     pub load: u32,
 }
 
+impl ShardView {
+    /// Its place in the division of all slots.
+    #[must_use]
+    pub const fn division(&self) -> Division {
+        Division { id: self.id, range: self.range }
+    }
+
+    /// Whether it came of `shard` by splits.
+    #[must_use]
+    pub fn is_part_of(&self, shard: ShardId) -> bool {
+        let mut wholes = core::iter::successors(self.division().whole(), |part| part.whole());
+        wholes.any(|whole| whole.id == shard)
+    }
+}
+
 /// Why a shard changed hands, or was granted anew to whoever had it.
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -98,6 +113,8 @@ pub enum MoveReason {
     Balanced,
     /// The store had recorded a higher epoch than the coordinator knew.
     EpochRaised,
+    /// It is a half of a shard that was split.
+    Split,
 }
 
 /// Shards that went from one node to another for one reason in one log entry.

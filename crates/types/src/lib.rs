@@ -17,15 +17,20 @@ mod envelope;
 pub mod graph;
 mod id;
 mod intervention;
+mod lineage;
 mod message_id;
+mod object_probe;
 pub mod ontology;
 pub mod operate;
 mod outcome;
 mod param;
+pub mod planted;
 mod slot;
+mod sound_json;
 mod statement;
 pub mod stream;
 mod time;
+mod wording;
 
 pub use address::{Address, EntityId, EntityType, Invalid, Method, Tenant};
 pub use callers::{CallRefused, Callers};
@@ -37,11 +42,15 @@ pub use envelope::{
 };
 pub use id::{BootId, ClusterId, Epoch, NodeId, Sequence, ShardId};
 pub use intervention::Intervention;
+pub use lineage::Division;
 pub use message_id::MessageId;
+pub use object_probe::{ObjectProbe, Probed, is_object};
 pub use outcome::{
     Answer, CallError, Failure, Outcome, Refusal, RefusalCode, Unknown, UnknownCode,
 };
 pub use param::{Param, Real};
 pub use slot::{SLOT_COUNT, Slot, SlotRange};
+pub use sound_json::SoundJson;
 pub use statement::{OWN_TABLES, Statement, StatementRefused};
 pub use time::{Monotonic, ShardAge, Timestamp};
+pub use wording::in_words_of_json;

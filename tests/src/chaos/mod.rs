@@ -4,11 +4,13 @@
 //! own, [`run`] drives clients meanwhile and checks what they were told, [`Loads`] who loaded what.
 
 mod arena;
+mod fault;
 mod loads;
 mod run;
 mod schedule;
 
 pub use arena::Arena;
+pub use fault::Fault;
 pub use loads::{LoadRow, Loads};
 pub use run::{Survived, run};
-pub use schedule::{Fault, Schedule, Step};
+pub use schedule::{Schedule, Step};

@@ -5,7 +5,7 @@ use std::{fmt, time::Duration};
 use anyhow::{Context, Result, ensure};
 use tokio::time::{MissedTickBehavior, interval};
 
-use super::{Arena, Loads, Schedule, Step};
+use super::{Arena, Loads, Schedule, Step, schedule::DECK};
 use crate::{
     cluster::{self, Cluster},
     failover::progressed,
@@ -16,9 +16,6 @@ use crate::{
     workload::{Counters, Load, LoadRun, Registers},
 };
 
-/// After so many steps what was written is checked, and other entities are written: states that
-/// grow for ever would measure themselves.
-const STEPS_OF_A_ROUND: usize = 9;
 const APPENDS: Load = Load::endless(6, 40);
 const ADDITIONS: Load = Load::endless(3, 10);
 /// How soon after the end of its faults the cluster has to be whole again.
@@ -54,31 +51,38 @@ impl fmt::Display for Survived {
     }
 }
 
-/// Does all of `schedule` to a cluster of so many nodes. What it says is the schedule and how it
-/// goes. The error is the first breach, with what happened around it; the inner answer says why
+/// Does all of `schedule` to a cluster of so many nodes, which `prepare` may change before they
+/// start. What it says is the schedule and how it goes. The error is the first breach, with what happened around it; the inner answer says why
 /// this machine has no network for it.
-pub async fn run(schedule: &Schedule, nodes: u16) -> Result<Result<Survived, Forbidden>> {
-    let (arena, cluster) = match Arena::build(nodes).await? {
+pub async fn run(
+    schedule: &Schedule,
+    nodes: u16,
+    prepare: impl FnOnce(&mut Cluster) -> Result<()>,
+) -> Result<Result<Survived, Forbidden>> {
+    let (mut arena, mut cluster) = match Arena::build(nodes, schedule.seed).await? {
         Ok(built) => built,
         Err(forbidden) => return Ok(Err(forbidden)),
     };
+    prepare(&mut cluster)?;
     say(format!("seed {}, {nodes} nodes, {} steps:", schedule.seed, schedule.steps.len()));
     for (number, step) in (1..).zip(&schedule.steps) {
         say(format!("{number:>4}. {step}"));
     }
     let mut survived = Survived::default();
     let ran = cluster::run_prepared(cluster, async |cluster| {
-        let mut watched = Ledger::of(cluster).await?;
+        let store = cluster.store_url().to_owned();
         let mut loads = Loads::default();
         let all = async {
-            for (round, steps) in (1..).zip(schedule.steps.chunks(STEPS_OF_A_ROUND)) {
-                run_round(&arena, cluster, round, steps, &mut survived).await?;
+            // Then what was written is checked, and other entities are written: states that grow for
+            // ever would measure themselves.
+            for (round, steps) in (1..).zip(schedule.steps.chunks(DECK)) {
+                run_round(&mut arena, cluster, round, steps, &mut survived).await?;
             }
             anyhow::Ok(())
         };
         tokio::select! {
             ended = all => ended?,
-            breach = watch(&mut watched, &mut loads) => breach?,
+            breach = watch(&store, &mut loads) => breach?,
         }
         survived.loads = loads.count();
         Ok(())
@@ -88,19 +92,28 @@ pub async fn run(schedule: &Schedule, nodes: u16) -> Result<Result<Survived, For
     Ok(Ok(survived))
 }
 
-/// Looks at the fences until one is wrong.
-async fn watch(ledger: &mut Ledger, loads: &mut Loads) -> Result<()> {
+/// Looks at the fences until one is wrong. Where the database does not answer there is nothing to see.
+async fn watch(store: &str, loads: &mut Loads) -> Result<()> {
     let mut ticks = interval(LOOK_EVERY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut ledger = None;
     loop {
         ticks.tick().await;
-        loads.look(&ledger.loads().await?)?;
+        let reader = match ledger.take() {
+            Some(reader) => Ok(reader),
+            None => Ledger::open(store).await,
+        };
+        let Ok(mut reader) = reader else { continue };
+        if let Ok(rows) = reader.loads().await {
+            loads.look(&rows)?;
+            ledger = Some(reader);
+        }
     }
 }
 
 /// Some steps over entities of their own, and the check of all that was done to those.
 async fn run_round(
-    arena: &Arena,
+    arena: &mut Arena,
     cluster: &mut Cluster,
     round: usize,
     steps: &[Step],
@@ -136,7 +149,7 @@ async fn run_round(
 
 /// How long it took after the end of the faults until all nodes were ready and answered.
 async fn run_step(
-    arena: &Arena,
+    arena: &mut Arena,
     cluster: &mut Cluster,
     registers: &Registers,
     step: &Step,
@@ -146,7 +159,7 @@ async fn run_step(
     let struck = Stopwatch::start();
     arena.strike(cluster, &step.faults).await?;
     struck.reaches(step.lasts).await?;
-    arena.undo(cluster, &step.faults)?;
+    arena.undo(cluster, &step.faults).await?;
     registers.recorder().note(format!("ends: {step}"));
     let undone = Stopwatch::start();
     for node in cluster.ids() {

@@ -1,85 +1,10 @@
 //! Which faults strike when: a function of a seed.
 
-use std::{collections::BTreeSet, fmt, time::Duration};
+use std::{fmt, time::Duration};
 
 use quarry_sim::host::SeededRandom;
 
-use crate::network::Peer;
-
-/// Something that is done to nodes and undone later.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Fault {
-    /// SIGKILL; started again.
-    Kill(u16),
-    /// SIGTERM: it hands its shards over and ends; started again.
-    Restart(u16),
-    /// SIGSTOP; SIGCONT.
-    Freeze(u16),
-    /// The node and the other nodes do not hear each other; clients and database do.
-    Isolate(u16),
-    /// Nobody hears the node, and it hears no other node.
-    CutOff(u16),
-    /// No other node hears the node; it hears them.
-    Mute(u16),
-    /// The node hears no other node; they hear it.
-    Deafen(u16),
-    /// Two nodes do not hear each other.
-    Link(u16, u16),
-    /// The database does not hear the node.
-    NoDatabase(u16),
-}
-
-impl fmt::Display for Fault {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Kill(node) => write!(out, "kill node {node}"),
-            Self::Restart(node) => write!(out, "end node {node} in order"),
-            Self::Freeze(node) => write!(out, "freeze node {node}"),
-            Self::Isolate(node) => write!(out, "isolate node {node} from the others"),
-            Self::CutOff(node) => write!(out, "cut node {node} off from everything"),
-            Self::Mute(node) => write!(out, "lose what node {node} sends to the others"),
-            Self::Deafen(node) => write!(out, "lose what the others send to node {node}"),
-            Self::Link(one, other) => write!(out, "cut the link of nodes {one} and {other}"),
-            Self::NoDatabase(node) => write!(out, "lose what node {node} sends to the database"),
-        }
-    }
-}
-
-impl Fault {
-    /// The nodes that it strikes.
-    pub fn nodes(self) -> Vec<u16> {
-        match self {
-            Self::Link(one, other) => vec![one, other],
-            Self::Kill(node)
-            | Self::Restart(node)
-            | Self::Freeze(node)
-            | Self::Isolate(node)
-            | Self::CutOff(node)
-            | Self::Mute(node)
-            | Self::Deafen(node)
-            | Self::NoDatabase(node) => vec![node],
-        }
-    }
-
-    /// What it cuts off on a network of so many nodes: who sends, and to whom in vain.
-    pub fn cuts(self, nodes: u16) -> BTreeSet<(u16, Peer)> {
-        let others = |node: u16| (1..=nodes).filter(move |other| *other != node);
-        let from = |node: u16| others(node).map(move |other| (node, Peer::Host(other)));
-        let to = |node: u16| others(node).map(move |other| (other, Peer::Host(node)));
-        match self {
-            Self::Kill(_) | Self::Restart(_) | Self::Freeze(_) => BTreeSet::new(),
-            Self::Isolate(node) => from(node).chain(to(node)).collect(),
-            Self::CutOff(node) => {
-                let rest = [(node, Peer::Clients), (node, Peer::Database)];
-                from(node).chain(to(node)).chain(rest).collect()
-            }
-            Self::Mute(node) => from(node).collect(),
-            Self::Deafen(node) => to(node).collect(),
-            Self::Link(one, other) => [(one, Peer::Host(other)), (other, Peer::Host(one))].into(),
-            Self::NoDatabase(node) => [(node, Peer::Database)].into(),
-        }
-    }
-}
+use super::{Fault, fault::KINDS};
 
 /// Faults that strike together, and are undone together.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -108,22 +33,19 @@ pub struct Schedule {
     pub steps: Vec<Step>,
 }
 
-/// The kinds of faults; each deals with the nodes that it is given.
-const KINDS: [fn(u16, u16) -> Fault; 9] = [
-    |node, _| Fault::Kill(node),
-    |node, _| Fault::Restart(node),
-    |node, _| Fault::Freeze(node),
-    |node, _| Fault::Isolate(node),
-    |node, _| Fault::CutOff(node),
-    |node, _| Fault::Mute(node),
-    |node, _| Fault::Deafen(node),
-    |node, other| Fault::Link(node.min(other), node.max(other)),
-    |node, _| Fault::NoDatabase(node),
-];
+/// How many steps hold every kind of fault once.
+pub(super) const DECK: usize = KINDS.len();
 
 impl Schedule {
+    /// The first deck of the schedule of `seed`: every kind of fault once.
+    pub fn deck(seed: u64, nodes: u16) -> Self {
+        let Self { mut steps, .. } = Self::draw(seed, nodes, Duration::from_mins(5));
+        steps.truncate(DECK);
+        Self { seed, steps }
+    }
+
     /// The schedule of `seed` for at least two nodes, of steps that take about `time` together and
-    /// at least one. Each deck of nine steps holds every kind once. In the first deck one fault
+    /// at least one. Each deck of steps holds every kind once. In the first deck one fault
     /// strikes at a time; in later ones a second may strike another node meanwhile, and some last
     /// long.
     pub fn draw(seed: u64, nodes: u16, time: Duration) -> Self {
@@ -133,11 +55,11 @@ impl Schedule {
         let mut deck = Vec::new();
         while steps.is_empty() || planned < time {
             if deck.is_empty() {
-                deck = (0..KINDS.len()).collect();
+                deck = (0..DECK).collect();
             }
             let place = below(&random, deck.len());
             let kind = deck.swap_remove(place);
-            let step = step(&random, nodes, kind, steps.len() >= KINDS.len());
+            let step = step(&random, nodes, kind, steps.len() >= DECK);
             planned += step.lasts + step.calm;
             steps.push(step);
         }
@@ -150,16 +72,18 @@ fn step(random: &SeededRandom, nodes: u16, kind: usize, may_be_hard: bool) -> St
     let other = (node + 1 + below(random, usize::from(nodes) - 1)) % usize::from(nodes);
     let (node, other) = (id(node), id(other));
     let mut faults: Vec<Fault> =
-        KINDS.get(kind).map(|make| make(node, other)).into_iter().collect();
-    let is_alone = faults.iter().all(|fault| fault.nodes().len() == 1);
-    if may_be_hard && is_alone && random.below(3) == 0 {
-        let second = KINDS.get(below(random, KINDS.len())).map(|make| make(other, node));
-        faults.extend(second.filter(|second| second.nodes() == [other]));
+        KINDS.get(kind).map(|make| make(node, other, random)).into_iter().collect();
+    let takes_another = faults.iter().all(|fault| fault.leaves_others());
+    if may_be_hard && takes_another && random.below(3) == 0 {
+        let second = KINDS.get(below(random, KINDS.len())).map(|make| make(other, node, random));
+        faults.extend(second.filter(|second| second.leaves_others()));
     }
     let is_long = may_be_hard && random.below(4) == 0;
     let lasts = Duration::from_millis(1_800 + random.below(1_800));
     let calm = Duration::from_millis(random.below(300));
-    Step { faults, lasts: if is_long { lasts * 2 } else { lasts }, calm }
+    let lasts = if is_long { lasts * 2 } else { lasts };
+    let fixed = faults.iter().filter_map(|fault| fault.lasts()).max();
+    Step { faults, lasts: fixed.unwrap_or(lasts), calm }
 }
 
 fn below(random: &SeededRandom, bound: usize) -> usize {
@@ -173,7 +97,10 @@ fn id(place: usize) -> u16 {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::{BTreeSet, HashSet};
+
     use super::*;
+    use crate::network::Peer;
 
     const HOUR: Duration = Duration::from_hours(1);
 
@@ -189,17 +116,17 @@ mod tests {
     #[test]
     fn every_deck_holds_every_kind_of_fault() {
         let long = Schedule::draw(3, 3, HOUR);
-        let kind = |fault: &Fault| {
-            KINDS.iter().position(|make| {
-                std::mem::discriminant(&make(1, 2)) == std::mem::discriminant(fault)
-            })
+        let kind = |fault: &Fault| match fault {
+            Fault::Weather(_, weather) => (std::mem::discriminant(fault), weather.damage > 0),
+            _ => (std::mem::discriminant(fault), false),
         };
         for deck in long.steps.chunks_exact(KINDS.len()) {
-            let kinds: BTreeSet<_> = deck.iter().map(|step| kind(&step.faults[0])).collect();
+            let kinds: HashSet<_> = deck.iter().map(|step| kind(&step.faults[0])).collect();
             assert_eq!(kinds.len(), KINDS.len(), "{deck:?}");
         }
         let first = &long.steps[..KINDS.len()];
         assert!(first.iter().all(|step| step.faults.len() == 1));
+        assert_eq!(Schedule::deck(3, 3).steps, first);
         assert!(long.steps.iter().any(|step| step.faults.len() == 2), "later some come in pairs");
     }
 

@@ -9,6 +9,8 @@ use std::{
 
 use anyhow::{Context, Result, bail, ensure};
 
+use super::switch::{Passing, Switch, Weather};
+
 /// How many networks can stand side by side on one machine.
 const NETWORKS: u8 = 200;
 /// The most hosts of one.
@@ -18,6 +20,8 @@ const DATABASE: u8 = 253;
 const CLIENTS: u8 = 254;
 /// Locally administered, and nobody's.
 const NOBODY: &str = "02:00:00:00:00:00";
+/// The machine's own end of every network.
+const BRIDGE: &str = "02:00:00:00:00:01";
 
 /// Why there can be no network here.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -66,8 +70,11 @@ impl Network {
             match ip(&format!("link add {bridge} type bridge")) {
                 Ok(()) => {
                     let network = Self { number, hosts };
-                    let process = std::process::id();
-                    ip(&format!("link set {bridge} alias {OWNER}{process}"))?;
+                    let (processes, process) = (processes(), std::process::id());
+                    ip(&format!("link set {bridge} alias {OWNER}{processes}-{process}"))?;
+                    // Else it takes that of one of its ports, and another one when ports come and go:
+                    // then nobody reaches it until they have asked anew.
+                    ip(&format!("link set {bridge} address {BRIDGE}"))?;
                     return Ok(Ok(network));
                 }
                 Err(Refused { said, .. }) if said.contains("File exists") => {}
@@ -87,7 +94,13 @@ impl Network {
             let (namespace, link) = (self.namespace(host), link(self.number, host));
             ip(&format!("netns add {namespace}"))?;
             ip(&format!("link add {link} type veth peer name eth0 netns {namespace}"))?;
+            // While a switch stands between them, nobody is to ask the link itself for addresses.
+            ip(&format!("link set {link} arp off"))?;
             ip(&format!("link set {link} master {bridge} up"))?;
+            let [near, far] = detour(self.number, host);
+            ip(&format!("link add {near} type veth peer name {far}"))?;
+            ip(&format!("link set {near} arp off up"))?;
+            ip(&format!("link set {far} master {bridge} up"))?;
             let address = self.address(host);
             ip(&format!("-n {namespace} address add {address}/24 dev eth0"))?;
             ip(&format!("-n {namespace} link set eth0 up"))?;
@@ -136,6 +149,22 @@ impl Network {
         Ok(ip(&format!("-n {namespace} neighbour delete {to} dev eth0"))?)
     }
 
+    /// From now on, what `host` and other hosts say to one another goes through `switch`, in this
+    /// weather, until the answer is dropped. What it says to clients and database does not change.
+    pub fn worsen(
+        &self,
+        host: u16,
+        switch: &Switch,
+        weather: Weather,
+        seed: u64,
+    ) -> Result<BadLink> {
+        let link = link(self.number, host);
+        let [near, _] = detour(self.number, host);
+        let passing = switch.start((&link, &near), self.hosts, weather, seed)?;
+        ip(&format!("link set {link} nomaster"))?;
+        Ok(BadLink { link, bridge: bridge(self.number), _passing: passing })
+    }
+
     fn at_peer(&self, peer: Peer) -> Ipv4Addr {
         match peer {
             Peer::Host(host) => self.address(host),
@@ -160,7 +189,23 @@ impl Drop for Network {
     }
 }
 
-/// What the alias of a bridge begins with, before the id of its process.
+/// A link in bad weather. It is well again when this is dropped.
+#[derive(Debug)]
+pub struct BadLink {
+    link: String,
+    bridge: String,
+    /// Ends behind the return of the link to its bridge.
+    _passing: Passing,
+}
+
+impl Drop for BadLink {
+    fn drop(&mut self) {
+        // It may be gone, with all of the network.
+        drop(ip(&format!("link set {} master {}", self.link, self.bridge)));
+    }
+}
+
+/// What the alias of a bridge begins with, before the namespace and the id of its process.
 const OWNER: &str = "quarry-tests-";
 
 fn bridge(number: u8) -> String {
@@ -176,12 +221,25 @@ fn link(number: u8, host: u16) -> String {
     format!("quarry{number}-{host}")
 }
 
-/// Whether the process that made this bridge is gone.
+/// The way around the bridge's port of a host: the end at which a switch stands, and that on the
+/// bridge.
+fn detour(number: u8, host: u16) -> [String; 2] {
+    ["a", "b"].map(|end| format!("{}{end}", link(number, host)))
+}
+
+/// Within what the ids of processes here are unique: others may share the network and not see them.
+fn processes() -> String {
+    let namespace = fs::read_link("/proc/self/ns/pid").unwrap_or_default();
+    namespace.to_string_lossy().chars().filter(char::is_ascii_digit).collect()
+}
+
+/// Whether the process that made this bridge is gone. One that cannot be seen from here is not.
 fn is_abandoned(bridge: &str) -> bool {
     let alias = fs::read_to_string(format!("/sys/class/net/{bridge}/ifalias"));
     let process = alias.ok().and_then(|alias| {
-        let id: u32 = alias.trim().strip_prefix(OWNER)?.parse().ok()?;
-        Some(id)
+        let (processes, id) = alias.trim().strip_prefix(OWNER)?.split_once('-')?;
+        let id: u32 = id.parse().ok()?;
+        (processes == self::processes()).then_some(id)
     });
     process.is_some_and(|id| !Path::new(&format!("/proc/{id}")).exists())
 }
@@ -191,6 +249,10 @@ fn remove(number: u8) {
     for host in 1..=HOSTS {
         if Path::new("/sys/class/net").join(link(number, host)).exists() {
             drop(ip(&format!("link delete {}", link(number, host))));
+        }
+        let [near, _] = detour(number, host);
+        if Path::new("/sys/class/net").join(&near).exists() {
+            drop(ip(&format!("link delete {near}")));
         }
         if Path::new("/var/run/netns").join(namespace(number, host)).exists() {
             drop(ip(&format!("netns delete {}", namespace(number, host))));
@@ -249,6 +311,7 @@ mod tests {
     #[test]
     fn names_of_devices_fit_the_kernel() {
         assert!(link(NETWORKS, HOSTS).len() <= 15);
+        assert!(detour(NETWORKS, HOSTS).iter().all(|name| name.len() <= 15));
         assert!(bridge(NETWORKS).len() <= 15);
     }
 }

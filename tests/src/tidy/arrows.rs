@@ -21,6 +21,7 @@ pub const ARROWS: &[(&str, &[&str])] = &[
     ("quarry", &["types", "macros", "ports", "runtime", "limiter", "cache", "sim"]),
     ("extract", &["types", "ports", "quarry"]),
     ("services", &["types", "ports", "quarry", "extract"]),
+    ("scenario", &["types", "core", "ports", "sim", "plane", "consensus", "quarry", "services"]),
     ("gateway", &["types", "core", "ports", "quarry", "extract", "services"]),
     ("client", &["types", "ports"]),
     ("server", ABOVE_THE_BINARY),
@@ -43,6 +44,7 @@ const ABOVE_THE_BINARY: &[&str] = &[
     "quarry",
     "extract",
     "services",
+    "scenario",
     "gateway",
     "client",
 ];

@@ -44,6 +44,7 @@ enum Phase {
 pub struct Wire {
     address: SocketAddr,
     phase: watch::Sender<Phase>,
+    is_shut: watch::Sender<bool>,
 }
 
 impl Wire {
@@ -52,18 +53,19 @@ impl Wire {
     pub async fn start(host: Ipv4Addr, server: String) -> Result<Self> {
         let listener = TcpListener::bind((host, 0)).await?;
         let (address, phase) = (listener.local_addr()?, watch::Sender::new(Phase::Passing));
-        let (host, shared) = (Host::system(), phase.clone());
+        let is_shut = watch::Sender::new(false);
+        let (host, shared, gate) = (Host::system(), phase.clone(), is_shut.clone());
         Host::system().spawn("wire", async move {
             while let Ok((client, _)) = listener.accept().await {
                 let Ok(server) = TcpStream::connect(&server).await else { continue };
-                let phase = shared.clone();
+                let (phase, gate) = (shared.clone(), gate.subscribe());
                 host.spawn("wire-connection", async move {
                     // Either end may close whenever it likes; the other then sees it closed too.
-                    drop(pass(client, server, phase).await);
+                    drop(pass(client, server, phase, gate).await);
                 });
             }
         });
-        Ok(Self { address, phase })
+        Ok(Self { address, phase, is_shut })
     }
 
     /// Where it listens.
@@ -84,6 +86,17 @@ impl Wire {
         Ok(())
     }
 
+    /// From now on one more commit of each connection passes, and what is sent behind it waits here:
+    /// of a message that is accepted, what became of it.
+    pub fn shut(&self) {
+        self.is_shut.send_replace(true);
+    }
+
+    /// Lets what waits go on, in order.
+    pub fn open(&self) {
+        self.is_shut.send_replace(false);
+    }
+
     /// Lets what is held go on.
     pub fn release(&self) {
         self.phase.send_replace(Phase::Passing);
@@ -95,10 +108,12 @@ async fn pass(
     mut client: TcpStream,
     mut server: TcpStream,
     phase: watch::Sender<Phase>,
+    mut gate: watch::Receiver<bool>,
 ) -> io::Result<()> {
     client.set_nodelay(true)?;
     server.set_nodelay(true)?;
     let mut requests = Requests::default();
+    let mut has_committed = false;
     let (mut asked, mut answered) = (vec![0; 1 << 16], vec![0; 1 << 16]);
     loop {
         tokio::select! {
@@ -107,8 +122,14 @@ async fn pass(
                 if read == 0 {
                     return Ok(());
                 }
+                if has_committed && *gate.borrow() {
+                    // Where nobody can open it any more, it stays as it is.
+                    let _ = gate.wait_for(|is_shut| !is_shut).await;
+                }
+                has_committed &= *gate.borrow();
                 requests.push(asked.get(..read).unwrap_or_default());
                 while let Some(request) = requests.next() {
+                    has_committed |= request.ends_commit && *gate.borrow();
                     match take(&phase, request.ends_commit) {
                         None => server.write_all(&request.bytes).await?,
                         Some(Hold::BeforeSync) => {

@@ -1,12 +1,16 @@
 //! One call, with all its attempts under one key.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    fmt,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use anyhow::{Result, bail};
 use serde_json::Value;
 
 use crate::{
-    client::{Answer, Client, Message},
+    client::{Answer, BROKEN, Client, Message, NO_CONNECTION},
     wait::Looks,
 };
 
@@ -18,6 +22,7 @@ pub(super) const ANSWERED_WITHIN: Duration = Duration::from_secs(30);
 pub(super) struct Caller {
     pub(super) client: Client,
     urls: Arc<[String]>,
+    failed: Arc<Mutex<Vec<String>>>,
 }
 
 /// How a call ended that was tried for as long as it may take.
@@ -33,12 +38,25 @@ pub(super) enum Asked {
 
 impl Caller {
     pub(super) fn new(client: Client, urls: Vec<String>) -> Self {
-        Self { client, urls: urls.into() }
+        Self { client, urls: urls.into(), failed: Arc::default() }
     }
 
     /// The same client, through `urls` only.
     pub(super) fn through(&self, urls: Vec<String>) -> Self {
-        Self { client: self.client.clone(), urls: urls.into() }
+        Self { urls: urls.into(), ..self.clone() }
+    }
+
+    /// The attempts so far that a node answered, and not with success: refused, or saying that nobody
+    /// knows what became of them. A node that ends may break a connection under a request that comes in
+    /// that moment, which HTTP leaves to the client to repeat; that is none of them.
+    pub(super) fn failed(&self) -> Vec<String> {
+        self.failed.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn note(&self, message: &Message<'_>, what: &dyn fmt::Debug) {
+        let Message { entity_type, id, method, .. } = message;
+        let text = format!("{entity_type}/{id} {method}: {what:?}");
+        self.failed.lock().unwrap_or_else(PoisonError::into_inner).push(text);
     }
 
     /// How many addresses there are.
@@ -64,8 +82,17 @@ impl Caller {
             attempt += 1;
             match answer {
                 Answer::Done { body, .. } => return Ok(Asked::Done(body)),
-                Answer::Unknown(_) => perhaps_done = true,
-                Answer::Refused(problem) if problem.retryable => {}
+                Answer::Unknown(reason) => {
+                    if !reason.starts_with(BROKEN) {
+                        self.note(message, &reason);
+                    }
+                    perhaps_done = true;
+                }
+                Answer::Refused(problem) if problem.retryable => {
+                    if problem.code != NO_CONNECTION {
+                        self.note(message, &problem);
+                    }
+                }
                 Answer::Refused(problem) | Answer::Failed(problem) => {
                     let Message { entity_type, id, method, key, .. } = message;
                     bail!("{entity_type}/{id} {method}, key {key:?}: {problem:?}");

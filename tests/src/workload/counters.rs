@@ -15,6 +15,7 @@ use super::{
     Registers,
     caller::{Asked, Caller},
     load::{Load, LoadRun},
+    pace::{Pace, Timed},
 };
 use crate::{
     client::Message,
@@ -57,15 +58,59 @@ impl Counters {
         self.done.load(Ordering::Relaxed)
     }
 
-    /// Starts `load`. Each client adds one after the other, to all counters and through all
-    /// addresses in turn. Ends with the number of additions that were not answered.
+    /// Adds to `count` counters in turn at the times of `pace`; each addition has to be answered.
+    pub async fn paced(&self, pace: Pace, count: u32) -> Result<Vec<Timed>> {
+        let counters = self.clone();
+        pace.run(move |client, number| {
+            let counters = counters.clone();
+            async move {
+                let counter = format!("{}{}", counters.prefix, number % count);
+                let key = format!("p{client}-{number}");
+                let first = usize::try_from(number)?;
+                match counters.add(client, &counter, &key, first).await? {
+                    AddEnd::Acknowledged(_) => Ok(()),
+                    end => bail!("Counter/{counter} did not answer: {end:?}"),
+                }
+            }
+        })
+        .await
+    }
+
+    /// Asks for the totals of `count` counters in turn at the times of `pace`, by volatile messages;
+    /// each has to be answered.
+    pub async fn asked(&self, pace: Pace, count: u32) -> Result<Vec<Timed>> {
+        let counters = self.clone();
+        pace.run(move |_, number| {
+            let counters = counters.clone();
+            async move {
+                let id = format!("{}{}", counters.prefix, number % count);
+                let (method, body) = ("get", json!({}));
+                let message =
+                    Message { entity_type: "Counter", id: &id, method, key: None, body: &body };
+                match counters.caller.ask(&message, usize::try_from(number)?).await? {
+                    Asked::Done(_) => Ok(()),
+                    end => bail!("Counter/{id} did not tell its total: {end:?}"),
+                }
+            }
+        })
+        .await
+    }
+
+    /// The attempts so far that a node answered and not with success, those of all that share the
+    /// addresses.
+    pub fn failed(&self) -> Vec<String> {
+        self.caller.failed()
+    }
+
+    /// Starts `load`. Each client adds one after the other, to counters in turn. Ends with the number
+    /// of additions that were not answered.
     pub fn load(&self, load: Load) -> LoadRun {
         let counters = self.clone();
         load.start(move |client, number| {
             let counters = counters.clone();
             async move {
                 let counter = format!("{}{}", counters.prefix, number % load.registers);
-                let first = usize::try_from(number / load.clients)?;
+                let first = load.first_address(client, number)?;
                 let key = format!("c{client}-{number}");
                 let end = counters.add(client, &counter, &key, first).await?;
                 Ok(matches!(end, AddEnd::Acknowledged(_)))

@@ -25,6 +25,13 @@ impl Load {
         Self { clients, registers, appends: u32::MAX }
     }
 
+    /// Which address a client tries first for a call. Every other client keeps to one of its own, so
+    /// that a node that does not answer never holds all of them; the others take turns.
+    pub(super) fn first_address(self, client: u32, number: u32) -> Result<usize> {
+        let first = if client % 2 == 1 { client } else { number / self.clients };
+        Ok(usize::try_from(first)?)
+    }
+
     /// Starts it: each client makes one call after the other, and ends when `call` fails or the load
     /// is stopped. `call` is given the client and the call's number, and answers whether it was
     /// answered.

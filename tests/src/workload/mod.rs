@@ -5,9 +5,13 @@
 
 mod caller;
 mod counters;
+mod crowd;
 mod load;
+mod pace;
 mod registers;
 
 pub use counters::{Counted, Counters};
+pub use crowd::Crowd;
 pub use load::{Load, LoadRun};
+pub use pace::{Pace, Timed, quantile};
 pub use registers::{Appended, Registers, Verified};

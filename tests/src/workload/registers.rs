@@ -153,8 +153,8 @@ impl Registers {
         bail!("a read of Register/{register} was not answered within {ANSWERED_WITHIN:?}")
     }
 
-    /// Starts `load`. Each client sends one append after the other, to all registers and through
-    /// all addresses in turn. Ends with the number of appends that were not answered.
+    /// Starts `load`. Each client sends one append after the other, to registers in turn. Ends with
+    /// the number of appends that were not answered.
     pub fn load(&self, load: Load) -> LoadRun {
         let registers = self.clone();
         load.start(move |client, number| {
@@ -162,7 +162,7 @@ impl Registers {
             async move {
                 let register = format!("{}{}", registers.prefix, number % load.registers);
                 let value = format!("c{client}-{number}");
-                let first = usize::try_from(number / load.clients)?;
+                let first = load.first_address(client, number)?;
                 let appended = registers.append(client, &register, &value, first).await?;
                 registers.done.fetch_add(1, Ordering::Relaxed);
                 Ok(appended.is_some())

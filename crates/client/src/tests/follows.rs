@@ -132,7 +132,7 @@ async fn a_submission_is_stored_and_then_followed() {
     assert_eq!((event.kind.as_str(), &event.members["requestId"]), ("started", &json!("a/b")));
     assert!(end.outcome.is_some());
     let requests = script.requests();
-    assert!(requests[0].contains("prefer: respond-async\r\n"), "{}", requests[0]);
+    assert!(requests[0].contains("async="), "{}", requests[0]);
     let path = "GET /v1/extractions/a%2Fb/events HTTP/1.1";
     assert!(requests[2].starts_with(path), "{}", requests[2]);
     assert!(requests[2].contains(&format!("last-event-id: {ID}.0\r\n")), "{}", requests[2]);

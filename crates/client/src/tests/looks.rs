@@ -59,7 +59,7 @@ async fn bad_health_is_read_like_good() {
     let body = json!({ "type": "urn:quarry:problem:not_ready", "title": "Not ready",
         "detail": "store: gone", "instance": "/readyz", "code": "not_ready", "trace_id": "0",
         "retryable": true, "outcome": "refused", "retry_after_ms": 1_000,
-        "status": "unhealthy", "shards": 0, "checks": [
+        "status": 503, "health": "unhealthy", "shards": 0, "checks": [
             { "name": "store", "status": "unhealthy", "detail": "gone" },
         ] });
     let script = Script::play([Act::Answer(503, String::new(), body.to_string())]).await;

@@ -6,7 +6,10 @@ use std::{
 };
 
 use quarry_types::{Address, IdempotencyKey, Method, ReplyMode, Tenant};
-use serde_json::json;
+use serde_json::{
+    json,
+    value::{RawValue, to_raw_value},
+};
 
 use super::script::{Act, Script, nobody};
 use crate::{Client, ClientError, Credentials, SendOptions, SendStatus, Sent};
@@ -15,17 +18,21 @@ fn address() -> Address {
     Address::parse(Tenant::default_tenant(), "Counter/a/b c").unwrap()
 }
 
+fn five() -> Box<RawValue> {
+    to_raw_value(&5).unwrap()
+}
+
 fn add() -> Method {
     Method::new("add").unwrap()
 }
 
 async fn send(client: &Client) -> Result<Sent, ClientError> {
-    client.send(&address(), &add(), Some(&json!(5)), SendOptions::default()).await
+    client.send(&address(), &add(), Some(&five()), SendOptions::default()).await
 }
 
 async fn send_retrying(client: &Client, deadline: Duration) -> Result<Sent, ClientError> {
     let options = SendOptions::default();
-    client.send_retrying(&address(), &add(), Some(&json!(5)), options, deadline).await
+    client.send_retrying(&address(), &add(), Some(&five()), options, deadline).await
 }
 
 const LONG: Duration = Duration::from_secs(20);
@@ -38,7 +45,7 @@ async fn a_message_is_sent_with_key_token_and_escaped_address() {
         key: Some(IdempotencyKey::new("größe").unwrap()),
         ..SendOptions::default()
     };
-    let sent = client.send(&address(), &add(), Some(&json!(5)), options).await.unwrap();
+    let sent = client.send(&address(), &add(), Some(&five()), options).await.unwrap();
     assert_eq!(sent.status, SendStatus::Done(json!(7)));
     let request = script.requests().pop().unwrap();
     let first = "POST /v1/entities/Counter/a%2Fb%20c/add?timeout=30000ms HTTP/1.1\r\n";

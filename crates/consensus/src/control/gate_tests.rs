@@ -3,7 +3,7 @@
 use std::pin::pin;
 
 use futures_util::StreamExt;
-use quarry_plane::{Cookie, Security};
+use quarry_plane::{Cookie, Protocol, Security};
 use quarry_ports::Metrics;
 use tokio::io::AsyncWriteExt;
 
@@ -24,6 +24,7 @@ async fn here() -> Here {
     let address = listener.local_addr().unwrap().to_string();
     let metrics = Metrics::new().unwrap();
     let policy = Policy {
+        protocol: Protocol::CURRENT,
         cluster: "here".to_owned(),
         cookie: Cookie::new(&"1".repeat(32)).unwrap(),
         security: Security::open(),

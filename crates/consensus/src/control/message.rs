@@ -4,6 +4,8 @@ use quarry_core::coordinator::{Command, Loads, Response};
 use quarry_types::{BootId, ClusterId, ClusterView, NodeId};
 use serde::{Deserialize, Serialize};
 
+use crate::view::{Views, Voters};
+
 /// The remote procedures.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Method {
@@ -17,10 +19,11 @@ pub(crate) enum Method {
     Follow,
     Standing,
     Attend,
+    ReplaceVoter,
 }
 
 impl Method {
-    const ALL: [Self; 10] = [
+    const ALL: [Self; 11] = [
         Self::Append,
         Self::Vote,
         Self::PreVote,
@@ -31,6 +34,7 @@ impl Method {
         Self::Follow,
         Self::Standing,
         Self::Attend,
+        Self::ReplaceVoter,
     ];
 
     pub(super) const fn path(self) -> &'static str {
@@ -45,7 +49,18 @@ impl Method {
             Self::Follow => "/quarry.control.v1.Control/Follow",
             Self::Standing => "/quarry.control.v1.Control/Standing",
             Self::Attend => "/quarry.control.v1.Control/Attend",
+            Self::ReplaceVoter => "/quarry.control.v1.Control/ReplaceVoter",
         }
+    }
+
+    /// What stands for it in a message.
+    pub(super) fn number(self) -> u8 {
+        let place = Self::ALL.iter().position(|method| *method == self);
+        place.and_then(|place| u8::try_from(place).ok()).unwrap_or(u8::MAX)
+    }
+
+    pub(super) fn of_number(number: u8) -> Option<Self> {
+        Self::ALL.get(usize::from(number)).copied()
     }
 
     pub(super) fn of_path(path: &str) -> Option<Self> {
@@ -94,6 +109,30 @@ pub(crate) enum ProposeAnswer {
     NotLeader { leader: Option<NodeId> },
     /// It may have been done.
     Unknown { reason: String },
+    /// It is not taken into the log; surely not done. From version 3 on.
+    Refused { reason: String },
+}
+
+/// Asks the leader to let one node vote in the place of another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct ReplaceRequest {
+    pub(crate) old: NodeId,
+    pub(crate) new: NodeId,
+}
+
+/// How far that is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum ReplaceAnswer {
+    /// The new node votes, and the old one does not, as of this index.
+    Replaced { index: u64 },
+    /// The new node does not have all of the log yet; it is to be asked again.
+    CatchingUp { reason: String },
+    /// The node asked does not lead.
+    NotLeader { leader: Option<NodeId> },
+    /// It cannot be done as things are.
+    Refused { reason: String },
+    /// It may have been done; it is to be asked again.
+    Unknown { reason: String },
 }
 
 /// Asks a voter for its view and for every change of it.
@@ -106,9 +145,17 @@ pub(crate) struct FollowRequest {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) enum FollowItem {
     /// The newest view; those between it and the one before are passed over.
-    View { cluster: Option<ClusterId>, view: ClusterView },
+    View { cluster: Option<ClusterId>, view: ClusterView, voters: Voters },
     /// Nothing changed for a while.
     Still,
+}
+
+impl FollowItem {
+    /// `view`, with what `views` knows beside it.
+    pub(super) fn of(views: &Views, view: ClusterView) -> Self {
+        let voters = views.voters().map(|voters| voters.as_ref().clone()).unwrap_or_default();
+        Self::View { cluster: views.cluster_id(), view, voters }
+    }
 }
 
 /// The leader keeps a stream to each process, and notices by its end that the process may be gone.
@@ -126,9 +173,9 @@ pub(crate) struct StandingRequest {
 /// What the leader knows of it, confirmed by a quorum.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub(crate) enum StandingAnswer {
-    /// The node never joined: its directory is empty because it never had anything.
+    /// The node never voted: its directory is empty because it never had anything.
     NeverSeen,
-    /// The node was here before: its directory was lost.
+    /// The node votes, and was here before: its directory was lost.
     SeenBefore,
     /// The node asked cannot tell.
     CannotTell { leader: Option<NodeId> },

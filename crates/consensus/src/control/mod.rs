@@ -9,10 +9,12 @@ mod frame;
 mod gate;
 mod link;
 mod message;
+mod messages;
 mod network;
 mod plane;
 mod policy;
 mod server;
+mod sockets;
 #[cfg(test)]
 mod tests;
 
@@ -20,8 +22,9 @@ pub(crate) use gate::PATIENCE;
 pub(crate) use link::{CallError, Links, Purpose, decode};
 pub(crate) use message::{
     AttendRequest, FollowItem, FollowRequest, HeartbeatAnswer, HeartbeatRequest, Method,
-    ProposeAnswer, ProposeRequest, StandingAnswer, StandingRequest,
+    ProposeAnswer, ProposeRequest, ReplaceAnswer, ReplaceRequest, StandingAnswer, StandingRequest,
 };
+pub(crate) use messages::serve_messages;
 pub(crate) use network::Network;
 pub(crate) use plane::Plane;
 pub(crate) use policy::Policy;

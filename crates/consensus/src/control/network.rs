@@ -36,24 +36,25 @@ impl Network {
         Self { node, links }
     }
 
-    fn peer(&self, target: u64, purpose: Purpose) -> Peer {
-        Peer { node: self.node, target: NodeId(target), purpose, links: Arc::clone(&self.links) }
+    fn peer(&self, target: u64, at: &BasicNode, purpose: Purpose) -> Peer {
+        let (node, target, address) = (self.node, NodeId(target), at.addr.clone());
+        Peer { node, target, address, purpose, links: Arc::clone(&self.links) }
     }
 }
 
 impl RaftNetworkFactory<Group> for Network {
     type Network = Peer;
 
-    async fn new_client(&mut self, target: u64, _node: &BasicNode) -> Peer {
-        self.peer(target, Purpose::Log)
+    async fn new_client(&mut self, target: u64, node: &BasicNode) -> Peer {
+        self.peer(target, node, Purpose::Log)
     }
 
-    async fn new_heartbeat_client(&mut self, target: u64, _node: &BasicNode) -> Peer {
-        self.peer(target, Purpose::Heartbeats)
+    async fn new_heartbeat_client(&mut self, target: u64, node: &BasicNode) -> Peer {
+        self.peer(target, node, Purpose::Heartbeats)
     }
 
-    async fn new_snapshot_client(&mut self, target: u64, _node: &BasicNode) -> Peer {
-        self.peer(target, Purpose::Snapshots)
+    async fn new_snapshot_client(&mut self, target: u64, node: &BasicNode) -> Peer {
+        self.peer(target, node, Purpose::Snapshots)
     }
 }
 
@@ -61,6 +62,8 @@ impl RaftNetworkFactory<Group> for Network {
 pub(crate) struct Peer {
     node: NodeId,
     target: NodeId,
+    /// As Raft's membership has it.
+    address: String,
     purpose: Purpose,
     links: Arc<Links>,
 }
@@ -85,7 +88,8 @@ impl Peer {
         Q: Serialize + Sync,
         A: DeserializeOwned,
     {
-        let answer = self.links.call(self.target, self.purpose, method, request, timeout).await;
+        let (to, at, links) = (self.target, Some(self.address.as_str()), &self.links);
+        let answer = links.call_at(to, at, self.purpose, method, request, timeout).await;
         answer.map_err(|error| match error {
             CallError::Unreachable(reason) => Unreachable::from_string(reason).into(),
             CallError::Malformed(reason) => NetworkError::from_string(reason).into(),
@@ -136,6 +140,7 @@ impl RaftNetworkV2<Group> for Peer {
     ) -> Result<SnapshotResponse<Group>, StreamingError<Group>> {
         let request = SnapshotRequest { vote, meta: snapshot.meta, frame: snapshot.snapshot };
         tokio::select! {
+            biased;
             answer = self.call(Method::Snapshot, RPCTypes::InstallSnapshot, &request, SNAPSHOT_TIMEOUT) =>
                 Ok(answer?),
             closed = cancel => Err(closed.into()),

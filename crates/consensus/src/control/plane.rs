@@ -10,21 +10,25 @@ use openraft::{
         VoteRequest,
     },
 };
-use quarry_plane::Refusal;
-use quarry_ports::codec::{self, schema};
+use quarry_plane::{Protocol, Refusal};
+use quarry_ports::{
+    codec::{self, schema},
+    watch,
+};
 use quarry_types::{ClusterView, NodeId};
 use serde::{Serialize, de::DeserializeOwned};
-use tokio::sync::watch;
 use tonic::{
     Code, Status,
     metadata::{MetadataMap, MetadataValue},
 };
 
 use super::{
-    link::{CLUSTER, COOKIE, REFUSAL, TARGET},
-    message::{HeartbeatRequest, Method, ProposeRequest, StandingRequest},
+    message::{
+        FollowItem, HeartbeatRequest, Method, ProposeRequest, ReplaceRequest, StandingRequest,
+    },
     network::SnapshotRequest,
     policy::Policy,
+    sockets::{CLUSTER, COOKIE, PROTOCOL, REFUSAL, TARGET},
 };
 use crate::{
     group::{Group, Snapshot},
@@ -55,8 +59,8 @@ impl Plane {
         Self { node, policy, views, lead }
     }
 
-    /// Whether the caller may speak, and means this node of this cluster.
-    pub(super) fn check(&self, metadata: &MetadataMap) -> Result<(), (Refusal, Status)> {
+    /// Whether the caller may speak, and means this node of this cluster; which versions it speaks.
+    pub(super) fn check(&self, metadata: &MetadataMap) -> Result<Protocol, (Refusal, Status)> {
         let field = |name: &str| metadata.get_bin(name).and_then(|value| value.to_bytes().ok());
         let refused = |refusal: Refusal, code, text: String| {
             let mut said = MetadataMap::new();
@@ -67,6 +71,18 @@ impl Plane {
             let text = "the cookie is not the one of this cluster".to_owned();
             return refused(Refusal::Cookie, Code::Unauthenticated, text);
         }
+        let (ours, theirs) = (self.policy.protocol, field(PROTOCOL));
+        let theirs = theirs.and_then(|bytes| Protocol::of_bytes(&bytes));
+        let Some(caller) = theirs.filter(|theirs| ours.common(*theirs).is_some()) else {
+            let theirs =
+                theirs.map_or_else(|| "none that is known".to_owned(), |it| it.to_string());
+            let text = format!(
+                "node {} speaks {ours} of the protocol, and the caller {theirs}: upgrade one \
+                 release at a time",
+                self.node
+            );
+            return refused(Refusal::Version, Code::FailedPrecondition, text);
+        };
         if field(CLUSTER).as_deref() != Some(self.policy.cluster.as_bytes()) {
             let text = "this node is of another cluster".to_owned();
             return refused(Refusal::Cluster, Code::FailedPrecondition, text);
@@ -75,7 +91,7 @@ impl Plane {
             let text = format!("this is node {}, and another was meant", self.node);
             return refused(Refusal::Node, Code::FailedPrecondition, text);
         }
-        Ok(())
+        Ok(caller)
     }
 
     /// Who may speak here.
@@ -88,8 +104,18 @@ impl Plane {
         (self.views.subscribe(), Arc::clone(&self.views))
     }
 
-    /// Answers one call.
-    pub(super) async fn answer(&self, method: Method, frame: Bytes) -> Result<Bytes, Status> {
+    /// This node's view.
+    pub(super) fn look(&self) -> FollowItem {
+        FollowItem::of(&self.views, self.views.newest().as_ref().clone())
+    }
+
+    /// Answers one call of a node that speaks `caller`.
+    pub(super) async fn answer(
+        &self,
+        method: Method,
+        caller: Protocol,
+        frame: Bytes,
+    ) -> Result<Bytes, Status> {
         let lead = self.lead.as_ref().ok_or_else(|| {
             Status::failed_precondition(format!("node {} is not a voter", self.node))
         })?;
@@ -122,18 +148,25 @@ impl Plane {
             }
             Method::Heartbeat => {
                 let request: HeartbeatRequest = read(&frame)?;
-                write(&lead.heartbeat(request).await)
+                write(&lead.heartbeat(request, caller).await)
             }
             Method::Propose if frame.len() > MAX_COMMAND => {
                 Err(Status::out_of_range(format!("a command has at most {MAX_COMMAND} bytes")))
             }
             Method::Propose => {
-                let request: ProposeRequest = read(&frame)?;
-                write(&lead.propose(request.command).await)
+                let ProposeRequest { command } = read(&frame)?;
+                if command.since() > self.policy.protocol.newest {
+                    return Err(Status::invalid_argument("a command of a newer version"));
+                }
+                write(&lead.propose(command, caller).await)
             }
             Method::Standing => {
                 let request: StandingRequest = read(&frame)?;
                 write(&lead.standing(request.node).await)
+            }
+            Method::ReplaceVoter => {
+                let request: ReplaceRequest = read(&frame)?;
+                write(&lead.replace_voter(request).await)
             }
             Method::Follow | Method::Attend => {
                 Err(Status::unimplemented("it is answered with a stream"))

@@ -2,11 +2,13 @@
 
 use std::sync::Arc;
 
-use quarry_plane::{Cookie, Refusals, Security, SecurityError};
+use quarry_plane::{Cookie, Protocol, Refusals, Security, SecurityError};
 
 /// Who may speak on the control plane, and who counts those that may not. Cheap to clone.
 #[derive(Clone, Debug)]
 pub(crate) struct Policy {
+    /// The versions of the protocol that this node speaks.
+    pub(crate) protocol: Protocol,
     /// The cluster's name.
     pub(crate) cluster: String,
     /// The cluster's secret.

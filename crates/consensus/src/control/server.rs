@@ -22,7 +22,7 @@ use tonic::{
     transport::Server,
 };
 
-use quarry_plane::Refusal;
+use quarry_plane::{Protocol, Refusal};
 use quarry_ports::Host;
 
 use super::{
@@ -87,12 +87,15 @@ where
         Box::pin(async move {
             let admission = request.extensions().get::<Admission>().cloned();
             let metadata = MetadataMap::from_headers(request.headers().clone());
-            if let Err((refusal, status)) = control.plane.check(&metadata) {
-                if let Some(admission) = &admission {
-                    admission.refuse(refusal);
+            let caller = match control.plane.check(&metadata) {
+                Ok(caller) => caller,
+                Err((refusal, status)) => {
+                    if let Some(admission) = &admission {
+                        admission.refuse(refusal);
+                    }
+                    return Ok(status.into_http());
                 }
-                return Ok(status.into_http());
-            }
+            };
             if let Some(admission) = &admission {
                 admission.admit();
             }
@@ -109,7 +112,7 @@ where
                 Method::Attend => {
                     grpc.server_streaming(Stream { control, follows: false }, request).await
                 }
-                method => grpc.unary(Unary { control, method }, request).await,
+                method => grpc.unary(Unary { control, method, caller }, request).await,
             };
             if let Some((refusal, admission)) = refusal_in(&answer).zip(admission) {
                 admission.refuse(refusal);
@@ -131,6 +134,7 @@ fn refusal_in(answer: &http::Response<Body>) -> Option<Refusal> {
 struct Unary {
     control: Control,
     method: Method,
+    caller: Protocol,
 }
 
 impl UnaryService<Bytes> for Unary {
@@ -139,7 +143,10 @@ impl UnaryService<Bytes> for Unary {
 
     fn call(&mut self, request: Request<Bytes>) -> Self::Future {
         let (plane, method) = (Arc::clone(&self.control.plane), self.method);
-        Box::pin(async move { plane.answer(method, request.into_inner()).await.map(Response::new) })
+        let caller = self.caller;
+        Box::pin(async move {
+            plane.answer(method, caller, request.into_inner()).await.map(Response::new)
+        })
     }
 }
 
@@ -189,7 +196,7 @@ async fn tell(plane: &Plane, items: &mpsc::Sender<Result<Bytes, Status>>) {
             news = changes.changed() => {
                 if news.is_err() { return }
                 let view = changes.borrow_and_update().as_ref().clone();
-                FollowItem::View { cluster: views.cluster_id(), view }
+                FollowItem::of(&views, view)
             }
             () = tokio::time::sleep(STILL_INTERVAL) => FollowItem::Still,
             () = items.closed() => return,

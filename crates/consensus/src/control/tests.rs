@@ -1,11 +1,30 @@
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    convert::Infallible,
+    io,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    task::{Context, Poll},
+    time::Duration,
+};
 
+use futures_util::{future::join_all, stream};
 use quarry_core::coordinator::Loads;
-use quarry_plane::{Authority, Cookie, Credentials, Files, Refusal, Refusals, Security, Validity};
+use quarry_plane::{
+    Authority, Cookie, Credentials, Files, Protocol, Refusal, Refusals, Security, Validity,
+};
 use quarry_ports::{Host, Metrics};
 use quarry_types::{BootId, ClusterId, ClusterView, NodeId, Timestamp};
 use tokio::net::TcpListener;
 use tokio_stream::StreamExt;
+use tonic::{
+    body::Body,
+    codegen::{BoxFuture, Service, http},
+    server::NamedService,
+    transport::Server,
+};
 
 use super::{
     CallError, FollowItem, FollowRequest, HeartbeatAnswer, HeartbeatRequest, Links, Method, Plane,
@@ -19,6 +38,7 @@ const PATIENCE: Duration = Duration::from_millis(100);
 fn policy(cookie: u8, cluster: &str) -> Policy {
     let metrics = Metrics::new().unwrap();
     Policy {
+        protocol: Protocol::CURRENT,
         cluster: cluster.to_owned(),
         cookie: Cookie::new(&cookie.to_string().repeat(32)).unwrap(),
         security: Security::open(),
@@ -46,7 +66,8 @@ fn links(cookie: u8, cluster: &str, node: u64, address: &str) -> Links {
 }
 
 fn links_under(policy: Policy, node: u64, address: &str) -> Links {
-    Links::new(policy, BTreeMap::from([(NodeId(node), address.to_owned())]))
+    let voters = BTreeMap::from([(NodeId(node), address.to_owned())]);
+    Links::new(policy, voters, Arc::new(Views::new()))
 }
 
 async fn refused(links: &Links, node: u64) -> String {
@@ -67,6 +88,28 @@ async fn only_callers_of_this_cluster_who_mean_this_node_are_heard() {
     assert!(refused(&ours(1, "there", 1), 1).await.contains("another cluster"));
     assert!(refused(&ours(1, "here", 2), 2).await.contains("this is node 1"));
     assert!(refused(&ours(1, "here", 1), 1).await.contains("not a voter"));
+}
+
+#[tokio::test]
+async fn callers_of_neighbouring_versions_are_heard_and_others_are_told_what_is_spoken() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    let speaking =
+        |oldest, newest| Policy { protocol: Protocol { newest, oldest }, ..policy(1, "here") };
+    let metrics = Metrics::new().unwrap();
+    let refusals = Arc::new(Refusals::new("control", metrics.control_refused.clone()));
+    serve_on(listener, &Arc::new(Views::new()), Policy { refusals, ..speaking(2, 3) });
+    for (oldest, newest) in [(1, 2), (2, 2), (2, 3), (3, 4)] {
+        let links = links_under(speaking(oldest, newest), 1, &address);
+        assert!(refused(&links, 1).await.contains("not a voter"), "{oldest} to {newest}");
+    }
+    let links = links_under(speaking(4, 5), 1, &address);
+    for _ in 0..3 {
+        let reason = refused(&links, 1).await;
+        let told = "node 1 speaks versions 2 to 3 of the protocol, and the caller versions 4 to 5";
+        assert!(reason.contains(told), "{reason}");
+    }
+    assert_eq!(metrics.control_refused.with_label_values(&["version"]).get(), 1, "once per peer");
 }
 
 #[tokio::test]
@@ -97,22 +140,86 @@ async fn a_peer_that_is_silent_costs_no_more_than_the_time_given() {
     assert!(Host::system().now().since(began) < Duration::from_secs(3));
 }
 
+/// Takes calls, and never answers one; the connection itself lives on.
+#[derive(Clone)]
+struct Mute;
+
+impl NamedService for Mute {
+    const NAME: &'static str = "quarry.control.v1.Control";
+}
+
+impl Service<http::Request<Body>> for Mute {
+    type Response = http::Response<Body>;
+    type Error = Infallible;
+    type Future = BoxFuture<Self::Response, Infallible>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, _: http::Request<Body>) -> Self::Future {
+        Box::pin(std::future::pending())
+    }
+}
+
+/// Where a [`Mute`] listens, and how many connections it took.
+async fn mute() -> (String, Arc<AtomicUsize>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let (address, taken) = (listener.local_addr().unwrap().to_string(), Arc::default());
+    let connections: Arc<AtomicUsize> = Arc::clone(&taken);
+    let incoming = stream::unfold((listener, taken), |(listener, taken)| async move {
+        let (stream, _) = listener.accept().await.unwrap();
+        taken.fetch_add(1, Ordering::SeqCst);
+        Some((Ok::<_, io::Error>(stream), (listener, taken)))
+    });
+    let serving = Server::builder().add_service(Mute).serve_with_incoming(incoming);
+    drop(Host::system().spawn("mute server", async move { serving.await.unwrap() }));
+    (address, connections)
+}
+
+#[tokio::test]
+async fn a_connection_on_which_nothing_is_answered_is_left_though_no_call_has_much_time() {
+    let (address, connections) = mute().await;
+    let links = links(1, "here", 1, &address);
+    let request = HeartbeatRequest { node: NodeId(7), boot: BootId(7), loads: Loads::new() };
+    let timeout = Duration::from_millis(100);
+    // Ten at a time: they wait for one second, all told.
+    for expected in [1, 1, 1, 2] {
+        let calls = (0..10).map(|_| {
+            links.call::<_, HeartbeatAnswer>(
+                NodeId(1),
+                Purpose::Heartbeats,
+                Method::Heartbeat,
+                &request,
+                timeout,
+            )
+        });
+        for answer in join_all(calls).await {
+            assert!(matches!(answer, Err(CallError::TimedOut(_))), "{answer:?}");
+        }
+        assert_eq!(connections.load(Ordering::SeqCst), expected);
+    }
+}
+
 #[tokio::test]
 async fn a_follower_gets_the_newest_view_and_every_later_one() {
     let views = Arc::new(Views::new());
     let address = served(&views).await;
-    views.follow(Some(ClusterId(3)), ClusterView { applied: 5, ..ClusterView::default() });
+    let voters = BTreeMap::from([(NodeId(4), "there".to_owned())]);
+    let view = ClusterView { applied: 5, ..ClusterView::default() };
+    views.follow(Some(ClusterId(3)), view, voters.clone());
     let links = links(1, "here", 1, &address);
     let request = FollowRequest { node: NodeId(2) };
     let mut items = links.follow(NodeId(1), &request, TIMEOUT).await.unwrap();
     let mut seen = Vec::new();
     while seen.last() != Some(&9) {
         let item = tokio::time::timeout(TIMEOUT, items.next()).await.unwrap().unwrap().unwrap();
-        if let FollowItem::View { cluster, view } = decode(&item).unwrap() {
-            assert_eq!(cluster, Some(ClusterId(3)));
+        if let FollowItem::View { cluster, view, voters: told } = decode(&item).unwrap() {
+            assert_eq!((cluster, &told), (Some(ClusterId(3)), &voters));
             seen.push(view.applied);
             let applied = view.applied + 1;
-            views.follow(None, ClusterView { applied, ..ClusterView::default() });
+            let view = ClusterView { applied, ..ClusterView::default() };
+            views.follow(None, view, BTreeMap::new());
         }
     }
     assert_eq!(seen, [5, 6, 7, 8, 9]);
@@ -137,9 +244,11 @@ async fn who_has_shown_the_cookie_is_not_cut_off() {
 fn views_never_go_back() {
     let views = Views::new();
     let view = |applied| ClusterView { applied, ..ClusterView::default() };
-    views.follow(None, view(8));
-    views.follow(None, view(7));
+    let voters = |node| BTreeMap::from([(NodeId(node), String::new())]);
+    views.follow(None, view(8), voters(8));
+    views.follow(None, view(7), voters(7));
     assert_eq!(views.newest().applied, 8);
+    assert_eq!(views.voters().as_deref(), Some(&voters(8)));
 }
 
 /// The security of a node with a certificate of `authority`.

@@ -1,6 +1,7 @@
 //! The state machine: `quarry_core::coordinator::State`, its snapshot, and what is told of it.
 
 use std::{
+    collections::BTreeSet,
     io,
     sync::{Arc, Mutex, PoisonError},
 };
@@ -11,19 +12,34 @@ use openraft::{
     EntryPayload, OptionalSend, RaftSnapshotBuilder,
     storage::{EntryResponder, RaftStateMachine},
 };
-use quarry_core::coordinator::{At, State};
+use quarry_core::coordinator::{At, Command, Ownership, Response, State};
 use quarry_ports::{
     codec::{self, schema},
     crash,
 };
+use quarry_types::NodeId;
 use serde::{Deserialize, Serialize};
 use tokio::sync::{mpsc, oneshot};
 
 use super::{log::stopped, writer::Write};
 use crate::{
-    group::{Group, LogId, Snapshot, SnapshotMeta, StoredMembership},
+    group::{Group, LogId, Proposal, Snapshot, SnapshotMeta, StoredMembership},
     view::Views,
 };
+
+/// Sees each log entry at the instant at which a voter applies it, in simulations.
+pub trait Witness: Send + Sync + 'static {
+    /// The entry at `index` was `command`: it was answered by `response`, and made `after` of
+    /// `before`.
+    fn applied(
+        &self,
+        index: u64,
+        before: &Ownership,
+        command: &Command,
+        response: &Response,
+        after: &State,
+    );
+}
 
 /// A snapshot as it is stored and sent: what it covers, and the state.
 #[derive(Clone, Serialize, Deserialize)]
@@ -40,6 +56,7 @@ pub(crate) struct Machine {
     membership: StoredMembership,
     shelf: Shelf,
     views: Arc<Views>,
+    witness: Option<Arc<dyn Witness>>,
 }
 
 /// Keeps the newest snapshot, in memory and in the file. Machine and photographer share it.
@@ -104,7 +121,22 @@ impl Machine {
             membership: StoredMembership::default(),
             shelf: Shelf { newest: Arc::new(Mutex::new(snapshot)), writes },
             views,
+            witness: None,
         }
+    }
+
+    /// The same, seen by `witness` where there is one.
+    pub(super) fn seen_by(self, witness: Option<Arc<dyn Witness>>) -> Self {
+        Self { witness, ..self }
+    }
+
+    fn apply_one(&mut self, index: u64, proposal: Proposal) -> Response {
+        let at = At { index, time: proposal.at };
+        let Some(witness) = &self.witness else { return self.state.apply(at, proposal.command) };
+        let (before, command) = (self.state.ownership(), proposal.command.clone());
+        let response = self.state.apply(at, proposal.command);
+        witness.applied(index, &before, &command, &response, &self.state);
+        response
     }
 
     /// The applied state.
@@ -113,7 +145,11 @@ impl Machine {
     }
 
     fn publish(&self) {
-        self.views.publish(self.applied.map_or(0, |applied| applied.index), &self.state);
+        let applied = self.applied.map_or(0, |applied| applied.index);
+        let voters: BTreeSet<u64> = self.membership.voter_ids().collect();
+        let voters = self.membership.nodes().filter(|(node, _)| voters.contains(node));
+        let voters = voters.map(|(node, at)| (NodeId(*node), at.addr.clone())).collect();
+        self.views.publish(applied, &self.state, voters);
     }
 }
 
@@ -134,8 +170,7 @@ impl RaftStateMachine<Group> for Machine {
             let answer = match entry.payload {
                 EntryPayload::Blank => None,
                 EntryPayload::Normal(proposal) => {
-                    let at = At { index: entry.log_id.index, time: proposal.at };
-                    Some(self.state.apply(at, proposal.command))
+                    Some(self.apply_one(entry.log_id.index, proposal))
                 }
                 EntryPayload::Membership(membership) => {
                     self.membership = StoredMembership::new(Some(entry.log_id), membership);

@@ -8,6 +8,7 @@
 mod file;
 mod log;
 mod machine;
+mod memory;
 mod writer;
 
 #[cfg(test)]
@@ -17,3 +18,6 @@ pub use file::StorageError;
 pub(crate) use file::open;
 pub(crate) use log::Log;
 pub(crate) use machine::Machine;
+pub use machine::Witness;
+pub use memory::MemoryDisk;
+pub(crate) use memory::open_memory;

@@ -13,7 +13,7 @@ use crate::group::Group;
 /// How many writes wait at most; then the core of openraft waits for the disk.
 const QUEUE: usize = 1_024;
 /// How many writes share one commit at most.
-const BATCH: usize = 256;
+pub(super) const BATCH: usize = 256;
 
 const REPLACE_SNAPSHOT: &str = "insert into snapshot (one, log_index, frame) values (1, $1, $2)
     on conflict (one) do update set log_index = excluded.log_index, frame = excluded.frame
@@ -98,6 +98,9 @@ async fn commit(connection: &mut SqliteConnection, batch: &[Write]) -> Result<()
     if appends {
         crash::point("raft-appended");
     }
+    if batch.iter().any(|write| matches!(write, Write::Committed { .. })) {
+        crash::point("raft-committed");
+    }
     if batch.iter().any(|write| matches!(write, Write::Snapshot { .. })) {
         crash::point("snapshot-written");
     }
@@ -161,7 +164,7 @@ fn signed(index: u64) -> Result<i64, sqlx::Error> {
     i64::try_from(index).map_err(|error| sqlx::Error::Encode(Box::new(error)))
 }
 
-fn tell(write: Write, outcome: &Result<(), String>) {
+pub(super) fn tell(write: Write, outcome: &Result<(), String>) {
     let outcome = outcome.clone().map_err(io::Error::other);
     match write {
         Write::Append { flushed, .. } => flushed.io_completed(outcome),

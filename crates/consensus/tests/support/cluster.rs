@@ -3,14 +3,14 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    net::TcpListener,
+    net::{Ipv4Addr, TcpListener},
     path::PathBuf,
-    sync::Arc,
+    sync::{Arc, Mutex},
     time::Duration,
 };
 
 use quarry_consensus::{Config, Consensus, Recovery, StartError, Times, start};
-use quarry_plane::{Cookie, Security};
+use quarry_plane::{Cookie, Protocol, Security};
 use quarry_ports::{Host, Metrics};
 use quarry_types::{BootId, NodeId, Role};
 use tempfile::TempDir;
@@ -27,10 +27,20 @@ pub(crate) struct Cluster {
     pub(crate) security: BTreeMap<NodeId, Security>,
 }
 
-/// An address on which nothing listens now.
+/// An address on which nothing listens now, and which is nobody else's while this process runs, so
+/// that a node may leave it and come back: the port before it is held as the claim, and both lie
+/// below the range that outgoing connections take their ports from.
 pub(crate) fn address() -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    format!("127.0.0.1:{}", listener.local_addr().unwrap().port())
+    static CLAIMS: Mutex<Vec<TcpListener>> = Mutex::new(Vec::new());
+    let bind = |port: u16| TcpListener::bind((Ipv4Addr::LOCALHOST, port));
+    for port in (20_000..30_000).step_by(2) {
+        let Ok(claim) = bind(port) else { continue };
+        if bind(port + 1).is_ok() {
+            CLAIMS.lock().unwrap().push(claim);
+            return format!("127.0.0.1:{}", port + 1);
+        }
+    }
+    panic!("no two free ports in a row on loopback");
 }
 
 impl Cluster {
@@ -48,6 +58,7 @@ impl Cluster {
         let control = self.voters.get(&NodeId(node)).cloned().unwrap_or_else(address);
         Config {
             node: NodeId(node),
+            protocol: Protocol::CURRENT,
             boot: BootId(Host::system().random.next_u64()),
             voters: self.voters.clone(),
             listen: control.clone(),
@@ -99,5 +110,7 @@ pub(crate) async fn begin(config: Config) -> Result<Arc<Consensus>, StartError> 
 }
 
 pub(crate) async fn begin_on(host: Host, config: Config) -> Result<Arc<Consensus>, StartError> {
-    start(config, host, Metrics::new().expect("metrics")).await
+    let node = start(config, host, Metrics::new().expect("metrics")).await?;
+    node.join();
+    Ok(node)
 }

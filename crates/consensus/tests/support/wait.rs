@@ -19,7 +19,7 @@ pub(crate) async fn view_where(
     let found = tokio::time::timeout(PATIENCE, views.wait_for(|view| holds(view))).await;
     match found {
         Ok(Ok(view)) => Arc::clone(&view),
-        _ => panic!("not within {PATIENCE:?}: {what}; the view is {:#?}", node.view().borrow()),
+        _ => panic!("not within {PATIENCE:?}: {what}; the view is {:#?}", *node.view().borrow()),
     }
 }
 

@@ -11,9 +11,10 @@ use quarry_types::{
 
 use super::{
     At, Changes, Command, Ignored, LeaseEnd, Loads, Member, Refused, Response, State,
-    ownership::Entry,
+    ownership::Entry, versions::leaves_none,
 };
 use crate::placement::LIGHT;
+use quarry_types::planted::{Bug, is_planted};
 
 /// The most shards a cluster can have: one per slot.
 const MAX_SHARDS: u32 = 65_536;
@@ -35,12 +36,14 @@ impl State {
                 self.end_lease(&mut entry, node, boot, cause)
             }
             Command::Drain { nodes } => self.drain(&mut entry, &nodes),
+            Command::DrainSome { nodes } => self.drain_some(&mut entry, &nodes),
             Command::Undrain { nodes } => self.undrain(&mut entry, &nodes),
             Command::Release { node, boot, shards } => {
                 self.release(&mut entry, node, boot, &shards)
             }
             Command::RaiseBase { refused } => self.raise_base(&mut entry, &refused),
             Command::Rebalance { loads } => self.rebalance(&mut entry, &loads),
+            Command::Split { shard } => self.split(&mut entry, shard),
         };
         self.remember(entry);
         debug_assert!(self.violations().is_empty(), "broken: {:?}", self.violations());
@@ -86,7 +89,9 @@ impl State {
         }
         let replaced = present.map(|known| known.boot).filter(|old| *old != boot);
         self.nodes.insert(node, joined);
-        if let Some(old) = replaced {
+        if let Some(old) = replaced
+            && !is_planted(Bug::GrantReuse)
+        {
             self.retire(node, old);
             entry.grants.reason = Some(MoveReason::Restarted);
             let heir = self.takes_shards(node).then_some(node);
@@ -140,6 +145,15 @@ impl State {
         }
         self.settle(entry);
         Response::Applied(entry.changes)
+    }
+
+    /// As [`State::drain`], where a node that takes shards stays.
+    fn drain_some(&mut self, entry: &mut Entry, nodes: &BTreeSet<NodeId>) -> Response {
+        let can_be_drained = self.in_state(nodes, NodeState::Up).is_ok();
+        if can_be_drained && leaves_none(self.nodes.values(), nodes) {
+            return Response::Refused(Refused::NoRunnerLeft);
+        }
+        self.drain(entry, nodes)
     }
 
     fn undrain(&mut self, entry: &mut Entry, nodes: &BTreeSet<NodeId>) -> Response {

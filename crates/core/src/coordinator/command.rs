@@ -39,7 +39,8 @@ pub enum Command {
         cause: LeaseEnd,
     },
     /// Moves all shards away from these nodes, and none of them to another of these: from all, or
-    /// from none where one of them is unknown or down.
+    /// from none where one of them is unknown or down. Whether anybody is left to take them is not
+    /// asked: a process that ends drains its own node.
     Drain {
         /// The nodes.
         nodes: BTreeSet<NodeId>,
@@ -69,6 +70,19 @@ pub enum Command {
     Rebalance {
         /// All shards that are not light.
         loads: Loads,
+    },
+    /// Puts two shards of half the slots each in the place of one, under a new epoch and with its
+    /// owner. Their ids follow from its own ([`Division::halves`](quarry_types::Division::halves)).
+    Split {
+        /// The shard.
+        shard: ShardId,
+    },
+    /// As [`Command::Drain`], unless no node that takes shards would be left. Decided where it is
+    /// applied, so that of two that are asked for at once the second is refused where both together
+    /// would leave none.
+    DrainSome {
+        /// The nodes.
+        nodes: BTreeSet<NodeId>,
     },
 }
 

@@ -7,8 +7,13 @@
 //! Ownership changes in two ways. A shard whose owner is gone is granted to another runner in the
 //! same entry. A shard whose owner lives is marked with `moving_to`; the owner finishes what runs,
 //! closes the shard and says so with [`Command::Release`], and only then it is granted.
+//!
+//! A shard that is split is replaced by its halves in one entry. Its owner owns both of them from
+//! then on, under one new epoch, and the store closes the fence of the whole when the first half is
+//! loaded, whoever owns it by then.
 
 mod apply;
+mod audit;
 mod command;
 mod forecast;
 mod history;
@@ -16,12 +21,16 @@ mod ownership;
 #[cfg(test)]
 mod random_tests;
 mod response;
+mod split;
 mod state;
 #[cfg(test)]
 mod tests;
+mod versions;
 
+pub use audit::{Breach, Ownership, audit};
 pub use command::{At, Command, LeaseEnd, Loads, Member};
 pub use forecast::{Forecast, Foreseen, Unknown, forecast};
 pub use ownership::planner_input;
 pub use response::{Changes, Ignored, Refused, Response};
 pub use state::State;
+pub use versions::{Unfit, Versions, fit};

@@ -115,7 +115,7 @@ pub fn planner_input(view: &ClusterView) -> Input {
     Input { runners: runners(view.nodes.values()), shards: homes(view.shards.iter()) }
 }
 
-fn runners<'a>(nodes: impl Iterator<Item = &'a NodeView>) -> BTreeMap<NodeId, Runner> {
+pub(super) fn runners<'a>(nodes: impl Iterator<Item = &'a NodeView>) -> BTreeMap<NodeId, Runner> {
     nodes
         .filter(|node| takes_shards(node))
         .map(|node| (node.id, Runner { weight: node.weight, groups: node.groups.clone() }))
@@ -127,7 +127,7 @@ pub(super) fn takes_shards(node: &NodeView) -> bool {
     node.state == NodeState::Up && node.weight > 0 && node.roles.contains(&Role::Runner)
 }
 
-fn homes<'a>(shards: impl Iterator<Item = &'a ShardView>) -> BTreeMap<ShardId, Shard> {
+pub(super) fn homes<'a>(shards: impl Iterator<Item = &'a ShardView>) -> BTreeMap<ShardId, Shard> {
     shards
         .map(|shard| {
             let home = shard.moving_to.or(shard.owner);

@@ -1,6 +1,6 @@
 //! What became of a command.
 
-use quarry_types::{BootId, ClusterId, Epoch, NodeId};
+use quarry_types::{BootId, ClusterId, Epoch, NodeId, ShardId};
 use serde::{Deserialize, Serialize};
 
 /// What became of a command.
@@ -95,4 +95,38 @@ pub enum Refused {
         /// The epoch that was reported.
         epoch: Epoch,
     },
+    /// There is no such shard, and there never was.
+    #[error("shard {shard} is not known")]
+    UnknownShard {
+        /// The shard.
+        shard: ShardId,
+    },
+    /// The shard is on its way to another node.
+    #[error("shard {shard} is moving to node {to} and is split when it is there: try again")]
+    ShardMoving {
+        /// The shard.
+        shard: ShardId,
+        /// Where it is going.
+        to: NodeId,
+    },
+    /// The shard has one slot.
+    #[error("shard {shard} has one slot and cannot be split")]
+    IndivisibleShard {
+        /// The shard.
+        shard: ShardId,
+    },
+    /// All nodes that take shards would be drained.
+    #[error(
+        "no runner would be left: no other node is up and takes shards; start another one or undrain \
+         one first"
+    )]
+    NoRunnerLeft,
+}
+
+impl Refused {
+    /// Whether the same may be done a little later, without anybody's doing.
+    #[must_use]
+    pub const fn is_for_now(&self) -> bool {
+        matches!(self, Self::ShardMoving { .. })
+    }
 }

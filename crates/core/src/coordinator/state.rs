@@ -84,12 +84,13 @@ impl State {
     }
 
     /// What the shards cost by what their owners reported, where that is not light; of a shard whose
-    /// owner reported nothing yet, what was recorded.
+    /// owner reported nothing yet, or what the whole cost that it came of, what was recorded.
     #[must_use]
     pub fn reported(&self, reports: &BTreeMap<NodeId, Loads>) -> Loads {
         let of = |shard: &ShardView| {
             let report = shard.owner.and_then(|owner| reports.get(&owner));
-            report.map_or(shard.load, |report| load_of(report, shard.id))
+            let spoken_of = report.filter(|report| !speaks_of_whole(report, shard));
+            spoken_of.map_or(shard.load, |report| load_of(report, shard.id))
         };
         let loads = self.shards.values().map(|shard| (shard.id, of(shard)));
         loads.filter(|(_, load)| *load > LIGHT).collect()
@@ -153,6 +154,11 @@ impl State {
     pub(super) fn takes_shards(&self, node: NodeId) -> bool {
         self.nodes.get(&node).is_some_and(takes_shards)
     }
+}
+
+/// Whether the report was made before the whole was split that `shard` came of.
+fn speaks_of_whole(report: &Loads, shard: &ShardView) -> bool {
+    !report.contains_key(&shard.id) && report.keys().any(|id| shard.is_part_of(*id))
 }
 
 /// What a runner says of a load is bounded here, where every voter does the same.

@@ -90,7 +90,7 @@ impl Log {
         }
     }
 
-    fn hand_over(&mut self) {
+    pub(super) fn hand_over(&mut self) {
         let nodes: Vec<(u64, u64)> =
             self.state.nodes().values().map(|node| (node.id.0, node.boot.0)).collect();
         for (node, boot) in nodes {
@@ -243,6 +243,36 @@ fn nodes_that_drain_together_take_nothing_from_one_another() {
     assert_eq!(log.drain(2), Response::Ignored(Ignored::AlreadySo));
     assert_eq!(log.apply(Command::Undrain { nodes: both }), applied(0, 0, 0));
     assert_eq!((log.moving(1), log.moving(2)), (vec![], vec![]));
+}
+
+fn drain_some(log: &mut Log, nodes: impl IntoIterator<Item = u64>) -> Response {
+    log.apply(Command::DrainSome { nodes: nodes.into_iter().map(NodeId).collect() })
+}
+
+#[test]
+fn of_two_drains_at_once_the_one_that_would_leave_no_runner_is_refused() {
+    let mut log = Log::of([1, 2]);
+    // Both were asked for while both nodes took shards: what counts is where the entry stands.
+    assert_eq!(drain_some(&mut log, [1]), applied(0, 8, 0));
+    let before = log.state.clone();
+    assert_eq!(drain_some(&mut log, [2]), Response::Refused(Refused::NoRunnerLeft));
+    assert_eq!(log.state, before, "nothing of it is done");
+    assert_eq!(drain_some(&mut log, [1]), Response::Ignored(Ignored::AlreadySo));
+    assert_eq!(log.join(3, 1), applied(0, 0, 0));
+    assert!(matches!(drain_some(&mut log, [2]), Response::Applied(_)), "now another is left");
+}
+
+#[test]
+fn a_drain_of_all_is_refused_but_not_that_of_nodes_that_take_nothing() {
+    let mut log = Log::of([1, 2]);
+    assert_eq!(drain_some(&mut log, [1, 2]), Response::Refused(Refused::NoRunnerLeft));
+    let unknown = Response::Refused(Refused::UnknownNode { node: NodeId(9) });
+    assert_eq!(drain_some(&mut log, [1, 2, 9]), unknown, "what is wrong with it comes first");
+    log.end(2, 1, LeaseEnd::Expired);
+    assert_eq!(drain_some(&mut log, [2]), Response::Refused(Refused::NodeDown { node: NodeId(2) }));
+    log.apply(Command::Join { node: Member { weight: 0, ..member(3, 1) } });
+    assert_eq!(drain_some(&mut log, [1]), Response::Refused(Refused::NoRunnerLeft));
+    assert_eq!(drain_some(&mut log, [3]), applied(0, 0, 0), "it took none");
 }
 
 fn told(log: &Log) -> Vec<(Option<u64>, u64, MoveReason, u32)> {

@@ -6,6 +6,7 @@ use core::time::Duration;
 use quarry_types::{
     Address, Answer, CallError, Delivery, Envelope, KeyOrigin, MessageId, RefusalCode, ReplyMode,
     Timestamp, Unknown, UnknownCode,
+    planted::{Bug, is_planted},
 };
 
 use super::{
@@ -13,7 +14,8 @@ use super::{
     batch::{Change, Unit},
     delay,
     entity::{Entity, Read},
-    message::{Acceptance, Message, Phase, Waiting},
+    message::{Acceptance, Message, Phase, Standing, Turn, Waiting},
+    read::waits_for,
     shard::{Gate, answer, draining, refused},
 };
 
@@ -74,9 +76,10 @@ impl<W> Shard<W> {
         }
         let address = envelope.address.clone();
         let most = self.limits.of(&address.entity_type).mailbox;
-        let queued = self.entities.get(&address).map_or(0, |entity| entity.queue.len());
+        let queued = self.entities.get(&address).map_or(0, |e| e.queue.len() + e.left);
         let waiting = queued + self.delays.of(&address);
-        if waiting >= most || self.messages.len() >= self.limits.pending {
+        let held = self.messages.len() + self.backlog.absent.len();
+        if waiting >= most || held >= self.limits.pending {
             return out.push(answer(waiter, Err(full(&address, most))));
         }
         let message_id = envelope.message_id;
@@ -87,7 +90,8 @@ impl<W> Shard<W> {
         if let Some(reason) = delay::too_late(&envelope, now) {
             return out.push(answer(waiter, Err(delay::refusal(reason))));
         }
-        let is_new = envelope.key_origin == KeyOrigin::Gateway && envelope.send_count == 0;
+        let is_unseen = envelope.key_origin == KeyOrigin::Gateway && envelope.send_count == 0;
+        let is_new = is_unseen || is_planted(Bug::NoDedupe);
         let phase = if is_new { Phase::Queued } else { Phase::Checking };
         let mode = envelope.reply;
         if !is_new {
@@ -95,15 +99,17 @@ impl<W> Shard<W> {
             out.push(Effect::Lookup(KeyQuestion { message_id, address, method, key }));
         }
         self.admissions += 1;
-        let later = envelope.due.later_than(now);
-        let order = (later.unwrap_or(now), self.admissions);
+        let later = self.delays.until(envelope.due, now);
+        let turn = later.map_or(Turn::New(self.admissions), |_| Turn::Due(self.admissions));
+        let order = (later.unwrap_or(now), turn);
         let mut message = Message::new(envelope, now, order, phase);
         message.wants_acceptance = mode == ReplyMode::Accepted;
+        message.standing = later.map_or(Standing::InLine, |_| Standing::Apart);
         message.waiting.push(Waiting::of_caller(waiter, mode, false));
         self.messages.insert(message_id, message);
         self.keys.insert(key, message_id);
         if later.is_some() {
-            self.delays.count(&address);
+            self.count_delayed(message_id, &address);
             if is_new {
                 self.accept_delayed(message_id, out);
             }
@@ -111,13 +117,15 @@ impl<W> Shard<W> {
         }
         let entity = self.entities.entry(address.clone()).or_insert_with(|| Entity::new(now));
         entity.queue.push_back(message_id);
+        self.read_alone(now, &address);
         self.accept_wanted(&address);
         self.schedule(&address, now, out);
+        self.read_on(now, out);
         self.flush(out);
     }
 
     /// Lets a second caller wait for a message that is already here.
-    fn attach(
+    pub(super) fn attach(
         &mut self,
         first: MessageId,
         envelope: &Envelope,
@@ -215,6 +223,15 @@ impl<W> Shard<W> {
                 first.waiting.push(Waiting { is_replay: true, ..waiting });
                 continue;
             }
+            let waiting = if waits_for(&waiting, &found.state) {
+                let absent = (stored, found.state == FoundState::Delayed);
+                match self.await_absent(&message.envelope.address, absent, waiting) {
+                    Ok(()) => continue,
+                    Err(waiting) => waiting,
+                }
+            } else {
+                waiting
+            };
             let result = match &found.state {
                 FoundState::Finished(outcome) if waiting.mode == ReplyMode::Outcome => {
                     Ok(Answer::Handled {
@@ -226,7 +243,7 @@ impl<W> Shard<W> {
                 FoundState::Quarantined if waiting.mode == ReplyMode::Outcome => {
                     Err(quarantined(stored))
                 }
-                FoundState::Open if waiting.mode == ReplyMode::Outcome => {
+                FoundState::Open | FoundState::Delayed if waiting.mode == ReplyMode::Outcome => {
                     Err(super::shard::owner_lost(stored))
                 }
                 _ => Ok(Answer::Accepted { message_id: stored, replayed: true }),

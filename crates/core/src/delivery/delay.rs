@@ -3,11 +3,13 @@
 //! messages nor the low-water mark.
 
 use alloc::{collections::BTreeMap, format, string::String, vec::Vec};
+use core::time::Duration;
 
 use quarry_types::{Address, Due, Envelope, MessageId, RefusalCode, Timestamp};
 
 use super::{
-    Effect, Shard,
+    Effect, OpenPage, Shard,
+    backlog::{Absent, Reading, Source},
     batch::{Change, Unit},
     entity::Entity,
     message::{Acceptance, Message, Order, Phase},
@@ -21,9 +23,17 @@ pub(super) struct Delays {
     due: BTreeMap<Order, MessageId>,
     /// How many wait for each entity, those included whose rows are on their way.
     waiting: BTreeMap<Address, usize>,
+    /// By how much store time may be ahead of the time that the shard is told.
+    pub(super) lag: Duration,
 }
 
 impl Delays {
+    /// When a message is due that is taken at `now`; none where it need not wait.
+    pub(super) fn until(&self, due: Due, now: Timestamp) -> Option<Timestamp> {
+        let latest = due.later_than(now)?;
+        Some(if matches!(due, Due::After(_)) { latest.after(self.lag) } else { latest })
+    }
+
     /// How many messages of the entity wait for their time.
     pub(super) fn of(&self, address: &Address) -> usize {
         self.waiting.get(address).copied().unwrap_or(0)
@@ -32,6 +42,11 @@ impl Delays {
     /// When the next one is due.
     pub(super) fn next(&self) -> Option<Timestamp> {
         self.due.first_key_value().map(|((at, _), _)| *at)
+    }
+
+    /// The message joins its queue when it is due; whether that was not known.
+    pub(super) fn wait(&mut self, order: Order, message_id: MessageId) -> bool {
+        self.due.insert(order, message_id).is_none()
     }
 
     /// One more message waits.
@@ -77,13 +92,99 @@ impl<W> Shard<W> {
         self.pending.push_back(Unit { message_id, address, is_accept: true, change });
     }
 
-    /// The message's rows stand: it joins its entity's queue when it is due.
-    pub(super) fn is_delayed(&mut self, message_id: MessageId) {
-        if self.gate == Gate::Open
-            && let Some(message) = self.messages.get(&message_id)
-            && message.phase == Phase::Delayed
+    /// A message that was admitted waits for its time.
+    pub(super) fn count_delayed(&mut self, message_id: MessageId, address: &Address) {
+        self.delays.count(address);
+        self.backlog.count(Source::Delayed, true);
+        if let Some(message) = self.messages.get_mut(&message_id) {
+            message.source = Source::Delayed;
+        }
+    }
+
+    /// The message's rows stand: it joins its entity's queue when it is due. Beyond the horizon, or
+    /// where it is the last of too many, it is left to the store until then.
+    pub(super) fn is_delayed(&mut self, message_id: MessageId, out: &mut Vec<Effect<W>>) {
+        let Some(message) = self.messages.get(&message_id) else { return };
+        if self.gate != Gate::Open || message.phase != Phase::Delayed {
+            return;
+        }
+        self.delays.due.insert(message.order, message_id);
+        let place = message.place();
+        if place.is_some_and(|place| self.backlog.is_beyond(place)) {
+            self.leave_delayed(message_id, out);
+        }
+        if self.backlog.has_too_many_delays()
+            && let Some((_, last)) = self.delays.due.last_key_value()
         {
-            self.delays.due.insert(message.order, message_id);
+            self.leave_delayed(*last, out);
+        }
+    }
+
+    /// Leaves a message that waits for its time to the store; whoever waits for it waits on.
+    fn leave_delayed(&mut self, message_id: MessageId, out: &mut Vec<Effect<W>>) {
+        let Some(message) = self.messages.get(&message_id) else { return };
+        let Some(place) = message.place().filter(|_| message.end.is_none()) else { return };
+        let Some(message) = self.release(message_id) else { return };
+        self.backlog.left_delayed(place);
+        let readers = message.stream.readers.into_iter();
+        out.extend(readers.map(|(reader, _)| Effect::Readable(reader)));
+        if !message.waiting.is_empty() {
+            let address = message.envelope.address.clone();
+            let absent = Absent { address, is_delayed: true, waiting: message.waiting };
+            self.backlog.absent.insert(message_id, absent);
+        }
+    }
+
+    /// A page of what is delayed came, in the order of its times.
+    pub(super) fn take_delayed(
+        &mut self,
+        now: Timestamp,
+        reading: &Reading,
+        page: OpenPage,
+        out: &mut Vec<Effect<W>>,
+    ) {
+        self.backlog.set_horizon(reading.horizon(page.next));
+        for row in page.messages {
+            let (id, place) = (row.envelope.message_id, (row.due, row.position));
+            if self.holds(id) || reading.is_gone(id) || self.backlog.is_beyond(place) {
+                continue;
+            }
+            let address = row.envelope.address.clone();
+            self.recover_one(now, row, Source::Delayed, out);
+            if place.0 <= now {
+                self.read_alone(now, &address);
+                self.backlog.blocked.insert(address);
+            }
+        }
+        for address in core::mem::take(&mut self.backlog.blocked) {
+            self.schedule(&address, now, out);
+        }
+        self.tell_unfound(out);
+    }
+
+    /// Where memory filled up with what is delayed before a page of it could be read, none is: entities
+    /// that wait for the horizon go on, and what is due before their next message is late.
+    pub(super) fn go_on_late(&mut self, now: Timestamp, out: &mut Vec<Effect<W>>) {
+        if self.backlog.blocked.is_empty() || self.backlog.awaits_delays() {
+            return;
+        }
+        for address in core::mem::take(&mut self.backlog.blocked) {
+            self.schedule(&address, now, out);
+        }
+    }
+
+    /// Whether what is due before the entity's next message is in memory.
+    pub(super) fn knows_due_before(&self, entity: &Entity<W>) -> bool {
+        let next = entity.queue.front().and_then(|id| self.messages.get(id));
+        next.is_none_or(|next| self.backlog.knows_due(next.order.0))
+    }
+
+    /// An entity whose next message waits for the horizon goes on when that has moved.
+    pub(super) fn want_due(&mut self, address: &Address, now: Timestamp, out: &mut Vec<Effect<W>>) {
+        let Some(entity) = self.entities.get(address) else { return };
+        if self.gate == Gate::Open && !self.knows_due_before(entity) {
+            self.backlog.blocked.insert(address.clone());
+            self.read_on(now, out);
         }
     }
 
@@ -97,13 +198,12 @@ impl<W> Shard<W> {
             }
             self.delays.due.pop_first();
             let Some(message) = self.messages.get_mut(&message_id) else { continue };
-            self.admissions += 1;
-            message.order = (now, self.admissions);
             message.phase = Phase::Queued;
             let address = message.envelope.address.clone();
             self.delays.remove(order, &address);
-            let entity = self.entities.entry(address.clone()).or_insert_with(|| Entity::new(now));
-            entity.queue.push_back(message_id);
+            self.entities.entry(address.clone()).or_insert_with(|| Entity::new(now));
+            self.enqueue(&address, message_id);
+            self.read_alone(now, &address);
             self.schedule(&address, now, out);
         }
     }
@@ -122,7 +222,9 @@ impl<W> Shard<W> {
         let Some(entity) = self.entities.get_mut(address) else { return };
         let order = |id: &MessageId| self.messages.get(id).map(|message| message.order);
         let place = order(&message_id);
-        let at = entity.queue.partition_point(|id| order(id) < place);
+        // Only those in line are in order among themselves, where times are equal.
+        let before = entity.queue.iter().rposition(|id| order(id) < place);
+        let at = before.map_or(0, |before| before + 1);
         let running = usize::from(entity.runs_command());
         entity.queue.insert(at.max(running).min(entity.queue.len()), message_id);
     }

@@ -1,12 +1,14 @@
 //! Given, when, then effects: messages that wait for their time.
 
 use alloc::{string::ToString, sync::Arc, vec, vec::Vec};
+use core::time::Duration;
 
 use quarry_types::{
     Answer, CallError, Due, Envelope, KeyOrigin, RefusalCode, ReplyMode, Sequence, Timestamp,
 };
 
 use super::{
+    horizon_tests::recover,
     tests::{
         NOW, activate, address, admit, answers, batch_of, committed, done, message, run_of, shard,
         shard_of,
@@ -46,6 +48,20 @@ fn recovered(key: &str, ordinal: u32, joins: i64, is_delayed: bool) -> Recovered
 fn then(mut first: Vec<Effect<u32>>, next: Vec<Effect<u32>>) -> Vec<Effect<u32>> {
     first.extend(next);
     first
+}
+
+#[test]
+fn a_delay_counts_from_the_latest_that_store_time_may_be() {
+    let at_its_time = Envelope { due: Due::At(after(300)), ..delayed("c1", "k2", 0) };
+    for (envelope, due) in [(delayed("c1", "k1", 250), 290), (at_its_time, 300)] {
+        let mut shard = shard().with_clock_behind(Duration::from_millis(40));
+        let batch = batch_of(&admit(&mut shard, envelope, 1));
+        assert_eq!(batch.open[0].due, after(due));
+    }
+    let mut shard = shard().with_clock_behind(Duration::from_millis(40));
+    let at_once = batch_of(&admit(&mut shard, delayed("c1", "k3", 0), 1));
+    assert_eq!(at_once.accepts.len(), 1);
+    assert!(at_once.open.is_empty(), "without a delay nothing waits");
 }
 
 #[test]
@@ -195,7 +211,7 @@ fn after_a_takeover_what_is_not_due_waits_and_the_rest_keeps_its_place() {
         recovered("last", 3, -10, false),
     ];
     let mut todo = Vec::new();
-    shard.recover(NOW, page, &mut todo);
+    recover(&mut shard, page, &mut todo);
     let (mut order, mut sequence) = (Vec::new(), 10);
     while !todo.is_empty() {
         todo = match todo.remove(0) {

@@ -4,7 +4,7 @@ use alloc::{collections::VecDeque, sync::Arc, vec::Vec};
 
 use quarry_types::{Answer, CallError, Envelope, MessageId, Timestamp};
 
-use super::RunId;
+use super::{RunId, backlog::Extent};
 
 /// Whether the entity has a live actor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,6 +67,10 @@ pub(super) struct Entity<W> {
     pub(super) ahead: Vec<MessageId>,
     /// Answers of reads that saw states which are not durable yet.
     pub(super) held: Vec<HeldRead<W>>,
+    /// How much of what is open is in memory.
+    pub(super) extent: Extent,
+    /// Accepted messages that were left to the store, as far as is known.
+    pub(super) left: usize,
     pub(super) used_at: Timestamp,
     /// Alternates between reads and commands, so that neither starves.
     pub(super) was_read: bool,
@@ -81,6 +85,8 @@ impl<W> Entity<W> {
             running: None,
             ahead: Vec::new(),
             held: Vec::new(),
+            extent: Extent::Scanned,
+            left: 0,
             used_at: now,
             was_read: false,
         }
@@ -96,6 +102,7 @@ impl<W> Entity<W> {
             && self.reads.is_empty()
             && self.running.is_none()
             && self.ahead.is_empty()
+            && !matches!(self.extent, Extent::UpTo(_))
             && !matches!(self.activation, Activation::Loading(_))
     }
 }

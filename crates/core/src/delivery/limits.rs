@@ -3,8 +3,12 @@
 use alloc::collections::BTreeMap;
 use core::time::Duration;
 
-use quarry_types::EntityType;
+use quarry_types::{
+    EntityType,
+    planted::{Bug, is_planted},
+};
 
+use super::BacklogLimits;
 use crate::outbox::OutboxLimits;
 
 /// Bounds of one entity type.
@@ -34,7 +38,7 @@ impl Default for TypeLimits {
 /// Bounds of one shard.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Unfinished messages of the shard; one more is refused.
+    /// Unfinished messages of the shard in memory; one more is refused.
     pub pending: usize,
     /// Handled messages of one entity that wait for their commit; the next handler waits.
     pub ahead: usize,
@@ -46,6 +50,8 @@ pub struct Limits {
     pub accept_after: Duration,
     /// Error texts kept per message, oldest dropped first.
     pub errors: usize,
+    /// How much of what is open is held in memory.
+    pub backlog: BacklogLimits,
     /// Bounds of the outbox.
     pub outbox: OutboxLimits,
     /// Bounds of types that differ from the default.
@@ -63,6 +69,7 @@ impl Default for Limits {
             batch_bytes: 4 * 1024 * 1024,
             accept_after: Duration::from_millis(5),
             errors: 10,
+            backlog: BacklogLimits::default(),
             outbox: OutboxLimits::default(),
             types: BTreeMap::new(),
             default_type: TypeLimits::default(),
@@ -75,6 +82,11 @@ impl Limits {
     #[must_use]
     pub fn of(&self, entity_type: &EntityType) -> &TypeLimits {
         self.types.get(entity_type).unwrap_or(&self.default_type)
+    }
+
+    /// Attempts until a message of `entity_type` is set aside (D4).
+    pub(super) fn most_attempts(&self, entity_type: &EntityType) -> u32 {
+        if is_planted(Bug::AttemptsUnbounded) { u32::MAX } else { self.of(entity_type).attempts }
     }
 }
 

@@ -11,7 +11,7 @@ use quarry_types::{
     Envelope, Failure, Keep, MessageId, Outcome, PayloadDigest, ReplyMode, Sequence, Timestamp,
 };
 
-use super::{Chunk, stream::Stream};
+use super::{Chunk, backlog::Source, stream::Stream};
 
 /// What the store knows of a key that was asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,6 +44,8 @@ pub enum FoundState {
     Finished(Outcome),
     /// Accepted, not finished, not quarantined.
     Open,
+    /// Accepted, and waiting for its time.
+    Delayed,
     /// Set aside for an operator.
     Quarantined,
 }
@@ -58,7 +60,7 @@ pub struct Recovered {
     /// Store time of its acceptance.
     pub accepted_at: Timestamp,
     /// The commit that accepted it, and its place in it.
-    pub position: (Sequence, u32),
+    pub position: Position,
     /// Attempts begun so far.
     pub attempts: u32,
     /// Not to be run before this store time.
@@ -82,12 +84,39 @@ pub(super) enum Acceptance {
     /// A unit that writes it waits for a commit or is in one.
     Pending,
     /// It stands there.
-    Stored((Sequence, u32)),
+    Stored(Position),
+}
+
+/// Where a message's row stands: the commit that accepted it, and its place in it.
+pub type Position = (Sequence, u32);
+
+/// Where a page begins: behind this place. What is delayed is in the order of its times, and of its
+/// rows where these are equal; for all others, in the order of their rows, the time is zero.
+pub type Cursor = (Timestamp, Position);
+
+/// A message's place among those that join their entity's queue at one time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Turn {
+    /// It was due then: it has joined before anything is admitted. The count of admissions.
+    Due(u64),
+    /// Its row stands: in the order of the rows, and before what has none.
+    Stored(Position),
+    /// The count of admissions.
+    New(u64),
 }
 
 /// A message's place among those of its entity: when it joins the queue (when it was admitted, or
-/// when it is due), then the count of admissions.
-pub(super) type Order = (Timestamp, u64);
+/// when it is due), then its turn among others of that time.
+pub(super) type Order = (Timestamp, Turn);
+
+/// Whether a message runs in the order of the rows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Standing {
+    /// It does.
+    InLine,
+    /// It was delayed, or let run again.
+    Apart,
+}
 
 /// What the message waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -118,6 +147,8 @@ pub(super) struct Message<W> {
     pub(super) end: Option<Failure>,
     pub(super) accepted_at: Timestamp,
     pub(super) order: Order,
+    pub(super) standing: Standing,
+    pub(super) source: Source,
     pub(super) phase: Phase,
     pub(super) acceptance: Acceptance,
     /// The row shall be written before the outcome is there.
@@ -167,6 +198,8 @@ impl<W> Message<W> {
             end: None,
             accepted_at,
             order,
+            standing: Standing::InLine,
+            source: Source::Caller,
             phase,
             acceptance: Acceptance::None,
             wants_acceptance: false,
@@ -198,6 +231,14 @@ impl<W> Message<W> {
             Phase::Delayed => true,
             Phase::Checking => self.order.0 > self.accepted_at,
             _ => false,
+        }
+    }
+
+    /// Where the row of a message that waits for its time stands among those that do.
+    pub(super) fn place(&self) -> Option<Cursor> {
+        match self.acceptance {
+            Acceptance::Stored(position) if self.is_delayed() => Some((self.order.0, position)),
+            _ => None,
         }
     }
 

@@ -11,10 +11,18 @@
 //! * Handlers may run ahead of their entity's commits, bounded; no answer leaves before the commit
 //!   of every state that its handler could see.
 //! * An entity's messages run in admitted order, a failed one's retries included (D3).
+//! * What waits and would never be woken is looked for, and let go on (G9).
+//! * Memory holds a window of what is open; the rest is read in pages, in order (G7).
 
 mod admit;
 #[cfg(test)]
 mod ahead_tests;
+mod audit;
+#[cfg(test)]
+mod audit_tests;
+mod backlog;
+#[cfg(test)]
+mod backlog_tests;
 mod batch;
 mod burden;
 mod delay;
@@ -24,6 +32,8 @@ mod delay_tests;
 mod discard_tests;
 mod entity;
 mod fail;
+#[cfg(test)]
+mod horizon_tests;
 mod limits;
 mod message;
 #[cfg(test)]
@@ -31,6 +41,7 @@ mod model_tests;
 mod operate;
 #[cfg(test)]
 mod operate_tests;
+mod read;
 mod record;
 mod recover;
 mod run;
@@ -45,9 +56,10 @@ mod stream_tests;
 #[cfg(test)]
 mod tests;
 
+pub use backlog::{BacklogLimits, OpenPage, OpenRead, Which};
 pub use batch::{Accept, Batch, ChunkRecord, CommitFailure, Finish, OpenRecord, OpenRecordState};
 pub use limits::{Limits, TypeLimits};
-pub use message::{Found, FoundState, Recovered};
+pub use message::{Cursor, Found, FoundState, Position, Recovered};
 pub use operate::{Fetched, FetchedState};
 pub use run::{ActivationFailure, Ran, RunId, RunKind, Work};
 pub use send::SendPage;

@@ -15,10 +15,11 @@ use quarry_types::{
 use super::{
     Effect, Recovered, Shard,
     admit::{full, quarantined},
+    backlog::Source,
     batch::{Change, Unit},
     entity::{Activation, Entity, Running},
     limits::back_off,
-    message::{Acceptance, Message, Phase, Waiting},
+    message::{Acceptance, Message, Phase, Standing, Turn, Waiting},
     shard::{Check, Gate, answer, draining, owner_lost, refused},
     stream::Stream,
 };
@@ -38,7 +39,7 @@ pub enum FetchedState {
     /// Finished with this outcome.
     Finished(Outcome),
     /// Accepted, not finished, not set aside.
-    Open,
+    Open(Recovered),
     /// Set aside.
     Quarantined(Recovered),
 }
@@ -242,7 +243,10 @@ impl<W> Shard<W> {
                             Check::Nothing,
                         )
                     }
-                    FetchedState::Open => (Err(owner_lost(message_id)), Check::Nothing),
+                    FetchedState::Open(open) => {
+                        self.act_on_unread(now, open, inquiry, out);
+                        continue;
+                    }
                 },
                 // Another owner may have accepted it since.
                 Ok(_) => (Err(no_such_message(message_id)), Check::Fence),
@@ -253,7 +257,49 @@ impl<W> Shard<W> {
         self.finish_closing(out);
     }
 
-    /// Takes a message that is set aside into memory, for what is done to it.
+    /// What is open and not read can be cancelled; it runs in its turn otherwise.
+    fn act_on_unread(
+        &mut self,
+        now: Timestamp,
+        open: &Recovered,
+        inquiry: Inquiry<W>,
+        out: &mut Vec<Effect<W>>,
+    ) {
+        let message_id = open.envelope.message_id;
+        let is_unread = if open.is_delayed {
+            self.backlog.is_beyond((open.due, open.position))
+        } else {
+            self.is_unread(&open.envelope.address, open.position)
+        };
+        let result = match &inquiry.intervention {
+            // It ended while the store was asked, or is about to be read.
+            _ if !is_unread => Err(owner_lost(message_id)),
+            Intervention::Cancel => {
+                self.take_up(now, open.clone(), inquiry, out);
+                if let Some(message) = self.messages.get_mut(&message_id) {
+                    if open.is_delayed {
+                        message.order.0 = open.due;
+                        message.source = Source::Delayed;
+                        self.backlog.count(Source::Delayed, true);
+                    } else {
+                        message.standing = Standing::InLine;
+                        self.unfinished.insert((open.position, message_id));
+                    }
+                    self.attach_absent(message_id, out);
+                }
+                return;
+            }
+            Intervention::Redrive { payload }
+                if payload.as_ref().is_none_or(|payload| *payload == open.envelope.payload) =>
+            {
+                Ok(Answer::Accepted { message_id, replayed: true })
+            }
+            Intervention::Drop | Intervention::Redrive { .. } => Err(not_quarantined(message_id)),
+        };
+        out.push(answer(inquiry.waiter, result));
+    }
+
+    /// Takes a message that is not in memory into it, for what is done to it.
     fn take_up(
         &mut self,
         now: Timestamp,
@@ -277,8 +323,9 @@ impl<W> Shard<W> {
         }
         let mode = if end.is_some() { ReplyMode::Outcome } else { ReplyMode::Accepted };
         self.admissions += 1;
-        let order = (now, self.admissions);
+        let order = (now, Turn::New(self.admissions));
         let mut message = Message::new(envelope, aside.accepted_at, order, Phase::Aside);
+        message.standing = Standing::Apart;
         message.acceptance = Acceptance::Stored(aside.position);
         message.attempts = if end.is_some() { aside.attempts } else { 0 };
         message.errors = aside.errors;
@@ -314,7 +361,8 @@ impl<W> Shard<W> {
         let Some(message) = self.messages.get_mut(&message_id) else { return };
         message.phase = Phase::Queued;
         self.admissions += 1;
-        message.order = (now, self.admissions);
+        message.order = (now, Turn::New(self.admissions));
+        message.standing = Standing::Apart;
         let (accepted, rest): (Vec<_>, Vec<_>) = core::mem::take(&mut message.waiting)
             .into_iter()
             .partition(|waiting| waiting.mode == ReplyMode::Accepted);
@@ -328,6 +376,8 @@ impl<W> Shard<W> {
             let address = message.envelope.address.clone();
             let entity = self.entities.entry(address).or_insert_with(|| Entity::new(now));
             entity.queue.push_back(message_id);
+            let address = message.envelope.address.clone();
+            self.read_alone(now, &address);
         }
     }
 
@@ -343,11 +393,25 @@ impl<W> Shard<W> {
         let error = refused(RefusalCode::StoreUnavailable, error.to_string(), Some(500));
         let Some(message) = self.messages.get_mut(&message_id) else { return };
         match (message.phase, message.acceptance) {
-            (Phase::Aside, _) => {
-                let left = self.forget(message_id);
-                for waiting in left.map(|message| message.waiting).unwrap_or_default() {
-                    let error =
-                        if waiting.is_operator { error.clone() } else { quarantined(message_id) };
+            (Phase::Aside, acceptance) => {
+                let is_delayed = message.source == Source::Delayed;
+                if let Acceptance::Stored(position) = acceptance {
+                    let (due, address) = (message.order.0, message.envelope.address.clone());
+                    if is_delayed {
+                        self.backlog.left_delayed((due, position));
+                    } else if message.standing == Standing::InLine {
+                        self.leave(now, &address, position);
+                    }
+                }
+                let Some(left) = self.release(message_id) else { return };
+                for waiting in left.waiting {
+                    let error = if waiting.is_operator {
+                        error.clone()
+                    } else if is_delayed || left.standing == Standing::InLine {
+                        owner_lost(message_id)
+                    } else {
+                        quarantined(message_id)
+                    };
                     out.push(answer(waiting.waiter, Err(error)));
                 }
             }

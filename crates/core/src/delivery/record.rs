@@ -18,11 +18,15 @@ impl<W> Shard<W> {
     pub(super) fn record_front(&mut self, address: &Address) {
         let front = self.entities.get(address).and_then(|entity| entity.queue.front().copied());
         let Some(message_id) = front else { return };
-        let Some(message) = self.messages.get_mut(&message_id) else { return };
+        let Some(message) = self.messages.get(&message_id) else { return };
         let is_next = message.phase == Phase::Queued && message.end.is_none();
         if !is_next || !message.needs_recording || self.gate != Gate::Open {
             return;
         }
+        if !self.is_next_known(address) {
+            return;
+        }
+        let Some(message) = self.messages.get_mut(&message_id) else { return };
         match message.acceptance {
             Acceptance::Pending => {}
             Acceptance::None => {

@@ -1,53 +1,58 @@
 //! Takeover: what the owner before left open.
 
-use alloc::{collections::BTreeSet, string::ToString, vec::Vec};
+use alloc::{string::ToString, vec::Vec};
 
 use quarry_types::Timestamp;
 
 use super::{
     Effect, Recovered, Shard,
+    backlog::Source,
     batch::{Change, Unit},
     entity::Entity,
-    message::{Acceptance, Message, Phase},
+    message::{Acceptance, Message, Phase, Standing, Turn},
     stream::Stream,
 };
 
 impl<W> Shard<W> {
-    /// Takes a page of what was open at the takeover, in order of position and before anything is
-    /// admitted. Each runs, when its turn comes, only after the number of its next attempt is
-    /// committed (one commit for the first ones of a page), so that a message that ends its process
-    /// is counted, and one that only waits is not; one that is out of attempts is
+    /// Takes an open message from the store. It runs, when its turn comes, only after the number of its
+    /// next attempt is committed (one commit for the first ones of a page), so that a message that
+    /// ends its process is counted, and one that only waits is not; one that is out of attempts is
     /// quarantined (D4). One whose back-off has not ended waits for its end first.
-    pub fn recover(&mut self, now: Timestamp, page: Vec<Recovered>, out: &mut Vec<Effect<W>>) {
-        let addresses: BTreeSet<_> =
-            page.iter().map(|recovered| recovered.envelope.address.clone()).collect();
-        for recovered in page {
-            self.recover_one(now, recovered);
-        }
-        for address in addresses {
-            self.schedule(&address, now, out);
-        }
-        self.flush(out);
-    }
-
-    fn recover_one(&mut self, now: Timestamp, recovered: Recovered) {
+    pub(super) fn recover_one(
+        &mut self,
+        now: Timestamp,
+        recovered: Recovered,
+        source: Source,
+        out: &mut Vec<Effect<W>>,
+    ) {
         let joined = joined(&recovered);
         let envelope = recovered.envelope;
         let (message_id, address) = (envelope.message_id, envelope.address.clone());
-        if self.messages.contains_key(&message_id) {
+        if self.holds(message_id) {
             return;
         }
-        let key = (address.clone(), envelope.method.clone(), envelope.key.clone());
+        // A send has one id however often it is passed on.
+        let again = self.release(message_id);
         self.admissions += 1;
-        let order = (joined, self.admissions);
+        let turn = if recovered.is_delayed {
+            Turn::Due(self.admissions)
+        } else {
+            Turn::Stored(recovered.position)
+        };
+        let order = (joined, turn);
         let mut message = Message::new(envelope, recovered.accepted_at, order, Phase::Queued);
+        let source = if recovered.is_delayed { Source::Delayed } else { source };
+        message.source = source;
+        if recovered.is_delayed {
+            message.standing = Standing::Apart;
+        }
         message.original = recovered.original;
         message.acceptance = Acceptance::Stored(recovered.position);
         message.attempts = recovered.attempts;
         message.errors = recovered.errors;
         message.stream = Stream::recovered(&recovered.chunks);
-        let is_out_of_attempts =
-            recovered.attempts >= self.limits.of(&address.entity_type).attempts;
+        let most = self.limits.most_attempts(&address.entity_type);
+        let is_out_of_attempts = recovered.attempts >= most;
         message.needs_recording = true;
         if recovered.is_delayed {
             self.recover_delayed(now, &mut message);
@@ -60,7 +65,6 @@ impl<W> Shard<W> {
         if !recovered.is_delayed {
             self.unfinished.insert((recovered.position, message_id));
         }
-        self.keys.insert(key, message_id);
         if is_out_of_attempts {
             message.phase = Phase::Settling;
             let error = "the last attempt ended with its process".to_string();
@@ -71,12 +75,17 @@ impl<W> Shard<W> {
         }
         let is_delayed = message.is_delayed();
         self.messages.insert(message_id, message);
-        if is_delayed {
-            return;
+        self.backlog.count(source, true);
+        if !is_delayed {
+            let entity = self.entities.entry(address.clone()).or_insert_with(|| Entity::new(now));
+            entity.left = entity.left.saturating_sub(1);
+            if !is_out_of_attempts {
+                self.enqueue(&address, message_id);
+            }
         }
-        self.entities.entry(address.clone()).or_insert_with(|| Entity::new(now));
-        if !is_out_of_attempts {
-            self.enqueue(&address, message_id);
+        self.attach_absent(message_id, out);
+        if let Some(again) = again {
+            self.attach_all(message_id, again, out);
         }
     }
 }

@@ -6,6 +6,7 @@ use bytes::Bytes;
 use quarry_types::{
     Address, Answer, CallError, Envelope, Failure, MessageId, Outcome, RefusalCode, Statement,
     Timestamp,
+    planted::{Bug, is_planted},
 };
 
 use super::{
@@ -43,6 +44,8 @@ pub struct Work {
     pub envelope: Arc<Envelope>,
     /// Which attempt it is, from 1.
     pub attempt: u32,
+    /// Since when a command stands in its entity's queue.
+    pub queued_since: Option<Timestamp>,
 }
 
 /// What a run came to.
@@ -82,6 +85,8 @@ pub enum ActivationFailure {
 impl<W> Shard<W> {
     /// Gives the entity its next turn, if it can take one.
     pub(super) fn schedule(&mut self, address: &Address, now: Timestamp, out: &mut Vec<Effect<W>>) {
+        self.want_due(address, now, out);
+        self.want_rows(address);
         self.record_front(address);
         let Some(entity) = self.entities.get(address) else { return };
         if entity.running.is_some() || self.gate == Gate::Ended {
@@ -89,6 +94,7 @@ impl<W> Shard<W> {
         }
         let command = entity.queue.front().copied().filter(|id| {
             entity.ahead.len() < self.limits.ahead
+                && self.is_next_known(address)
                 && self.outbox.has_room(address)
                 && self
                     .messages
@@ -137,7 +143,7 @@ impl<W> Shard<W> {
         entity.running = Some(Running::Read { run, read, since: now });
         out.push(Effect::Run(
             address.clone(),
-            Work { run, kind: RunKind::Read, envelope, attempt: 1 },
+            Work { run, kind: RunKind::Read, envelope, attempt: 1, queued_since: None },
         ));
     }
 
@@ -160,13 +166,13 @@ impl<W> Shard<W> {
             self.accept_due.insert((now.after(self.limits.accept_after), message_id));
         }
         let envelope = Arc::clone(&message.envelope);
-        let attempt = message.attempts;
+        let (attempt, queued_since) = (message.attempts, Some(message.order.0));
         if let Some(entity) = self.entities.get_mut(address) {
             entity.running = Some(Running::Command { run, message_id, since: now });
         }
         out.push(Effect::Run(
             address.clone(),
-            Work { run, kind: RunKind::Command, envelope, attempt },
+            Work { run, kind: RunKind::Command, envelope, attempt, queued_since },
         ));
     }
 
@@ -200,6 +206,7 @@ impl<W> Shard<W> {
                 let first = entity.queue.front().copied().filter(|id| {
                     self.messages.get(id).is_some_and(|message| message.phase == Phase::Queued)
                 });
+                let first = first.filter(|_| self.is_next_known(address));
                 self.refuse_reads(
                     address,
                     &refused(RefusalCode::HandlerFailed, error.clone(), None),
@@ -304,7 +311,7 @@ impl<W> Shard<W> {
             entity.queue.pop_front();
             entity.ahead.push(message_id);
         }
-        let sends = entries(now, address, message_id, sends);
+        let sends = entries((now, &self.delays), address, message_id, sends);
         let change = Change::Finish { outcome, state, sends, statements };
         self.pending.push_back(Unit { message_id, address: address.clone(), is_accept, change });
     }
@@ -320,7 +327,7 @@ impl<W> Shard<W> {
     ) {
         let Some(message) = self.messages.get_mut(&message_id) else { return };
         let address = message.envelope.address.clone();
-        let most = self.limits.of(&address.entity_type).attempts;
+        let most = self.limits.most_attempts(&address.entity_type);
         message.push_error(error, self.limits.errors);
         if !is_counted && !message.is_attempt_recorded {
             message.attempts += 1;
@@ -336,6 +343,11 @@ impl<W> Shard<W> {
         let due = now.after(back_off(message.attempts));
         message.phase = Phase::BackingOff(due);
         self.due.insert((due, message_id));
+        if is_planted(Bug::RetryBehind)
+            && let Some(entity) = self.entities.get_mut(&address)
+        {
+            entity.queue.rotate_left(1);
+        }
         let change = Change::Retry { due };
         self.pending.push_back(Unit { message_id, address, is_accept, change });
     }

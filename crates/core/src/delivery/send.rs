@@ -4,7 +4,7 @@ use alloc::{sync::Arc, vec::Vec};
 
 use quarry_types::{Address, Answer, CallError, Due, MessageId, Timestamp};
 
-use super::{Effect, Shard, shard::Gate};
+use super::{Effect, Shard, delay::Delays, shard::Gate};
 use crate::outbox::{Entry, Outgoing, Place, SendId, Verdict};
 
 /// A page of what is open in the outbox.
@@ -18,13 +18,13 @@ pub struct SendPage {
 
 /// What a handler sent, as it stands in the outbox.
 pub(super) fn entries(
-    now: Timestamp,
+    (now, delays): (Timestamp, &Delays),
     sender: &Address,
     message_id: MessageId,
     sends: Vec<Outgoing>,
 ) -> Vec<Arc<Entry>> {
     let entry = |(index, mut outgoing): (u32, Outgoing)| {
-        outgoing.due = outgoing.due.later_than(now).map_or(Due::Now, Due::At);
+        outgoing.due = delays.until(outgoing.due, now).map_or(Due::Now, Due::At);
         let id = SendId { message_id, index };
         Arc::new(Entry { id, sender: sender.clone(), made_at: now, outgoing })
     };
@@ -32,7 +32,7 @@ pub(super) fn entries(
 }
 
 impl<W> Shard<W> {
-    /// Passes on what may go, reads what there is room for, and lets entities go on whose sends went.
+    /// Passes on what may go, reads what there is room for (open messages too), and lets entities go on whose sends went.
     pub(super) fn pump(&mut self, now: Timestamp, out: &mut Vec<Effect<W>>) {
         if self.gate != Gate::Open {
             return;
@@ -46,6 +46,8 @@ impl<W> Shard<W> {
         for sender in self.outbox.take_freed() {
             self.schedule(&sender, now, out);
         }
+        self.read_on(now, out);
+        self.go_on_late(now, out);
     }
 
     /// The target's owner answered a send, or could not be asked.

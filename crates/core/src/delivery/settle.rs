@@ -7,8 +7,9 @@ use quarry_types::{Answer, MessageId, Outcome, ReplyMode, Sequence, Timestamp};
 use super::{
     Accept, Batch, ChunkRecord, Effect, Finish, OpenRecord, OpenRecordState, Shard,
     admit::quarantined,
+    backlog::before,
     batch::{Change, Unit},
-    message::{Acceptance, Message, Phase, Waiting},
+    message::{Acceptance, Message, Phase, Standing, Turn, Waiting},
     shard::{Check, Gate, answer},
 };
 
@@ -125,10 +126,9 @@ impl<W> Shard<W> {
     }
 
     fn low_water(&self) -> Sequence {
-        match self.unfinished.first() {
-            Some(((sequence, _), _)) => Sequence(sequence.0.saturating_sub(1)).min(self.committed),
-            None => self.committed,
-        }
+        let first = self.unfinished.first().map(|((sequence, _), _)| before(*sequence));
+        let held = first.into_iter().chain(self.backlog.floor());
+        held.fold(self.committed, Sequence::min).max(self.low_water)
     }
 
     /// The commit `ticket` is durable as number `sequence`; its first message has `first_ordinal`.
@@ -155,6 +155,9 @@ impl<W> Shard<W> {
                 self.is_accepted(unit.message_id, position, out);
             }
             self.is_durable(now, &unit, out);
+            if unit.is_accept {
+                self.leave_if_full(now, unit.message_id);
+            }
             if touched.last() != Some(&unit.address) {
                 touched.push(unit.address);
             }
@@ -176,6 +179,9 @@ impl<W> Shard<W> {
     ) {
         let Some(message) = self.messages.get_mut(&message_id) else { return };
         message.acceptance = Acceptance::Stored(position);
+        if message.standing == Standing::InLine {
+            message.order.1 = Turn::Stored(position);
+        }
         self.unfinished.insert((position, message_id));
         let (accepted, rest): (Vec<_>, Vec<_>) = core::mem::take(&mut message.waiting)
             .into_iter()
@@ -209,7 +215,7 @@ impl<W> Shard<W> {
                     Self::leave_log(&mut self.unfinished, message_id, message);
                 }
                 if matches!(unit.change, Change::Delay { .. }) {
-                    self.is_delayed(message_id);
+                    self.is_delayed(message_id, out);
                 }
             }
             Change::Quarantine => {

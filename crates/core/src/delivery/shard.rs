@@ -5,6 +5,7 @@ use alloc::{
     string::{String, ToString},
     vec::Vec,
 };
+use core::time::Duration;
 
 use quarry_types::{
     Address, Answer, CallError, Epoch, IdempotencyKey, MessageId, Method, Refusal, RefusalCode,
@@ -12,7 +13,9 @@ use quarry_types::{
 };
 
 use super::{
-    Batch, Limits, Work,
+    Batch, Limits, OpenRead, Work,
+    audit::Audit,
+    backlog::Backlog,
     batch::Unit,
     delay::Delays,
     entity::Entity,
@@ -58,6 +61,8 @@ pub enum Effect<W> {
         /// How many at most.
         limit: u32,
     },
+    /// Read a page of open messages; answer with [`Shard::open_read`].
+    ReadOpen(OpenRead),
     /// Drop the entity's actor.
     Passivate(Address),
     /// The shard is closed: nothing runs, nothing is in flight, nothing will come.
@@ -131,6 +136,11 @@ pub struct Shard<W> {
     pub(super) activations: u64,
     pub(super) admissions: u64,
     pub(super) committed: Sequence,
+    /// The mark that was found at the takeover.
+    pub(super) low_water: Sequence,
+    /// What is open and not in memory.
+    pub(super) backlog: Backlog<W>,
+    pub(super) audit: Audit,
     /// When the shard came from an owner before.
     pub(super) taken_over: Option<Timestamp>,
     /// Rows that the low-water mark may not pass.
@@ -140,11 +150,19 @@ pub struct Shard<W> {
 }
 
 impl<W> Shard<W> {
-    /// A shard whose fence stands, at its last commit, loaded at `now`. What the owner before left
-    /// open comes by [`Shard::recover`].
+    /// A shard whose fence stands, loaded at `now` with its last commit and its mark. What the owner
+    /// before left open is read from [`Shard::start`] on.
     #[must_use]
-    pub fn new(limits: Limits, epoch: Epoch, committed: Sequence, now: Timestamp) -> Self {
+    pub fn new(
+        limits: Limits,
+        epoch: Epoch,
+        (committed, low_water): (Sequence, Sequence),
+        now: Timestamp,
+    ) -> Self {
         Self {
+            low_water,
+            backlog: Backlog::new(limits.backlog.clone(), committed),
+            audit: Audit::default(),
             outbox: Outbox::new(limits.outbox.clone(), committed),
             limits,
             epoch,
@@ -171,13 +189,22 @@ impl<W> Shard<W> {
         }
     }
 
+    /// The same with a clock that may be behind store time, by at most `lag`: a delay counts from the
+    /// latest that it may be, so that the next owner, whose clock is another, does not find the
+    /// message due early.
+    #[must_use]
+    pub const fn with_clock_behind(mut self, lag: Duration) -> Self {
+        self.delays.lag = lag;
+        self
+    }
+
     /// Steps that wait for a commit behind the one in flight.
     #[must_use]
     pub fn backlog(&self) -> usize {
         self.pending.len()
     }
 
-    /// Unfinished messages.
+    /// Unfinished messages in memory.
     #[must_use]
     pub fn pending_messages(&self) -> usize {
         self.messages.len()
@@ -199,6 +226,7 @@ impl<W> Shard<W> {
             .chain(accept)
             .chain(self.delays.next())
             .chain(self.outbox.next_wake())
+            .chain(self.backlog.next_wake())
             .min()
     }
 
@@ -219,7 +247,7 @@ impl<W> Shard<W> {
             let Some(message) = self.messages.get_mut(&message_id) else { continue };
             message.phase = Phase::Queued;
             let address = message.envelope.address.clone();
-            let most = self.limits.of(&address.entity_type).attempts;
+            let most = self.limits.most_attempts(&address.entity_type);
             // Its quarantine could not be stored before.
             if message.attempts >= most && message.end.is_none() {
                 self.set_aside(message_id, false);
@@ -259,6 +287,9 @@ impl<W> Shard<W> {
             message.waiting.retain(|waiting| !is_gone(&waiting.waiter));
             message.stream.readers.retain(|(reader, _)| !is_gone(reader));
         }
+        for absent in self.backlog.absent.values_mut() {
+            absent.waiting.retain(|waiting| !is_gone(&waiting.waiter));
+        }
         for inquiries in self.inquiries.values_mut() {
             inquiries.retain(|inquiry| !is_gone(&inquiry.waiter));
         }
@@ -277,6 +308,7 @@ impl<W> Shard<W> {
         for address in addresses {
             self.turn_away(&address, out);
         }
+        self.release_absent(out);
         self.outbox.press();
         self.flush(out);
         self.finish_closing(out);
@@ -352,6 +384,7 @@ impl<W> Shard<W> {
                 out.push(answer(waiting.waiter, Err(error)));
             }
         }
+        self.release_absent(out);
         let inquiries = core::mem::take(&mut self.inquiries).into_values().flatten();
         out.extend(inquiries.map(|inquiry| answer(inquiry.waiter, Err(not_owner(self.epoch)))));
         let reads = core::mem::take(&mut self.entities).into_values().flat_map(|entity| {
@@ -392,9 +425,20 @@ impl<W> Shard<W> {
         }
     }
 
-    /// Removes a message from everything but the batch that may hold it.
+    /// Removes a message that is over, or set aside, from everything but the batch that may hold it.
     pub(super) fn forget(&mut self, message_id: MessageId) -> Option<Message<W>> {
+        let message = self.release(message_id)?;
+        // What has no row may be one that was sent again: its row is to be read.
+        if message.acceptance != Acceptance::None {
+            self.backlog.gone(message_id);
+        }
+        Some(message)
+    }
+
+    /// Removes a message from memory.
+    pub(super) fn release(&mut self, message_id: MessageId) -> Option<Message<W>> {
         let message = self.messages.remove(&message_id)?;
+        self.backlog.count(message.source, false);
         let envelope = &message.envelope;
         let key = (envelope.address.clone(), envelope.method.clone(), envelope.key.clone());
         if self.keys.get(&key) == Some(&message_id) {

@@ -5,7 +5,7 @@ use alloc::{string::ToString, sync::Arc, vec, vec::Vec};
 use bytes::Bytes;
 use quarry_types::{Sequence, Timestamp};
 
-use super::{tests::*, *};
+use super::{horizon_tests::recover, tests::*, *};
 
 fn made(text: &'static str) -> Chunk {
     Chunk::Made(Bytes::from_static(text.as_bytes()))
@@ -54,7 +54,7 @@ fn a_handler_that_runs_again_repeats_no_chunk_and_resets_where_it_differs() {
         chunks: vec![made("a"), made("b"), made("c")],
     };
     let mut out = Vec::new();
-    shard.recover(NOW, vec![recovered], &mut out);
+    recover(&mut shard, vec![recovered], &mut out);
     let ticket = batch_of(&out).ticket;
     committed(&mut shard, ticket, 4);
     let work = run_of(&activate(&mut shard, "c1"));
@@ -160,7 +160,7 @@ fn an_entry_is_recorded_once_and_its_reset_is_an_entry_too() {
         chunks: vec![made("a"), entry("b", false), made("c"), entry("d", false), made("e")],
     };
     let mut out = Vec::new();
-    shard.recover(NOW, vec![recovered], &mut out);
+    recover(&mut shard, vec![recovered], &mut out);
     let ticket = batch_of(&out).ticket;
     committed(&mut shard, ticket, 4);
     let work = run_of(&activate(&mut shard, "c1"));

@@ -9,13 +9,13 @@ use quarry_types::{
     Timestamp, UnknownCode,
 };
 
-use super::{entity::Activation, *};
+use super::{entity::Activation, horizon_tests::recover, *};
 
 pub(super) const NOW: Timestamp = Timestamp(1_000_000);
 
 /// A shard whose outbox was read.
 pub(super) fn shard_of(limits: Limits) -> Shard<u32> {
-    let mut shard = Shard::new(limits, Epoch(7), Sequence(0), NOW);
+    let mut shard = Shard::new(limits, Epoch(7), (Sequence(0), Sequence(0)), NOW);
     let mut out = Vec::new();
     shard.tick(NOW, &mut out);
     assert!(matches!(out[..], [Effect::ReadSends { .. }]));
@@ -369,7 +369,7 @@ fn recovered(key: &str, attempts: u32, ordinal: u32) -> Recovered {
 fn what_is_open_at_a_takeover_runs_after_its_attempt_is_committed() {
     let mut shard = shard();
     let mut out = Vec::new();
-    shard.recover(NOW, vec![recovered("k1", 10, 0), recovered("k2", 1, 1)], &mut out);
+    recover(&mut shard, vec![recovered("k1", 10, 0), recovered("k2", 1, 1)], &mut out);
     let batch = batch_of(&out);
     let states: Vec<_> = batch.open.iter().map(|open| (open.state, open.attempts)).collect();
     assert_eq!(states, [(OpenRecordState::Quarantined, 10), (OpenRecordState::Waiting, 2)]);
@@ -456,7 +456,7 @@ fn an_actor_of_an_activation_that_was_given_up_is_not_used() {
 fn waiting_behind_others_at_takeovers_is_no_attempt() {
     let mut shard = shard();
     let mut out = Vec::new();
-    shard.recover(NOW, vec![recovered("k1", 9, 0), recovered("k2", 9, 1)], &mut out);
+    recover(&mut shard, vec![recovered("k1", 9, 0), recovered("k2", 9, 1)], &mut out);
     let recorded: Vec<_> =
         batch_of(&out).open.iter().map(|open| open.envelope.key.to_string()).collect();
     assert_eq!(recorded, ["k1"]);
@@ -466,7 +466,7 @@ fn waiting_behind_others_at_takeovers_is_no_attempt() {
 fn a_message_whose_quarantine_cannot_be_stored_is_not_run_again() {
     let mut shard = shard();
     let mut out = Vec::new();
-    shard.recover(NOW, vec![recovered("k1", 10, 0)], &mut out);
+    recover(&mut shard, vec![recovered("k1", 10, 0)], &mut out);
     let ticket = batch_of(&out).ticket;
     let rejected = CommitFailure::Rejected("bad".to_string());
     shard.commit_failed(NOW, ticket, rejected, &mut Vec::new());

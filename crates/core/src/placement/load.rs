@@ -50,6 +50,12 @@ impl Default for SteadyLoad {
 }
 
 impl SteadyLoad {
+    /// As of a shard that has cost so much for a while.
+    #[must_use]
+    pub const fn of(load: u32) -> Self {
+        Self([load; 3])
+    }
+
     /// Takes the newest and answers the median.
     pub fn see(&mut self, load: u32) -> u32 {
         let [_, second, third] = self.0;

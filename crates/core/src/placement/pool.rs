@@ -2,7 +2,10 @@
 
 use alloc::{collections::BTreeMap, vec::Vec};
 use core::cmp::Reverse;
-use quarry_types::{NodeId, ShardId};
+use quarry_types::{
+    NodeId, ShardId,
+    planted::{Bug, is_planted},
+};
 
 use super::{
     apportion::{Seat, apportion},
@@ -103,11 +106,13 @@ impl Pool {
     /// runners, so the work grows with shards plus moves times runners, not with shards times
     /// runners.
     pub(super) fn balance(&mut self, budget: usize, plan: &mut Plan) -> usize {
+        let beyond = u64::from(is_planted(Bug::GiveTooMuch));
+        let over = |seat: &Seat| (seat.count + beyond).saturating_sub(seat.share);
         let mut excess: BTreeMap<NodeId, u64> = self
             .seats
             .iter()
-            .filter(|(_, seat)| seat.count > seat.share)
-            .map(|(node, seat)| (*node, seat.count - seat.share))
+            .filter(|(_, seat)| over(seat) > 0)
+            .map(|(node, seat)| (*node, over(seat)))
             .collect();
         let mut left: u64 = excess.values().sum();
         if left == 0 || budget == 0 {

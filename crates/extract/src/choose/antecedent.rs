@@ -1,7 +1,7 @@
 //! What pronouns and definite descriptions stand for, and what a sentence is about.
 
 use super::cluster::{Clusters, Place};
-use super::hypothesis::{Hypothesis, domains, hypotheses};
+use super::hypothesis::{Hypothesis, hypotheses};
 use super::passage::Passage;
 use crate::induce::Model;
 use crate::pack::{ClassId, Ontology};
@@ -35,7 +35,7 @@ pub(super) fn resolve(ontology: &Ontology, clusters: &mut Clusters, passage: &Pa
 
 /// Of the classes a reference may mean, those that can be subjects, if there are any.
 fn wanted(ontology: &Ontology, classes: &[ClassId]) -> Vec<ClassId> {
-    let domains = domains(ontology);
+    let domains = ontology.domains();
     let subjects: Vec<ClassId> =
         classes.iter().copied().filter(|class| ontology.fits(*class, &domains)).collect();
     if subjects.is_empty() { classes.to_vec() } else { subjects }
@@ -72,7 +72,7 @@ pub(super) fn implied(
     passage: &Passage<'_>,
     sentence: usize,
 ) -> Vec<Hypothesis> {
-    let domains = domains(ontology);
+    let domains = ontology.domains();
     let Some(reading) = passage.readings.get(sentence) else { return Vec::new() };
     let names_one = (0..reading.candidates.len()).any(|at| {
         clusters

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::induce::Model;
 use crate::pack::{ClassId, Ontology};
-use crate::reading::Reading;
+use crate::reading::{Reading, label_before};
 use crate::span::{Candidate, Form};
 use crate::text::{Source, Token};
 
@@ -14,6 +14,8 @@ const OTHER_THING: f64 = 0.05;
 const OTHER_THING_SPELLED: f64 = 0.002;
 /// How much one sentence's relations may say about a class.
 const STRONGEST_VOTE: f64 = 3.0;
+/// How likely a name is of another class than the text calls it.
+const CALLED_OTHERWISE: f64 = 0.02;
 /// How well a name of which nothing is known fits any class.
 const UNKNOWN_FIT: f64 = 0.9;
 
@@ -28,7 +30,7 @@ pub(super) struct Cluster {
     pub(super) form: Form,
     /// Readings by the pack's lists.
     pub(super) listed: Vec<(ClassId, String)>,
-    /// Log-probabilities, not normalised.
+    /// Log-probabilities of all classes and, last, of none; not normalised.
     scores: Vec<f64>,
     /// Normalised.
     probabilities: Vec<f64>,
@@ -51,7 +53,7 @@ impl Cluster {
             return sum;
         }
         // As likely as its share of all classes says nothing against it.
-        let classes = u32::try_from(self.probabilities.len()).unwrap_or(u32::MAX);
+        let classes = u32::try_from(ontology.classes().len()).unwrap_or(u32::MAX);
         let share = f64::from(count) / f64::from(classes.max(1));
         sum.max(UNKNOWN_FIT * (sum / share).min(1.0))
     }
@@ -137,7 +139,8 @@ impl Clusters {
                 let name = source.slice(candidate.start, candidate.end);
                 let is_open = candidate.listed.is_empty() && ontology.sentences().is_empty();
                 let probabilities = if is_open {
-                    even(ontology, candidate)
+                    let called = label_before(tokens, &model.lexicon, candidate);
+                    even(ontology, candidate, &called)
                 } else if candidate.listed.is_empty() {
                     let features = reading.name_features(tokens, &model.lexicon, ontology, at);
                     let mut found = model.classes.probabilities(&features);
@@ -176,7 +179,7 @@ impl Clusters {
             name: name.to_owned(),
             form: candidate.form,
             listed: candidate.listed.clone(),
-            scores: vec![0.0; classes],
+            scores: vec![0.0; classes + 1],
             probabilities: Vec::new(),
             is_open: false,
             class: None,
@@ -221,16 +224,19 @@ pub(super) fn shortens(class: &crate::pack::Class) -> bool {
 
 /// A phrase is of the classes whose members are written so.
 fn keep_only(ontology: &Ontology, classes: &[ClassId], probabilities: &mut [f64]) {
-    for (id, probability) in ontology.class_ids().zip(probabilities) {
+    for (id, probability) in ontology.class_ids().zip(probabilities.iter_mut()) {
         if !classes.contains(&id) {
             *probability = 0.0;
         }
     }
 }
 
-/// Every class alike; of a phrase, those whose members are written so.
-fn even(ontology: &Ontology, candidate: &Candidate) -> Vec<f64> {
-    let mut even = vec![1.0; ontology.classes().len()];
+/// Every class alike, but for what the text calls it: *the architect X*. Of a phrase, those whose
+/// members are written so.
+fn even(ontology: &Ontology, candidate: &Candidate, called: &[ClassId]) -> Vec<f64> {
+    let is_called = |class| called.is_empty() || ontology.fits(class, called);
+    let of = |class| if is_called(class) { 1.0 } else { CALLED_OTHERWISE };
+    let mut even: Vec<f64> = ontology.class_ids().map(of).chain([0.0]).collect();
     if candidate.form == Form::Phrase {
         keep_only(ontology, &candidate.stands_for, &mut even);
     }
@@ -248,15 +254,13 @@ fn listed(ontology: &Ontology, candidate: &Candidate, surface: &str) -> Vec<f64>
     let other_thing = if own_name { OTHER_THING } else { OTHER_THING_SPELLED };
     let classes: Vec<ClassId> = candidate.listed.iter().map(|(class, _)| *class).collect();
     let count = |many: usize| f64::from(u32::try_from(many.max(1)).unwrap_or(u32::MAX));
-    let others = ontology.classes().len().saturating_sub(classes.len());
-    ontology
-        .class_ids()
-        .map(|class| {
-            if classes.contains(&class) {
-                (1.0 - other_thing) / count(classes.len())
-            } else {
-                other_thing / count(others)
-            }
-        })
-        .collect()
+    let others = (ontology.classes().len() + 1).saturating_sub(classes.len());
+    let of = |class: ClassId| {
+        if classes.contains(&class) {
+            (1.0 - other_thing) / count(classes.len())
+        } else {
+            other_thing / count(others)
+        }
+    };
+    ontology.class_ids().map(of).chain([other_thing / count(others)]).collect()
 }

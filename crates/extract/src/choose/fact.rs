@@ -85,6 +85,8 @@ fn commit(ontology: &Ontology, clusters: &mut Clusters, hypothesis: &Hypothesis)
 #[derive(Default)]
 struct Taken {
     functional: BTreeMap<(usize, RelationId), Place>,
+    /// The relation that an object's mention has been taken for, by subject.
+    stated: BTreeMap<(usize, Place), RelationId>,
     /// Which subject group an object's mention serves in a relation.
     served: BTreeMap<(Place, RelationId), (usize, Place)>,
 }
@@ -114,6 +116,14 @@ impl Taken {
         {
             return Err("ambiguous");
         }
+        let pair = (cluster, hypothesis.object);
+        let literal =
+            candidate(passage, hypothesis.object).is_some_and(|c| c.form == Form::Literal);
+        let other = self.stated.get(&pair).is_some_and(|other| *other != hypothesis.relation);
+        if other && (literal || !hypothesis.grounded) {
+            return Err("ambiguous");
+        }
+        self.stated.entry(pair).or_insert(hypothesis.relation);
         self.functional.entry(key).or_insert(hypothesis.object);
         self.served.entry(service).or_insert((cluster, hypothesis.subject));
         Ok(())

@@ -4,8 +4,8 @@ use super::cluster::{Clusters, Place};
 use super::passage::Passage;
 use crate::induce::Model;
 use crate::induce::{may_be_object, may_be_subject};
-use crate::pack::{ClassId, Ontology, Range, RelationId};
-use crate::reading::{label_hits, pair_features};
+use crate::pack::{Ontology, Range, RelationId};
+use crate::reading::{Reading, label_hits, pair_features};
 use crate::span::Form;
 
 /// Log-odds below which a hypothesis is not kept.
@@ -21,17 +21,10 @@ pub(super) struct Hypothesis {
     pub(super) object: Place,
     /// Log-odds from the context alone.
     pub(super) context: f64,
+    /// A word around speaks for this relation rather than for another.
+    pub(super) grounded: bool,
     /// The subject stands in an earlier sentence and is only implied here.
     pub(super) implied: bool,
-}
-
-/// The classes of all domains.
-pub(super) fn domains(ontology: &Ontology) -> Vec<ClassId> {
-    let mut classes: Vec<ClassId> =
-        ontology.relations().iter().flat_map(|relation| relation.domain.clone()).collect();
-    classes.sort_unstable();
-    classes.dedup();
-    classes
 }
 
 /// Which candidates of a sentence can be subjects, by what is known of them now.
@@ -41,7 +34,7 @@ pub(super) fn plausible(
     passage: &Passage<'_>,
     sentence: usize,
 ) -> Vec<bool> {
-    let domains = domains(ontology);
+    let domains = ontology.domains();
     let Some(reading) = passage.readings.get(sentence) else { return Vec::new() };
     (0..reading.candidates.len())
         .map(|at| {
@@ -50,6 +43,41 @@ pub(super) fn plausible(
                 .is_some_and(|c| c.probability(ontology, &domains) >= PLAUSIBLE)
         })
         .collect()
+}
+
+/// What the words around a pair say for a relation.
+#[derive(Clone, Copy, Debug)]
+struct Said {
+    score: f64,
+    /// Added where no label stands by the pair.
+    ground: f64,
+    grounded: bool,
+}
+
+/// What is said for each relation, by all words around a pair together or, of several coordinated
+/// ones, by the one that says most.
+fn said(
+    ontology: &Ontology,
+    model: &Model,
+    reading: &Reading,
+    pair: (usize, usize),
+    (plausible, may): (&[bool], &[bool]),
+) -> Vec<Said> {
+    let mut best: Vec<Said> = Vec::new();
+    for places in reading.places(pair.0, pair.1) {
+        let features = pair_features(ontology, reading, pair, &places, plausible);
+        let scores = model.relations.scores(&features).into_iter();
+        let grounds = model.relations.grounds(&features, may);
+        for (at, (score, (ground, grounded))) in scores.zip(grounds).enumerate() {
+            let said = Said { score, ground, grounded };
+            match best.get_mut(at) {
+                Some(known) if known.score + known.ground < score + ground => *known = said,
+                Some(_) => {}
+                None => best.push(said),
+            }
+        }
+    }
+    best
 }
 
 /// All hypotheses of one sentence. References take part once they have a cluster.
@@ -61,6 +89,9 @@ pub(super) fn hypotheses(
     sentence: usize,
 ) -> Vec<Hypothesis> {
     let Some(reading) = passage.readings.get(sentence) else { return Vec::new() };
+    if reading.foreign {
+        return Vec::new();
+    }
     let plausible = plausible(ontology, clusters, passage, sentence);
     let mut found = Vec::new();
     for (subject, s) in reading.candidates.iter().enumerate() {
@@ -72,24 +103,28 @@ pub(super) fn hypotheses(
             let same =
                 clusters.of.get(&(sentence, subject)) == clusters.of.get(&(sentence, object));
             let together = reading.are_coordinated(subject, object);
-            if subject == object || together || !known || (same && o.form != Form::Literal) {
+            let denied = || reading.denies(subject, object);
+            let apart =
+                subject != object && !together && known && (!same || o.form == Form::Literal);
+            if !apart || denied() {
                 continue;
             }
-            let pair = pair_features(ontology, reading, subject, object, &plausible);
-            let scores = model.relations.scores(&pair);
-            for (id, score) in ontology.relation_ids().zip(scores) {
-                if !may_be_subject(ontology, id, s) || !may_be_object(ontology, id, o) {
-                    continue;
-                }
+            let may_hold = |id| may_be_subject(ontology, id, s) && may_be_object(ontology, id, o);
+            let may: Vec<bool> = ontology.relation_ids().map(may_hold).collect();
+            let said = said(ontology, model, reading, (subject, object), (&plausible, &may));
+            let said = ontology.relation_ids().zip(said).zip(&may).filter(|(_, may)| **may);
+            for ((id, Said { score, ground, grounded }), _) in said {
                 let Some(relation) = ontology.relation(id) else { continue };
                 let labels = label_hits(relation, reading, subject, object);
-                let context = score + model.relations.label_score(&labels);
+                let ground = if labels.is_empty() { ground } else { 0.0 };
+                let context = score + ground + model.relations.label_score(&labels);
                 if context > FLOOR {
                     found.push(Hypothesis {
                         subject: (sentence, subject),
                         relation: id,
                         object: (sentence, object),
                         context,
+                        grounded,
                         implied: false,
                     });
                 }

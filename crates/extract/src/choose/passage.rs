@@ -8,7 +8,7 @@ use crate::graph::Fragment;
 use crate::induce::Model;
 use crate::pack::{Ontology, Range};
 use crate::reading::Reading;
-use crate::span::{Candidate, Form, candidates};
+use crate::span::{Candidate, candidates};
 use crate::text::{Chunk, Source, Token, sentences, tokenize};
 
 /// How much what a name seems to be weighs against what a relation would make of it.
@@ -49,10 +49,8 @@ impl<'a> Passage<'a> {
                 continue;
             }
             let start = reading.sentence.start;
-            let offset = self.tokens.get(start).map_or(0, |token| token.start);
-            let mut subject = Candidate::new(start..start, offset, offset, Form::Reference);
-            subject.stands_for = super::hypothesis::domains(self.ontology);
-            let mut candidates = vec![subject];
+            let domains = self.ontology.domains();
+            let mut candidates = vec![Candidate::implied(&self.tokens, start, domains)];
             candidates.extend(reading.candidates.iter().cloned());
             let context = &self.model.lexicon.context;
             let range = reading.sentence.clone();

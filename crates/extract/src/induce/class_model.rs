@@ -1,4 +1,5 @@
-//! Which class a name is of: multinomial log-linear over spelling and context.
+//! Which class a name is of, or whether it is of none: multinomial log-linear over spelling and
+//! context.
 
 use super::weights::{Weights, is_dropped, real, wide};
 use crate::reading::{Feature, feature};
@@ -11,14 +12,16 @@ const DOUBT: f64 = 0.08;
 /// A trained model over the classes that have examples.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct ClassModel {
+    /// The pack's classes and, last, none of them: what a sentence names without a fact about it.
     classes: usize,
     trained: Vec<bool>,
     weights: Weights,
 }
 
 impl ClassModel {
-    /// Learns from features with their class.
+    /// Learns from features with their class; one past the last class is none of them.
     pub(super) fn train(classes: usize, samples: &[(Vec<Feature>, usize)]) -> Self {
+        let classes = classes + 1;
         let mut weights = Weights::new(classes);
         let bias = weights.row(feature("bias", &[]));
         let rows: Vec<Vec<usize>> = samples
@@ -81,7 +84,8 @@ impl ClassModel {
         powers.into_iter().map(|power| power / sum).collect()
     }
 
-    /// The probability of each class. Without any example every class is equally likely.
+    /// The probability of each class and, last, of none. Without any example every class is equally
+    /// likely.
     pub(crate) fn probabilities(&self, features: &[Feature]) -> Vec<f64> {
         let rows: Vec<usize> = core::iter::once(feature("bias", &[]))
             .chain(features.iter().copied())

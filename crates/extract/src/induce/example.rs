@@ -3,7 +3,7 @@
 use super::gold::{Gold, GoldSpan};
 use crate::pack::{ClassId, ExampleSentence, Ontology, RelationId};
 use crate::reading::Reading;
-use crate::span::{Candidate, Form, Lexicon, candidates, literal_at};
+use crate::span::{Candidate, Form, Lexicon, begins, candidates, literal_at};
 use crate::text::{Source, Token, TokenKind, sentences, tokenize};
 
 /// A prepared example.
@@ -36,21 +36,28 @@ impl Example {
             let opens = at == 0 && !self.tokens.get(1).is_some_and(|next| next.capital);
             let plain = token.kind == TokenKind::Word && (!token.capital || opens);
             if plain && self.span_over(token).is_none() {
+                *lexicon.uses.entry(token.stem.clone()).or_default() += 1;
                 lexicon.context.insert(token.stem.clone());
             }
         }
         let text = Source::new(source);
         for span in self.gold.spans.iter().filter(|span| span.class.is_some()) {
             let name = text.slice(span.start, span.end);
-            let lower = name.chars().next().is_some_and(char::is_lowercase);
             let tokens = tokenize(&Source::new(name));
+            // `iPhone` is a name.
+            let lower = !tokens.iter().any(|token| token.capital)
+                && name.chars().next().is_some_and(char::is_lowercase);
             let listed =
                 lexicon.gazetteer.longest_at(&tokens).is_some_and(|(used, _)| used == tokens.len());
             if lower && !listed {
                 lexicon.phrases.extend(span.class);
             }
             if !lower {
-                lexicon.learn_name(name);
+                let first = self.tokens.iter().position(|token| token.start >= span.start);
+                lexicon.learn_name(name, first.is_some_and(|at| begins(&self.tokens, at)));
+                if let Some(first) = first {
+                    lexicon.learn_article(&self.tokens, first);
+                }
             }
             if let Some(class) = span.class.filter(|_| !listed) {
                 lexicon.closed.remove(&class);
@@ -111,17 +118,30 @@ impl Example {
                 }
             }
             found.sort_by_key(|candidate| candidate.start);
-            let gold = found
-                .iter()
-                .map(|c| {
-                    let spans = &self.gold.spans;
-                    spans.iter().position(|span| (span.start, span.end) == (c.start, c.end))
-                })
-                .collect();
+            if range.start > 0 && !self.names_subject(ontology, &found) {
+                found.insert(0, Candidate::implied(&self.tokens, range.start, ontology.domains()));
+            }
+            let gold = found.iter().map(|c| self.gold_of(c)).collect();
             let reading = Reading::new(ontology, &self.tokens, range, found, &lexicon.context);
             all.push(Aligned { reading, gold });
         }
         all
+    }
+
+    fn gold_of(&self, candidate: &Candidate) -> Option<usize> {
+        let spans = &self.gold.spans;
+        spans.iter().position(|span| (span.start, span.end) == (candidate.start, candidate.end))
+    }
+
+    /// Does one of a sentence's candidates stand for something that relations are said of?
+    fn names_subject(&self, ontology: &Ontology, found: &[Candidate]) -> bool {
+        let domains = ontology.domains();
+        let fits = |class| ontology.fits(class, &domains);
+        found.iter().any(|candidate| match candidate.form {
+            Form::Reference => self.referent(ontology, &candidate.stands_for).is_some(),
+            Form::Listed => false,
+            _ => self.class_of(self.gold_of(candidate)).is_some_and(fits),
+        })
     }
 
     pub(super) fn class_of(&self, span: Option<usize>) -> Option<ClassId> {

@@ -5,6 +5,7 @@
 mod class_model;
 mod example;
 mod gold;
+mod grounds;
 mod model;
 mod relation_model;
 mod weights;

@@ -1,11 +1,14 @@
 //! From a pack to a model.
 
+use std::collections::HashMap;
+
 use super::class_model::ClassModel;
 use super::example::{Aligned, Example};
 use super::relation_model::{Known, RelationModel, Sample};
 use crate::pack::{ClassId, ExampleSentence, Ontology, Range, RelationId};
 use crate::reading::{Feature, label_hits, pair_features, spelling_features};
 use crate::span::{Candidate, Form, Lexicon};
+use crate::text::Source;
 
 /// All that is induced from a pack.
 #[derive(Clone, Debug)]
@@ -36,6 +39,10 @@ impl Model {
         for (example, sentence) in examples.iter().zip(&lessons) {
             example.teach(&sentence.text, &mut lexicon);
         }
+        if examples.is_empty() {
+            lexicon.learn_labels(ontology);
+        }
+        let known = known_names(&examples, &lessons);
         let mut names = members(ontology);
         let most_pairs = MOST_PAIRS_TIMES_RELATIONS / ontology.relations().len().max(1);
         let mut samples = Vec::new();
@@ -44,12 +51,18 @@ impl Model {
                 break;
             }
             for aligned in example.align(ontology, &sentence.text, &lexicon) {
-                names.extend(named(ontology, &lexicon, example, &aligned));
+                names.extend(named(
+                    ontology,
+                    &lexicon,
+                    example,
+                    (&aligned, &sentence.text),
+                    &known,
+                ));
                 samples.extend(pairs(ontology, example, at, &aligned));
             }
         }
         let classes = ClassModel::train(ontology.classes().len(), &names);
-        let relations = RelationModel::train(ontology.relations().len(), &samples);
+        let relations = RelationModel::train(ontology.relations().len(), samples);
         Self { lexicon, classes, relations }
     }
 }
@@ -80,21 +93,45 @@ pub(crate) fn lessons(ontology: &Ontology) -> Vec<&ExampleSentence> {
     sentences.iter().step_by(parts.max(1)).filter(|sentence| fits(sentence)).collect()
 }
 
-/// The names of an example with their classes.
+/// The classes of the names that the examples' facts are about.
+fn known_names(examples: &[Example], lessons: &[&ExampleSentence]) -> HashMap<String, ClassId> {
+    let mut known = HashMap::new();
+    for (example, sentence) in examples.iter().zip(lessons) {
+        let source = Source::new(&sentence.text);
+        for span in &example.gold.spans {
+            let name = source.slice(span.start, span.end).to_owned();
+            known.extend(span.class.map(|class| (name, class)));
+        }
+    }
+    known
+}
+
+/// The names of an example with their classes. Where all facts are annotated, a name of which no
+/// example states any is of none of the classes.
 fn named(
     ontology: &Ontology,
     lexicon: &Lexicon,
     example: &Example,
-    aligned: &Aligned,
+    (aligned, text): (&Aligned, &str),
+    known: &HashMap<String, ClassId>,
 ) -> Vec<(Vec<Feature>, usize)> {
     let reading = &aligned.reading;
+    let none = ontology.classes().len();
+    let source = Source::new(text);
     let mut names = Vec::new();
-    for (at, gold) in aligned.gold.iter().enumerate() {
-        let Some(class) = example.class_of(*gold) else { continue };
-        if reading.candidate(at).is_some_and(|c| c.is_named() || c.form == Form::Phrase) {
-            let features = reading.name_features(&example.tokens, lexicon, ontology, at);
-            names.push((features, usize::from(class.0)));
+    for (at, (gold, candidate)) in aligned.gold.iter().zip(&reading.candidates).enumerate() {
+        if !(candidate.is_named() || candidate.form == Form::Phrase) {
+            continue;
         }
+        let name = source.slice(candidate.start, candidate.end);
+        let class = example.class_of(*gold).or_else(|| known.get(name).copied());
+        let other = ontology.is_fully_annotated() && candidate.is_named();
+        let unknown = gold.is_none() && candidate.listed.is_empty() && other;
+        let Some(class) = class.map(|c| usize::from(c.0)).or(unknown.then_some(none)) else {
+            continue;
+        };
+        let features = reading.name_features(&example.tokens, lexicon, ontology, at);
+        names.push((features, class));
     }
     names
 }
@@ -153,8 +190,7 @@ fn pairs(ontology: &Ontology, example: &Example, number: usize, aligned: &Aligne
             _ => *gold,
         })
         .collect();
-    let domains: Vec<ClassId> =
-        ontology.relations().iter().flat_map(|relation| relation.domain.clone()).collect();
+    let domains = ontology.domains();
     let plausible: Vec<bool> = meaning
         .iter()
         .map(|at| example.class_of(*at).is_some_and(|class| ontology.fits(class, &domains)))
@@ -168,7 +204,8 @@ fn pairs(ontology: &Ontology, example: &Example, number: usize, aligned: &Aligne
             let dangling = (s.form == Form::Reference && known.0.is_none())
                 || (o.form == Form::Reference && known.1.is_none());
             let together = reading.are_coordinated(subject, object);
-            if subject == object || together || !usable || dangling || s.form == Form::Literal {
+            let said = subject != object && !together && !reading.denies(subject, object);
+            if !said || !usable || dangling || s.form == Form::Literal {
                 continue;
             }
             let classes = (example.class_of(known.0), example.class_of(known.1));
@@ -188,10 +225,11 @@ fn pairs(ontology: &Ontology, example: &Example, number: usize, aligned: &Aligne
                             Range::Literal(_) => true,
                         };
                     let labels = label_hits(relation, reading, subject, object);
-                    Some(Known { labels, holds, fits })
+                    Some(Known { labels, holds, fits, silent: false })
                 })
                 .collect();
-            let pair = pair_features(ontology, reading, subject, object, &plausible);
+            let Some(places) = reading.places(subject, object).into_iter().next() else { continue };
+            let pair = pair_features(ontology, reading, (subject, object), &places, &plausible);
             samples.push(Sample { pair, relations, example: number });
         }
     }

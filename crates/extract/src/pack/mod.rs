@@ -6,6 +6,7 @@
 //! another ontology and nothing computed from the old one needs invalidating.
 
 mod benchmark;
+mod decode;
 mod library;
 mod model;
 mod notes;
@@ -28,3 +29,4 @@ pub use packed::{NotPacked, Packed};
 pub use parse::{PackError, Problem};
 pub use registry::{BUILT_IN, Ontologies, UnknownOntology};
 pub use source::{Format, MAX_SOURCE, Source};
+pub use validate::is_id;

@@ -182,6 +182,15 @@ impl Ontology {
         self.class(class).is_some_and(|class| class.lineage.iter().any(|c| allowed.contains(c)))
     }
 
+    /// The classes that relations are said of, in order.
+    pub(crate) fn domains(&self) -> Vec<ClassId> {
+        let mut classes: Vec<ClassId> =
+            self.relations.iter().flat_map(|relation| relation.domain.clone()).collect();
+        classes.sort_unstable();
+        classes.dedup();
+        classes
+    }
+
     pub(crate) fn class_ids(&self) -> impl Iterator<Item = ClassId> + use<> {
         (0..u16::try_from(self.classes.len()).unwrap_or(u16::MAX)).map(ClassId)
     }

@@ -35,7 +35,11 @@ pub struct PackError {
 impl PackError {
     /// What is wrong with the pack as a whole.
     pub(super) fn whole(line: Option<u32>, message: impl Into<String>) -> Self {
-        let (place, message) = ("pack".to_owned(), message.into());
+        Self::at(line, "pack".to_owned(), message.into())
+    }
+
+    /// What is wrong at one place.
+    pub(super) fn at(line: Option<u32>, place: String, message: String) -> Self {
         Self { problems: vec![Problem { line, place, message }] }
     }
 }

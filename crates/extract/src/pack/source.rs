@@ -3,7 +3,9 @@
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::{Ontology, Pack, PackError, benchmark, notes, places::Places, terms, turtle, validate};
+use super::{
+    Ontology, Pack, PackError, benchmark, decode, notes, places::Places, terms, turtle, validate,
+};
 use crate::work::hexadecimal;
 
 /// The longest pack: 16 MiB.
@@ -93,19 +95,18 @@ impl Source {
         match self.format {
             Format::Toml => {
                 let places = Places::of_toml(text);
-                let pack: Pack = toml::from_str(text).map_err(|error| {
-                    let line = error.span().and_then(|span| places.line_of(span.start));
-                    PackError::whole(line, error.message())
-                })?;
+                let pack: Pack = decode::toml(text, &places)?;
                 Ok(Read { pack, places, notes: Vec::new() })
             }
             Format::Json if benchmark::is_layout(text) => {
-                let (pack, notes) = json::<benchmark::Layout>(text)?.pack();
+                let (pack, notes) = decode::json::<benchmark::Layout>(text)?.pack();
                 Ok(Read { pack, places: Places::of_json(text), notes })
             }
-            Format::Json => {
-                Ok(Read { pack: json(text)?, places: Places::of_json(text), notes: Vec::new() })
-            }
+            Format::Json => Ok(Read {
+                pack: decode::json(text)?,
+                places: Places::of_json(text),
+                notes: Vec::new(),
+            }),
             Format::Turtle => {
                 let vocabulary = turtle::vocabulary(text)?;
                 let terms::Read { pack, classes, relations, notes } =
@@ -122,11 +123,4 @@ struct Read {
     places: Places,
     /// What was left out or guessed.
     notes: Vec<String>,
-}
-
-fn json<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T, PackError> {
-    serde_json::from_str(text).map_err(|error| {
-        let line = u32::try_from(error.line()).ok().filter(|line| *line > 0);
-        PackError::whole(line, error.to_string())
-    })
 }

@@ -106,10 +106,8 @@ impl Check<'_> {
     /// Whether the rest is worth a look.
     fn head(&mut self) -> bool {
         let pack = self.pack;
-        let plain =
-            |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '-' | '_');
         for id in core::iter::once(&pack.id).chain(&pack.aliases) {
-            if id.is_empty() || id.len() > 64 || !id.chars().all(plain) {
+            if !is_id(id) {
                 let message = format!(
                     "id `{id}` must be 1 to 64 lower-case letters, digits, `-` or `_`; rename it"
                 );
@@ -202,6 +200,12 @@ impl Check<'_> {
 fn opening(text: &str) -> String {
     let short: String = text.chars().take(40).collect();
     if short.len() < text.len() { format!("{short}…") } else { short }
+}
+
+/// Whether `id` may name an ontology: 1 to 64 lower-case letters, digits, `-` or `_`.
+pub fn is_id(id: &str) -> bool {
+    let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '-' | '_');
+    !id.is_empty() && id.len() <= 64 && id.chars().all(plain)
 }
 
 /// How many names are listed; a pack may have thousands.

@@ -4,15 +4,22 @@
 //! group runs to the next name or reference on each side; listed words and values in between are
 //! shown as placeholders.
 
+use std::borrow::Cow;
 use std::collections::HashSet;
 use std::ops::Range;
 
+use super::Places;
+use super::denial::{self, Denials};
 use crate::pack::Ontology;
 use crate::span::{Candidate, Form};
 use crate::text::{Token, TokenKind, is_function_word, is_preposition};
 
 /// Most items of context that are read on one side.
 const REACH: usize = 7;
+/// How many tokens back a governing word is looked for.
+const FARTHEST_GOVERNOR: usize = 16;
+/// Fewer words than this do not tell a language.
+const FEWEST_WORDS: usize = 2;
 
 /// One side of a group, nearest item first.
 #[derive(Clone, Debug, Default)]
@@ -25,6 +32,9 @@ pub(crate) struct Side {
     pub(crate) heads: Vec<String>,
     /// The context ends at the sentence's boundary, not at another name.
     pub(crate) open: bool,
+    /// On the left, where no content word stands before the next name: the first one behind it,
+    /// with its position. `on 7 May` in `was born in X on 7 May` is governed by `born`.
+    pub(crate) governor: Option<(String, usize)>,
 }
 
 /// Candidates that share one place in the sentence.
@@ -42,6 +52,9 @@ pub(crate) struct Reading {
     pub(crate) groups: Vec<Group>,
     /// The group of each candidate.
     pub(crate) group_of: Vec<usize>,
+    pub(crate) denials: Denials,
+    /// Most of its words are in no sentence of the pack. A pack without sentences cannot tell.
+    pub(crate) foreign: bool,
 }
 
 impl Reading {
@@ -54,14 +67,38 @@ impl Reading {
     ) -> Self {
         let linker = Linker { tokens, sentence: &sentence, candidates: &candidates, context };
         let members = linker.groups();
-        let mut reading = Self { sentence, candidates, groups: Vec::new(), group_of: Vec::new() };
+        let foreign =
+            !ontology.sentences().is_empty() && is_foreign(tokens, &sentence, &candidates, context);
+        let mut reading = Self {
+            sentence,
+            candidates,
+            groups: Vec::new(),
+            group_of: Vec::new(),
+            denials: Denials::default(),
+            foreign,
+        };
         for (at, range) in members.into_iter().enumerate() {
             reading.group_of.extend(range.clone().map(|_| at));
             let left = reading.side(ontology, tokens, &range, true);
             let right = reading.side(ontology, tokens, &range, false);
             reading.groups.push(Group { left, right });
         }
+        let search = denial::Search {
+            tokens,
+            sentence: &reading.sentence,
+            candidates: &reading.candidates,
+            group_of: &reading.group_of,
+        };
+        reading.denials = search.denials();
         reading
+    }
+
+    /// Is what the sentence says of two candidates denied?
+    pub(crate) fn denies(&self, one: usize, other: usize) -> bool {
+        match (self.candidate(one.min(other)), self.candidate(one.max(other))) {
+            (Some(earlier), Some(later)) => self.denials.cover(earlier, later),
+            _ => false,
+        }
     }
 
     pub(crate) fn candidate(&self, at: usize) -> Option<&Candidate> {
@@ -70,6 +107,18 @@ impl Reading {
 
     pub(crate) fn group(&self, candidate: usize) -> Option<&Group> {
         self.groups.get(*self.group_of.get(candidate)?)
+    }
+
+    /// The places of a subject and an object, first as they are, then once for each of several
+    /// coordinated words between the two.
+    pub(crate) fn places(&self, subject: usize, object: usize) -> Vec<Places<'_>> {
+        let (Some(s), Some(o)) = (self.group(subject), self.group(object)) else {
+            return Vec::new();
+        };
+        let whole = Places { subject: Cow::Borrowed(s), object: Cow::Borrowed(o) };
+        let mut places = whole.spread(subject < object);
+        places.insert(0, whole);
+        places
     }
 
     /// Do two candidates stand side by side, so that neither is said of the other?
@@ -115,17 +164,76 @@ impl Reading {
             }
             at = if left { at - 1 } else { at + 1 };
         }
+        let agent = side.items.last().is_some_and(|item| item == "by");
+        if !left && !side.open && agent && side.is_linked() {
+            // `…, written by B`: those words are the next name's.
+            side.heads.clear();
+            side.content.clear();
+        }
+        if left && side.heads.is_empty() {
+            side.governor = self.governor(tokens, at);
+        }
         side
+    }
+
+    /// The nearest content word before a token, over names and values.
+    fn governor(&self, tokens: &[Token], before: usize) -> Option<(String, usize)> {
+        let start = self.sentence.start.max(before.saturating_sub(FARTHEST_GOVERNOR));
+        let free = |at: &usize| !self.candidates.iter().any(|c| c.outer.contains(at));
+        for at in (start..before).rev().filter(free) {
+            let token = tokens.get(at)?;
+            if token.is_mark(";") {
+                return None;
+            }
+            if is_content(token) {
+                return Some((token.stem.clone(), at));
+            }
+        }
+        None
     }
 }
 
+fn is_content(token: &Token) -> bool {
+    token.kind == TokenKind::Word && !is_function_word(&token.lower)
+}
+
+/// Is the sentence in a language that the pack's sentences are not in? Of its lower-case words,
+/// less than half are then function words or words of those sentences.
+fn is_foreign(
+    tokens: &[Token],
+    sentence: &Range<usize>,
+    candidates: &[Candidate],
+    context: &HashSet<String>,
+) -> bool {
+    let (mut words, mut known) = (0, 0);
+    for at in sentence.clone() {
+        let named = candidates.iter().any(|c| c.outer.contains(&at));
+        let plain = |t: &&Token| {
+            t.kind == TokenKind::Word
+                && !t.capital
+                && t.lower.starts_with(char::is_lowercase)
+                && !named
+        };
+        if let Some(token) = tokens.get(at).filter(plain) {
+            words += 1;
+            known += usize::from(is_function_word(&token.lower) || context.contains(&token.stem));
+        }
+    }
+    words >= FEWEST_WORDS && known * 2 < words
+}
+
 impl Side {
+    /// What follows a comma or a conjunction is another clause's more often than not.
+    pub(crate) fn is_linked(&self) -> bool {
+        self.items.first().is_some_and(|item| matches!(item.as_str(), "," | "and" | ";" | "&"))
+    }
+
     fn take(&mut self, token: &Token) {
         let quote = matches!(token.lower.as_str(), "\"" | "“" | "”" | "*" | "_");
         if token.kind == TokenKind::Mark && quote {
             return;
         }
-        let content = token.kind == TokenKind::Word && !is_function_word(&token.lower);
+        let content = is_content(token);
         if content && (self.heads.is_empty() || self.is_coordinated()) {
             self.heads.push(token.stem.clone());
         }
@@ -153,6 +261,9 @@ impl Side {
 fn placeholder(ontology: &Ontology, candidate: &Candidate) -> String {
     if let Some(value) = candidate.values.first() {
         return format!("<{}>", value.xsd);
+    }
+    if candidate.form == Form::Reference {
+        return "the".to_owned();
     }
     let class = candidate.listed.first().and_then(|(class, _)| ontology.class(*class));
     class.map_or_else(|| "<name>".to_owned(), |class| format!("<{}>", class.name))

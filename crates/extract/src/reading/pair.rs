@@ -1,9 +1,9 @@
 //! Features of a subject and an object in one sentence.
 
-use super::{Feature, Reading, Side, feature};
-use crate::pack::{Ontology, Relation};
+use super::group::Group;
+use super::{Feature, Places, Reading, Side, feature};
+use crate::pack::Ontology;
 use crate::span::{Candidate, Form};
-use crate::text::stem;
 
 /// Features that each relation weighs for itself, and where labels were searched.
 #[derive(Clone, Debug, Default)]
@@ -11,6 +11,19 @@ pub(crate) struct PairFeatures {
     pub(crate) own: Vec<Feature>,
     /// Shape of the pair, weighed alike for all relations.
     pub(crate) shared: Vec<Feature>,
+    /// The content words around the pair, with their place.
+    pub(crate) words: Vec<Feature>,
+    /// Those between the two that stand by the subject, where others stand by the object: they may be
+    /// about another object. `directed` for `B` in `X was directed by A and written by B`.
+    pub(crate) distant: Vec<Feature>,
+}
+
+impl PairFeatures {
+    /// All words around the pair, and whether they are about its object.
+    pub(crate) fn all_words(&self) -> impl Iterator<Item = (&Feature, bool)> {
+        let near = self.words.iter().map(|word| (word, true));
+        near.chain(self.distant.iter().map(|word| (word, false)))
+    }
 }
 
 /// How the subject stands to the object.
@@ -47,7 +60,8 @@ fn stance(reading: &Reading, subject: usize, object: usize, plausible: &[bool]) 
 /// What kind of thing an object is, as far as its form tells.
 fn kind(ontology: &Ontology, candidate: &Candidate) -> String {
     if let Some(value) = candidate.values.first() {
-        return value.xsd.to_owned();
+        let unit = if value.unit.is_some() { "+unit" } else { "" };
+        return format!("{}{unit}", value.xsd);
     }
     match (candidate.form, candidate.listed.first()) {
         (Form::Listed, Some((class, _))) => {
@@ -71,8 +85,7 @@ impl Collector {
     /// The neighbourhood of the object on one side.
     fn near(&mut self, name: &str, side: &Side, order: &str, kind: &str) {
         let item = |at: usize| side.items.get(at).map_or("|", String::as_str);
-        // What follows a comma or a conjunction is another clause's more often than not.
-        let linked = matches!(item(0), "," | "and" | ";" | "&");
+        let linked = side.is_linked();
         let name = &if linked { format!("{name}&") } else { name.to_owned() };
         self.add("near1", &[name, order, item(0)]);
         self.add("near2", &[name, order, item(0), item(1)]);
@@ -94,17 +107,16 @@ impl Collector {
     }
 }
 
-/// The features of a pair. `plausible` says of each candidate whether it can be a subject at all.
+/// The features of a pair at its `places`. `plausible` says of each candidate whether it can be a
+/// subject at all.
 pub(crate) fn pair_features(
     ontology: &Ontology,
     reading: &Reading,
-    subject: usize,
-    object: usize,
+    (subject, object): (usize, usize),
+    places: &Places<'_>,
     plausible: &[bool],
 ) -> PairFeatures {
-    let (Some(s), Some(o)) = (reading.group(subject), reading.group(object)) else {
-        return PairFeatures::default();
-    };
+    let (s, o) = (&places.subject, &places.object);
     let Some(candidate) = reading.candidate(object) else { return PairFeatures::default() };
     let stance = stance(reading, subject, object, plausible);
     let order = stance.order();
@@ -126,7 +138,11 @@ pub(crate) fn pair_features(
     if let Some(first) = outer.items.first() {
         collector.add("subject-outer1", &[order, adjacent, first]);
     }
-    if !stance.adjacent {
+    let governor = governor(reading, subject, stance, &o.left);
+    if let Some(word) = governor {
+        collector.add("governor", &[word]);
+        collector.add("governor-kind", &[word, &kind]);
+    } else if !stance.adjacent {
         for word in inner.content.iter().take(2) {
             collector.add("subject-inner", &[order, word]);
         }
@@ -138,57 +154,52 @@ pub(crate) fn pair_features(
         "name"
     };
     let first = if subject == 0 { "first" } else { "later" };
-    let shared = vec![
+    let mut shared = vec![
         feature("rank", &[order, rank]),
         feature("rank-adjacent", &[order, rank, adjacent]),
         feature("first", &[order, first]),
         feature("reference", &[order, reference]),
     ];
-    PairFeatures { own: collector.own, shared }
+    // `was designed by A and opened in`: what is said next is not said of the agent.
+    let begins = |side: &Side, word: &str| side.items.first().is_some_and(|item| item == word);
+    if stance.subject_first && begins(&s.left, "by") && begins(&s.right, "and") {
+        shared.push(feature("agent-and", &[]));
+    }
+    let (mut words, distant) = words(stance, o, (outer, inner));
+    words.extend(governor.map(|word| feature("governs", &[word])));
+    PairFeatures { own: collector.own, shared, words, distant }
 }
 
-/// Where the labels of a relation stand around the pair: the same features for every relation,
-/// so that relations without examples profit from those with.
-pub(crate) fn label_hits(
-    relation: &Relation,
+/// The content words around a pair, and those of them that may be about another object.
+fn words(
+    stance: Stance,
+    o: &Group,
+    (outer, inner): (&Side, &Side),
+) -> (Vec<Feature>, Vec<Feature>) {
+    let mut words: Vec<Feature> = near("oL", &o.left).chain(near("oR", &o.right)).collect();
+    words.extend(near("sO", outer));
+    let between = if stance.subject_first { &o.left } else { &o.right };
+    if stance.adjacent || between.content.is_empty() {
+        words.extend(near("sI", inner));
+        return (words, Vec::new());
+    }
+    (words, near("sI", inner).collect())
+}
+
+/// The content words of a side, with its place.
+fn near<'a>(place: &'a str, side: &'a Side) -> impl Iterator<Item = Feature> + 'a {
+    let linked = if side.is_linked() { "&" } else { "" };
+    side.content.iter().map(move |word| feature("near", &[place, linked, word]))
+}
+
+/// The word that governs the object, if it stands between the subject and the object.
+fn governor<'a>(
     reading: &Reading,
     subject: usize,
-    object: usize,
-) -> Vec<Feature> {
-    let (Some(s), Some(o)) = (reading.group(subject), reading.group(object)) else {
-        return Vec::new();
-    };
-    let order = if subject < object { "s<o" } else { "o<s" };
-    let phrases: Vec<Vec<String>> =
-        relation.labels.iter().map(|label| label.split_whitespace().map(stem).collect()).collect();
-    let hit = |side: &Side, backwards: bool, reach: usize| {
-        let window = side.items.get(..reach.min(side.items.len())).unwrap_or_default();
-        phrases.iter().any(|phrase| {
-            !phrase.is_empty()
-                && window.windows(phrase.len()).any(|found| {
-                    let mut pairs = found.iter().zip(phrase);
-                    let mut mirrored = found.iter().rev().zip(phrase);
-                    if backwards {
-                        mirrored.all(|(a, b)| a == b)
-                    } else {
-                        pairs.all(|(a, b)| a == b)
-                    }
-                })
-        })
-    };
-    let mut features = Vec::new();
-    for (name, side, backwards, reach) in [
-        ("oL3", &o.left, true, 3),
-        ("oL", &o.left, true, usize::MAX),
-        ("oR3", &o.right, false, 3),
-        ("oR", &o.right, false, usize::MAX),
-        ("sL", &s.left, true, 4),
-        ("sR", &s.right, false, 4),
-    ] {
-        if hit(side, backwards, reach) {
-            features.push(feature("label", &[name, order]));
-            features.push(feature("label-any", &[]));
-        }
-    }
-    features
+    stance: Stance,
+    left: &'a Side,
+) -> Option<&'a str> {
+    let (word, at) = left.governor.as_ref()?;
+    let subject = reading.candidate(subject)?;
+    (stance.subject_first && *at >= subject.outer.end).then_some(word)
 }

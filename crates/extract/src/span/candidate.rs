@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use crate::pack::{ClassId, Datatype};
+use crate::text::Token;
 
 /// How a candidate was recognised.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,6 +78,15 @@ impl Candidate {
         }
     }
 
+    /// The subject of a sentence that does not name it: a reference of no width before the token
+    /// `start`, to one of `classes`.
+    pub(crate) fn implied(tokens: &[Token], start: usize, classes: Vec<ClassId>) -> Self {
+        let offset = tokens.get(start).map_or(0, |token| token.start);
+        let mut subject = Self::new(start..start, offset, offset, Form::Reference);
+        subject.stands_for = classes;
+        subject
+    }
+
     /// A name of the text itself, whose class is open.
     pub(crate) fn is_named(&self) -> bool {
         matches!(self.form, Form::Name | Form::Quoted)
@@ -84,7 +94,8 @@ impl Candidate {
 
     /// May another candidate's context be read across this one?
     pub(crate) fn is_transparent(&self) -> bool {
-        matches!(self.form, Form::Literal | Form::Listed)
+        let possessive = self.form == Form::Reference && self.possessive;
+        possessive || matches!(self.form, Form::Literal | Form::Listed)
     }
 
     pub(crate) fn value(&self, datatype: Datatype) -> Option<&Value> {

@@ -1,11 +1,11 @@
 //! All candidates of a sentence, without overlap, in order.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::ops::Range;
 
-use super::joins::Gap;
+use super::joins::{Gap, begins};
 use super::literal::number_at;
-use super::names::{Search, gaps};
+use super::names::{Search, gaps, is_article};
 use super::{Candidate, Form, Gazetteer, Joins, literal_at};
 use crate::pack::{ClassId, Ontology};
 use crate::text::{Source, Token, TokenKind, is_function_word, tokenize};
@@ -24,8 +24,13 @@ pub(crate) struct Lexicon {
     pub(crate) joins: Joins,
     /// Stems that the examples use outside names and values.
     pub(crate) context: HashSet<String>,
+    /// How often the examples use each of them there.
+    pub(crate) uses: HashMap<String, u32>,
     /// Classes whose members in the examples are all in the pack's lists.
     pub(crate) closed: HashSet<ClassId>,
+    /// How many names of the examples are written with the article that opens them, and before how
+    /// many it stands without being part of the name.
+    pub(crate) articles: (u32, u32),
     /// First words of known names, in lower case.
     pub(crate) openings: HashSet<String>,
     /// Classes whose examples have lower-case members that are in no list.
@@ -52,20 +57,36 @@ impl Lexicon {
                 }
             }
             for (name, _) in &class.members {
-                lexicon.learn_name(name);
+                lexicon.learn_name(name, false);
             }
         }
         lexicon.labels.sort_by_key(|(words, id)| (core::cmp::Reverse(words.len()), *id));
         lexicon
     }
 
-    /// Learns the joints of a known name.
-    pub(crate) fn learn_name(&mut self, name: &str) {
+    /// Where no sentence shows words outside names, those of the relations' labels are some.
+    pub(crate) fn learn_labels(&mut self, ontology: &Ontology) {
+        let labels = ontology.relations().iter().flat_map(|relation| &relation.labels);
+        let words = labels.flat_map(|label| label.split_whitespace());
+        let content = words.filter(|word| !is_function_word(word));
+        self.context.extend(content.map(crate::text::stem));
+    }
+
+    /// Learns the joints of a known name, and whether it was seen where names begin freely.
+    pub(crate) fn learn_name(&mut self, name: &str, begins: bool) {
         let tokens = tokenize(&Source::new(name));
         self.openings.extend(tokens.first().map(|token| token.lower.clone()));
+        let article = tokens.first().is_some_and(|token| is_article(&token.lower));
         for (words, left, right) in gaps(&tokens) {
-            self.joins.learn(&Gap { words: &words, left, right }, true);
+            self.joins.learn(&Gap { words: &words, left, right, begins, article }, true);
         }
+    }
+
+    /// Learns from a name at the token `first` whether articles are part of names.
+    pub(crate) fn learn_article(&mut self, tokens: &[Token], first: usize) {
+        let the = |at: usize| tokens.get(at).is_some_and(|t| t.lower == "the");
+        self.articles.0 += u32::from(the(first));
+        self.articles.1 += u32::from(first.checked_sub(1).is_some_and(the));
     }
 
     /// Learns that the words between two neighbouring names do not join them.
@@ -77,7 +98,10 @@ impl Lexicon {
         let words: Vec<&str> =
             tokens.get(between).unwrap_or_default().iter().map(|t| t.lower.as_str()).collect();
         let words = words.join(" ");
-        let gap = Gap { words: &words, left: left.inner.len(), right: right.inner.len() };
+        let begins = begins(tokens, left.inner.start);
+        let article = tokens.get(left.inner.start).is_some_and(|t| is_article(&t.lower));
+        let (left, right) = (left.inner.len(), right.inner.len());
+        let gap = Gap { words: &words, left, right, begins, article };
         self.joins.learn(&gap, false);
     }
 
@@ -183,8 +207,7 @@ impl Builder<'_> {
             match self.closing(at) {
                 Some(close) => {
                     let mut last = close;
-                    while last > at + 1 && self.tokens.get(last - 1).is_some_and(|t| t.is_mark(","))
-                    {
+                    while last > at + 1 && self.is_stop(last - 1) {
                         last -= 1;
                     }
                     if let Some(mut candidate) = self.candidate(at + 1..last, Form::Quoted) {
@@ -199,6 +222,13 @@ impl Builder<'_> {
         }
     }
 
+    /// A comma or full stop that belongs to the sentence though it stands inside the quotation.
+    fn is_stop(&self, at: usize) -> bool {
+        let initial = at.checked_sub(1).and_then(|at| self.tokens.get(at));
+        let initial = initial.is_some_and(Token::is_initial);
+        self.tokens.get(at).is_some_and(|t| t.is_mark(",") || (t.is_mark(".") && !initial))
+    }
+
     /// Where the quotation that opens at `at` closes, if it holds a name.
     fn closing(&self, at: usize) -> Option<usize> {
         let open = self.tokens.get(at).filter(|t| t.kind == TokenKind::Mark)?;
@@ -206,6 +236,8 @@ impl Builder<'_> {
             "\"" => "\"",
             "“" | "„" => "”",
             "«" => "»",
+            "‘" => "’",
+            "'" if !open.attached => "'",
             "*" => "*",
             "_" => "_",
             _ => return None,
@@ -251,7 +283,9 @@ impl Builder<'_> {
             taken: &self.taken,
             joins: &self.lexicon.joins,
             context: &self.lexicon.context,
+            uses: &self.lexicon.uses,
             openings: &self.lexicon.openings,
+            bare: self.lexicon.articles.1 > self.lexicon.articles.0,
             listed: &listed,
         };
         for name in search.names() {

@@ -98,12 +98,23 @@ pub(super) fn number_at(tokens: &[Token]) -> Option<(usize, Vec<Value>)> {
         let integer = Value::of(Datatype::Integer, token.lower.clone());
         return Some((1, vec![year, integer]));
     }
-    let plain = plain_number(token)?;
+    let (scale, used) = scale_at(tokens);
+    let plain = scaled(&plain_number(token)?, scale);
     let mut values = vec![Value::of(Datatype::Decimal, plain.clone())];
     if !plain.contains('.') {
         values.push(Value::of(Datatype::Integer, plain));
     }
-    Some((1, values))
+    Some((used, values))
+}
+
+/// The power of ten behind a number, with the length of both.
+fn scale_at(tokens: &[Token]) -> (usize, usize) {
+    match tokens.get(1).map(|token| token.lower.as_str()) {
+        Some("thousand") => (3, 2),
+        Some("million") => (6, 2),
+        Some("billion") => (9, 2),
+        _ => (0, 1),
+    }
 }
 
 /// A number's digits without separators.
@@ -186,12 +197,8 @@ fn amount(tokens: &[Token]) -> Option<(usize, Vec<Value>)> {
     let sign = currency(first).filter(|_| first.kind == TokenKind::Mark);
     let at = usize::from(sign.is_some());
     let number = tokens.get(at).filter(|t| t.kind == TokenKind::Number)?;
-    let (scale, used) = match tokens.get(at + 1).map(|t| t.lower.as_str()) {
-        Some("thousand") => (3, at + 2),
-        Some("million") => (6, at + 2),
-        Some("billion") => (9, at + 2),
-        _ => (0, at + 1),
-    };
+    let (scale, length) = scale_at(tokens.get(at..)?);
+    let used = at + length;
     let value = scaled(&plain_number(number)?, scale);
     if let Some(code) = sign {
         return Some((used, quantity(&value, code)));

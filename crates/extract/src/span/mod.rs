@@ -7,9 +7,10 @@ mod generate;
 mod joins;
 mod literal;
 mod names;
+mod titles;
 
 pub(crate) use candidate::{Candidate, Form, Value};
 pub(crate) use gazetteer::Gazetteer;
 pub(crate) use generate::{Lexicon, candidates};
-pub(crate) use joins::Joins;
+pub(crate) use joins::{Joins, begins};
 pub(crate) use literal::literal_at;

@@ -1,10 +1,11 @@
 //! Names: runs of capitalised words, joined over connecting words where the examples say so.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::ops::Range;
 
-use super::joins::{Gap, Joins, LONGEST_GAP, is_connector};
+use super::joins::{Gap, Joins, LONGEST_GAP, begins, is_connector};
 use super::literal::is_year;
+use super::titles::TITLE_OPENINGS;
 use crate::text::{Token, TokenKind, is_function_word, is_preposition};
 
 /// Abbreviations whose full stop is part of a name.
@@ -14,8 +15,20 @@ const STOPPED: [&str; 14] =
 /// Words after which a sentence that opened with a run has its verb.
 const AUXILIARIES: [&str; 8] = ["is", "was", "has", "had", "are", "were", "does", "did"];
 
+/// From so many uses on a word is common in a pack.
+const COMMON: u32 = 4;
+
+/// What stands behind *and* in names of firms, and nowhere else with a capital.
+const PARTNERS: [&str; 6] = ["company", "co", "sons", "brothers", "partners", "associates"];
+
+/// Words for one of a row.
+const ORDINALS: [&str; 14] = [
+    "first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth", "tenth",
+    "last", "latest", "final", "only",
+];
+
 /// Articles that may open a title.
-fn is_article(word: &str) -> bool {
+pub(super) fn is_article(word: &str) -> bool {
     matches!(word, "the" | "a" | "an")
 }
 
@@ -28,18 +41,22 @@ pub(super) struct Search<'a> {
     pub(super) joins: &'a Joins,
     /// Stems that the pack uses outside names.
     pub(super) context: &'a HashSet<String>,
+    /// How often it does.
+    pub(super) uses: &'a HashMap<String, u32>,
     /// First words of known names.
     pub(super) openings: &'a HashSet<String>,
+    /// The pack's names are written without the article that stands before them.
+    pub(super) bare: bool,
     /// Is this exact run in the pack's lists?
     pub(super) listed: &'a dyn Fn(Range<usize>) -> bool,
 }
 
 impl Search<'_> {
-    fn token(&self, at: usize) -> Option<&Token> {
+    pub(super) fn token(&self, at: usize) -> Option<&Token> {
         self.tokens.get(at).filter(|_| self.sentence.contains(&at) && !self.taken.contains(&at))
     }
 
-    fn is_capital(&self, at: usize) -> bool {
+    pub(super) fn is_capital(&self, at: usize) -> bool {
         self.token(at).is_some_and(|token| token.capital)
     }
 
@@ -66,7 +83,7 @@ impl Search<'_> {
             && ((!is_year(token) && self.is_capital(at + 1)) || (colon && self.is_capital(at + 2)))
     }
 
-    fn atom_end(&self, start: usize) -> usize {
+    pub(super) fn atom_end(&self, start: usize) -> usize {
         if !self.is_capital(start) && !self.figure_opens(start) {
             return start;
         }
@@ -77,16 +94,24 @@ impl Search<'_> {
                 && token.attached
                 && before.is_some_and(|b| b.is_initial() || STOPPED.contains(&b.lower.as_str()));
             let more = self.tokens.get(at + 1).is_some() && self.sentence.contains(&(at + 1));
+            let called = matches!(token.lower.as_str(), "!" | "?")
+                && token.attached
+                && more
+                && before.is_some_and(|b| b.capital);
             let stopped =
                 stop && (more || before.is_some_and(|b| STOPPED.contains(&b.lower.as_str())));
             let figure = token.kind == TokenKind::Number
                 && (!is_year(token) || token.lower.as_str() > "2035")
                 && (self.is_capital(at + 1)
                     || before.is_some_and(|b| b.capital && !is_function_word(&b.lower)));
-            if token.capital || stopped || figure {
+            if token.capital || stopped || figure || called {
                 at += 1;
             } else {
-                break;
+                let foreign = self.foreign_words(at);
+                if foreign == 0 {
+                    break;
+                }
+                at += foreign;
             }
         }
         at
@@ -103,7 +128,9 @@ impl Search<'_> {
             if atom.is_empty() {
                 continue;
             }
-            let joined = names.last().is_some_and(|left| self.join(left, &atom) > 0.0);
+            let joined = names.last().is_some_and(|left| {
+                self.join(left, &atom) > 0.0 || self.is_list_title(left, &atom)
+            });
             match names.last_mut() {
                 Some(left) if joined => left.end = atom.end,
                 _ => names.push(atom),
@@ -112,7 +139,7 @@ impl Search<'_> {
         self.with_openings(names)
     }
 
-    fn words(&self, range: &Range<usize>) -> usize {
+    pub(super) fn words(&self, range: &Range<usize>) -> usize {
         range.clone().filter(|at| self.tokens.get(*at).is_some_and(|t| t.capital)).count()
     }
 
@@ -126,13 +153,64 @@ impl Search<'_> {
             return f64::NEG_INFINITY;
         }
         let words: Vec<&str> = gap.iter().map(|token| token.lower.as_str()).collect();
+        if left.len() == 1 && left.start != self.sentence_opening() && self.is_small(left.start) {
+            // `the story In a Grove`
+            return f64::INFINITY;
+        }
+        if words == ["'s"] && self.words(left) == 1 && self.is_known_owner(left.start) {
+            return f64::NEG_INFINITY;
+        }
         if words.first() == Some(&"and")
             && ((self.listed)(left.clone()) || (self.listed)(right.clone()))
         {
             return f64::NEG_INFINITY;
         }
+        let after = |at: usize| self.token(at).map_or("", |token| token.lower.as_str());
+        if matches!(words[..], ["and" | "&"]) && PARTNERS.contains(&after(right.start)) {
+            return f64::INFINITY;
+        }
+        if (words == ["the"] && (self.listed)(right.clone()) && self.is_noun(right.end))
+            || (words == ["to"] && (self.listed)(right.clone()))
+        {
+            return f64::NEG_INFINITY;
+        }
+        if words == ["and"] && self.words(left) == 1 && right.len() == 1 && self.is_one(right.end) {
+            return f64::INFINITY;
+        }
         let words = words.join(" ");
-        self.joins.score(&Gap { words: &words, left: self.words(left), right: self.words(right) })
+        let begins = begins(self.tokens, left.start) || left.start == self.sentence_opening();
+        let article = self.token(left.start).is_some_and(|t| is_article(&t.lower));
+        let (left, right) = (self.words(left), self.words(right));
+        self.joins.score(&Gap { words: &words, left, right, begins, article })
+    }
+
+    /// Is the word at `at` a noun that a listed adjective before it is said of: `the Greek director`?
+    fn is_noun(&self, at: usize) -> bool {
+        let plain =
+            |t: &Token| t.kind == TokenKind::Word && !t.capital && !is_function_word(&t.lower);
+        self.token(at).is_some_and(plain)
+    }
+
+    fn is_small(&self, at: usize) -> bool {
+        self.token(at).is_some_and(|t| is_function_word(&t.lower))
+    }
+
+    /// Was the owner named in full before: `Weir's Witness` where *Peter Weir* is known?
+    fn is_known_owner(&self, at: usize) -> bool {
+        let Some(owner) = self.tokens.get(at) else { return false };
+        let earlier = self.tokens.get(..at).unwrap_or_default();
+        earlier.windows(2).any(|pair| {
+            matches!(pair, [first, last] if first.capital && last.capital && last.lower == owner.lower)
+        })
+    }
+
+    /// Do the words at `at` speak of one thing, and not of two: `… was`, `…, a comedy`, `…, the third
+    /// of`?
+    fn is_one(&self, at: usize) -> bool {
+        let word = |at: usize| self.token(at).map_or("", |token| token.lower.as_str());
+        matches!(word(at), "is" | "was" | "has")
+            || (word(at) == "," && matches!(word(at + 1), "a" | "an"))
+            || (word(at) == "," && word(at + 1) == "the" && ORDINALS.contains(&word(at + 2)))
     }
 
     /// The first name of a sentence without an opening word that is capitalised only by its place.
@@ -141,15 +219,30 @@ impl Search<'_> {
         if name.start != self.sentence_opening() || (self.listed)(name.clone()) {
             return name;
         }
-        if is_article(&first.lower) && (self.listed)(name.start + 1..name.end) {
+        if is_article(&first.lower) && (self.bare || (self.listed)(name.start + 1..name.end)) {
             return name.start + 1..name.end;
         }
+        if matches!(first.lower.as_str(), "my" | "your" | "our") {
+            return name;
+        }
         let lone = name.len() == 1;
+        let leads_on = |t: &Token| matches!(t.lower.as_str(), "to" | "that");
+        if lone && self.token(name.end).is_some_and(leads_on) && !self.is_capital(name.end + 1) {
+            // `According to`, `Rumours that`.
+            return name.start + 1..name.end;
+        }
+        let participle = first.lower.ends_with("ed") || first.lower.ends_with("ing");
+        if lone && participle && self.token(name.end).is_some_and(|t| is_preposition(&t.lower)) {
+            // `Photographed by`, `Drawing on`.
+            return name.start + 1..name.end;
+        }
         let function = is_function_word(&first.lower);
         let known = self.context.contains(&first.stem)
             && !is_article(&first.lower)
-            && (lone || !self.openings.contains(&first.lower));
-        if known || (lone && function) {
+            && (lone || (!self.openings.contains(&first.lower) && self.is_common(&first.stem)));
+        let of = self.token(name.end).is_some_and(|t| t.lower == "of");
+        let titled = of && !self.is_common(&first.stem);
+        if (known && !titled) || (lone && function) {
             return name.start + 1..name.end;
         }
         if function && !is_article(&first.lower) {
@@ -158,8 +251,13 @@ impl Search<'_> {
         name
     }
 
+    /// Do the pack's sentences use the word so often that it is no part of a name: `Director A B`?
+    fn is_common(&self, stem: &str) -> bool {
+        self.uses.get(stem).is_none_or(|uses| *uses >= COMMON)
+    }
+
     /// The first word of the sentence, past opening marks.
-    fn sentence_opening(&self) -> usize {
+    pub(super) fn sentence_opening(&self) -> usize {
         self.sentence
             .clone()
             .find(|at| self.tokens.get(*at).is_some_and(|t| t.kind != TokenKind::Mark))
@@ -170,13 +268,14 @@ impl Search<'_> {
     fn with_openings(&self, mut names: Vec<Range<usize>>) -> Vec<Range<usize>> {
         let opening = self.sentence_opening();
         let Some(first) = names.first_mut() else { return names };
-        let preposition = self.token(opening).is_some_and(|t| is_preposition(&t.lower));
+        let opens = |word: &str| is_preposition(word) || TITLE_OPENINGS.contains(&word);
+        let preposition = self.token(opening).is_some_and(|t| opens(&t.lower));
         let near = first.start > opening
             && first.start - opening <= 2
             && (opening + 1..first.start)
-                .all(|at| self.token(at).is_some_and(|t| is_article(&t.lower)));
+                .all(|at| self.token(at).is_some_and(|t| is_article(&t.lower) || t.lower == "of"));
         let verb = self.token(first.end).is_some_and(|t| AUXILIARIES.contains(&t.lower.as_str()));
-        if preposition && near && verb {
+        if preposition && near && (verb || self.is_described(opening, first.end)) {
             first.start = opening;
         }
         names

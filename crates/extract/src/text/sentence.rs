@@ -65,6 +65,10 @@ fn ends_sentence(tokens: &[Token], at: usize) -> bool {
     if next.attached && !wide {
         return false;
     }
+    if matches!(terminator.lower.as_str(), "!" | "?") && stop == at && next.is_mark("(") {
+        // `Airplane! (1980)`
+        return false;
+    }
     if terminator.lower == "." && stop == at && is_abbreviated(tokens, stop) {
         return false;
     }

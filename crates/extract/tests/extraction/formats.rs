@@ -177,6 +177,7 @@ fn an_ontology_of_text2kgbench_is_read_as_it_is() {
     let torn = LAYOUT.replace("\"label\": \"kept by\", ", "");
     let error = compile(Format::Json, &torn).unwrap_err();
     assert_eq!(error.problems[0].line, Some(9), "{error}");
+    assert_eq!(error.problems[0].place, "relations 1", "{error}");
     assert!(error.problems[0].message.contains("missing field `label`"), "{error}");
 }
 
@@ -218,4 +219,36 @@ fn the_largest_pack_is_read_and_what_is_larger_is_refused() {
     assert!(notes.contains("of them, evenly chosen, are learned from"), "{notes}");
     let error = compile(Format::Toml, &format!("{pack}\n")).unwrap_err();
     assert!(error.to_string().contains("over the limit of 16777216"), "{error}");
+}
+
+#[test]
+fn what_does_not_fit_is_told_with_its_place_and_what_to_do() {
+    let head = "id = \"x\"\n[[class]]\nname = \"A\"\n";
+    let toml = |rest: &str| (Format::Toml, format!("{head}{rest}"));
+    for (format, text, told) in [
+        (Format::Toml, "[[class]]\nname = \"A\"\n".to_owned(), "id = \"my-ontology\""),
+        (Format::Toml, "{\"id\": \"x\"}".to_owned(), "if this is JSON"),
+        (Format::Json, head.to_owned(), "if this is TOML"),
+        (
+            Format::Json,
+            "{\"id\":\"x\",\"label\":5}".to_owned(),
+            "label: found the number `5`, expected a",
+        ),
+        toml_case(
+            toml("[[relation]]\nname = 5\n"),
+            "line 5: relation 1: name: found the number `5`",
+        ),
+        toml_case(
+            toml("[[sentence]]\ntext = \"A\"\nfacts = [[\"A\", \"b\"]]\n"),
+            "line 6: sentence 1: ",
+        ),
+    ] {
+        let error = compile(format, &text).unwrap_err().to_string();
+        assert!(error.contains(told), "{told}: {error}");
+        assert!(!error.contains("struct") && !error.contains("invalid type"), "{error}");
+    }
+}
+
+fn toml_case((format, text): (Format, String), told: &str) -> (Format, String, &str) {
+    (format, text, told)
 }

@@ -9,6 +9,8 @@ mod induced;
 #[cfg(test)]
 mod measured;
 #[cfg(test)]
+mod ordinary;
+#[cfg(test)]
 mod packs;
 #[cfg(test)]
 mod rdf;
@@ -16,3 +18,5 @@ mod rdf;
 mod score;
 #[cfg(test)]
 mod texts;
+#[cfg(test)]
+mod titles;

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use quarry_extract::evaluation::{self, Evaluation};
-use quarry_extract::graph::Graph;
+use quarry_extract::graph::{Graph, verify};
 use quarry_extract::pack::{Ontologies, Ontology};
 use quarry_extract::{Embedded, Parameters};
 
@@ -28,4 +28,14 @@ pub(crate) fn facts(graph: &Graph) -> BTreeSet<Fact> {
 pub(crate) fn score(extractor: &Embedded, jsonl: &str) -> Evaluation {
     let texts = evaluation::annotated(jsonl).unwrap();
     evaluation::evaluate(extractor, &texts, &Parameters::default())
+}
+
+/// Checks that each text gives exactly its facts.
+pub(crate) fn check_facts(extractor: &Embedded, texts: &[(&str, &[[&str; 3]])]) {
+    for (text, expected) in texts {
+        let graph = extractor.extract(text, &Parameters::default());
+        assert_eq!(verify(&graph, text), Ok(()));
+        let owned = |fact: &[&str; 3]| (fact[0].into(), fact[1].into(), fact[2].into());
+        assert_eq!(facts(&graph), expected.iter().map(owned).collect(), "{text}");
+    }
 }

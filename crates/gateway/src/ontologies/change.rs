@@ -6,10 +6,9 @@ use axum::{
     http::{HeaderMap, HeaderValue, StatusCode, Uri, header},
     response::{IntoResponse, Response},
 };
-use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use quarry_extract::{
     Expected, Placed, Put, StoredOntology,
-    pack::{PackError, Packed, Source},
+    pack::{PackError, Packed, Source, is_id},
 };
 use quarry_types::{
     Address, Failure, Outcome,
@@ -55,7 +54,7 @@ pub(crate) async fn put(
     let placed = ontology::Placed { ontology: summary(&id, described), created: is_new, notes };
     let status = if is_new { StatusCode::CREATED } else { StatusCode::OK };
     response.extend(version.map(|version| (header::ETAG, version)));
-    let path = format!("/v1/ontologies/{}", utf8_percent_encode(&id, NON_ALPHANUMERIC));
+    let path = format!("/v1/ontologies/{id}");
     response.extend(HeaderValue::try_from(path).map(|path| (header::LOCATION, path)));
     Ok((status, response, Json(placed)).into_response())
 }
@@ -118,6 +117,12 @@ impl Change {
             );
             return Err(Problem::new(Code::BuiltInOntology, detail).field("id"));
         }
+        if !is_id(id) {
+            let detail = format!(
+                "{id:?} is no id of an ontology: it has 1 to 64 lower-case letters, digits, - or _"
+            );
+            return Err(Problem::new(Code::InvalidName, detail).field("id"));
+        }
         let address = stored(gateway, id).ok_or_else(|| missing(gateway, id, None))?;
         Ok(Self { address, expected: expected(headers)?, terms })
     }
@@ -136,21 +141,23 @@ impl Change {
         let name = method(name)?;
         let (sent, answer) =
             dispatch(gateway, trace, self.address, name, payload.into(), self.terms).await;
+        let header =
+            if self.expected == Some(Expected::Nothing) { "If-None-Match" } else { "If-Match" };
         let (outcome, headers) = sent.outcome(answer)?;
         match outcome {
             Outcome::Success(reply) => {
                 Ok((serde_json::from_slice(&reply).map_err(garbled)?, headers))
             }
-            Outcome::Failure(failure) => Err(refused(failure).headers(headers)),
+            Outcome::Failure(failure) => Err(refused(failure, header).headers(headers)),
         }
     }
 }
 
-/// What the entity refuses: nothing was changed.
-fn refused(failure: Failure) -> Problem {
+/// What the entity refuses, by the header that it was demanded in: nothing was changed.
+fn refused(failure: Failure, precondition: &'static str) -> Problem {
     let (code, field) = match failure.code.as_str() {
         StoredOntology::BUILT_IN => (Code::BuiltInOntology, "id"),
-        StoredOntology::UNEXPECTED => (Code::PreconditionFailed, "If-Match"),
+        StoredOntology::UNEXPECTED => (Code::PreconditionFailed, precondition),
         StoredOntology::MISSING => (Code::NoSuchOntology, "id"),
         StoredOntology::TOO_LARGE => (Code::BodyTooLarge, "body"),
         _ => (Code::InvalidOntology, "body"),

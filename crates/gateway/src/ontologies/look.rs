@@ -180,5 +180,6 @@ pub(super) fn missing(gateway: &Gateway, id: &str, version: Option<&str>) -> Pro
         let meant = did_you_mean(id, known.iter().copied());
         format!("there is no ontology {id:?}{meant}")
     };
-    Problem::new(Code::NoSuchOntology, detail).field("id").available(known)
+    let field = if version.is_some() { "version" } else { "id" };
+    Problem::new(Code::NoSuchOntology, detail).field(field).available(known)
 }

@@ -9,8 +9,8 @@ use quarry_types::{
 use serde_json::{Value, json};
 
 use super::{
-    bodies::{Alive, CallAnswer, CallBody, CallLine, Description, Submission},
-    operation::{JSON, Operation, PROBLEM, duration, flag, one_of},
+    bodies::{CallAnswer, CallBody, CallLine, Description, Submission},
+    operation::{JSON, Operation, duration, flag, one_of},
     problems::Calls,
     shape::Shape,
 };
@@ -180,6 +180,11 @@ pub(crate) fn entities() -> Operation {
 
 pub(crate) fn submit() -> Operation {
     sending("submitExtraction")
+        .header(
+            "Last-Event-ID",
+            "The id of the last event that was read of the submission's stream, which goes on behind it.",
+            json!({ "type": "string" }),
+        )
         .body("A text and the ontology to extract by.", true)
         .takes(JSON, Shape::of::<Submission>())
         .answer(200, "The graph; or what happens, as it happens, and then the graph.")
@@ -324,7 +329,7 @@ pub(crate) fn ontologies() -> Operation {
     Operation::new("listOntologies")
         .paged()
         .calls(Calls::Reading)
-        .answer(200, "The ontologies that extractions may name.")
+        .answer(200, "The ontologies that extractions may name: built-in ones on the first page, beside as many as it may have of those that were put.")
         .gives(JSON, Shape::of::<ontology::Ontologies>())
         .problems(STORE)
 }
@@ -380,53 +385,6 @@ pub(crate) fn placement() -> Operation {
         .problems(&[UNKNOWN_TYPE])
 }
 
-pub(crate) fn cluster() -> Operation {
-    Operation::new("showCluster")
-        .answer(200, "The cluster as the answering node knows it.")
-        .gives(JSON, Shape::of::<api::Cluster>())
-}
-
-pub(crate) fn shards() -> Operation {
-    Operation::new("listShards")
-        .answer(200, "All shards, in order of their slots.")
-        .gives(JSON, Shape::of::<api::Shards>())
-}
-
-/// Ids of nodes, as a path or a parameter takes them.
-fn node_ids() -> Value {
-    json!({ "type": "string", "pattern": "^[0-9]+(,[0-9]+)*$" })
-}
-
-pub(crate) fn plan() -> Operation {
-    Operation::new("planCluster")
-        .query("if_lost", "Nodes that are taken to be lost, with commas between.", node_ids())
-        .answer(200, "What would change hands until the cluster is at rest.")
-        .gives(JSON, Shape::of::<api::Plan>())
-        .problems(&[Code::NoSuchNode])
-}
-
-pub(crate) fn moves() -> Operation {
-    Operation::new("listMoves")
-        .answer(200, "The last changes of hands, newest first.")
-        .gives(JSON, Shape::of::<api::Moves>())
-}
-
-fn change(id: &'static str) -> Operation {
-    Operation::new(id)
-        .path("id", "A node's id, or several with commas between.", node_ids())
-        .answer(200, "The change is applied; doing it again changes nothing.")
-        .gives(JSON, Shape::of::<api::Change>())
-        .problems(&[Code::NoSuchNode, Code::CoordinatorUnavailable, Code::ClusterRefused])
-}
-
-pub(crate) fn drain() -> Operation {
-    change("drainNode")
-}
-
-pub(crate) fn undrain() -> Operation {
-    change("undrainNode")
-}
-
 const EVENTS: &str = "text/event-stream";
 
 /// Lines of frames, under the media types of both generations of clients.
@@ -450,33 +408,6 @@ pub(crate) fn call() -> Operation {
     }
     operation = operation.gives(EVENTS, Shape::text());
     operation.problems(&[Code::InvalidCall, Code::RequestReused])
-}
-
-pub(crate) fn live() -> Operation {
-    Operation::new("isAlive").answer(200, "The process is alive.").gives(JSON, Shape::of::<Alive>())
-}
-
-fn health(id: &'static str, well: &'static str, (ill, code): (&'static str, &[Code])) -> Operation {
-    Operation::new(id)
-        .answer(200, well)
-        .gives(JSON, Shape::of::<api::Health>())
-        .answer(503, ill)
-        .gives(PROBLEM, Shape::of::<api::IllHealth>())
-        .problems(code)
-}
-
-pub(crate) fn ready() -> Operation {
-    let ill = ("The node takes no work now.", [Code::NotReady].as_slice());
-    health("isReady", "The node takes work.", ill).query(
-        "verbose",
-        "Show all checks, not only those that failed.",
-        flag(),
-    )
-}
-
-pub(crate) fn deep() -> Operation {
-    let ill = ("The node cannot do its work.", [Code::Unhealthy].as_slice());
-    health("isHealthy", "The node does its work.", ill)
 }
 
 pub(crate) fn metrics() -> Operation {

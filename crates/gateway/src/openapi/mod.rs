@@ -5,17 +5,22 @@
 //! it, and the whole of it with the committed `openapi.json`.
 
 mod bodies;
+mod cluster;
 mod describe;
 mod document;
+mod health;
 mod operate;
 mod operation;
 mod problems;
 mod serve;
 mod shape;
+mod voters;
 
+pub(crate) use cluster::*;
 pub(crate) use describe::*;
 #[cfg(test)]
 pub(crate) use document::{HEADERS, document};
+pub(crate) use health::*;
 pub(crate) use operate::*;
 pub(crate) use operation::Operation;
 #[cfg(test)]
@@ -23,3 +28,4 @@ pub(crate) use operation::PROBLEM;
 #[cfg(test)]
 pub(crate) use problems::problems;
 pub(crate) use serve::serve;
+pub(crate) use voters::*;

@@ -81,7 +81,8 @@ async fn act(
         error: filter.error.as_deref(),
     };
     let wanted = Wanted::parse(gateway, Some(state), &texts, |member, reason| {
-        invalid(if member == "older_than" { "olderThan" } else { member }, reason)
+        let member = if member == "older_than" { "olderThan" } else { member };
+        invalid(&format!("filter.{member}"), reason)
     })?;
     let cursors = Cursors::of(wanted.name(&texts));
     let cursor = cursor.map(|sealed| cursors.open(&sealed)).transpose();

@@ -15,7 +15,7 @@ use quarry_types::{
 
 use crate::{
     Code, Gateway, Problem,
-    messages::{self, MESSAGE_ID, Raw, ended},
+    messages::{self, MESSAGE_ID, Raw, VERBS, ended, not_allowed},
     request::{JsonBody, NoBody, PathOf, Query, decode},
 };
 
@@ -38,10 +38,13 @@ pub(crate) async fn act(
     PathOf(text): PathOf<String>,
     request: Request,
 ) -> Result<Response, Problem> {
-    let (id, verb) = text.rsplit_once(':').unwrap_or((&text, ""));
-    if !matches!(verb, "redrive" | "drop") {
+    let Some((id, verb)) = text.rsplit_once(':') else {
+        let detail = "a message is looked at and ended here; POST takes a verb behind its id";
+        return Err(not_allowed(detail.to_owned(), "GET,HEAD,DELETE"));
+    };
+    if !VERBS.contains(&verb) {
         let detail = format!("{verb:?} is nothing that can be done to a message");
-        return Err(Problem::new(Code::NoSuchRoute, detail).available(["redrive", "drop"]));
+        return Err(Problem::new(Code::NoSuchRoute, detail).field("mid").available(VERBS));
     }
     let query = query(request.uri())?;
     let message_id = messages::id(id)?;

@@ -78,6 +78,8 @@ pub enum Code {
     NoSuchJournal,
     /// No such node.
     NoSuchNode,
+    /// No such shard, and there never was.
+    NoSuchShard,
     /// A call without a stored outcome cannot be answered later.
     NotDurable,
     /// Too many requests are in flight on this node.
@@ -98,6 +100,8 @@ pub enum Code {
     CoordinatorUnavailable,
     /// The state of the cluster forbids it.
     ClusterRefused,
+    /// The state of the cluster forbids it for now.
+    ClusterBusy,
     /// The node takes no work now.
     NotReady,
     /// The node cannot do its work.
@@ -151,6 +155,7 @@ impl Code {
             Self::PreconditionFailed => "precondition_failed",
             Self::NoSuchJournal => "no_such_journal",
             Self::NoSuchNode => "no_such_node",
+            Self::NoSuchShard => "no_such_shard",
             Self::NotDurable => "not_durable",
             Self::GatewayBusy => "gateway_busy",
             Self::ReadTimeout | Self::ChangeTimeout => "timeout",
@@ -159,6 +164,7 @@ impl Code {
             Self::StoreCorrupt => "store_corrupt",
             Self::CoordinatorUnavailable => "coordinator_unavailable",
             Self::ClusterRefused => "cluster_refused",
+            Self::ClusterBusy => "cluster_busy",
             Self::NotReady => "not_ready",
             Self::Unhealthy => "unhealthy",
             Self::MalformedRequest => "malformed_request",
@@ -198,7 +204,8 @@ impl Code {
             | Self::NotYetExtracted
             | Self::NoSuchOntology
             | Self::NoSuchJournal
-            | Self::NoSuchNode => StatusCode::NOT_FOUND,
+            | Self::NoSuchNode
+            | Self::NoSuchShard => StatusCode::NOT_FOUND,
             Self::NotWritable
             | Self::RequestReused
             | Self::UnknownOntology
@@ -210,6 +217,7 @@ impl Code {
             | Self::NoProvider
             | Self::StoreUnavailable
             | Self::CoordinatorUnavailable
+            | Self::ClusterBusy
             | Self::NotReady
             | Self::Unhealthy => StatusCode::SERVICE_UNAVAILABLE,
             Self::ReadPanic | Self::ChangePanic | Self::StoreCorrupt => {
@@ -248,6 +256,7 @@ impl Code {
             | Self::ChangePanic
             | Self::StoreUnavailable
             | Self::CoordinatorUnavailable
+            | Self::ClusterBusy
             | Self::NotReady
             | Self::Unhealthy => true,
             _ => false,

@@ -33,7 +33,7 @@ pub(crate) fn payload_field(detail: &str) -> String {
     let (_, rest) = detail.split_once(": ").unwrap_or(("", detail));
     let path = rest.split_once(": ").map(|(path, _)| path);
     let path = path.filter(|path| !path.is_empty() && !path.contains([' ', '`', '"']));
-    let quoted = ["missing field `", "unknown field `"]
+    let quoted = ["missing field `", "unknown field `", "duplicate field `"]
         .iter()
         .find_map(|words| rest.split_once(words)?.1.split_once('`'))
         .map(|(name, _)| name);
@@ -81,6 +81,7 @@ impl From<CoordinatorError> for Problem {
         let code = match error {
             CoordinatorError::Unavailable { .. } => Code::CoordinatorUnavailable,
             CoordinatorError::Refused { .. } => Code::ClusterRefused,
+            CoordinatorError::NotYet { .. } => Code::ClusterBusy,
         };
         Self::new(code, error.to_string())
     }
@@ -95,6 +96,7 @@ mod tests {
         for (detail, field) in [
             ("append: missing field `value` at line 1 column 2", "value"),
             ("append: unknown field `x`, expected `value`", "x"),
+            ("append: to: duplicate field `x` at line 1 column 9", "to.x"),
             ("append: value: invalid type: integer `1`, expected a string", "value"),
             ("move: to[3].x: invalid value: integer `300`, expected u8", "to[3].x"),
             ("move: to: missing field `x` at line 1 column 9", "to.x"),

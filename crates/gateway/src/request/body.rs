@@ -5,7 +5,7 @@ use std::{error::Error, time::Duration};
 use axum::{
     body::{Body, to_bytes},
     extract::{FromRequest, Request},
-    http::{HeaderMap, header},
+    http::{HeaderMap, HeaderValue, header},
 };
 use bytes::Bytes;
 use quarry_extract::{
@@ -13,9 +13,11 @@ use quarry_extract::{
     pack::{Format, MAX_SOURCE, Source},
 };
 use quarry_types::ontology::PackProblem;
-use serde::de::IgnoredAny;
 
-use super::headers::{is_json, is_lines};
+use super::{
+    headers::{is_json, is_lines},
+    sound::check_json,
+};
 use crate::{Code, Gateway, Problem};
 
 /// What `curl -d` labels every body, and browsers the bodies of forms.
@@ -118,7 +120,8 @@ impl FromRequest<Gateway> for NoBody {
         if body.is_empty() {
             return Ok(Self);
         }
-        Err(Problem::new(Code::UnexpectedBody, "this route takes no body; send none"))
+        let detail = "this route takes no body; send none";
+        Err(Problem::new(Code::UnexpectedBody, detail).field("body"))
     }
 }
 
@@ -128,9 +131,10 @@ async fn read(
     limit: usize,
     within: Duration,
 ) -> Result<Bytes, Problem> {
+    check_encoding(headers)?;
     let too_large = || {
         let detail = format!("the body is larger than the limit of {limit} bytes");
-        Problem::new(Code::BodyTooLarge, detail)
+        Problem::new(Code::BodyTooLarge, detail).field("body")
     };
     let declared = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok());
     let declared = declared.and_then(|text| text.parse::<u64>().ok());
@@ -143,11 +147,11 @@ async fn read(
         Ok(Err(error)) if is_length_limit(&error) => Err(too_large()),
         Ok(Err(error)) => {
             let detail = format!("the body could not be read to its end: {error}");
-            Err(Problem::new(Code::UnreadableBody, detail))
+            Err(Problem::new(Code::UnreadableBody, detail).field("body"))
         }
         Err(_) => {
             let detail = format!("the body did not come within {}s", within.as_secs());
-            Err(Problem::new(Code::BodyTimeout, detail))
+            Err(Problem::new(Code::BodyTimeout, detail).field("body"))
         }
     }
 }
@@ -161,6 +165,30 @@ fn is_length_limit(error: &axum::Error) -> bool {
         source = error.source();
     }
     false
+}
+
+/// Refuses a body that is packed, or in other letters than UTF-8: it would be read as what it is not.
+fn check_encoding(headers: &HeaderMap) -> Result<(), Problem> {
+    let unsupported =
+        |detail: String, field| Err(Problem::new(Code::UnsupportedMediaType, detail).field(field));
+    for value in headers.get_all(header::CONTENT_ENCODING) {
+        if !value.as_bytes().eq_ignore_ascii_case(b"identity") {
+            let shown = String::from_utf8_lossy(value.as_bytes());
+            let detail = format!("the body is packed as {shown:?}; send it as it is");
+            return unsupported(detail, "Content-Encoding");
+        }
+    }
+    let label = headers.get(header::CONTENT_TYPE).map(HeaderValue::as_bytes);
+    let label = String::from_utf8_lossy(label.unwrap_or_default()).to_ascii_lowercase();
+    let parameters = label.split(';').skip(1).filter_map(|part| part.trim().split_once('='));
+    for (name, value) in parameters {
+        let value = value.trim_matches('"');
+        if name == "charset" && !matches!(value, "utf-8" | "utf8" | "us-ascii") {
+            let detail = format!("the body is labelled {value:?}; send it in UTF-8");
+            return unsupported(detail, "Content-Type");
+        }
+    }
+    Ok(())
 }
 
 /// The media type that the headers name, in lower case and without parameters.
@@ -198,54 +226,5 @@ fn check_body(headers: &HeaderMap, body: &[u8]) -> Result<(), Problem> {
         Some(other) => unsupported(format!(
             "the body is {other:?}; this route takes JSON: send Content-Type: application/json"
         )),
-    }
-}
-
-/// Whether `body` is one JSON value in UTF-8. Nesting is bounded where the value is decoded.
-fn check_json(body: &[u8]) -> Result<(), Problem> {
-    let malformed = |detail: String, line: usize, column: usize| {
-        let number = |value: usize| u32::try_from(value.max(1)).unwrap_or(u32::MAX);
-        Err(Problem::new(Code::MalformedJson, detail).place(number(line), number(column)))
-    };
-    if let Err(error) = std::str::from_utf8(body) {
-        let good = body.get(..error.valid_up_to()).unwrap_or_default();
-        let (mut line, mut column) = (0, 0);
-        for text in good.split(|byte| *byte == b'\n') {
-            (line, column) = (line + 1, text.len() + 1);
-        }
-        let detail =
-            format!("the body is no UTF-8 at line {line} column {column}; send JSON in UTF-8");
-        return malformed(detail, line, column);
-    }
-    match serde_json::from_slice::<IgnoredAny>(body) {
-        Ok(_) => Ok(()),
-        Err(error) => {
-            malformed(format!("the body is no JSON: {error}"), error.line(), error.column())
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn place(body: &[u8]) -> (u32, u32) {
-        let document = check_json(body).unwrap_err().document_for_test();
-        (document.line.unwrap(), document.column.unwrap())
-    }
-
-    #[test]
-    fn malformed_json_is_shown_with_its_place() {
-        assert_eq!(place(b"{\n \"a\": }"), (2, 7));
-        assert_eq!(place(b"[1] [2]"), (1, 5));
-        assert_eq!(place(b"[\n\"\xff\"]"), (2, 2));
-        assert_eq!(place(b" "), (1, 1));
-    }
-
-    #[test]
-    fn deep_nesting_does_not_overflow_the_stack() {
-        let deep = [vec![b'['; 200_000], vec![b']'; 200_000]].concat();
-        assert!(check_json(&deep).is_ok());
-        assert!(check_json(&deep[..300_000]).is_err());
     }
 }

@@ -8,6 +8,7 @@ mod headers;
 mod nearest;
 mod path;
 mod query;
+mod sound;
 
 pub(crate) use body::{JsonBody, LinesBody, NoBody, PackBody};
 pub(crate) use cursor::Cursors;

@@ -49,6 +49,13 @@ impl Query {
         parsed.map_err(|error: T::Err| invalid(name, &error.to_string()))
     }
 
+    /// A whole number that is not negative.
+    pub(crate) fn number<T: FromStr>(&self, name: &str) -> Result<Option<T>, Problem> {
+        let Some(text) = self.text(name) else { return Ok(None) };
+        let number = text.parse().map(Some);
+        number.map_err(|_| invalid(name, &format!("{text:?} is no whole number, or too large")))
+    }
+
     /// A duration of at most `longest`.
     pub(crate) fn duration(
         &self,
@@ -100,7 +107,7 @@ impl Query {
 
     /// The size of the page asked for in `limit`.
     pub(crate) fn limit(&self) -> Result<u32, Problem> {
-        let limit = self.value::<u32>("limit")?.unwrap_or(PAGE);
+        let limit = self.number::<u32>("limit")?.unwrap_or(PAGE);
         if (1..=LARGEST_PAGE).contains(&limit) {
             return Ok(limit);
         }

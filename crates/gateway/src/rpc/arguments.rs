@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use quarry_extract::{Submission, TimeLimit};
+use quarry_types::{in_words_of_json, is_object};
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::{Map, Value};
 
@@ -56,9 +57,13 @@ fn object(payload: Value) -> Result<Map<String, Value>, Problem> {
 
 /// Decodes `value`, which stands at `place` in the call.
 pub(super) fn decode<T: DeserializeOwned>(place: &str, value: Value) -> Result<T, Problem> {
+    if value.is_array() && is_object::<T>() {
+        let detail = format!("{place}: found a list, expected an object");
+        return Err(Problem::new(Code::InvalidCall, detail).field(place));
+    }
     serde_path_to_error::deserialize(value).map_err(|error| {
         let path = error.path().to_string();
-        let reason = error.into_inner();
+        let reason = in_words_of_json(&error.into_inner().to_string());
         let detail = if path == "." {
             format!("{place}: {reason}")
         } else {

@@ -17,7 +17,7 @@ use super::{
     extraction::{Asked, Raw, begin, end, json},
     fault::Fault,
 };
-use crate::{Gateway, Problem, extractions, trace::Trace};
+use crate::{Gateway, Problem, extractions, progress, trace::Trace};
 
 /// How many chunks are read at a time.
 const CHUNKS: u32 = 256;
@@ -74,7 +74,7 @@ pub(super) async fn follow(
 /// The open message that asks for the same.
 async fn running(gateway: &Gateway, asked: &Asked) -> Result<Option<MessageId>, Fault> {
     let payload = json(&asked.submission)?;
-    let newest = extractions::newest(gateway, &asked.address).await.map_err(Problem::from)?;
+    let newest = progress::newest(gateway, &asked.address).await.map_err(Problem::from)?;
     let same = newest.filter(|record| {
         matches!(record.state, MessageState::Open { .. }) && *record.message.payload == *payload
     });
@@ -186,7 +186,7 @@ impl Following {
     async fn seek_work(&self) -> Result<Line, StoreError> {
         let Some(doer) = &self.doer else { return std::future::pending().await };
         loop {
-            let newest = extractions::newest(&self.gateway, doer).await?;
+            let newest = progress::newest(&self.gateway, doer).await?;
             if let Some(record) = newest
                 && matches!(record.state, MessageState::Open { .. })
             {

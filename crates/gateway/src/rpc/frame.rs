@@ -4,6 +4,7 @@
 //! reason, or a list of reasons), in how nothing is (absent, or `null`), in the type of request ids
 //! (texts, or numbers as well) and in the media type of lines; each client is answered in its own.
 
+use quarry_types::in_words_of_json;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Number, Value, json, value::RawValue};
@@ -216,5 +217,6 @@ pub(super) fn lines(body: &[u8]) -> Vec<Result<ClientFrame, String>> {
 }
 
 fn parse(value: Value) -> Result<ClientFrame, String> {
-    serde_path_to_error::deserialize(value).map_err(|error| format!("malformed frame: {error}"))
+    serde_path_to_error::deserialize(value)
+        .map_err(|error| format!("malformed frame: {}", in_words_of_json(&error.to_string())))
 }

@@ -1,7 +1,6 @@
 //! `extraction.getStatus`.
 
-use quarry_ports::MessageState;
-use quarry_types::{Address, Outcome};
+use quarry_types::Address;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -11,7 +10,7 @@ use super::{
     extraction::{Raw, json, raw},
     fault::{ErrorTag, Fault, TypedError},
 };
-use crate::{Gateway, Problem, extractions, trace::Trace};
+use crate::{Gateway, extractions, progress, trace::Trace};
 
 /// How far an extraction is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -66,19 +65,13 @@ async fn status(
     address: &Address,
 ) -> Result<StatusAnswer<Raw>, Fault> {
     let told = |status, result, error| StatusAnswer { status, result, error };
-    if let Some(graph) = extractions::stored(gateway, trace, address).await? {
-        return Ok(told(Progress::Complete, Some(raw(&graph)?), None));
-    }
-    let newest = extractions::newest(gateway, address).await.map_err(Problem::from)?;
-    Ok(match newest.map(|record| record.state) {
-        None => told(Progress::NotFound, None, None),
-        Some(MessageState::Open { attempts: 0, .. }) => told(Progress::Pending, None, None),
-        Some(MessageState::Open { .. }) => told(Progress::Running, None, None),
-        Some(MessageState::Quarantined { .. }) => told(Progress::Suspended, None, None),
-        Some(MessageState::Finished { outcome: Outcome::Success(graph), .. }) => {
-            told(Progress::Complete, Some(raw(&graph)?), None)
-        }
-        Some(MessageState::Finished { outcome: Outcome::Failure(failure), .. }) => {
+    Ok(match progress::of(gateway, trace, address).await?.0 {
+        progress::Progress::Absent => told(Progress::NotFound, None, None),
+        progress::Progress::Pending => told(Progress::Pending, None, None),
+        progress::Progress::Running => told(Progress::Running, None, None),
+        progress::Progress::SetAside => told(Progress::Suspended, None, None),
+        progress::Progress::Complete(graph) => told(Progress::Complete, Some(raw(&graph)?), None),
+        progress::Progress::Failed(failure) => {
             let error = match Fault::from(failure) {
                 Fault::Typed(error) => error,
                 Fault::Malformed(problem) => {

@@ -34,7 +34,7 @@ pub(crate) async fn read(
     _: NoBody,
 ) -> Result<Response, Problem> {
     let query = Query::parse(uri.query(), &["from"])?;
-    let from = query.value::<u64>("from")?.unwrap_or(0);
+    let from = query.number::<u64>("from")?.unwrap_or(0);
     let form = Form::of_stream(&headers)?;
     let last = last_event_id(&headers)?.map(|id| {
         let number = id.parse::<u64>().ok().and_then(|number| number.checked_add(1));

@@ -70,6 +70,19 @@ pub(crate) async fn follow(
     Ok(form.respond(events(gateway.clone(), position).await?))
 }
 
+/// The answer that tells of a submission to `address` from behind the event `id` on, and the
+/// submission's message.
+pub(crate) async fn resume(
+    gateway: &Gateway,
+    address: &Address,
+    id: &str,
+    form: Form,
+) -> Result<(Response, MessageId), Problem> {
+    let position = submission::behind(gateway, address, id).await?;
+    let message_id = position.own.message_id;
+    Ok((form.respond(events(gateway.clone(), position).await?), message_id))
+}
+
 async fn events(
     gateway: Gateway,
     position: Position,

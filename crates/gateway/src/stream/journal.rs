@@ -54,7 +54,7 @@ pub(crate) async fn read(
     let asked = JournalQuery {
         address: owner(&gateway, &name)?,
         // A client that connects again by itself repeats its parameters.
-        after: last.or(query.value("after")?).unwrap_or(0),
+        after: last.or(query.number("after")?).unwrap_or(0),
         kind: query.text("type").map(str::to_owned),
         request_id: query.text("requestId").map(str::to_owned),
     };

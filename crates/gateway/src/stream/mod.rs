@@ -17,7 +17,7 @@ mod tail;
 mod work;
 
 pub(crate) use chunks::{read, tell};
-pub(crate) use events::{follow, show};
+pub(crate) use events::{follow, resume, show};
 pub(crate) use form::{Form, Streaming};
 pub(crate) use journal::{destroy as destroy_journal, read as read_journal};
 pub(crate) use submission::same;

@@ -9,10 +9,7 @@ use super::{
     position::{Position, not_ours},
     tail::Tail,
 };
-use crate::{
-    Code, Gateway, Problem,
-    extractions::{EXTRACT, newest},
-};
+use crate::{Code, Gateway, Problem, extractions::EXTRACT, progress::newest};
 
 /// How many open messages of a submission are looked at.
 const LOOKED_AT: u32 = 100;

@@ -5,6 +5,7 @@ use axum::http::Method;
 use super::harness::{Ask, World};
 use crate::router::ROUTES;
 
+const REPLACE: &str = "/v1/cluster/voters:replace";
 const ADD: &str = "/v1/entities/Counter/c/add";
 const APPEND: &str = "/v1/entities/Register/r/append";
 const NO_MESSAGE: &str = "/v1/messages/01890000-0000-7000-8000-000000000000";
@@ -37,6 +38,13 @@ fn names() -> Vec<Case> {
         (Ask::post("/v1/cluster/nodes/-1/drain"), 400, "invalid_name", Some("id")),
         (Ask::post("/v1/cluster/nodes/99/drain"), 404, "no_such_node", Some("id")),
         (Ask::post("/v1/cluster/nodes/99/undrain"), 404, "no_such_node", Some("id")),
+        (Ask::post(REPLACE).body(r#"{"old":2,"new":99}"#), 404, "no_such_node", Some("new")),
+        (Ask::post(REPLACE).body(r#"{"old":2}"#), 400, "invalid_body", Some("new")),
+        (Ask::post(REPLACE).body(r#"{"old":2,"new":1}"#), 412, "cluster_refused", None),
+        (Ask::post("/v1/cluster/shards/99:split"), 404, "no_such_shard", Some("id")),
+        (Ask::post("/v1/cluster/shards/x:split"), 400, "invalid_name", Some("id")),
+        (Ask::post("/v1/cluster/shards/1:merge"), 404, "no_such_route", Some("id")),
+        (Ask::post("/v1/cluster/shards/1"), 404, "no_such_route", Some("id")),
     ]
 }
 
@@ -100,7 +108,7 @@ fn headers() -> Vec<Case> {
             Some("Content-Type"),
         ),
         (form().body("a=1"), 415, "unsupported_media_type", Some("Content-Type")),
-        (form().body("{\"a\":"), 400, "malformed_json", None),
+        (form().body("{\"a\":"), 400, "malformed_json", Some("a")),
     ]
 }
 
@@ -118,7 +126,7 @@ fn streams() -> Vec<Case> {
         (Ask::get(&format!("{from}x")), 400, "invalid_parameter", Some("from")),
         (Ask::get(&format!("{from}-1")), 400, "invalid_parameter", Some("from")),
         (Ask::get(&chunks).header("accept", "application/json"), 406, "not_acceptable", accept),
-        (Ask::get(&chunks).body("{}"), 400, "unexpected_body", None),
+        (Ask::get(&chunks).body("{}"), 400, "unexpected_body", Some("body")),
         (last(&chunks, "x"), 400, header, field),
         (last(&chunks, ""), 400, header, field),
         (last(&chunks, "18446744073709551615"), 400, header, field),
@@ -150,7 +158,7 @@ fn submissions() -> Vec<Case> {
     let invalid = "invalid_payload";
     vec![
         (submit(""), 422, invalid, Some("body")),
-        (submit("{"), 400, "malformed_json", None),
+        (submit("{"), 400, "malformed_json", Some("body")),
         (submit("[]"), 422, invalid, Some("body")),
         (submit(r#"{"text": "x"}"#), 422, invalid, Some("ontologyId")),
         (submit(r#"{"text": 1, "ontologyId": "film"}"#), 422, invalid, Some("text")),
@@ -180,30 +188,63 @@ fn submissions() -> Vec<Case> {
     ]
 }
 
+fn packed(how: &'static str) -> Ask {
+    Ask::post(ADD).header("content-encoding", how).body("5")
+}
+
+fn labelled(label: &'static str) -> Ask {
+    Ask::post(ADD).header("content-type", label).body("5")
+}
+
 fn bodies() -> Vec<Case> {
     let large = vec![b' '; 1024 * 1024 + 1];
     let deep = "[".repeat(100_000) + &"]".repeat(100_000);
     let invalid = "invalid_payload";
     vec![
-        (Ask::post(ADD).body("{\"a\":"), 400, "malformed_json", None),
-        (Ask::post(ADD).body("1 2"), 400, "malformed_json", None),
-        (Ask::post(ADD).body(" "), 400, "malformed_json", None),
-        (Ask::post(ADD).body(b"\"\xff\""), 400, "malformed_json", None),
-        (Ask::post(ADD).body(large), 413, "too_large", None),
-        (Ask::post(ADD).header("content-length", "99999999").body("1"), 413, "too_large", None),
+        (Ask::post(ADD).body("{\"a\":"), 400, "malformed_json", Some("a")),
+        (Ask::post(ADD).body("1 2"), 400, "malformed_json", Some("body")),
+        (Ask::post(ADD).body(" "), 400, "malformed_json", Some("body")),
+        (Ask::post(ADD).body(b"\"\xff\""), 400, "malformed_json", Some("body")),
+        (Ask::post(ADD).body(large), 413, "too_large", Some("body")),
+        (
+            Ask::post(ADD).header("content-length", "99999999").body("1"),
+            413,
+            "too_large",
+            Some("body"),
+        ),
         (Ask::post(ADD), 422, invalid, Some("body")),
         (Ask::post(ADD).body("\"five\""), 422, invalid, Some("body")),
         (Ask::post(ADD).body("1.5"), 422, invalid, Some("body")),
         (Ask::post(ADD).body("9223372036854775808"), 422, invalid, Some("body")),
-        (Ask::post(ADD).body(deep), 422, invalid, Some("body")),
+        (Ask::post(ADD).body(deep), 400, "malformed_json", Some("body")),
+        (Ask::post(ADD).body("{\"a\":1,\"a\":2}"), 400, "malformed_json", Some("a")),
+        (Ask::post(APPEND).body("[\"v\"]"), 422, invalid, Some("body")),
+        (
+            Ask::post("/v1/extractions").body("[\"Alien is a film.\",\"film\"]"),
+            422,
+            invalid,
+            Some("body"),
+        ),
+        (Ask::post("/v1/messages:drop").body("[]"), 400, "invalid_body", Some("body")),
+        (packed("gzip"), 415, "unsupported_media_type", Some("Content-Encoding")),
+        (
+            labelled("application/json; charset=utf-16"),
+            415,
+            "unsupported_media_type",
+            Some("Content-Type"),
+        ),
+        (Ask::get("/v1/messages/m:drop"), 405, "method_not_allowed", None),
+        (Ask::post("/v1/messages/m"), 405, "method_not_allowed", None),
+        (Ask::post("/v1/messages/m:burn"), 404, "no_such_route", Some("mid")),
+        (Ask::get("/v1/ontologies/film?version=zz"), 404, "no_such_ontology", Some("version")),
         (Ask::post(APPEND).body("{}"), 422, invalid, Some("value")),
         (Ask::post(APPEND).body("{\"value\": 5}"), 422, invalid, Some("value")),
         (Ask::post(APPEND).body("{\"value\": \"v\", \"extra\": 1}"), 422, invalid, Some("extra")),
         (Ask::post("/v1/entities/Counter/c/get").body("1"), 422, invalid, Some("body")),
-        (Ask::get("/v1/cluster").body("{}"), 400, "unexpected_body", None),
-        (Ask::get("/").body("{}"), 400, "unexpected_body", None),
-        (Ask::get("/openapi.json").body("{}"), 400, "unexpected_body", None),
-        (Ask::post("/v1/cluster/nodes/1/drain").body("{}"), 400, "unexpected_body", None),
+        (Ask::get("/v1/cluster").body("{}"), 400, "unexpected_body", Some("body")),
+        (Ask::get("/").body("{}"), 400, "unexpected_body", Some("body")),
+        (Ask::get("/openapi.json").body("{}"), 400, "unexpected_body", Some("body")),
+        (Ask::post("/v1/cluster/nodes/1/drain").body("{}"), 400, "unexpected_body", Some("body")),
     ]
 }
 

@@ -157,8 +157,8 @@ async fn a_batch_that_is_none_is_refused_whole() {
         let answer = world.post(BATCH, body).await;
         assert_eq!(answer.problem(), (400, "invalid_body", Some(field)), "{body}");
     }
-    assert_eq!(world.post(BATCH, "{").await.problem(), (400, "malformed_json", None));
+    assert_eq!(world.post(BATCH, "{").await.problem(), (400, "malformed_json", Some("body")));
     let large = format!(r#"{{"messages": ["{}"]}}"#, "x".repeat(1 << 20));
-    assert_eq!(world.post(BATCH, &large).await.problem(), (413, "too_large", None));
+    assert_eq!(world.post(BATCH, &large).await.problem(), (413, "too_large", Some("body")));
     assert!(world.stored().await.contains("items: []"), "nothing is stored");
 }

@@ -93,8 +93,23 @@ impl Moody {
 pub(super) struct World {
     pub(super) gateway: Gateway,
     pub(super) database: Arc<MemoryDatabase>,
+    coordination: Coordination,
     pub(super) coordinator: Arc<quarry_sim::MemoryCoordinator>,
     pub(super) router: Router,
+}
+
+/// A process that takes shards.
+fn runner(id: u64, boot: BootId) -> quarry_core::coordinator::Member {
+    quarry_core::coordinator::Member {
+        id: NodeId(id),
+        boot,
+        roles: [Role::Runner].into(),
+        weight: 100,
+        groups: BTreeSet::default(),
+        http: "127.0.0.1:7410".to_owned(),
+        control: String::new(),
+        mesh: format!("node-{id}"),
+    }
 }
 
 impl World {
@@ -116,16 +131,7 @@ impl World {
         let database = MemoryDatabase::new();
         let coordination = Coordination::new(host.clone(), times, 4);
         let boot = BootId(7);
-        let coordinator = coordination.join(quarry_core::coordinator::Member {
-            id: NodeId(1),
-            boot,
-            roles: [Role::Runner].into(),
-            weight: 100,
-            groups: BTreeSet::default(),
-            http: "127.0.0.1:7410".to_owned(),
-            control: String::new(),
-            mesh: "node-1".to_owned(),
-        });
+        let coordinator = coordination.join(runner(1, boot));
         let ports = Ports {
             store: MemoryStore::open(&database, Arc::clone(&host.clock)),
             transport: Network::new(host.clone(), 1).node(NodeId(1)),
@@ -142,7 +148,13 @@ impl World {
         let registry = registry.with(extractor).with(work).with(stored).build();
         let node = Node::start(NodeConfig::new(NodeId(1), boot), registry, ports);
         let gateway = Gateway::with_library(node, config, library);
-        Self { router: router(gateway.clone()), gateway, database, coordinator }
+        let router = router(gateway.clone());
+        Self { gateway, database, coordination, coordinator, router }
+    }
+
+    /// Lets another runner join, which takes shards and serves none, as long as the answer lives.
+    pub(super) fn joined_by(&self, id: u64) -> Arc<quarry_sim::MemoryCoordinator> {
+        self.coordination.join(runner(id, BootId(id)))
     }
 
     /// Asks, and holds the answer against the description of the interface.

@@ -116,6 +116,15 @@ async fn the_cluster_is_shown_and_a_node_drained() {
     let shards = world.get("/v1/cluster/shards").await;
     let list = shards.body["shards"].as_array().unwrap();
     assert_eq!((&list[0]["first"], &list[3]["last"]), (&0.into(), &65_535.into()));
+    let alone = world.post("/v1/cluster/nodes/1/drain", "").await;
+    assert_eq!(alone.problem(), (412, "cluster_refused", None), "{alone:?}");
+    assert!(
+        alone.body["detail"].as_str().unwrap().contains("no runner would be left: no other node")
+    );
+    let _second = world.joined_by(2);
+    world.until("/v1/cluster", |answer| answer.body["nodes"][1]["state"] == "up").await;
+    let both = world.post("/v1/cluster/nodes/1,2/drain", "").await;
+    assert_eq!(both.problem(), (412, "cluster_refused", None), "{both:?}");
     let drained = world.post("/v1/cluster/nodes/1/drain", "").await;
     assert_eq!(drained.body["node"], 1, "{drained:?}");
     let is_draining = |answer: &Answer| answer.status == StatusCode::SERVICE_UNAVAILABLE;
@@ -127,6 +136,29 @@ async fn the_cluster_is_shown_and_a_node_drained() {
     assert_eq!(undrained.status, StatusCode::OK);
     assert_eq!(undrained.body["nodes"], json!([1]));
     world.until("/readyz", |answer| answer.status == StatusCode::OK).await;
+}
+
+#[tokio::test]
+async fn a_shard_is_split_once_and_its_entities_go_on() {
+    let world = World::new().await;
+    for number in 0..20 {
+        world.post(&format!("/v1/entities/Counter/c{number}/add"), "5").await;
+    }
+    let split = world.post("/v1/cluster/shards/1:split", "").await;
+    assert_eq!(split.status, StatusCode::OK, "{split:?}");
+    let part = |at: usize| &split.body["parts"][at];
+    assert_eq!((&part(0)["id"], &part(1)["id"]), (&6.into(), &7.into()));
+    assert_eq!((&part(0)["first"], &part(1)["last"]), (&16_384.into(), &32_767.into()));
+    let again = world.post("/v1/cluster/shards/1:split", "").await;
+    assert_eq!((again.status, &again.body["parts"]), (StatusCode::OK, &split.body["parts"]));
+    for number in 0..20 {
+        let path = format!("/v1/entities/Counter/c{number}/add");
+        let added = world.ask(Ask::post(&path).body("1")).await;
+        assert_eq!((added.status, added.text.as_str()), (StatusCode::OK, "6"), "c{number}");
+    }
+    let moves = world.get("/v1/cluster/moves").await;
+    let last = &moves.body["moves"][0];
+    assert_eq!((&last["reason"], &last["shards"]), (&"split".into(), &json!([6, 7])), "{moves:?}");
 }
 
 #[tokio::test]
@@ -150,7 +182,8 @@ async fn health_follows_the_store_and_the_lease() {
     for (path, code) in [("/healthz", "unhealthy"), ("/readyz", "not_ready")] {
         let health = world.get(path).await;
         assert_eq!(health.status, StatusCode::SERVICE_UNAVAILABLE, "{health:?}");
-        assert_eq!(health.body["status"], "unhealthy");
+        assert_eq!(health.body["status"], 503);
+        assert_eq!(health.body["health"], "unhealthy");
         assert_eq!(health.body["checks"][0]["name"], "store");
         assert_eq!(health.body["code"], code);
         assert!(health.body["detail"].as_str().unwrap().starts_with("store: "), "{health:?}");

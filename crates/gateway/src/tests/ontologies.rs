@@ -67,7 +67,7 @@ async fn an_unknown_ontology_is_refused_with_what_exists() {
     assert!(answer.body["detail"].as_str().unwrap().contains("did you mean \"film\"?"));
     assert!(answer.body["available"].as_array().unwrap().contains(&"film".into()));
     let version = world.get("/v1/ontologies/film?version=0").await;
-    assert_eq!(version.problem(), (404, "no_such_ontology", Some("id")));
+    assert_eq!(version.problem(), (404, "no_such_ontology", Some("version")));
 }
 
 #[tokio::test]
@@ -156,7 +156,7 @@ async fn every_mistake_of_a_pack_is_told_and_nothing_is_stored() {
     assert!(problems[0]["message"].as_str().unwrap().contains("did you mean `Keeper`?"));
     assert!(answer.body["detail"].as_str().unwrap().contains("line 6: relation keptBy"));
     for (id, media_type, pack, status, code) in [
-        ("Bees!", TOML, bees("keptBy").into_bytes(), 422, "invalid_ontology"),
+        ("Bees!", TOML, bees("keptBy").into_bytes(), 400, "invalid_name"),
         ("bees", "application/json", b"{".to_vec(), 422, "invalid_ontology"),
         ("bees", "text/turtle", b"<a".to_vec(), 422, "invalid_ontology"),
         ("bees", TOML, b"id = \"\xff\"".to_vec(), 422, "invalid_ontology"),
@@ -191,7 +191,7 @@ async fn a_change_is_made_only_where_its_precondition_holds() {
     assert_eq!(first.status, StatusCode::CREATED);
     let tag = first.header("etag").unwrap();
     let again = world.ask(only_new(bees("tendedBy"))).await;
-    assert_eq!(again.problem(), (412, "precondition_failed", Some("If-Match")));
+    assert_eq!(again.problem(), (412, "precondition_failed", Some("If-None-Match")));
     let other = put("bees", TOML, bees("tendedBy")).header("if-match", "\"other\"");
     assert_eq!(world.ask(other).await.problem().0, 412);
     let known = Ask::get("/v1/ontologies/bees").header("if-none-match", tag);

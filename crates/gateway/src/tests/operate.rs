@@ -90,7 +90,7 @@ async fn what_cannot_be_done_is_refused_with_the_reason() {
     assert_eq!(told.problem(), (409, "not_quarantined", None), "{told:?}");
     for (path, code) in [
         (format!("/v1/messages/{id}:melt"), "no_such_route"),
-        (format!("/v1/messages/{id}"), "no_such_route"),
+        (format!("/v1/messages/{id}"), "method_not_allowed"),
         ("/v1/messages/x:drop".to_owned(), "invalid_name"),
     ] {
         assert_eq!(world.post(&path, "").await.problem().1, code, "{path}");
@@ -153,9 +153,9 @@ async fn a_filter_that_says_nothing_or_nonsense_is_refused() {
         ("cancel", json!({}), "filter"),
         ("cancel", json!({ "filter": { "state": "finished" } }), "filter.state"),
         ("redrive", json!({ "filter": { "state": "open" } }), "filter.state"),
-        ("drop", json!({ "filter": { "entity": "Counter" } }), "entity"),
-        ("drop", json!({ "filter": { "olderThan": "soon" } }), "olderThan"),
-        ("drop", json!({ "filter": { "before": "soon" } }), "before"),
+        ("drop", json!({ "filter": { "entity": "Counter" } }), "filter.entity"),
+        ("drop", json!({ "filter": { "olderThan": "soon" } }), "filter.olderThan"),
+        ("drop", json!({ "filter": { "before": "soon" } }), "filter.before"),
         ("drop", json!({ "filter": { "error": "x" }, "limit": 0 }), "limit"),
         ("drop", json!({ "filter": { "error": "x" }, "cursor": "x" }), "cursor"),
     ] {

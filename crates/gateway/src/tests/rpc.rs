@@ -172,7 +172,11 @@ async fn only_json_is_taken_and_from_pages_only_under_its_own_name() {
         assert_eq!(answer.problem(), (415, "unsupported_media_type", field), "{content_type}");
     }
     let torn = rpc(&world, Some(FORM), "{\"a\":").await;
-    assert_eq!(torn.problem(), (400, "malformed_json", None), "what curl sends without a label");
+    assert_eq!(
+        torn.problem(),
+        (400, "malformed_json", Some("a")),
+        "what curl sends without a label"
+    );
     let page = || Ask::post("/api/rpc").header("origin", "http://elsewhere.example").body(&json);
     for ask in [page(), page().header("content-type", FORM)] {
         assert_eq!(world.ask(ask).await.problem(), (415, "unsupported_media_type", field));

@@ -208,3 +208,31 @@ async fn a_client_that_goes_away_does_not_stop_its_extraction() {
     drop(stream);
     world.until("/v1/extractions/left", |answer| answer.body["grade"] == "complete").await;
 }
+
+#[tokio::test]
+async fn a_listener_that_leaves_answers_once_more_and_says_so() {
+    let world = World::new().await;
+    let listening = listen(&world, ListenerConfig::default()).await;
+    let request = b"POST /v1/entities/Counter/a/add HTTP/1.1\r\nhost: x\r\n\
+        content-type: application/json\r\ncontent-length: 1\r\n\r\n5";
+    let mut kept = TcpStream::connect(listening.address).await.unwrap();
+    kept.write_all(request).await.unwrap();
+    let mut first = [0; 1024];
+    let read = kept.read(&mut first).await.unwrap();
+    let first = String::from_utf8_lossy(&first[..read]);
+    assert!(
+        first.starts_with("HTTP/1.1 200 OK") && !first.contains("connection: close"),
+        "{first}"
+    );
+    drop(listening.stop);
+    let answer = talk(listening.address, request).await;
+    assert!(answer.starts_with("HTTP/1.1 200 OK"), "a new connection is answered: {answer}");
+    assert!(answer.contains("connection: close"), "{answer}");
+    kept.write_all(request).await.unwrap();
+    let mut answer = Vec::new();
+    kept.read_to_end(&mut answer).await.unwrap();
+    let answer = String::from_utf8_lossy(&answer);
+    assert!(answer.contains("connection: close"), "{answer}");
+    assert!(listening.task.ended().await);
+    assert!(TcpStream::connect(listening.address).await.is_err());
+}

@@ -68,6 +68,9 @@ async fn an_extraction_goes_on_behind_any_of_its_events() {
         let id = event["id"].as_str().unwrap();
         let ask = Ask::get("/v1/extractions/r/events").header("last-event-id", id);
         assert_eq!(lines(&world.ask(ask).await), whole[read + 1..], "behind {id}");
+        let again = Ask::post("/v1/extractions").header("accept", "application/x-ndjson");
+        let again = again.header("last-event-id", id).body(submission("r"));
+        assert_eq!(lines(&world.ask(again).await), whole[read + 1..], "sent again behind {id}");
     }
     let foreign = Ask::get("/v1/extractions/other/events");
     let foreign = foreign.header("last-event-id", whole[0]["id"].as_str().unwrap());

@@ -36,18 +36,31 @@ pub(crate) struct Spec {
     pub(crate) idle_milliseconds: u64,
     /// The directory of its credentials, or `-`.
     pub(crate) credentials: String,
+    /// The oldest and the newest version of the protocol that it speaks.
+    pub(crate) speaks: (u16, u16),
 }
 
 impl Spec {
     pub(crate) fn new(id: u64) -> Self {
         let listen = "127.0.0.1:0".to_owned();
         let credentials = "-".to_owned();
-        Self { id, cluster: "test", cookie: COOKIE, listen, idle_milliseconds: 15_000, credentials }
+        Self {
+            id,
+            cluster: "test",
+            cookie: COOKIE,
+            listen,
+            idle_milliseconds: 15_000,
+            credentials,
+            speaks: (1, 2),
+        }
     }
 
     pub(crate) async fn start(self) -> Process {
-        let Self { id, cluster, cookie, listen, idle_milliseconds, credentials } = self;
-        let spec = format!("{id} {cluster} {cookie} {listen} {idle_milliseconds} {credentials}");
+        let Self { id, cluster, cookie, listen, idle_milliseconds, credentials, speaks } = self;
+        let (oldest, newest) = speaks;
+        let spec = format!(
+            "{id} {cluster} {cookie} {listen} {idle_milliseconds} {credentials} {oldest} {newest}"
+        );
         let mut child = Command::new(std::env::current_exe().unwrap())
             .args(["node::node_process", "--exact", "--nocapture", "--test-threads=1"])
             .env(VARIABLE, spec)

@@ -12,6 +12,7 @@
 )]
 
 mod cluster;
+mod damage;
 mod faults;
 mod links;
 mod node;

@@ -5,14 +5,14 @@ use std::{sync::Arc, time::Duration};
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
 use quarry_mesh::{Config, Limits, Mesh, start};
-use quarry_plane::{Cookie, Credentials, Files, Security};
+use quarry_plane::{Cookie, Credentials, Files, Protocol, Security};
 use quarry_ports::{Host, Metrics, Peer, Transport, TransportError};
 use quarry_sim::contract::transport::{ECHO, HOLD, Responder, Stage};
 use quarry_types::NodeId;
 use tokio::io::{AsyncBufReadExt, BufReader};
 
-/// Makes the process a node: its id, cluster, cookie, address, idle time in milliseconds, and the
-/// directory of its credentials, or `-`.
+/// Makes the process a node: its id, cluster, cookie, address, idle time in milliseconds, the
+/// directory of its credentials, or `-`, and the oldest and newest version that it speaks.
 pub(crate) const VARIABLE: &str = "QUARRY_MESH_TEST_NODE";
 
 /// Marks an answer among the lines of the test harness.
@@ -40,6 +40,7 @@ async fn run(spec: &str) {
     let (id, metrics) = (NodeId(parts[0].parse().unwrap()), Metrics::new().unwrap());
     let config = Config {
         node: id,
+        protocol: Protocol { oldest: parts[6].parse().unwrap(), newest: parts[7].parse().unwrap() },
         cluster_name: parts[1].to_owned(),
         cookie: Cookie::new(parts[2]).unwrap(),
         security: security(parts[5], id),

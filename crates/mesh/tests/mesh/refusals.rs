@@ -41,6 +41,42 @@ async fn a_node_of_another_cluster_is_refused_at_both_ends() {
     }
 }
 
+/// Tells each of `nodes` where the others are, and waits until it is linked with all of them.
+async fn linked_with_all(nodes: &mut [Process]) {
+    introduce(nodes).await;
+    let ids: Vec<u64> = nodes.iter().map(|node| node.id).collect();
+    for node in nodes {
+        for other in ids.iter().filter(|id| **id != node.id).copied().collect::<Vec<_>>() {
+            node.reaches(other).await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_node_of_the_next_version_is_linked_and_one_too_far_ahead_is_refused_and_counted_once() {
+    let speaking = |id, speaks| Spec { speaks, ..Spec::new(id) }.start();
+    let mut nodes = vec![speaking(1, (1, 1)).await, speaking(2, (1, 2)).await];
+    linked_with_all(&mut nodes).await;
+    // One after the other goes over to the next version, which does not know the first any more.
+    nodes[0] = speaking(1, (1, 2)).await;
+    linked_with_all(&mut nodes).await;
+    nodes[1] = speaking(2, (2, 3)).await;
+    linked_with_all(&mut nodes).await;
+    nodes[0] = speaking(1, (1, 1)).await;
+    introduce(&mut nodes).await;
+    for node in &mut nodes {
+        refused(node, "version", 1).await;
+        assert_eq!(node.tell("linked").await, "[]");
+    }
+    assert!(nodes[0].tell("ask 2 500").await.starts_with("not sent"));
+    for node in &mut nodes {
+        let page = node.tell("metrics").await;
+        // Each side refuses, and is refused by, one peer, again and again.
+        let told = crate::cluster::value(&page, "quarry_mesh_refused_total{version}");
+        assert!(told <= 2, "{told}: {page}");
+    }
+}
+
 #[tokio::test]
 async fn a_node_that_is_not_the_one_meant_is_refused() {
     let mut nodes = [Spec::new(1).start().await, Spec::new(2).start().await];

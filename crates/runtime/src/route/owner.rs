@@ -101,7 +101,7 @@ impl Inner {
         match shard.owner {
             None => Owner::None,
             Some(node) if node == self.config.node => {
-                self.served.get(shard.id).map_or(Owner::None, Owner::Here)
+                self.served.of(shard).map_or(Owner::None, Owner::Here)
             }
             Some(node) => Owner::There(node),
         }

@@ -2,11 +2,11 @@
 
 use std::{sync::Arc, time::Duration};
 
+use quarry_ports::watch;
 use quarry_types::{
     Answer, CallError, ClusterView, Delivery, Envelope, Monotonic, Refusal, RefusalCode,
     UnknownCode,
 };
-use tokio::sync::watch;
 
 use super::answer::{refused, unknown};
 use crate::{node::Inner, patience::Patience};

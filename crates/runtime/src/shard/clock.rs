@@ -3,34 +3,44 @@
 use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
-use quarry_ports::{Host, LoadedShard};
-use quarry_types::{Epoch, Monotonic, ShardAge, ShardId, Timestamp};
+use quarry_ports::{ClockRead, Host, LoadedShard};
+use quarry_types::{Epoch, ShardAge, ShardId, Timestamp};
+
+const MILLISECOND: Duration = Duration::from_millis(1);
 
 /// Store time and age of one shard: what was recorded at the takeover, and this host's monotonic
-/// clock since.
+/// clock since. It may be behind the store's clock, by no more than [`ShardClock::lag`], and is
+/// never ahead of it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct ShardClock {
     time: Timestamp,
     age: ShardAge,
-    at: Monotonic,
+    read: ClockRead,
 }
 
 impl ShardClock {
-    /// The clock of a shard that was loaded just now.
-    pub(crate) fn at(loaded: &LoadedShard, host: &Host) -> Self {
-        Self { time: loaded.now, age: loaded.age, at: host.now() }
+    /// The clock of a shard that was loaded.
+    pub(crate) const fn of(loaded: &LoadedShard) -> Self {
+        Self { time: loaded.now, age: loaded.age, read: loaded.read }
+    }
+
+    /// By how much the store's clock may be ahead of this one: it was read before its answer came,
+    /// and both times are cut to whole milliseconds.
+    pub(crate) fn lag(self) -> Duration {
+        self.read.answered.since(self.read.asked) + 2 * MILLISECOND
     }
 
     /// Store time now.
     pub(crate) fn now(self, host: &Host) -> Timestamp {
-        self.time.after(host.now().since(self.at))
+        self.time.after(host.now().since(self.read.answered))
     }
 
     /// The shard's age now.
     pub(crate) fn age(self, host: &Host) -> ShardAge {
-        self.age.after(host.now().since(self.at))
+        self.age.after(host.now().since(self.read.answered))
     }
 }
 

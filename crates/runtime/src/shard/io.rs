@@ -3,19 +3,22 @@
 use std::{pin::Pin, sync::Arc};
 
 use quarry_core::{
-    delivery::{ActivationFailure, Batch, Fetched, KeyQuestion, Recovered},
+    delivery::{ActivationFailure, Batch, Fetched, KeyQuestion, OpenPage},
     outbox::Place,
 };
 use quarry_ports::{
-    CommitError, Committed, KeyQuery, MessageRecord, SendPage, Store, StoreError, StoredState,
-    crash,
+    Commit, CommitError, Committed, KeyQuery, MessageRecord, SendPage, Store, StoreError,
+    StoredState, crash,
 };
-use quarry_types::{Address, Answer, CallError, MessageId, RefusalCode};
+use quarry_types::{
+    Address, Answer, CallError, MessageId, RefusalCode, ShardAge,
+    planted::{Bug, is_planted},
+};
 use ractor::{Actor, ActorRef};
 
 use super::task::{Serving, not_owner, refused};
 use crate::{
-    actor::{EntityActor, Hosted, Run},
+    actor::{EntityActor, Hosted, Run, Timed},
     convert,
     inbox::Waiter,
     journal,
@@ -39,6 +42,7 @@ pub(super) enum Done {
     FenceChecked(Vec<Claim>, Result<bool, StoreError>),
     PassedOn(Vec<(Place, Result<Answer, CallError>)>),
     SendsRead(Result<SendPage, StoreError>),
+    OpenRead(u64, Result<OpenPage, StoreError>),
 }
 
 /// How much of a commit is of attempts that failed.
@@ -49,11 +53,10 @@ pub(super) struct Failed {
 }
 
 impl Serving {
-    /// Takes a page of what was open; used before anything is admitted.
-    pub(super) fn recover(&mut self, page: Vec<Recovered>) {
+    /// What the owner before left open is read while the shard serves.
+    pub(super) fn start(&mut self) {
         let now = self.now();
-        self.machine.recover(now, page, &mut self.out);
-        self.perform();
+        self.machine.start(now, &mut self.out);
     }
 
     pub(super) fn ask_keys(&mut self, questions: Vec<KeyQuestion>) {
@@ -83,6 +86,8 @@ impl Serving {
         }
         let store = Arc::clone(&self.shared.store);
         let registry = self.shared.registry.clone();
+        let (host, seconds) =
+            (self.shared.host.clone(), self.shared.metrics.handler_seconds.clone());
         let ends = self.ends.clone();
         self.shared.metrics.activations.inc_by(u64::try_from(asked.len()).unwrap_or(0));
         let addresses: Vec<Address> = asked.iter().map(|(address, _)| address.clone()).collect();
@@ -103,7 +108,8 @@ impl Serving {
                     Ok(stored) => {
                         let instance =
                             registry.activate(&address.entity_type, stored.map(|s| s.state));
-                        start(address.clone(), instance, ends.clone()).await
+                        let timed = Timed::of(&address.entity_type, host.clone(), &seconds);
+                        start(address.clone(), instance, (ends.clone(), timed)).await
                     }
                     Err(failure) => Err(failure),
                 };
@@ -119,12 +125,20 @@ impl Serving {
         let failed = Failed { retries: batch.retries, quarantined: batch.quarantined };
         let (now, age) = self.moment();
         let journal = journal::rows(&batch.chunks, now, &*self.shared.host.random);
-        let commit = convert::commit(self.shard, self.epoch, (now, age), batch, journal);
+        let mut commit = convert::commit(self.shard, self.epoch, (now, age), batch, journal);
         let store = Arc::clone(&self.shared.store);
         let lease = self.shared.lease.clone();
         self.io.push(Box::pin(async move {
             let closes = !commit.sent.is_empty();
+            let accepts = commit.messages.len() > commit.outcomes.len();
+            let later = split(&mut commit);
             let result = store.commit(commit, &lease).await;
+            if let Some(later) = later.filter(|_| result.is_ok()) {
+                drop(store.commit(later, &lease).await);
+            }
+            if accepts && result.is_ok() {
+                crash::point("accepted");
+            }
             if closes && result.is_ok() {
                 crash::point("send-closed");
             }
@@ -135,6 +149,9 @@ impl Serving {
     pub(super) fn check_fence(&mut self, claims: Vec<Claim>) {
         if claims.is_empty() {
             return;
+        }
+        if is_planted(Bug::StaleRead) {
+            return self.settle_claims(claims, &Ok(true));
         }
         let store = Arc::clone(&self.shared.store);
         let question = vec![(self.shard, self.epoch)];
@@ -161,6 +178,7 @@ impl Serving {
                 }
             }
             Done::Activated(activated) => {
+                crash::point("activated");
                 for (address, number, result) in activated {
                     self.activated(&address, number, result);
                 }
@@ -184,6 +202,7 @@ impl Serving {
             Done::FenceChecked(claims, stands) => self.settle_claims(claims, &stands),
             Done::PassedOn(answers) => self.passed_on(answers),
             Done::SendsRead(page) => self.sends_read(page),
+            Done::OpenRead(number, page) => self.open_read(number, page),
         }
         self.count();
     }
@@ -222,6 +241,21 @@ impl Serving {
     }
 }
 
+/// What a planted bug takes out of `commit`, to be written by itself.
+fn split(commit: &mut Commit) -> Option<Commit> {
+    let take_sends = is_planted(Bug::OutboxOutsideTransaction) && !commit.sends.is_empty();
+    let take_states = is_planted(Bug::StateOutsideTransaction) && !commit.states.is_empty();
+    if !take_sends && !take_states {
+        return None;
+    }
+    let sends = if take_sends { std::mem::take(&mut commit.sends) } else { Vec::new() };
+    let states = if take_states { std::mem::take(&mut commit.states) } else { Vec::new() };
+    let (now, age) = (commit.now, ShardAge::default());
+    let nothing =
+        convert::commit(commit.shard, commit.epoch, (now, age), Batch::default(), Vec::new());
+    Some(Commit { sends, states, low_water: commit.low_water, ..nothing })
+}
+
 async fn fetched(store: &dyn Store, message_id: MessageId) -> Result<Option<Fetched>, StoreError> {
     let Some(record) = store.message(message_id).await? else { return Ok(None) };
     let chunks = store.chunks_of(vec![message_id]).await?.pop().unwrap_or_default();
@@ -231,10 +265,10 @@ async fn fetched(store: &dyn Store, message_id: MessageId) -> Result<Option<Fetc
 async fn start(
     address: Address,
     instance: Result<Box<dyn crate::instance::Instance>, String>,
-    ends: tokio::sync::mpsc::UnboundedSender<crate::actor::RunEnd>,
+    (ends, timed): (tokio::sync::mpsc::UnboundedSender<crate::actor::RunEnd>, Timed),
 ) -> Result<ActorRef<Run>, ActivationFailure> {
     let instance = instance.map_err(ActivationFailure::Broken)?;
-    let hosted = Hosted { address, instance, ends };
+    let hosted = Hosted { address, instance, ends, timed };
     match Actor::spawn(None, EntityActor, hosted).await {
         // The task ends by itself when the actor is stopped.
         Ok((actor, _task)) => Ok(actor),

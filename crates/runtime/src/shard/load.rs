@@ -1,19 +1,10 @@
-//! Taking a shard over: the fence first, then what is open.
+//! Taking a shard over: the fence.
 
 use std::time::Duration;
 
-use quarry_ports::{
-    ChunkBody, FenceError, FenceRequest, LoadedShard, OpenCursor, OpenPage, StoreError,
-};
+use quarry_ports::{FenceError, FenceRequest, LoadedShard};
 
-use super::{
-    Control, End,
-    task::{Serving, ShardTask},
-};
-use crate::convert;
-
-/// Messages read at once in a takeover.
-const PAGE: u32 = 500;
+use super::{Control, End, task::ShardTask};
 
 impl ShardTask {
     /// Sets the fence, trying again while the store is away and the grant stands.
@@ -38,6 +29,11 @@ impl ShardTask {
                     tracing::info!(shard = %self.shard, epoch = %self.epoch, %recorded, "the store refused a load");
                     return Err(End::Refused(recorded));
                 }
+                Err(FenceError::Split) => {
+                    self.shared.metrics.shard_takeovers.with_label_values(&["split"]).inc();
+                    tracing::warn!(shard = %self.shard, epoch = %self.epoch, "the store holds the shard in parts: it is split again");
+                    return Err(End::Split);
+                }
                 Err(FenceError::Store(error)) => {
                     self.shared.metrics.shard_takeovers.with_label_values(&["store_away"]).inc();
                     tracing::warn!(shard = %self.shard, %error, "a shard could not be loaded; trying again");
@@ -46,47 +42,6 @@ impl ShardTask {
                 }
             }
         }
-    }
-
-    /// Reads what the owner before left open, in pages, after the fence (L4).
-    pub(super) async fn recover(
-        &mut self,
-        serving: &mut Serving,
-        loaded: LoadedShard,
-    ) -> Result<(), End> {
-        let mut after = None;
-        let mut pause = Duration::from_millis(20);
-        loop {
-            self.still_granted()?;
-            match self.page(loaded, after).await {
-                Ok((page, chunks)) => {
-                    let open = page.messages.into_iter().zip(chunks);
-                    let recovered = open.map(|(open, chunks)| convert::recovered(open, chunks));
-                    serving.recover(recovered.collect());
-                    after = page.next;
-                    if after.is_none() {
-                        return Ok(());
-                    }
-                }
-                Err(error) => {
-                    tracing::warn!(shard = %self.shard, %error, "open messages could not be read; trying again");
-                    self.pause(pause).await;
-                    pause = (pause * 2).min(Duration::from_secs(1));
-                }
-            }
-        }
-    }
-
-    async fn page(
-        &self,
-        loaded: LoadedShard,
-        after: Option<OpenCursor>,
-    ) -> Result<(OpenPage, Vec<Vec<ChunkBody>>), StoreError> {
-        let store = &self.shared.store;
-        let page = store.open_messages(self.range, loaded.low_water, after, PAGE).await?;
-        let open = page.messages.iter().map(|open| open.message.message_id).collect();
-        let chunks = store.chunks_of(open).await?;
-        Ok((page, chunks))
     }
 
     fn still_granted(&self) -> Result<(), End> {

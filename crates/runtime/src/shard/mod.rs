@@ -4,10 +4,11 @@ mod clock;
 mod io;
 mod load;
 mod loads;
+mod open;
 mod perform;
 mod sends;
 mod task;
 
 pub(crate) use clock::Clocks;
 pub(crate) use loads::Loads;
-pub(crate) use task::{Control, End, ShardTask, Shared};
+pub(crate) use task::{Control, End, Ended, ShardTask, Shared};

@@ -42,6 +42,7 @@ impl Serving {
                     }
                     Effect::PassOn(send) => passing.push(send),
                     Effect::ReadSends { after, limit } => self.read_sends(after, limit),
+                    Effect::ReadOpen(read) => self.read_open(read),
                     Effect::Passivate(address) => self.passivate(&address),
                     Effect::Closed => self.end = Some(End::Closed),
                     Effect::Lost => self.end = self.end.or(Some(End::Lost)),
@@ -55,6 +56,10 @@ impl Serving {
     }
 
     fn run(&mut self, address: &Address, work: Work) {
+        if let Some(since) = work.queued_since.filter(|_| work.attempt == 1) {
+            let waited = u32::try_from(self.now().0.saturating_sub(since.0)).unwrap_or_default();
+            self.shared.metrics.queue_seconds.observe(f64::from(waited) / 1_000.0);
+        }
         let context = Context {
             envelope: work.envelope,
             attempt: work.attempt,

@@ -9,8 +9,8 @@ use quarry_core::{
 };
 use quarry_ports::{Host, LeaseGuard, LoadedShard, Metrics, Store, crash};
 use quarry_types::{
-    Address, BootId, CallError, Epoch, Monotonic, NodeId, Refusal, RefusalCode, ShardAge, ShardId,
-    SlotRange, Timestamp,
+    Address, BootId, CallError, Epoch, Monotonic, NodeId, Refusal, RefusalCode, Sequence, ShardAge,
+    ShardId, SlotRange, Timestamp,
 };
 use ractor::ActorRef;
 use tokio::sync::{mpsc, watch};
@@ -34,8 +34,11 @@ const TURN: usize = 256;
 const SAID: usize = 256;
 /// Steps that may wait for a commit while handlers make more chunks.
 const BACKLOG: usize = 1_024;
-/// How often idle entities are looked for.
+/// How often idle entities, and what nothing would wake, are looked for: what is found was found
+/// within 10 s (G9).
 const SWEEP: Duration = Duration::from_secs(5);
+/// Every so many sweeps the store of a shard that committed nothing is looked through too.
+const THOROUGH: u32 = 12;
 /// A handler that has run for this long is long: the shard goes on admitting while it is asked to
 /// move, until the drain time is over.
 const LONG_RUN: Duration = Duration::from_millis(100);
@@ -60,6 +63,17 @@ pub(crate) enum End {
     Lost,
     /// The store recorded a newer epoch than the grant's.
     Refused(Epoch),
+    /// The store holds the shard in parts.
+    Split,
+}
+
+/// A task that ended.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Ended {
+    /// How.
+    pub(crate) end: End,
+    /// Since when it admitted nothing more, where it was asked to close.
+    pub(crate) silent_since: Option<Monotonic>,
 }
 
 /// What all shards of a node share.
@@ -89,6 +103,8 @@ pub(crate) struct ShardTask {
     pub(crate) epoch: Epoch,
     pub(crate) lanes: Lanes,
     pub(crate) control: watch::Receiver<Control>,
+    /// What it cost whoever served it last.
+    pub(crate) load: u32,
 }
 
 /// The task while it serves.
@@ -97,6 +113,8 @@ pub(super) struct Serving {
     pub(super) shard: ShardId,
     pub(super) range: SlotRange,
     pub(super) epoch: Epoch,
+    /// The mark that was found at the takeover.
+    pub(super) low_water: Sequence,
     pub(super) machine: Shard<Waiter>,
     pub(super) actors: BTreeMap<Address, ActorRef<Run>>,
     pub(super) io: FuturesUnordered<Io>,
@@ -105,7 +123,9 @@ pub(super) struct Serving {
     pub(super) clock: ShardClock,
     pub(super) out: Vec<Effect<Waiter>>,
     pub(super) end: Option<End>,
+    silent_since: Option<Monotonic>,
     load: SteadyLoad,
+    sweeps: u32,
     counted: (usize, usize, usize),
 }
 
@@ -124,28 +144,30 @@ impl News {
 
 impl ShardTask {
     /// Takes the shard over and serves it until it is closed, lost or refused.
-    pub(crate) async fn run(mut self) -> End {
+    pub(crate) async fn run(mut self) -> Ended {
+        crash::point("fence-wanted");
+        let granted = self.shared.host.now();
+        self.shared.loads.set(self.shard, self.epoch, self.load);
         let loaded = match self.load().await {
             Ok(loaded) => loaded,
-            Err(end) => return self.end(end).await,
+            Err(end) => return Ended { end: self.end(end).await, silent_since: None },
         };
         crash::point("fence-loaded");
         let (ends, ended) = mpsc::unbounded_channel();
         let (sayings, said) = mpsc::channel(SAID);
         let mut news = News { ended, said };
         let mut serving = self.serving(loaded, ends, sayings);
-        if let Err(end) = self.recover(&mut serving, loaded).await {
-            serving.stop();
-            return self.end(end).await;
-        }
+        serving.start();
+        let loading = self.shared.host.now().since(granted);
+        self.shared.metrics.load_seconds.observe(loading.as_secs_f64());
+        crash::point("recovered");
         self.shared.metrics.active_shards.inc();
         self.shared.clocks.insert(self.shard, self.epoch, serving.clock);
         let end = self.serve(&mut serving, &mut news).await;
         self.shared.clocks.remove(self.shard, self.epoch);
-        self.shared.loads.remove(self.shard, self.epoch);
         self.shared.metrics.active_shards.dec();
         serving.stop();
-        self.end(end).await
+        Ended { end: self.end(end).await, silent_since: serving.silent_since }
     }
 
     fn serving(
@@ -154,18 +176,20 @@ impl ShardTask {
         ends: mpsc::UnboundedSender<RunEnd>,
         said: mpsc::Sender<Said>,
     ) -> Serving {
-        let clock = ShardClock::at(&loaded, &self.shared.host);
+        let clock = ShardClock::of(&loaded);
         Serving {
             shared: self.shared.clone(),
             shard: self.shard,
             range: self.range,
             epoch: self.epoch,
+            low_water: loaded.low_water,
             machine: Shard::new(
                 self.shared.limits.clone(),
                 self.epoch,
-                loaded.sequence,
+                (loaded.sequence, loaded.low_water),
                 loaded.now,
-            ),
+            )
+            .with_clock_behind(clock.lag()),
             actors: BTreeMap::new(),
             io: FuturesUnordered::new(),
             ends,
@@ -173,7 +197,9 @@ impl ShardTask {
             clock,
             out: Vec::new(),
             end: None,
-            load: SteadyLoad::default(),
+            silent_since: None,
+            load: SteadyLoad::of(self.load),
+            sweeps: 0,
             counted: (0, 0, 0),
         }
     }
@@ -233,6 +259,7 @@ impl ShardTask {
 
     /// Tells everyone who still waits in the inbox that the shard is not here any more.
     async fn end(&mut self, end: End) -> End {
+        self.shared.loads.remove(self.shard, self.epoch);
         for ask in self.lanes.close().await {
             ask.refuse(&not_owner(self.epoch));
         }
@@ -323,6 +350,9 @@ impl Serving {
     fn sweep(&mut self) {
         let now = self.now();
         self.machine.passivate_idle(now, &mut self.out);
+        self.sweeps = self.sweeps.wrapping_add(1);
+        self.machine.audit(now, self.sweeps.is_multiple_of(THOROUGH), &mut self.out);
+        self.count_stalls();
         let clock = self.shared.host.now();
         self.machine.forget_callers(|waiter| waiter.is_gone(clock));
         let load = self.load.see(self.machine.burden(now).load());
@@ -333,12 +363,15 @@ impl Serving {
     /// Closes once no handler runs long, or by `close_by` at the latest: then what runs is cancelled.
     fn close_when_quiet(&mut self, close_by: Option<Monotonic>) {
         let Some(close_by) = close_by else { return };
-        if self.shared.host.now() >= close_by {
+        let clock = self.shared.host.now();
+        if clock >= close_by {
+            self.silent_since.get_or_insert(clock);
             return self.give_up();
         }
         let long_since =
             self.now().0.saturating_sub(i64::try_from(LONG_RUN.as_millis()).unwrap_or(0));
         if self.machine.longest_run_since().is_none_or(|since| since.0 > long_since) {
+            self.silent_since.get_or_insert(clock);
             self.machine.close(&mut self.out);
         }
     }

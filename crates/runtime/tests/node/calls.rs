@@ -122,6 +122,15 @@ async fn a_drain_hands_every_shard_over_without_a_failed_call() {
     assert!(calls.ended().await);
     assert!(one.owned_shards().is_empty());
     assert_eq!(world.coordination.view().owned_by(NodeId(2)).count(), 8);
+    assert_eq!(two.ports().metrics.load_seconds.get_sample_count(), 8);
+    let handled =
+        |node: &quarry_runtime::Node| node.ports().metrics.queue_seconds.get_sample_count();
+    assert_eq!(handled(&one) + handled(&two), 200);
+    let run = |node: &quarry_runtime::Node| {
+        let seconds = &node.ports().metrics.handler_seconds;
+        seconds.with_label_values(&["Probe"]).get_sample_count()
+    };
+    assert!(run(&one) + run(&two) >= 200);
 }
 
 #[tokio::test(start_paused = true)]

@@ -30,6 +30,27 @@ async fn a_node_that_is_cut_off_refuses_soon_and_the_others_wait_for_the_next_ow
     assert_eq!(number(call(&one, "a", "set", "7").await), 7, "it serves again by itself");
 }
 
+/// A lease tells of a leader. Whoever held one is no process that has just started, shards or not.
+#[tokio::test(start_paused = true)]
+async fn a_node_that_is_cut_off_before_it_served_anything_refuses_as_soon() {
+    let world = World::new();
+    let (_one, _one_lives) = world.start(1);
+    let (two, cut_off) = world.start(2);
+    let lease = two.ports().coordinator.lease();
+    until(&world, "it is one of the cluster", || lease.was_held()).await;
+    cut_off.cut(true);
+    assert!(two.owned_shards().is_empty());
+    world.host.sleep_until(lease.deadline()).await;
+    let asked = world.host.now();
+    let answers = ["a", "b", "c", "d"].map(|id| call(&two, id, "set", "6"));
+    for answer in futures_util::future::join_all(answers).await {
+        let Err(CallError::Refused(refusal)) = answer else { panic!("{answer:?}") };
+        assert_eq!(refusal.code, RefusalCode::NoOwner);
+    }
+    let took = world.host.now().since(asked);
+    assert!(took < Duration::from_secs(1), "refused after {took:?}");
+}
+
 #[tokio::test(start_paused = true)]
 async fn shards_that_close_together_are_released_together() {
     let world = World::new();

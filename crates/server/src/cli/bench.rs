@@ -1,24 +1,170 @@
 //! `quarry bench …`.
 
-use std::time::Duration;
+use std::{path::PathBuf, time::Duration};
 
 use clap::{Args, Subcommand};
 
 /// `quarry bench …`.
 #[derive(Clone, Debug, Subcommand)]
 #[command(after_help = "\
-Starts a node of its own in a temporary directory, and compares with a baseline of the same run:
+Starts a node of its own in a temporary directory where it needs one, and compares with a baseline of the same run:
 a shared machine makes bare figures worthless.
 
 Examples:
   quarry bench durable
   quarry bench durable --store postgres://me@127.0.0.1/bench --concurrency 1,64,256
-  quarry bench volatile -o json > volatile.json")]
+  quarry bench volatile -o json > volatile.json
+  quarry bench volatile --nodes 3 --concurrency 1,64,1024
+  quarry bench takeover --backlog 10000,1000000
+  quarry bench snapshot --seconds 180 --store postgres://me@127.0.0.1/bench")]
 pub(crate) enum BenchCommand {
     /// Durable calls, in process and over HTTP; the baseline is a raw fdatasync of 4 KiB
     Durable(BenchArguments),
-    /// Volatile calls, in process and over HTTP; the baseline is a plain tokio channel
-    Volatile(BenchArguments),
+    /// Durable calls to one entity, in process and over HTTP; the baseline is a raw fdatasync of 4 KiB
+    Hot(BenchArguments),
+    /// Volatile calls, in process and over HTTP; the baseline is a plain tokio channel. With --nodes, over
+    /// the mesh; the baseline is a plain framed echo over TCP
+    Volatile(VolatileArguments),
+    /// The coordinator's plan for a cluster of any size; the baseline is a sort of as many numbers
+    Plan(PlanBenchArguments),
+    /// Durable calls over sizes of payloads and numbers of entities; the baseline is a raw fdatasync of 4 KiB
+    Sweep(SweepArguments),
+    /// Durable calls on PostgreSQL while someone else keeps a snapshot open; the baseline are rounds without
+    Snapshot(SnapshotArguments),
+    /// The takeover of a backlog by a process that finds it after another was killed
+    Takeover(TakeoverArguments),
+    /// One of the processes of a takeover
+    #[command(hide = true)]
+    TakeoverNode(TakeoverNode),
+    /// One of the processes that echo
+    #[command(hide = true)]
+    Echo(EchoArguments),
+}
+
+/// Over how many nodes volatile calls are measured.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct VolatileArguments {
+    /// The calls
+    #[command(flatten)]
+    pub(crate) calls: BenchArguments,
+    /// How many nodes are called. One is in this process. Several are processes of their own, which this one
+    /// joins and owns nothing, so that every call crosses the mesh once each way
+    #[arg(long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=9))]
+    pub(crate) nodes: u64,
+}
+
+/// One of the processes that echo.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct EchoArguments {
+    /// End when this process, which started this one, ends
+    #[arg(long, value_name = "PID")]
+    pub(crate) parent: i32,
+}
+
+/// For which cluster is planned.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct PlanBenchArguments {
+    /// How many nodes
+    #[arg(long, default_value_t = 1_000, value_name = "N", value_parser = clap::value_parser!(u64).range(2..=10_000))]
+    pub(crate) nodes: u64,
+    /// How many shards
+    #[arg(long, default_value_t = 65_536, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=65_536))]
+    pub(crate) shards: u32,
+    /// How many rounds; the least, the middle and the most are shown
+    #[arg(long, default_value_t = 5, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=99))]
+    pub(crate) rounds: u32,
+}
+
+/// Over what is swept.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct SweepArguments {
+    /// Bytes of payload per call
+    #[arg(long, value_delimiter = ',', default_value = "100,10240,900000", value_name = "BYTES,…", value_parser = clap::value_parser!(u32).range(0..=900_000))]
+    pub(crate) payloads: Vec<u32>,
+    /// How many entities the calls go to
+    #[arg(long, value_delimiter = ',', default_value = "100,10000,1000000", value_name = "N,…", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub(crate) entities: Vec<u32>,
+    /// How many callers at a time
+    #[arg(long, default_value_t = 64, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=4096))]
+    pub(crate) concurrency: u32,
+    /// How many seconds each round lasts
+    #[arg(long, default_value_t = 2, value_name = "S", value_parser = clap::value_parser!(u32).range(1..=600))]
+    pub(crate) seconds: u32,
+    /// How many rounds; the least, the middle and the most are shown
+    #[arg(long, default_value_t = 3, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=99))]
+    pub(crate) rounds: u32,
+    /// Where messages and states are stored [default: a SQLite file in a temporary directory]
+    #[arg(long, value_name = "URL")]
+    pub(crate) store: Option<String>,
+}
+
+/// Beside which snapshot is measured.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct SnapshotArguments {
+    /// How many callers at a time
+    #[arg(long, default_value_t = 64, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=4096))]
+    pub(crate) concurrency: u32,
+    /// How many seconds each round lasts, and each snapshot is kept
+    #[arg(long, default_value_t = 10, value_name = "S", value_parser = clap::value_parser!(u32).range(1..=600))]
+    pub(crate) seconds: u32,
+    /// How many rounds with a snapshot, and as many without in turn with them
+    #[arg(long, default_value_t = 3, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=99))]
+    pub(crate) rounds: u32,
+    /// How many entities the calls go to
+    #[arg(long, default_value_t = 1_000, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub(crate) keys: u32,
+    /// Bytes of payload per call
+    #[arg(long, default_value_t = 200, value_name = "BYTES", value_parser = clap::value_parser!(u32).range(0..=900_000))]
+    pub(crate) payload: u32,
+    /// The server of PostgreSQL
+    #[arg(long, value_name = "URL")]
+    pub(crate) store: String,
+}
+
+/// Which backlogs are taken over.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct TakeoverArguments {
+    /// How many messages are pending; each figure is measured by itself
+    #[arg(long, value_delimiter = ',', default_value = "10000,100000", value_name = "N,…", value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
+    pub(crate) backlog: Vec<u32>,
+    /// How many seconds each takeover is watched at most
+    #[arg(long, default_value_t = 10, value_name = "S", value_parser = clap::value_parser!(u32).range(1..=600))]
+    pub(crate) seconds: u32,
+    /// How many takeovers of each; the least, the middle and the most are shown
+    #[arg(long, default_value_t = 3, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=99))]
+    pub(crate) rounds: u32,
+    /// Bytes of payload per message
+    #[arg(long, default_value_t = 200, value_name = "BYTES", value_parser = clap::value_parser!(u32).range(0..=900_000))]
+    pub(crate) payload: u32,
+    /// Where messages are stored [default: a SQLite file in a temporary directory]
+    #[arg(long, value_name = "URL")]
+    pub(crate) store: Option<String>,
+}
+
+/// One of the processes of a takeover.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct TakeoverNode {
+    /// Fill, and wait to be killed; else take over
+    #[arg(long)]
+    pub(crate) fill: bool,
+    /// Where the node keeps its files
+    #[arg(long)]
+    pub(crate) directory: PathBuf,
+    /// Where messages are stored
+    #[arg(long)]
+    pub(crate) store: String,
+    /// How many messages are pending
+    #[arg(long)]
+    pub(crate) backlog: u32,
+    /// How many entities they are for
+    #[arg(long)]
+    pub(crate) entities: u32,
+    /// Bytes of payload per message
+    #[arg(long)]
+    pub(crate) payload: u32,
+    /// How many seconds the takeover is watched at most
+    #[arg(long)]
+    pub(crate) seconds: u32,
 }
 
 /// What is measured, and how long.

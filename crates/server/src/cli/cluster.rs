@@ -22,8 +22,32 @@ pub(crate) enum ClusterCommand {
     Drain(DrainArguments),
     /// Let nodes take shards again
     Undrain(NodeArguments),
+    /// Let one node vote in the place of another, whose process has ended
+    ReplaceVoter(ReplaceVoterArguments),
+    /// Put two shards of half the slots in the place of one
+    SplitShard(SplitArguments),
     /// Make certificates for the nodes of a cluster; asks no server
     Certs(CertsArguments),
+}
+
+/// `quarry cluster replace-voter`.
+#[derive(Clone, Copy, Debug, Args)]
+#[command(after_help = "\
+A voter whose machine or disk is lost is replaced in two steps: start a node under a number that was
+never used, with an empty directory and with itself among its --voters in the place of the old one;
+then say so to any node. The old number must not be started again. Where it was broken off, say it
+once more.
+
+Example:
+  quarry serve --node 4 --voters 1=a:7411,3=c:7411,4=d:7411 …
+  quarry cluster replace-voter 2 --by 4")]
+pub(crate) struct ReplaceVoterArguments {
+    /// The number of the voter that is lost
+    #[arg(value_name = "NODE")]
+    pub(crate) old: u64,
+    /// The number of the node that votes instead
+    #[arg(long, value_name = "NODE")]
+    pub(crate) by: u64,
 }
 
 /// `quarry cluster certs`.
@@ -77,6 +101,24 @@ pub(crate) struct DrainArguments {
     pub(crate) nodes: NodeArguments,
     /// Wait until they own no shard any more, at most so long
     #[arg(long, value_name = "TIME", num_args = 0..=1, require_equals = true, default_missing_value = "5m", value_parser = parse_duration)]
+    pub(crate) wait: Option<Duration>,
+}
+
+/// `quarry cluster split-shard`.
+#[derive(Clone, Copy, Debug, Args)]
+#[command(after_help = "\
+The owner of the shard owns both halves at first; they can move apart from then on. A shard that was
+split already is left as it is. `quarry cluster shards` lists the shards with their loads.
+
+Examples:
+  quarry cluster split-shard 17
+  quarry cluster split-shard 17 --wait=30s   if it is moving, when it is there")]
+pub(crate) struct SplitArguments {
+    /// The number of the shard
+    #[arg(value_name = "SHARD")]
+    pub(crate) shard: u32,
+    /// Wait until it is not moving any more, at most so long
+    #[arg(long, value_name = "TIME", num_args = 0..=1, require_equals = true, default_missing_value = "1m", value_parser = parse_duration)]
     pub(crate) wait: Option<Duration>,
 }
 

@@ -42,14 +42,22 @@ pub(crate) struct SendArguments {
     #[arg(long = "async")]
     pub(crate) is_async: bool,
     /// Handle it after so long, and return when it is stored
-    #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
+    #[arg(long, value_name = "DURATION", value_parser = parse_duration, allow_hyphen_values = true)]
     pub(crate) delay: Option<Duration>,
     /// Keep nothing of it but its key once it has ended, and return when it is stored
     #[arg(long = "discard")]
     pub(crate) is_discarded: bool,
     /// How long to wait for the answer
-    #[arg(long, default_value = "30s", value_name = "DURATION", value_parser = parse_duration)]
+    #[arg(long, default_value = "30s", value_name = "DURATION", value_parser = parse_patience, allow_hyphen_values = true)]
     pub(crate) timeout: Duration,
+}
+
+/// How long somebody waits: not nothing, because nothing would ever be answered in time.
+pub(super) fn parse_patience(text: &str) -> Result<Duration, String> {
+    match parse_duration(text)? {
+        Duration::ZERO => Err("nothing is answered in no time; write \"30s\"".to_owned()),
+        patience => Ok(patience),
+    }
 }
 
 /// `quarry message …`.

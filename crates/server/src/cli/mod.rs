@@ -9,11 +9,15 @@ mod node;
 mod ontology;
 mod operate;
 mod root;
+mod sim;
 
-pub(crate) use bench::{BenchArguments, BenchCommand};
+pub(crate) use bench::{
+    BenchArguments, BenchCommand, EchoArguments, PlanBenchArguments, SnapshotArguments,
+    SweepArguments, TakeoverArguments, TakeoverNode, VolatileArguments,
+};
 pub(crate) use cluster::{
     CertsArguments, ClusterCommand, DrainArguments, ExplainArguments, PlacementCommand,
-    PlanArguments,
+    PlanArguments, ReplaceVoterArguments, SplitArguments,
 };
 pub(crate) use entity::{
     EntityCommand, EntityListArguments, MessageCommand, MessageListArguments, MessageStateArgument,
@@ -25,3 +29,4 @@ pub(crate) use node::{ConfigCommand, DevArguments, ServeArguments};
 pub(crate) use ontology::{OntologyCommand, OntologyEvalArguments};
 pub(crate) use operate::{CancelArguments, DropArguments, MeantArguments, RedriveArguments};
 pub(crate) use root::{Cli, Colour, Command, Format, Global};
+pub(crate) use sim::SimArguments;

@@ -2,16 +2,13 @@
 
 use std::time::Duration;
 
+use super::{MessageStateArgument, entity::parse_patience};
 use clap::Args;
-use quarry_types::parse_duration;
-
-use super::MessageStateArgument;
 
 /// Which messages are meant: one by its id, or all that fit.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct MeantArguments {
     /// The id of one message; without it, all that fit what is given
-    #[arg(required_unless_present_any = ["all", "entity", "entity_type", "before", "older_than", "error"])]
     pub(crate) id: Option<String>,
     /// All of them, as far as nothing else is given
     #[arg(long, conflicts_with = "id")]
@@ -38,7 +35,7 @@ pub(crate) struct MeantArguments {
     #[arg(long, value_name = "CURSOR", conflicts_with = "id")]
     pub(crate) cursor: Option<String>,
     /// How long to wait for each
-    #[arg(long, default_value = "30s", value_name = "DURATION", value_parser = parse_duration)]
+    #[arg(long, default_value = "30s", value_name = "DURATION", value_parser = parse_patience, allow_hyphen_values = true)]
     pub(crate) timeout: Duration,
 }
 

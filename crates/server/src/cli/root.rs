@@ -7,7 +7,7 @@ use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 use super::{
     BenchCommand, ClusterCommand, ConfigCommand, DevArguments, EntityCommand, ExtractArguments,
     IngestArguments, JournalCommand, MessageCommand, OntologyCommand, PlacementCommand,
-    SendArguments, ServeArguments,
+    SendArguments, ServeArguments, SimArguments,
 };
 
 const EXAMPLES: &str = "\
@@ -121,6 +121,8 @@ pub(crate) enum Command {
     /// Measure on this machine
     #[command(subcommand)]
     Bench(BenchCommand),
+    /// Simulate clusters whose parts fail, and check what is promised
+    Sim(SimArguments),
     /// Check or show the configuration
     #[command(subcommand)]
     Config(ConfigCommand),
@@ -165,6 +167,7 @@ mod tests {
             "quarry cluster undrain 2,3",
             "quarry cluster plan --if-lost 2 --if-lost 3",
             "quarry cluster moves -o json",
+            "quarry cluster split-shard 17 -o json",
             "quarry placement explain Counter/c1",
             "quarry cluster certs --out certs --nodes 1,2,3 --days 30",
             "quarry extract a.txt b.txt --ontology film --format json",
@@ -177,6 +180,8 @@ mod tests {
             "quarry journal tail Counter/c1 --request r1 -o jsonl",
             "quarry journal destroy extraction:r1",
             "quarry bench durable --concurrency 1,64 --seconds 1 --store postgres://x",
+            "quarry sim --seed 7 --minutes 10 --nodes 5",
+            "quarry sim --seed 0 --seeds 1000 -o json",
             "quarry config show --origin",
             "quarry completions zsh",
         ] {

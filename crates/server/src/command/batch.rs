@@ -9,10 +9,10 @@ use std::{
 
 use indicatif::{ProgressBar, ProgressStyle};
 use quarry_client::{Client, ClientError, Json, SendStatus, Sent};
-use quarry_types::{Address, Method, Tenant, batch::BatchMessage};
+use quarry_types::{Address, Method, Tenant, batch::BatchMessage, in_words_of_json};
 use serde::Serialize;
 
-use super::connection::connect;
+use super::{connection::connect, payload::sound};
 use crate::{
     cli::{Format, Global, SendArguments},
     failure::{Exit, Failure},
@@ -101,7 +101,7 @@ pub(crate) async fn run(
                 size = 0;
             }
             size += length;
-            lines.push((number, message(&line, &name, number, arguments.is_async)));
+            lines.push((number, message(&line, arguments.is_async)));
         }
         sending.bar.inc(u64::try_from(length).unwrap_or(u64::MAX));
     }
@@ -110,15 +110,11 @@ pub(crate) async fn run(
     sending.summary.end(output)
 }
 
-fn message(
-    line: &[u8],
-    file: &str,
-    number: u64,
-    is_async: bool,
-) -> Result<BatchMessage<Json>, Failure> {
-    let wrong = |error: String| Failure::new(Exit::Usage, format!("{file}:{number}: {error}"));
-    let mut message: BatchMessage<Json> =
-        serde_json::from_slice(line).map_err(|error| wrong(error.to_string()))?;
+fn message(line: &[u8], is_async: bool) -> Result<BatchMessage<Json>, Failure> {
+    let wrong = |error: String| Failure::new(Exit::Usage, error);
+    let text = std::str::from_utf8(line).map_err(|error| wrong(error.to_string()))?;
+    let read = sound(text).and_then(|()| serde_json::from_str::<BatchMessage<Json>>(text));
+    let mut message = read.map_err(|error| wrong(in_words_of_json(&error.to_string())))?;
     Address::parse(Tenant::default_tenant(), &message.entity)
         .and_then(|_| Method::new(&message.method))
         .map_err(|error| wrong(error.to_string()))?;
@@ -204,9 +200,11 @@ impl Summary {
             Ok(Sent { status: SendStatus::Accepted, .. }) => (&mut self.accepted, "accepted"),
             Err(ClientError::Failed(_)) => (&mut self.failed, "failed"),
             Err(ClientError::Unknown { .. }) => (&mut self.unknown, "unknown"),
-            Err(ClientError::Unreachable { .. } | ClientError::Unavailable { .. }) => {
-                (&mut self.left, "left")
-            }
+            Err(
+                ClientError::Unreachable { .. }
+                | ClientError::Unavailable { .. }
+                | ClientError::Foreign { .. },
+            ) => (&mut self.left, "left"),
             Err(ClientError::Refused(_) | ClientError::Invalid { .. }) => {
                 (&mut self.refused, "refused")
             }
@@ -271,9 +269,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_line_that_is_no_message_is_named_with_its_place() {
+    fn a_line_that_is_no_message_is_a_mistake_of_usage() {
         let fine = br#"{"entity": "Counter/a", "method": "add", "payload": 5, "key": "k"}"#;
-        assert!(message(fine, "f", 1, true).unwrap().is_async);
+        assert!(message(fine, true).unwrap().is_async);
         for line in [
             "{",
             r#"{"entity": "Counter/a"}"#,
@@ -281,9 +279,9 @@ mod tests {
             r#"{"entity": "Counter/a", "method": "a d"}"#,
             r#"{"entity": "Counter/a", "method": "add", "key": ""}"#,
             r#"{"entity": "Counter/a", "method": "add", "x": 1}"#,
+            r#"{"entity": "Counter/a", "method": "add", "payload": {"a": 1, "a": 2}}"#,
         ] {
-            let failure = message(line.as_bytes(), "f.jsonl", 7, false).unwrap_err();
-            assert!(failure.message.starts_with("f.jsonl:7: "), "{failure}");
+            assert_eq!(message(line.as_bytes(), false).unwrap_err().exit, Exit::Usage, "{line}");
         }
     }
 

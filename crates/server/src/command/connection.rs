@@ -5,6 +5,7 @@ use quarry_types::{Address, Tenant, api::Problem};
 
 use crate::{
     cli::Global,
+    configuration::{self, Sources},
     failure::{Exit, Failure},
     output::Output,
 };
@@ -14,12 +15,22 @@ pub(crate) const DEFAULT_URL: &str = "http://127.0.0.1:7410";
 
 /// A client of the server that `--url` names; several may be parted by commas.
 pub(crate) fn connect(global: &Global) -> Result<Client, Failure> {
+    if let Some(path) = &global.config {
+        // Nothing in it is for a client; that it is there and right is what its user takes for given.
+        configuration::load(Sources::of_process(Some(path)))?;
+    }
     let urls = global.url.as_deref().unwrap_or(DEFAULT_URL);
     let credentials = global.token.as_deref().map(Credentials::bearer);
     let client = Client::new(urls.split(',').map(str::trim), credentials)
-        .map_err(|error| Failure::new(Exit::Usage, format!("--url: {error}")))?;
+        .map_err(|error| Failure::new(Exit::Usage, format!("{}: {error}", url_name(urls))))?;
     let output = Output::new(global);
     Ok(client.listening(move |error| output.say(&format!("{error}; trying again"))))
+}
+
+/// What gave the address `urls`: the flag, or the variable that stands for it.
+fn url_name(urls: &str) -> &'static str {
+    let is_variable = std::env::var("QUARRY_URL").is_ok_and(|value| value == urls);
+    if is_variable { "QUARRY_URL" } else { "--url" }
 }
 
 /// The entity that was typed.
@@ -56,8 +67,10 @@ impl From<ClientError> for Failure {
             ClientError::Unreachable { .. } => Self::new(Exit::Unavailable, error.to_string())
                 .advise("start one with `quarry dev`, or name one with --url"),
             ClientError::Unavailable { reason } => {
-                Self::new(Exit::Unavailable, format!("no server answered: {reason}"))
+                Self::new(Exit::Unavailable, format!("no answer: {reason}"))
             }
+            ClientError::Foreign { .. } => Self::new(Exit::Unavailable, error.to_string())
+                .advise("name the HTTP address of a node with --url"),
             ClientError::Invalid { .. } => Self::new(Exit::Usage, error.to_string()),
         }
     }
@@ -73,6 +86,8 @@ fn of_problem(exit: Exit, problem: &Problem) -> Failure {
 
 fn exit_of(problem: &Problem) -> Exit {
     match (problem.status, problem.code.as_str()) {
+        // No Quarry server said so.
+        (_, "foreign") => Exit::Unavailable,
         (404, _) | (_, "unknown_ontology") => Exit::NotFound,
         (400 | 405 | 413 | 415, _) | (_, "invalid_payload" | "invalid_ontology") => Exit::Usage,
         _ if problem.retryable => Exit::Unavailable,

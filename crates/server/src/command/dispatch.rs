@@ -6,7 +6,7 @@ use quarry_ports::crash;
 
 use super::{
     bench, cluster, completions, config, dev, entity, extract, ingest, journal, message, ontology,
-    placement, send, serve, status,
+    placement, send, serve, sim, status,
 };
 use crate::{
     cli::{Cli, Command},
@@ -28,6 +28,7 @@ pub(crate) fn run(cli: &Cli, output: Output) -> Result<ExitCode, Failure> {
         Command::Cluster(command) => asked(cluster::run(command, global, output))?,
         Command::Placement(command) => asked(placement::run(command, global, output))?,
         Command::Bench(command) => served(bench::run(command, output))?,
+        Command::Sim(arguments) => sim::run(arguments, output)?,
         Command::Extract(arguments) => asked(extract::run(arguments, global, output))?,
         Command::Ingest(arguments) => asked(ingest::run(arguments, global, output))?,
         Command::Ontology(command) => asked(ontology::run(command, global, output))?,

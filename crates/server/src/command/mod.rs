@@ -15,9 +15,11 @@ mod journal;
 mod message;
 mod ontology;
 mod operate;
+mod payload;
 mod placement;
 mod send;
 mod serve;
+mod sim;
 mod status;
 
 pub(crate) use dispatch::run;

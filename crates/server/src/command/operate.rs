@@ -1,17 +1,16 @@
 //! `quarry message cancel`, `redrive` and `drop`.
 
-use std::io::Read;
-
 use indicatif::ProgressBar;
-use quarry_client::{BulkIntervention, Client, Json};
+use quarry_client::{BulkIntervention, Client, ClientError, Json};
 use quarry_types::{
     MessageId,
     api::{MessageOutcome, MessageStatus},
     operate::{Bulk, Filter, Intervened},
 };
 use serde::Serialize;
+use serde_json::value::RawValue;
 
-use super::connection::connect;
+use super::{connection::connect, payload::read_payload};
 use crate::{
     cli::{
         CancelArguments, DropArguments, Global, MeantArguments, MessageStateArgument,
@@ -25,7 +24,7 @@ use crate::{
 struct Act {
     intervention: BulkIntervention,
     state: Option<MessageStatus>,
-    payload: Option<Json>,
+    payload: Option<Box<RawValue>>,
 }
 
 /// Ends messages.
@@ -45,7 +44,8 @@ pub(crate) async fn redrive(
     global: &Global,
     output: Output,
 ) -> Result<(), Failure> {
-    let payload = arguments.payload.as_deref().map(json).transpose()?;
+    let payload = arguments.payload.as_deref();
+    let payload = payload.map(|json| read_payload("--payload", json)).transpose()?;
     let state = Some(MessageStatus::Quarantined);
     let act = Act { intervention: BulkIntervention::Redrive, state, payload };
     run(act, &arguments.meant, global, output).await
@@ -96,17 +96,6 @@ fn facts(done: &Intervened<Json>) -> Vec<(&'static str, String)> {
     facts
 }
 
-fn json(text: &str) -> Result<Json, Failure> {
-    let mut read = String::new();
-    if text == "-" {
-        std::io::stdin().read_to_string(&mut read)?;
-    } else {
-        text.clone_into(&mut read);
-    }
-    serde_json::from_str(&read)
-        .map_err(|error| Failure::new(Exit::Usage, format!("--payload is no JSON: {error}")))
-}
-
 /// What came of all pages.
 #[derive(Debug, Default, Serialize)]
 struct Summary {
@@ -119,13 +108,57 @@ struct Summary {
     cursor: Option<String>,
 }
 
+/// `error` with the flag that is at fault in place of the member that it became.
+fn by_flag(error: ClientError) -> Failure {
+    let flag = match error.problem().and_then(|problem| problem.field.as_deref()) {
+        Some("filter.entity" | "entity") => "--entity",
+        Some("filter.type" | "type") => "--type",
+        Some("filter.before") => "--before",
+        Some("filter.olderThan") => "--older-than",
+        Some("filter.state") => "--state",
+        Some("cursor") => "--cursor",
+        _ => return error.into(),
+    };
+    let field = error.problem().and_then(|problem| problem.field.clone()).unwrap_or_default();
+    let failure = Failure::from(error);
+    let message = match failure.message.strip_prefix(&format!("{field}: ")) {
+        Some(reason) => format!("{flag}: {reason}"),
+        None => format!("{flag}: {}", failure.message),
+    };
+    Failure { message, ..failure }
+}
+
 impl Act {
+    /// Refuses what does not say which messages are meant.
+    fn check(&self, meant: &MeantArguments) -> Result<(), Failure> {
+        let MeantArguments { entity, entity_type, before, older_than, error, .. } = meant;
+        let filters = [entity, entity_type, before, older_than, error];
+        let is_filtered = filters.iter().any(|filter| filter.is_some());
+        let named_state = self.state.is_some() && self.intervention == BulkIntervention::Cancel;
+        if is_filtered || named_state || (meant.all && self.state.is_some()) {
+            return Ok(());
+        }
+        let what = if meant.all {
+            "--all alone would mean every message there is"
+        } else {
+            "which messages are meant?"
+        };
+        let state =
+            if self.intervention == BulkIntervention::Cancel { "--state, " } else { "--all, " };
+        let advice = format!(
+            "name one by its id, or several by {state}--entity, --type, --before, --older-than \
+             or --error"
+        );
+        Err(Failure::new(Exit::Usage, what).advise(advice))
+    }
+
     async fn on_many(
         &self,
         client: &Client,
         meant: &MeantArguments,
         output: Output,
     ) -> Result<(), Failure> {
+        self.check(meant)?;
         let mut bulk = Bulk {
             filter: Filter {
                 state: self.state,
@@ -146,7 +179,7 @@ impl Act {
                 Ok(page) => page,
                 Err(error) => {
                     summary.cursor = bulk.cursor.take();
-                    break Some(Failure::from(error));
+                    break Some(by_flag(error));
                 }
             };
             summary.matched += u64::from(page.matched);

@@ -1,13 +1,12 @@
 //! `quarry send`.
 
-use std::io::Read;
-
-use quarry_client::{Json, SendOptions, SendStatus, Sent};
+use quarry_client::{SendOptions, SendStatus, Sent};
 use quarry_types::{IdempotencyKey, Keep, Method, ReplyMode, api::Accepted};
 
 use super::{
     batch,
     connection::{address, connect},
+    payload::read_payload,
 };
 use crate::{
     cli::{Format, Global, SendArguments},
@@ -37,10 +36,10 @@ pub(crate) async fn run(
         keep: if arguments.is_discarded { Keep::Key } else { Keep::Everything },
         timeout: arguments.timeout,
     };
-    let payload = arguments.json.as_deref().map(read_payload).transpose()?;
+    let payload = arguments.json.as_deref().map(|json| read_payload("JSON", json)).transpose()?;
     let client = connect(global)?;
     let sent = client
-        .send_retrying(&address, &method, payload.as_ref(), options, arguments.timeout)
+        .send_retrying(&address, &method, payload.as_deref(), options, arguments.timeout)
         .await?;
     print(&sent, output)
 }
@@ -64,32 +63,5 @@ fn print(sent: &Sent, output: Output) -> Result<(), Failure> {
             output.say_more(&format!("its end: quarry message show {id} --wait 30s"));
             Ok(())
         }
-    }
-}
-
-fn read_payload(text: &str) -> Result<Json, Failure> {
-    let mut read = String::new();
-    let text = if text == "-" {
-        std::io::stdin().read_to_string(&mut read)?;
-        read.as_str()
-    } else {
-        text
-    };
-    serde_json::from_str(text).map_err(|error| {
-        Failure::new(Exit::Usage, format!("the argument {text:?} is not JSON: {error}"))
-            .advise("a text stands in double quotes, within single ones for the shell: '\"text\"'")
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_argument_that_is_not_json_says_how_to_write_it() {
-        assert_eq!(read_payload("-5").unwrap(), serde_json::json!(-5));
-        let failure = read_payload("five").unwrap_err();
-        assert_eq!(failure.exit, Exit::Usage);
-        assert!(failure.to_string().contains("double quotes"), "{failure}");
     }
 }

@@ -1,18 +1,17 @@
 //! `quarry serve`: a node of a cluster.
 
-use rustix::process::{Pid, Signal, getppid, set_parent_process_death_signal};
-
 use quarry_ports::Host;
 use quarry_types::api::Protection;
 
 use crate::{
     cli::{Global, ServeArguments},
     configuration::{self, Loaded, Sources},
-    failure::{Exit, Failure},
+    failure::Failure,
     node::{
         Hosted, LogDefaults, Phases, Recovery, RunningNode, Signals, protection, start_telemetry,
     },
     output::Output,
+    parent,
 };
 
 /// Runs the node until a signal ends it.
@@ -22,7 +21,7 @@ pub(crate) async fn run(
     output: Output,
 ) -> Result<(), Failure> {
     if let Some(parent) = arguments.parent {
-        die_with(parent)?;
+        parent::die_with(parent)?;
     }
     let loaded = load(arguments, global)?;
     let settings = &loaded.settings;
@@ -60,14 +59,4 @@ fn load(arguments: &ServeArguments, global: &Global) -> Result<Loaded, Failure> 
     let mut sources = Sources::of_process(global.config.as_deref());
     sources.flags = arguments.flags();
     Ok(configuration::load(sources)?)
-}
-
-/// Lets the kernel end this process when its parent ends, however that ends.
-fn die_with(parent: i32) -> Result<(), Failure> {
-    set_parent_process_death_signal(Some(Signal::KILL)).map_err(std::io::Error::from)?;
-    // The parent may have ended before the kernel knew.
-    if getppid().map(Pid::as_raw_nonzero).is_none_or(|pid| pid.get() != parent) {
-        return Err(Failure::new(Exit::Failed, "the process that started this node is gone"));
-    }
-    Ok(())
 }

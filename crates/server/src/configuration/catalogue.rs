@@ -83,6 +83,8 @@ pub(crate) const KEYS: &[Key] = keys! {
         "how often the leader looks whether shards should move for balance", "rebalanceInterval";
     "cluster.max_moves", Kind::Integer { least: 1, most: 65_536 }, Some("64"), None,
         "how many shards may move for balance at a time";
+    "cluster.snapshot_after", Kind::Bytes { least: 1_024, most: 1 << 30 }, Some("1MiB"), None,
+        "how large the coordinator's log may become before a snapshot takes its place";
     "store.url", Kind::Url, None, Some("--store"),
         "sqlite://PATH or postgres://…; without it, quarry.db in the data directory", "DATABASE_PATH";
     "store.allow_unsafe_durability", Kind::Boolean, Some("false"), None,

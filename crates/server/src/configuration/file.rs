@@ -14,13 +14,19 @@ use super::{
 
 /// Reads the file at `path` into a layer; what is wrong goes to `mistakes`.
 pub(crate) fn read(path: &Path, mistakes: &mut Vec<Mistake>) -> Layer {
-    match std::fs::read_to_string(path) {
-        Ok(text) => parse(&path.display().to_string(), &text, mistakes),
-        Err(error) => {
-            mistakes.push(Mistake::new(path.display().to_string(), format!("{error}")));
-            Layer::default()
+    let name = path.display().to_string();
+    let mistake = match std::fs::read(path).map(String::from_utf8) {
+        Ok(Ok(text)) => return parse(&name, &text, mistakes),
+        Ok(Err(error)) => {
+            let good = error.utf8_error().valid_up_to();
+            let before = error.as_bytes().get(..good).unwrap_or_default();
+            let line = before.split(|byte| *byte == b'\n').count();
+            Mistake::new(format!("{name}:{line}"), "is no UTF-8; write the file in UTF-8")
         }
-    }
+        Err(error) => Mistake::new(name, format!("{error}")),
+    };
+    mistakes.push(mistake);
+    Layer::default()
 }
 
 /// Reads `text`, which people know as the file `name`.
@@ -140,6 +146,17 @@ mod tests {
                 "{part}: {mistakes:#?}"
             );
         }
+    }
+
+    #[test]
+    fn a_file_that_is_no_utf_8_is_named_with_its_line() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), b"[store]\nurl = \"a\xff\"\n").unwrap();
+        let mut mistakes = Vec::new();
+        read(file.path(), &mut mistakes);
+        let said: Vec<String> = mistakes.iter().map(ToString::to_string).collect();
+        let name = file.path().display();
+        assert_eq!(said, [format!("{name}:2: is no UTF-8; write the file in UTF-8")]);
     }
 
     #[test]

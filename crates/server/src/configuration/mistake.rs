@@ -49,10 +49,17 @@ pub(crate) fn suggestion<'a>(
 ) -> String {
     candidates
         .into_iter()
-        .map(|candidate| (strsim::jaro_winkler(written, candidate), candidate))
+        .map(|candidate| (likeness(written, candidate), candidate))
         .filter(|(similarity, _)| *similarity > 0.75)
         .max_by(|a, b| a.0.total_cmp(&b.0))
         .map_or_else(String::new, |(_, candidate)| format!(" (did you mean {candidate}?)"))
+}
+
+/// From 0 to 1; one slip of the fingers is very alike in short names too.
+fn likeness(written: &str, candidate: &str) -> f64 {
+    let is_slip = strsim::damerau_levenshtein(written, candidate) <= 1;
+    let likeness = strsim::jaro_winkler(written, candidate);
+    if is_slip { likeness.max(0.9) } else { likeness }
 }
 
 #[cfg(test)]
@@ -62,6 +69,7 @@ mod tests {
     #[test]
     fn a_close_name_is_suggested_and_a_far_one_is_not() {
         assert_eq!(suggestion("lease_tll", ["lease_ttl", "shards"]), " (did you mean lease_ttl?)");
+        assert_eq!(suggestion("ulr", ["url", "pool"]), " (did you mean url?)");
         assert_eq!(suggestion("zebra", ["lease_ttl", "shards"]), "");
     }
 }

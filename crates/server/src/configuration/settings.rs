@@ -141,6 +141,9 @@ pub(crate) struct ClusterSettings {
     pub(crate) rebalance_interval: Duration,
     /// How many shards may move for balance at a time.
     pub(crate) max_moves: u32,
+    /// How large the coordinator's log may become before a snapshot takes its place, in bytes.
+    #[serde(deserialize_with = "bytes")]
+    pub(crate) snapshot_after: usize,
 }
 
 /// The credentials of this node: all of them, or none.

@@ -8,6 +8,7 @@ use std::{
 
 use quarry_consensus::{Consensus, Recovery, StartError as ConsensusError, Times};
 use quarry_mesh::Mesh;
+use quarry_plane::Protocol;
 use quarry_ports::{Host, Metrics, Store};
 use quarry_types::{BootId, ClusterId, NodeId};
 
@@ -61,6 +62,7 @@ pub(crate) async fn mesh(
 ) -> Result<Arc<Mesh>, Failure> {
     let config = quarry_mesh::Config {
         node: NodeId(settings.node.id),
+        protocol: Protocol::CURRENT,
         cluster_name: settings.cluster.name.clone(),
         cookie: guard.cookie.clone(),
         security: guard.security("mesh"),
@@ -90,6 +92,7 @@ pub(crate) async fn consensus(
     let config = quarry_consensus::Config {
         node,
         boot: coordination.boot,
+        protocol: Protocol::CURRENT,
         voters,
         listen: addresses.cluster.to_string(),
         advertise: addresses.advertised_cluster.clone(),
@@ -101,6 +104,7 @@ pub(crate) async fn consensus(
             heartbeat: cluster.heartbeat,
             lease_ttl: cluster.lease_ttl,
             rebalance: cluster.rebalance_interval,
+            log_bytes: u64::try_from(cluster.snapshot_after).unwrap_or(u64::MAX),
             ..Times::default()
         },
         roles: settings.node.roles.clone(),

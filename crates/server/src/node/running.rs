@@ -2,12 +2,13 @@
 
 use std::{net::TcpListener, sync::Arc, time::Duration};
 
+use futures_util::FutureExt as _;
 use quarry::runtime::{Node, Ports};
 use quarry_consensus::{Consensus, Recovery};
 use quarry_extract::pack::Library;
 use quarry_gateway::{Gateway, GatewayConfig, ListenerConfig};
 use quarry_mesh::Mesh;
-use quarry_ports::{Host, Store, Task};
+use quarry_ports::{Host, Store, StoreError, Task, crash};
 use quarry_types::{BootId, ClusterId};
 use tokio::sync::watch;
 
@@ -27,12 +28,15 @@ use crate::{
 
 /// How long the end of a process may take beyond the drain time.
 const GRACE: Duration = Duration::from_secs(5);
-/// After so long without a quorum at the start, the operator hears of it.
+/// How long to wait before the store is asked again that did not answer.
+const STORE_PAUSE: Duration = Duration::from_millis(200);
+/// After so long without a quorum or the store at the start, the operator hears of it.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// A running node.
 pub(crate) struct RunningNode {
     node: Node,
+    store: Arc<dyn Store>,
     consensus: Arc<Consensus>,
     mesh: Arc<Mesh>,
     http: Task,
@@ -62,6 +66,7 @@ impl RunningNode {
         phases.mark("listeners");
         let store = parts::store(settings, &data, host, &metrics).await?;
         let identity = store.identity().await.map_err(anyhow::Error::from)?;
+        crash::point("store-opened");
         phases.mark("store");
         let boot = BootId(host.random.next_u64());
         let mesh = parts::mesh(settings, &addresses, &guard, host, &metrics).await?;
@@ -70,10 +75,11 @@ impl RunningNode {
         let consensus =
             parts::consensus(settings, &addresses, &guard, planned, host, &metrics).await?;
         phases.mark("consensus");
-        check_identity(&*store, &consensus).await?;
+        check_identity(&*store, &consensus, host).await?;
+        crash::point("identity-adopted");
         phases.mark("identity");
         let ports = Ports {
-            store,
+            store: Arc::clone(&store),
             transport: Arc::clone(&mesh) as _,
             coordinator: Arc::clone(&consensus) as _,
             host: host.clone(),
@@ -84,10 +90,13 @@ impl RunningNode {
         let (stop_http, stopped) = watch::channel(false);
         let gateway = gateway(&node, settings, library);
         let http = serve_http(gateway, listener, stopped, host)?;
+        // Last: from here on it is given shards, and they wait for nothing but their load.
+        consensus.join();
         phases.mark("runner");
         tracing::info!(node = settings.node.id, http = %addresses.http, "node started");
         Ok(Self {
             node,
+            store,
             consensus,
             mesh,
             http,
@@ -117,7 +126,10 @@ impl RunningNode {
 
     /// Waits until the node can take no further part; why.
     pub(crate) async fn ended(&self) -> Failure {
-        let reason = self.consensus.failed().await;
+        let reason = tokio::select! {
+            reason = self.consensus.failed() => reason,
+            reason = self.store.failed() => reason,
+        };
         Failure::new(Exit::Failed, format!("node {} must end: {reason}", self.node.id()))
             .advise("start it again")
     }
@@ -141,12 +153,21 @@ impl RunningNode {
         }
     }
 
-    /// Hands all shards off, says goodbye and ends.
+    /// Hands all shards off, answers what came in by HTTP, says goodbye and ends. Where the store failed
+    /// nothing can be brought to its end, and others get the shards at once.
     pub(crate) async fn end(self) {
-        tracing::info!("draining");
-        self.node.drain().await;
+        let has_failed = self.store.failed().now_or_never().is_some();
+        if has_failed {
+            self.node.leave().await;
+        } else {
+            tracing::info!("draining");
+            self.node.hand_off().await;
+        }
         self.stop_http.send_replace(true);
         self.http.ended().await;
+        if !has_failed {
+            self.node.leave().await;
+        }
         self.consensus.shutdown().await;
         self.mesh.shutdown().await;
         tracing::info!("ended");
@@ -154,7 +175,11 @@ impl RunningNode {
 }
 
 /// Makes sure that the store is the cluster's: no shard is loaded from another's.
-async fn check_identity(store: &dyn Store, consensus: &Consensus) -> Result<ClusterId, Failure> {
+async fn check_identity(
+    store: &dyn Store,
+    consensus: &Consensus,
+    host: &Host,
+) -> Result<ClusterId, Failure> {
     let known = async {
         loop {
             let known = tokio::time::timeout(PATIENCE, consensus.wait_for_cluster_id()).await;
@@ -168,7 +193,10 @@ async fn check_identity(store: &dyn Store, consensus: &Consensus) -> Result<Clus
         cluster = known => cluster,
         reason = consensus.failed() => return Err(Failure::new(Exit::Failed, reason)),
     };
-    let adopted = store.adopt(cluster).await.map_err(anyhow::Error::from)?;
+    let adopted = tokio::select! {
+        adopted = adopt(store, cluster, host) => adopted?,
+        reason = consensus.failed() => return Err(Failure::new(Exit::Failed, reason)),
+    };
     if adopted == cluster {
         return Ok(cluster);
     }
@@ -180,6 +208,27 @@ async fn check_identity(store: &dyn Store, consensus: &Consensus) -> Result<Clus
     );
     Err(Failure::new(Exit::Refused, message)
         .advise("name the cluster's own store with --store, or its own data directory with --data"))
+}
+
+/// Says to the store whose it is, and asks whose it was before. Nothing waits for this node meanwhile,
+/// so it waits for its database.
+async fn adopt(store: &dyn Store, cluster: ClusterId, host: &Host) -> Result<ClusterId, Failure> {
+    let mut told = None;
+    loop {
+        let reason = match store.adopt(cluster).await {
+            Ok(adopted) => return Ok(adopted),
+            Err(StoreError::Unavailable { reason }) => reason,
+            Err(error @ StoreError::Corrupt { .. }) => {
+                return Err(anyhow::Error::from(error).into());
+            }
+        };
+        let now = host.now();
+        if told.is_none_or(|told| now.since(told) >= PATIENCE) {
+            told = Some(now);
+            tracing::warn!(reason, "waiting for the store");
+        }
+        tokio::time::sleep(STORE_PAUSE).await;
+    }
 }
 
 fn gateway(node: &Node, settings: &Settings, library: Arc<Library>) -> Gateway {

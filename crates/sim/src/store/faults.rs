@@ -19,6 +19,7 @@ struct Switches {
     unavailable: Option<String>,
     lost: Vec<LostCommit>,
     commit_time: Duration,
+    rows_to_lose: u32,
 }
 
 /// The switches of one database; shared by all stores opened on it.
@@ -48,6 +49,23 @@ impl Faults {
     /// How long a commit takes until it is answered; zero at the start.
     pub fn set_commit_time(&self, time: Duration) {
         self.switches().commit_time = time;
+    }
+
+    /// The next pages of open messages that hold any lack their first one, until `rows` were lost.
+    pub fn lose_rows(&self, rows: u32) {
+        self.switches().rows_to_lose = rows;
+    }
+
+    /// How many rows are still to be lost.
+    pub fn rows_to_lose(&self) -> u32 {
+        self.switches().rows_to_lose
+    }
+
+    pub(super) fn loses_row(&self) -> bool {
+        let mut switches = self.switches();
+        let left = switches.rows_to_lose.checked_sub(1);
+        switches.rows_to_lose = left.unwrap_or(0);
+        left.is_some()
     }
 
     pub(super) fn unavailable(&self) -> Option<String> {

@@ -5,10 +5,15 @@ mod adapter;
 mod faults;
 mod journals;
 mod list;
+mod load;
+mod open;
 mod retire;
 mod sends;
 mod tables;
+mod weather;
 
 pub use adapter::MemoryStore;
 pub use faults::{Faults, LostCommit};
+pub use journals::Entered;
 pub use tables::MemoryDatabase;
+pub use weather::{Weather, Witness};

@@ -2,33 +2,55 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    fmt,
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
 };
 
 use bytes::Bytes;
 use quarry_ports::{
-    Commit, CommitError, FenceError, FenceRequest, JournalEntry, LoadedShard, MessageRecord,
-    MessageRow, MessageState, OpenMessage, OpenState, OutcomeRow, Position, SendKey, StoredChunk,
-    codec,
+    Commit, CommitError, Host, JournalEntry, MessageRecord, MessageRow, MessageState, OpenMessage,
+    OpenState, OutcomeRow, Position, SendKey, StoredChunk, codec,
 };
 use quarry_types::{
     Address, BootId, ClusterId, Epoch, IdempotencyKey, Keep, MessageId, Method, Sequence, ShardAge,
     ShardId, SlotRange, Timestamp,
+    planted::{Bug, is_planted},
 };
 
-use super::{Faults, sends::StoredSend};
+use super::{Faults, Weather, Witness, journals::Entered, sends::StoredSend, weather::Sky};
 
 /// What stands for the database server: rows that every store opened on it shares.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct MemoryDatabase {
     tables: Mutex<Tables>,
     faults: Arc<Faults>,
+    sky: OnceLock<Arc<Sky>>,
+    witness: OnceLock<Arc<dyn Witness>>,
 }
 
 impl MemoryDatabase {
     /// An empty database.
     pub fn new() -> Arc<Self> {
         Arc::default()
+    }
+
+    /// From now on `weather` befalls what is asked; commits are on their way whatever becomes of the
+    /// process that sent them, as tasks of `host`. Only the first call counts.
+    pub fn set_weather(&self, host: Host, weather: Weather) {
+        self.sky.get_or_init(|| Sky::new(host, weather));
+    }
+
+    /// From now on `witness` sees all that is done. Only the first call counts.
+    pub fn set_witness(&self, witness: Arc<dyn Witness>) {
+        self.witness.get_or_init(|| witness);
+    }
+
+    pub(super) fn sky(&self) -> Option<&Arc<Sky>> {
+        self.sky.get()
+    }
+
+    pub(super) fn witness(&self) -> Option<&Arc<dyn Witness>> {
+        self.witness.get()
     }
 
     /// The switches of its faults.
@@ -41,17 +63,26 @@ impl MemoryDatabase {
     }
 }
 
+impl fmt::Debug for MemoryDatabase {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MemoryDatabase").field("tables", &self.tables).finish_non_exhaustive()
+    }
+}
+
 #[derive(Clone, Copy, Debug)]
-struct Fence {
-    epoch: Epoch,
-    boot: BootId,
+pub(super) struct Fence {
+    pub(super) epoch: Epoch,
+    pub(super) boot: BootId,
+    pub(super) range: SlotRange,
+    /// It was split: nobody loads it again.
+    pub(super) is_closed: bool,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
-struct Mark {
-    sequence: Sequence,
-    low_water: Sequence,
-    now: Timestamp,
+pub(super) struct Mark {
+    pub(super) sequence: Sequence,
+    pub(super) low_water: Sequence,
+    pub(super) now: Timestamp,
 }
 
 #[derive(Clone, Debug)]
@@ -67,11 +98,11 @@ pub(super) struct Tables {
     pub(super) ages: BTreeMap<ShardId, ShardAge>,
     /// Until when outcomes are kept, soonest first.
     pub(super) kept: BTreeSet<(ShardAge, MessageId)>,
-    fences: BTreeMap<ShardId, Fence>,
-    marks: BTreeMap<ShardId, Mark>,
+    pub(super) fences: BTreeMap<ShardId, Fence>,
+    pub(super) marks: BTreeMap<ShardId, Mark>,
     pub(super) messages: BTreeMap<MessageId, (Position, MessageRow)>,
     pub(super) keys: BTreeMap<(Address, Method, IdempotencyKey), MessageId>,
-    open: BTreeMap<MessageId, OpenMessage>,
+    pub(super) open: BTreeMap<MessageId, OpenMessage>,
     pub(super) outcomes: BTreeMap<MessageId, OutcomeRow>,
     pub(super) states: BTreeMap<Address, State>,
     pub(super) chunks: BTreeMap<MessageId, Vec<StoredChunk>>,
@@ -84,38 +115,22 @@ impl Tables {
         self.fences.get(&shard).map_or(Epoch(0), |fence| fence.epoch)
     }
 
-    pub(super) fn load(
-        &mut self,
-        request: FenceRequest,
-        wall: Timestamp,
-    ) -> Result<LoadedShard, FenceError> {
-        if let Some(fence) = self.fences.get(&request.shard) {
-            let same = fence.epoch == request.epoch && fence.boot == request.boot;
-            if fence.epoch >= request.epoch && !same {
-                return Err(FenceError::Refused { recorded: fence.epoch });
-            }
-        }
-        self.fences.insert(request.shard, Fence { epoch: request.epoch, boot: request.boot });
-        let mark = self.marks.get(&request.shard).copied().unwrap_or_default();
-        Ok(LoadedShard {
-            sequence: mark.sequence,
-            low_water: mark.low_water,
-            now: wall.max(mark.now),
-            age: self.ages.get(&request.shard).copied().unwrap_or_default(),
-        })
-    }
-
-    /// One transaction: all of `commit` as sequence `sequence`, or nothing.
+    /// One transaction: all of `commit` as sequence `sequence`, or nothing; what it entered.
     pub(super) fn write(
         &mut self,
         commit: &Commit,
         range: SlotRange,
         sequence: Sequence,
-    ) -> Result<(), CommitError> {
+    ) -> Result<Vec<Entered>, CommitError> {
+        if is_planted(Bug::FenceLate) && self.epoch(commit.shard) < commit.epoch {
+            let (epoch, boot, is_closed) = (commit.epoch, BootId(0), false);
+            self.fences.insert(commit.shard, Fence { epoch, boot, range, is_closed });
+        }
         let recorded = self.epoch(commit.shard);
         let mark = self.marks.get(&commit.shard).copied().unwrap_or_default();
         // L3.
-        if recorded != commit.epoch || mark.sequence.next() != sequence {
+        let is_next = recorded == commit.epoch && mark.sequence.next() == sequence;
+        if !is_next && !is_planted(Bug::NoFence) {
             return Err(CommitError::Fenced { recorded });
         }
         self.check(commit, range).map_err(|reason| CommitError::Rejected { reason })?;
@@ -125,8 +140,7 @@ impl Tables {
             now: mark.now.max(commit.now),
         };
         self.marks.insert(commit.shard, mark);
-        self.apply(commit, sequence);
-        Ok(())
+        Ok(self.apply(commit, sequence))
     }
 
     fn check(&self, commit: &Commit, range: SlotRange) -> Result<(), String> {
@@ -144,7 +158,8 @@ impl Tables {
             if self.messages.contains_key(&id) || ids.contains(&id) {
                 return Err(format!("message {id} is there already"));
             }
-            if self.keys.contains_key(&key) || keys.contains(&key) {
+            let is_known = self.keys.contains_key(&key) || keys.contains(&key);
+            if is_known && !is_planted(Bug::NoDedupe) {
                 return Err(format!("the key of message {id} is there already"));
             }
             keys.push(key);
@@ -191,7 +206,7 @@ impl Tables {
         }
     }
 
-    fn apply(&mut self, commit: &Commit, sequence: Sequence) {
+    fn apply(&mut self, commit: &Commit, sequence: Sequence) -> Vec<Entered> {
         for (ordinal, row) in (0_u32..).zip(&commit.messages) {
             let position = Position { sequence, ordinal };
             let key = (row.address.clone(), row.method.clone(), row.key.clone());
@@ -231,7 +246,7 @@ impl Tables {
             self.chunks.remove(&row.message_id);
         }
         self.apply_sends(commit, sequence);
-        self.enter_all(commit);
+        let entered = self.enter_all(commit);
         for row in &commit.states {
             match &row.state {
                 Some(bytes) => {
@@ -241,32 +256,7 @@ impl Tables {
                 None => drop(self.states.remove(&row.address)),
             }
         }
-    }
-
-    /// The unfinished messages of `range` that are not quarantined, in order of position.
-    pub(super) fn unfinished(&self, range: SlotRange, low_water: Sequence) -> Vec<OpenMessage> {
-        let waiting =
-            self.open.values().filter(|open| open.state != OpenState::Quarantined).cloned();
-        let fresh = self.messages.values().filter(|(position, row)| {
-            position.sequence > low_water
-                && !self.outcomes.contains_key(&row.message_id)
-                && !self.open.contains_key(&row.message_id)
-        });
-        let fresh = fresh.map(|(position, row)| OpenMessage {
-            message: row.clone(),
-            original: None,
-            position: *position,
-            attempts: 0,
-            due: row.accepted_at,
-            state: OpenState::Waiting,
-            errors: Vec::new(),
-        });
-        let mut found: Vec<OpenMessage> = waiting
-            .chain(fresh)
-            .filter(|open| range.contains(open.message.address.slot()))
-            .collect();
-        found.sort_by_key(|open| (open.position, open.message.message_id));
-        found
+        entered
     }
 
     pub(super) fn by_key(&self, key: &(Address, Method, IdempotencyKey)) -> Option<MessageRecord> {

@@ -12,7 +12,10 @@ use crate::{
     schema,
 };
 
-use super::pool::{Connected, Connector, Ending, Failed, Pool};
+use super::{
+    loads::TURNS,
+    pool::{Connected, Connector, Ending, Failed, Pool},
+};
 
 /// How long one look at the database may take while it is opened.
 const LOOK_WITHIN: Duration = Duration::from_secs(5);
@@ -106,12 +109,18 @@ fn session(options: PgConnectOptions) -> PgConnectOptions {
     ])
 }
 
+/// An open database: its name, and the connections to it.
+pub(super) struct Opened {
+    pub(super) name: String,
+    pub(super) lanes: Vec<Lane>,
+    /// For loads and fates, which never wait for a read.
+    pub(super) fences: Pool,
+    /// For everything else.
+    pub(super) pool: Pool,
+}
+
 /// Opens the database, checks its durability, and brings its schema up to date.
-pub(super) async fn open(
-    url: &str,
-    options: &Options,
-    host: &Host,
-) -> Result<(String, Vec<Lane>, Pool), OpenError> {
+pub(super) async fn open(url: &str, options: &Options, host: &Host) -> Result<Opened, OpenError> {
     let parsed = PgConnectOptions::from_str(url).map_err(|error| OpenError::Database {
         store: "postgres".to_owned(),
         reason: format!("its url is not understood: {error}"),
@@ -123,16 +132,17 @@ pub(super) async fn open(
     let lanes = (0..options.committers.max(1))
         .map(|_| Lane::new(Arc::clone(&connector), host.clone()))
         .collect();
-    // As many loads as readers, and two to decide fates and to end blocking sessions.
-    let size = options.readers.max(1).saturating_mul(2).saturating_add(2);
-    let pool = Pool::new(Arc::clone(&connector), size);
+    // Reads, the probe and a retirement.
+    let pool = Pool::new(Arc::clone(&connector), options.readers.max(1).saturating_add(2));
+    // Beside the loads, one to decide fates and one to end blocking sessions.
+    let fences = Pool::new(Arc::clone(&connector), TURNS.saturating_add(2));
     let looking =
         connector.within("the first look at the database", LOOK_WITHIN, durability(&pool));
     check(looking.await.map_err(failed)?, options, &store)?;
     let migrating = migrate(&pool, host, &store);
     let migrated = connector.within("the change of the schema", MIGRATE_WITHIN, migrating).await;
     match migrated {
-        Ok(()) => Ok((store, lanes, pool)),
+        Ok(()) => Ok(Opened { name: store, lanes, fences, pool }),
         Err(Opening::Open(error)) => Err(error),
         Err(Opening::Failed(error)) => Err(failed(error)),
     }

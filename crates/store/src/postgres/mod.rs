@@ -7,6 +7,7 @@
 mod connect;
 mod fence;
 mod journal;
+mod loads;
 mod pool;
 mod retire;
 mod sends;

@@ -73,6 +73,16 @@ impl From<Failed> for StoreError {
     }
 }
 
+/// What a session answers whose server, or whose settings, take no writes now (`SQLSTATE`).
+const READ_ONLY: &str = "25006";
+
+/// Whether a session takes no writes. One that is made later may: it learned that it is read-only
+/// when it was made, or stands at a server that is not the first any more.
+pub(super) fn is_read_only(error: &sqlx::Error) -> bool {
+    let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
+    code.is_some_and(|code| code == READ_ONLY)
+}
+
 /// Makes connections, and knows which of them are suspect.
 pub(super) struct Connector {
     options: PgConnectOptions,
@@ -213,6 +223,9 @@ impl InUse<'_> {
     /// connection had died: after a restart of the server all have, and asking each before its use
     /// would cost a round trip every time. What is tried again finds new ones.
     pub(super) fn give_up(self, failed: Failed) -> Result<(), Failed> {
+        if matches!(&failed, Failed::Sql(error) if is_read_only(error)) {
+            self.pool.connector.suspect_all();
+        }
         if self.reused && failed.is_disconnection() {
             self.pool.connector.suspect_all();
             return Ok(());

@@ -30,8 +30,9 @@ with held as materialized (
     delete from chunk c using outcomes o where c.message_id = o.message_id
 ), commits as (
     delete from shard_commit c
-    using unnest($7::bigint[], $8::bigint[], $9::bigint[]) as r (shard, first, below), held h
-    where h.shard = r.shard and c.shard = r.shard and c.sequence >= r.first
+    using unnest($7::bigint[], $8::bigint[], $9::bigint[], $10::bigint[])
+        as r (shard, whole, first, below), held h
+    where h.shard = r.shard and c.shard = r.whole and c.sequence >= r.first
         and c.sequence < r.below
 )
 select count(*) from outcomes";
@@ -51,13 +52,14 @@ pub(super) async fn retire(pool: &Pool, plan: &Plan, lease: &LeaseGuard) -> Resu
         let query = sqlx::query_scalar(RETIRE)
             .bind(plan.held.iter().map(|(shard, _)| number(*shard)).collect::<Vec<_>>())
             .bind(plan.held.iter().map(|(_, epoch)| stored(epoch.0)).collect::<Vec<_>>())
-            .bind(plan.ages.iter().map(|(shard, _)| number(*shard)).collect::<Vec<_>>())
-            .bind(plan.ages.iter().map(|(_, age)| stored(age.0)).collect::<Vec<_>>())
+            .bind(plan.ages.keys().map(|shard| number(*shard)).collect::<Vec<_>>())
+            .bind(plan.ages.values().map(|age| stored(age.0)).collect::<Vec<_>>())
             .bind(plan.messages.iter().map(|(shard, _)| number(*shard)).collect::<Vec<_>>())
             .bind(plan.messages.iter().map(|(_, id)| *id).collect::<Vec<_>>())
-            .bind(plan.commits.iter().map(|(shard, _, _)| number(*shard)).collect::<Vec<_>>())
-            .bind(plan.commits.iter().map(|(_, first, _)| *first).collect::<Vec<_>>())
-            .bind(plan.commits.iter().map(|(_, _, below)| *below).collect::<Vec<_>>());
+            .bind(plan.commits.iter().map(|old| number(old.owner)).collect::<Vec<_>>())
+            .bind(plan.commits.iter().map(|old| number(old.of)).collect::<Vec<_>>())
+            .bind(plan.commits.iter().map(|old| old.first).collect::<Vec<_>>())
+            .bind(plan.commits.iter().map(|old| old.below).collect::<Vec<_>>());
         match query.fetch_one(used.connection()).await.map_err(Failed::from) {
             Ok(removed) => {
                 used.done();

@@ -5,11 +5,11 @@ use std::time::Duration;
 use quarry_ports::{FenceError, FenceRequest, Host, LeaseGuard, LoadedShard, StoreError};
 use quarry_types::{ClusterId, Timestamp};
 use sqlx::{AssertSqlSafe, postgres::PgArguments};
-use tokio::sync::Semaphore;
 
 use super::{
-    connect::{self, Lane},
+    connect::{self, Lane, Opened},
     fence,
+    loads::Loads,
     pool::{Failed, Pool},
     retire, write,
 };
@@ -22,8 +22,6 @@ use crate::{
 
 /// How long a read, or a statement as small as one, may take in all.
 const READ_WITHIN: Duration = Duration::from_secs(5);
-/// How long a load may take: 5 s of waiting for a fence that is held, and as much for the rest.
-const LOAD_WITHIN: Duration = Duration::from_secs(10);
 /// How long one try to decide a fate may take; the next is made on another connection.
 const DECIDE_WITHIN: Duration = Duration::from_secs(3);
 
@@ -31,16 +29,16 @@ const DECIDE_WITHIN: Duration = Duration::from_secs(3);
 pub(crate) struct Postgres {
     name: String,
     lanes: Vec<Lane>,
+    fences: Pool,
     pool: Pool,
-    /// Loads that may wait for a fence at once, so that they never use up the pool.
-    loads: Semaphore,
+    loads: Loads,
+    host: Host,
 }
 
 impl Postgres {
     pub(crate) async fn open(url: &str, options: &Options, host: &Host) -> Result<Self, OpenError> {
-        let (name, lanes, pool) = connect::open(url, options, host).await?;
-        let loads = Semaphore::new(usize::try_from(options.readers.max(1)).unwrap_or(1));
-        Ok(Self { name, lanes, pool, loads })
+        let Opened { name, lanes, fences, pool } = connect::open(url, options, host).await?;
+        Ok(Self { name, lanes, fences, pool, loads: Loads::new(), host: host.clone() })
     }
 
     /// The rows of a statement that may be repeated.
@@ -96,13 +94,7 @@ impl Database for Postgres {
     }
 
     async fn load(&self, request: FenceRequest) -> Result<LoadedShard, FenceError> {
-        let loading = async {
-            // Closed by nobody.
-            let _permit = self.loads.acquire().await.ok();
-            fence::load(&self.pool, request).await.map_err(Loading)
-        };
-        let loaded = self.pool.connector.within("a load", LOAD_WITHIN, loading).await;
-        loaded.map_err(|Loading(error)| error)
+        self.loads.load(&self.fences, &self.host, request).await
     }
 
     async fn write(&self, lane: usize, batch: &Batch<'_>) -> Result<Vec<Refused>, WriteError> {
@@ -113,8 +105,8 @@ impl Database for Postgres {
     }
 
     async fn decide(&self, part: Part) -> Result<Fate, StoreError> {
-        let deciding = fence::decide(&self.pool, part);
-        self.pool.connector.within("a decision", DECIDE_WITHIN, deciding).await
+        let deciding = fence::decide(&self.fences, part);
+        self.fences.connector.within("a decision", DECIDE_WITHIN, deciding).await
     }
 
     async fn retire(&self, plan: &Plan, lease: &LeaseGuard) -> Result<u64, StoreError> {
@@ -123,15 +115,6 @@ impl Database for Postgres {
 
     fn describe(&self) -> String {
         self.name.clone()
-    }
-}
-
-/// Why a load failed, silence included.
-struct Loading(FenceError);
-
-impl From<Failed> for Loading {
-    fn from(failed: Failed) -> Self {
-        Self(FenceError::Store(failed.into()))
     }
 }
 

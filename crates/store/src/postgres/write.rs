@@ -1,9 +1,12 @@
 //! A batch as one statement.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, sync::LazyLock, time::Duration};
 
 use quarry_ports::{MessageRow, crash::point};
-use quarry_types::{Address, Epoch, MessageId, ShardId};
+use quarry_types::{
+    Address, Epoch, MessageId, ShardId,
+    planted::{Bug, is_planted},
+};
 use sqlx::{
     Postgres as Pg,
     postgres::{PgArguments, PgDatabaseError, PgSeverity},
@@ -18,7 +21,7 @@ use crate::{
     record::{stored_digest, stored_open_state, stored_outcome},
 };
 
-use super::{connect::Lane, journal, sends, statements};
+use super::{connect::Lane, journal, pool::is_read_only, sends, statements};
 
 /// A statement that is not answered within this time counts as lost.
 const ANSWER_WITHIN: Duration = Duration::from_secs(10);
@@ -159,13 +162,35 @@ with part as materialized (
 )
 select f.shard, f.epoch, w.shard is not null from fence f left join written w on w.shard = f.shard";
 
+/// [`WRITE`], or what is left of it where [`Bug::NoFence`] is planted: any owner's part is taken,
+/// becomes the last of its shard, and passes over what another owner has written of it.
+fn statement() -> &'static str {
+    const CHECKED: &str =
+        "select p.shard, p.sequence, p.epoch, p.low_water, p.now_ms, 0 from part p
+    join fence f on f.shard = p.shard and f.epoch = p.epoch
+    join shard_commit c on c.shard = p.shard and c.sequence = p.sequence - 1
+";
+    const UNCHECKED: &str = "select p.shard, (select max(c.sequence) + 1 from shard_commit c
+        where c.shard = p.shard), p.epoch, p.low_water, p.now_ms, 0 from part p
+";
+    static UNFENCED: LazyLock<String> = LazyLock::new(|| {
+        let behind = |next: &str| format!("\n), {next} as (");
+        let passing = |next: &str| format!("\n    on conflict do nothing{}", behind(next));
+        WRITE
+            .replace(CHECKED, UNCHECKED)
+            .replace(&behind("outcomes"), &passing("outcomes"))
+            .replace(&behind("opened"), &passing("opened"))
+    });
+    if is_planted(Bug::NoFence) { &UNFENCED } else { WRITE }
+}
+
 /// A fence row that the statement saw, and whether its part was written.
 pub(super) type Seen = (i64, i64, bool);
 pub(super) type Write<'q> = QueryAs<'q, Pg, Seen, PgArguments>;
 
 /// Writes `batch`; see [`crate::database::Database::write`].
 pub(super) async fn write(lane: &Lane, batch: &Batch<'_>) -> Result<Vec<Refused>, WriteError> {
-    let query = bind_rows(bind_parts(sqlx::query_as(WRITE), batch), batch);
+    let query = bind_rows(bind_parts(sqlx::query_as(statement()), batch), batch);
     let mut turn = match lane.connect().await {
         Ok(turn) => turn,
         Err(error) => return Err(WriteError::Unavailable(error.to_string())),
@@ -180,7 +205,12 @@ pub(super) async fn write(lane: &Lane, batch: &Batch<'_>) -> Result<Vec<Refused>
         turn.connection().map_err(|error| WriteError::Unavailable(error.to_string()))?;
     let answer = async {
         if batch.statements.is_empty() {
-            return query.fetch_all(connection).await.map_err(|error| meaning(&error));
+            return query.fetch_all(connection).await.map_err(|error| {
+                if is_read_only(&error) {
+                    lane.connector.suspect_all();
+                }
+                meaning(&error)
+            });
         }
         statements::write(connection, query, batch.statements).await
     };

@@ -13,7 +13,7 @@ use quarry_ports::Host;
 use sqlx::{Connection as _, SqliteConnection, sqlite::SqliteConnectOptions};
 use tokio::{io::AsyncWriteExt as _, sync::Notify};
 
-use super::connect::connect_options;
+use super::{connect::connect_options, trust::Trust};
 
 /// Between two looks at the log while there are commits.
 const INTERVAL: Duration = Duration::from_millis(100);
@@ -54,10 +54,10 @@ pub(super) struct Checkpoints {
 
 impl Checkpoints {
     /// Starts the task for the file at `path`.
-    pub(super) fn start(path: &Path, host: &Host) -> Arc<Self> {
+    pub(super) fn start(path: &Path, trust: Trust, host: &Host) -> Arc<Self> {
         let this = Arc::new(Self::default());
         let options = connect_options(path).busy_timeout(RESTART_WAIT);
-        host.spawn("sqlite-checkpoint", Arc::clone(&this).run(options));
+        host.spawn("sqlite-checkpoint", Arc::clone(&this).run(options, trust));
         this
     }
 
@@ -72,14 +72,23 @@ impl Checkpoints {
         self.woken.notify_one();
     }
 
-    async fn run(self: Arc<Self>, options: SqliteConnectOptions) {
+    async fn run(self: Arc<Self>, options: SqliteConnectOptions, trust: Trust) {
         let mut connection = None;
+        let mut is_failing = false;
         while !self.stopped.load(Ordering::Acquire) {
             self.woken.notified().await;
-            if let Err(error) = checkpoint(&mut connection, &options).await {
-                tracing::warn!(%error, "a checkpoint of the store failed");
+            let done = checkpoint(&mut connection, &options).await;
+            if let Err(error) = &done {
+                trust.heard(error);
                 connection = None;
             }
+            // A full disk fails all of them: it is told once.
+            match (&done, is_failing) {
+                (Err(error), false) => tracing::warn!(%error, "checkpoints of the store fail"),
+                (Ok(()), true) => tracing::info!("checkpoints of the store succeed again"),
+                _ => {}
+            }
+            is_failing = done.is_err();
             tokio::time::sleep(INTERVAL).await;
         }
     }

@@ -14,8 +14,11 @@ use crate::{
     schema,
 };
 
-use super::checkpoint;
-use super::writer::{LOCK_WAIT, Turn, Writer, is_busy, pause};
+use super::{
+    checkpoint,
+    trust::Trust,
+    writer::{LOCK_WAIT, Turn, Writer, is_busy, pause},
+};
 
 /// How a connection to the file is made.
 pub(super) fn connect_options(path: &Path) -> SqliteConnectOptions {
@@ -63,7 +66,7 @@ pub(super) async fn open(
             .await
             .map_err(|source| OpenError::Directory { path: parent.to_owned(), source })?;
     }
-    let writer = Writer::new(connect_options(path));
+    let writer = Writer::new(connect_options(path), Trust::new(path));
     migrate(&writer, host, &store).await?;
     let turn = writer.begin(host).await.map_err(failed)?;
     if let Err(error) = checkpoint::reserve(path).await {

@@ -1,21 +1,28 @@
 //! Fences and fates: the two transactions of a shard besides its commits.
 
-use quarry_ports::{FenceError, FenceRequest, Host, LoadedShard, StoreError};
-use quarry_types::{Epoch, Sequence, ShardAge, Timestamp};
+use quarry_ports::{
+    ClockRead, FenceError, FenceRequest, Host, LoadedShard, StoreError, crash::point,
+};
+use quarry_types::{Monotonic, Sequence, ShardAge, Timestamp};
 
 use crate::{
-    database::{Fate, counter, stored, stored_bits},
+    database::{Fate, bits, counter, stored, stored_bits},
     fence_sql::{
-        AGE, COMMIT_AT, FENCE, FIRST_COMMIT, LAST_COMMIT, RAISE_FENCE, RETIRED, VOID_COMMIT,
+        AGE, CLOSE_FENCE, COMMIT_AT, FENCE, FIRST_AGE, FIRST_COMMIT, FIRST_FENCE, Fence,
+        LAST_COMMIT, LOADED_AT, PARTS, RAISE_FENCE, RETIRED, VOID_COMMIT, WHOLE, Whole, is_ours,
+        may_begin,
     },
     group::Part,
 };
 
-use super::writer::{Turn, Writer};
+use super::{
+    time::Moment,
+    writer::{Turn, Writer, reason},
+};
 
 #[expect(clippy::needless_pass_by_value, reason = "it is handed to map_err")]
 fn unavailable(error: sqlx::Error) -> StoreError {
-    StoreError::Unavailable { reason: error.to_string() }
+    StoreError::Unavailable { reason: reason(&error) }
 }
 
 /// As [`quarry_ports::Store::load_shard`].
@@ -25,7 +32,7 @@ pub(super) async fn load(
     request: FenceRequest,
 ) -> Result<LoadedShard, FenceError> {
     let mut turn = writer.begin(host).await.map_err(unavailable)?;
-    match raise(&mut turn, host.clock.wall(), request).await {
+    match raise(&mut turn, host, request).await {
         Ok(Ok(loaded)) => {
             turn.commit().await.map_err(unavailable)?;
             Ok(loaded)
@@ -41,28 +48,54 @@ pub(super) async fn load(
     }
 }
 
+/// The moment `now` on the clocks of the machine.
+fn moment(host: &Host, now: Monotonic) -> Moment {
+    let elapsed = now.since(Monotonic(0)).as_millis();
+    Moment {
+        run: host.clock.machine_run(),
+        elapsed: i64::try_from(elapsed).unwrap_or(i64::MAX),
+        time: host.clock.wall(),
+    }
+}
+
+/// Store time at `moment`, by what the last load of the shard recorded.
+async fn store_time(
+    turn: &mut Turn<'_>,
+    shard: i64,
+    moment: Moment,
+) -> Result<Timestamp, sqlx::Error> {
+    let last: Option<(i64, i64, i64)> =
+        sqlx::query_as(LOADED_AT).bind(shard).fetch_optional(turn.connection()?).await?;
+    Ok(last.map_or(moment.time, |(time, run, elapsed)| {
+        moment.behind(Moment { run: bits(run), elapsed, time: Timestamp(time) })
+    }))
+}
+
 async fn raise(
     turn: &mut Turn<'_>,
-    wall: Timestamp,
+    host: &Host,
     request: FenceRequest,
 ) -> Result<Result<LoadedShard, FenceError>, sqlx::Error> {
+    let read = host.now();
+    let moment = moment(host, read);
     let shard = i64::from(request.shard.0);
-    let (epoch, boot) = (stored(request.epoch.0), stored_bits(request.boot.0));
-    sqlx::query(RAISE_FENCE)
-        .bind(shard)
-        .bind(i64::from(request.range.first.0))
-        .bind(i64::from(request.range.last.0))
-        .bind(epoch)
-        .bind(boot)
-        .bind(wall.0)
-        .execute(turn.connection()?)
-        .await?;
-    let standing: (i64, i64) =
-        sqlx::query_as(FENCE).bind(shard).fetch_one(turn.connection()?).await?;
-    if standing != (epoch, boot) {
-        return Ok(Err(FenceError::Refused { recorded: Epoch(counter(standing.0)) }));
+    let mut time = store_time(turn, shard, moment).await?;
+    set(RAISE_FENCE, turn, request, (time, moment)).await?;
+    let fence: Option<Fence> =
+        sqlx::query_as(FENCE).bind(shard).fetch_optional(turn.connection()?).await?;
+    let allowed = match fence {
+        Some(fence) => is_ours(fence, &request),
+        None => match begin(turn, request, moment).await? {
+            Ok(begun) => {
+                time = begun;
+                Ok(())
+            }
+            Err(refused) => Err(refused),
+        },
+    };
+    if let Err(refused) = allowed {
+        return Ok(Err(refused));
     }
-    sqlx::query(FIRST_COMMIT).bind(shard).bind(epoch).execute(turn.connection()?).await?;
     let (sequence, low_water, now): (i64, i64, i64) =
         sqlx::query_as(LAST_COMMIT).bind(shard).fetch_one(turn.connection()?).await?;
     let age: Option<i64> =
@@ -70,17 +103,71 @@ async fn raise(
     Ok(Ok(LoadedShard {
         sequence: Sequence(counter(sequence)),
         low_water: Sequence(counter(low_water)),
-        now: wall.max(Timestamp(now)),
+        now: time.max(Timestamp(now)),
+        read: ClockRead::at(read),
         age: ShardAge(counter(age.unwrap_or(0))),
     }))
+}
+
+async fn set(
+    fence: &'static str,
+    turn: &mut Turn<'_>,
+    request: FenceRequest,
+    (time, moment): (Timestamp, Moment),
+) -> Result<(), sqlx::Error> {
+    let set = sqlx::query(fence)
+        .bind(i64::from(request.shard.0))
+        .bind(i64::from(request.range.first.0))
+        .bind(i64::from(request.range.last.0))
+        .bind(stored(request.epoch.0))
+        .bind(stored_bits(request.boot.0))
+        .bind(time.0)
+        .bind(stored_bits(moment.run))
+        .bind(moment.elapsed);
+    set.execute(turn.connection()?).await.map(drop)
+}
+
+/// Sets the first fence of a shard, behind the shard that it is a part of, whose fence it closes;
+/// returns store time.
+async fn begin(
+    turn: &mut Turn<'_>,
+    request: FenceRequest,
+    moment: Moment,
+) -> Result<Result<Timestamp, FenceError>, sqlx::Error> {
+    let (shard, epoch) = (i64::from(request.shard.0), stored(request.epoch.0));
+    let (first, last) = (i64::from(request.range.first.0), i64::from(request.range.last.0));
+    let newest_part: Option<i64> =
+        sqlx::query_scalar(PARTS).bind(first).bind(last).fetch_one(turn.connection()?).await?;
+    let whole: Option<Whole> =
+        sqlx::query_as(WHOLE).bind(first).bind(last).fetch_optional(turn.connection()?).await?;
+    if let Err(refused) = may_begin(newest_part, whole, &request) {
+        return Ok(Err(refused));
+    }
+    let (mut from, mut time) = ((0_i64, 0_i64, 0_i64), moment.time);
+    if let Some((whole, _, _)) = whole {
+        sqlx::query(CLOSE_FENCE).bind(whole).bind(epoch).execute(turn.connection()?).await?;
+        from = sqlx::query_as(LAST_COMMIT).bind(whole).fetch_one(turn.connection()?).await?;
+        sqlx::query(FIRST_AGE).bind(shard).bind(whole).execute(turn.connection()?).await?;
+        time = store_time(turn, whole, moment).await?;
+        point("split-inside");
+    }
+    set(FIRST_FENCE, turn, request, (time, moment)).await?;
+    let (sequence, low_water, now) = from;
+    sqlx::query(FIRST_COMMIT)
+        .bind(shard)
+        .bind(sequence)
+        .bind(epoch)
+        .bind(low_water)
+        .bind(now)
+        .execute(turn.connection()?)
+        .await?;
+    Ok(Ok(time))
 }
 
 /// Decides a part's fate by writing an empty commit in its place. After a failed flush it cannot be
 /// decided.
 pub(super) async fn decide(writer: &Writer, host: &Host, part: Part) -> Result<Fate, StoreError> {
-    if let Some(reason) = writer.broken() {
-        return Err(StoreError::Corrupt { reason: reason.to_owned() });
-    }
+    writer.trust().check().map_err(|reason| StoreError::Corrupt { reason })?;
     let mut turn = writer.begin(host).await.map_err(unavailable)?;
     match void(&mut turn, part).await {
         Ok(fate) => {
@@ -97,9 +184,9 @@ pub(super) async fn decide(writer: &Writer, host: &Host, part: Part) -> Result<F
 async fn void(turn: &mut Turn<'_>, part: Part) -> Result<Fate, sqlx::Error> {
     let (shard, epoch) = (i64::from(part.shard.0), stored(part.epoch.0));
     let sequence = stored(part.sequence.0);
-    let fence: Option<(i64, i64)> =
+    let fence: Option<Fence> =
         sqlx::query_as(FENCE).bind(shard).fetch_optional(turn.connection()?).await?;
-    let recorded = fence.map_or(0, |(epoch, _)| epoch);
+    let recorded = fence.map_or(0, |(epoch, _, _)| epoch);
     if recorded == epoch {
         let inserted = sqlx::query(VOID_COMMIT)
             .bind(shard)

@@ -30,7 +30,7 @@ impl Sqlite {
         host: Host,
     ) -> Result<Self, OpenError> {
         let (writer, readers) = connect::open(&path, options, &host).await?;
-        let checkpoints = Checkpoints::start(&path, &host);
+        let checkpoints = Checkpoints::start(&path, writer.trust().clone(), &host);
         Ok(Self { path, writer, readers, host, checkpoints })
     }
 }
@@ -84,6 +84,10 @@ impl Database for Sqlite {
         let removed = retire::retire(&self.writer, &self.host, plan, lease).await;
         self.checkpoints.written();
         removed.map_err(|error| StoreError::Unavailable { reason: error.to_string() })
+    }
+
+    async fn failed(&self) -> String {
+        self.writer.trust().lost().await
     }
 
     fn describe(&self) -> String {

@@ -13,6 +13,8 @@ mod journal;
 mod retire;
 mod sends;
 mod statements;
+mod time;
+mod trust;
 mod write;
 mod writer;
 

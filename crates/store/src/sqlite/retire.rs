@@ -74,11 +74,11 @@ async fn remove(turn: &mut Turn<'_>, plan: &Plan) -> Result<u64, sqlx::Error> {
     for rows in [OUTCOMES, MESSAGES, CHUNKS] {
         rows.execute(turn, ids.clone()).await?;
     }
-    for (shard, first, below) in plan.commits.iter().filter(|(shard, _, _)| stands(shard)) {
+    for old in plan.commits.iter().filter(|old| stands(&old.owner)) {
         sqlx::query(COMMITS)
-            .bind(i64::from(shard.0))
-            .bind(first)
-            .bind(below)
+            .bind(i64::from(old.of.0))
+            .bind(old.first)
+            .bind(old.below)
             .execute(turn.connection()?)
             .await?;
     }

@@ -16,7 +16,7 @@ use crate::{
 use super::{
     insert::Rows,
     journal, sends, statements,
-    writer::{Turn, Writer, primary_code},
+    writer::{Turn, WRITE_FAILED, Writer, code, primary_code, reason},
 };
 
 /// Writes the parts whose fence stands and whose sequence is the next (L3); the rows of a part go
@@ -87,7 +87,7 @@ pub(super) async fn write(
     point("commit-before-send");
     let mut turn = match writer.begin(host).await {
         Ok(turn) => turn,
-        Err(error) => return Err(WriteError::Unavailable(error.to_string())),
+        Err(error) => return Err(WriteError::Unavailable(reason(&error))),
     };
     // The wait for the lock may have been long (L2).
     if !batch.leases_are_held() {
@@ -269,17 +269,20 @@ const OWN: [i32; 3] = [18, 19, 20];
 /// What an error before the commit means: nothing was written.
 fn inside(error: &sqlx::Error) -> WriteError {
     let own = primary_code(error).is_some_and(|code| OWN.contains(&code));
-    let mut reason = error.to_string();
+    let mut reason = reason(error);
     if reason.contains("chunk.first") {
         reason = format!("{CHUNK_GAP}: {reason}");
     }
     if own { WriteError::Culprit(reason) } else { WriteError::Unavailable(reason) }
 }
 
-/// What an error at the commit means. Locked (5) and full (13) undo it; after any other, for example
-/// a failed flush, its pages may stand in the log.
+/// What an error at the commit means. Locked (5), full (13) and a write that failed undo it; after any
+/// other, for example a failed flush, its pages may stand in the log.
 fn at_commit(error: &sqlx::Error) -> WriteError {
-    let reason = error.to_string();
+    let reason = reason(error);
+    if code(error) == Some(WRITE_FAILED) {
+        return WriteError::Unavailable(reason);
+    }
     match primary_code(error) {
         Some(5 | 13) => WriteError::Unavailable(reason),
         Some(code) if OWN.contains(&code) => WriteError::Culprit(reason),

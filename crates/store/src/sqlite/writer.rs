@@ -1,56 +1,55 @@
 //! The one way of this process to the file's write lock.
 
-use std::{sync::OnceLock, time::Duration};
+use std::time::Duration;
 
 use quarry_ports::{Host, StoreError};
 use sqlx::{SqliteConnection, sqlite::SqliteConnectOptions};
 use tokio::sync::{Mutex, MutexGuard};
 
-use super::{Sqlite, connect::connect};
+use super::{Sqlite, connect::connect, trust::Trust};
 
 /// How long a write waits for other processes that hold the file's lock.
 pub(super) const LOCK_WAIT: Duration = Duration::from_secs(5);
 
 /// The result code that means *locked by another connection*.
 const BUSY: i32 = 5;
-/// The extended result codes of a failed flush, of the file and of its directory.
-const FLUSH_FAILED: [i32; 2] = [1_034, 1_290];
+/// The extended result code of a write that failed (`SQLITE_IOERR_WRITE`): the log lacks at least the
+/// page that closes the commit.
+pub(super) const WRITE_FAILED: i32 = 778;
+/// That of an index of the log that cannot grow (`SQLITE_IOERR_SHMSIZE`).
+const INDEX_FULL: i32 = 4_874;
 
 /// The write connection, used by one transaction at a time.
 pub(super) struct Writer {
     options: SqliteConnectOptions,
     connection: Mutex<Option<SqliteConnection>>,
-    /// After a failed flush the system may have forgotten what it did not write, and a later flush
-    /// that succeeds proves nothing: nothing is acknowledged any more.
-    broken: OnceLock<String>,
+    trust: Trust,
 }
 
 /// The write connection in use, inside a transaction. Dropped before [`Turn::commit`] or
 /// [`Turn::rollback`] is done, it takes the connection along, and the transaction with it.
 pub(super) struct Turn<'a> {
     connection: MutexGuard<'a, Option<SqliteConnection>>,
-    broken: &'a OnceLock<String>,
+    trust: &'a Trust,
     ended: bool,
 }
 
 impl Writer {
-    pub(super) fn new(options: SqliteConnectOptions) -> Self {
-        Self { options, connection: Mutex::new(None), broken: OnceLock::new() }
+    pub(super) fn new(options: SqliteConnectOptions, trust: Trust) -> Self {
+        Self { options, connection: Mutex::new(None), trust }
     }
 
-    /// Why nothing can be written any more, until the process is started anew.
-    pub(super) fn broken(&self) -> Option<&str> {
-        self.broken.get().map(String::as_str)
+    /// Whether what is written can be trusted.
+    pub(super) const fn trust(&self) -> &Trust {
+        &self.trust
     }
 
     /// Waits for the connection, makes it where it is missing, and begins a transaction that holds
     /// the file's write lock.
     pub(super) async fn begin(&self, host: &Host) -> Result<Turn<'_>, sqlx::Error> {
         let connection = self.connection.lock().await;
-        if let Some(reason) = self.broken() {
-            return Err(sqlx::Error::Io(std::io::Error::other(reason.to_owned())));
-        }
-        let mut turn = Turn { connection, broken: &self.broken, ended: false };
+        self.trust.check().map_err(lost_trust)?;
+        let mut turn = Turn { connection, trust: &self.trust, ended: false };
         let until = host.now().after(LOCK_WAIT);
         if turn.connection.is_none() {
             *turn.connection = Some(connect(&self.options, host, until).await?);
@@ -76,21 +75,18 @@ impl Turn<'_> {
     }
 
     /// Makes the transaction durable. After an error it may be there all the same, unless the file
-    /// was locked or full.
+    /// was locked or full. What went into a file that is not the store any more counts as lost.
     pub(super) async fn commit(mut self) -> Result<(), sqlx::Error> {
         let done = self.execute("commit").await;
         match &done {
             Ok(()) => self.ended = true,
             Err(error) => {
-                if code(error).is_some_and(|code| FLUSH_FAILED.contains(&code)) {
-                    let reason = format!("a flush of the file failed, restart the node: {error}");
-                    tracing::error!(reason, "the store takes no more writes");
-                    self.broken.get_or_init(|| reason);
-                }
+                self.trust.heard(error);
                 self.rollback().await;
+                return done;
             }
         }
-        done
+        self.trust.look().map_err(lost_trust)
     }
 
     /// Undoes the transaction.
@@ -110,8 +106,7 @@ impl Drop for Turn<'_> {
 impl Sqlite {
     /// One statement in a transaction of its own.
     pub(super) async fn execute(&self, sql: &'static str, value: i64) -> Result<(), StoreError> {
-        let unavailable =
-            |error: sqlx::Error| StoreError::Unavailable { reason: error.to_string() };
+        let unavailable = |error: sqlx::Error| StoreError::Unavailable { reason: reason(&error) };
         let mut turn = self.writer.begin(&self.host).await.map_err(unavailable)?;
         let connection = turn.connection().map_err(unavailable)?;
         let done = sqlx::query(sql).bind(value).execute(connection).await;
@@ -125,13 +120,27 @@ impl Sqlite {
     }
 }
 
+fn lost_trust(reason: String) -> sqlx::Error {
+    sqlx::Error::Io(std::io::Error::other(reason))
+}
+
 /// Whether another connection holds the lock; nothing was done then.
 pub(super) fn is_busy(error: &sqlx::Error) -> bool {
     primary_code(error) == Some(BUSY)
 }
 
+/// What an error says, in words that name what to look at.
+pub(super) fn reason(error: &sqlx::Error) -> String {
+    let hint = match code(error) {
+        Some(WRITE_FAILED) => "a write failed: is the file system read-only, or the disk broken?",
+        Some(INDEX_FULL) => "the index of the log cannot grow: is the disk full?",
+        _ => return error.to_string(),
+    };
+    format!("{error}; {hint}")
+}
+
 /// SQLite's extended result code of an error.
-fn code(error: &sqlx::Error) -> Option<i32> {
+pub(super) fn code(error: &sqlx::Error) -> Option<i32> {
     error.as_database_error()?.code()?.parse().ok()
 }
 

@@ -222,6 +222,29 @@ pub struct Move {
     pub shards: Vec<u32>,
 }
 
+/// Asks for one voter in the place of another.
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ReplaceVoter {
+    /// Who votes no more; its process has ended.
+    pub old: u64,
+    /// Who votes instead: a node that is up, and was started as a voter with an empty directory.
+    pub new: u64,
+}
+
+/// A voter was replaced.
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VoterReplaced {
+    /// Who votes no more.
+    pub old: u64,
+    /// Who votes instead.
+    pub new: u64,
+    /// The log index of the coordinator at which the change stands.
+    pub applied: u64,
+}
+
 /// A change of the cluster that is applied.
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -231,5 +254,18 @@ pub struct Change {
     /// All nodes that were changed.
     pub nodes: Vec<u64>,
     /// The log index of the coordinator at which the change stands.
+    pub applied: u64,
+}
+
+/// A shard that is split.
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Split {
+    /// The shard that was split: it is no more.
+    pub shard: u32,
+    /// What came in its place, in order of their slots: its halves, or what these were split into
+    /// since.
+    pub parts: Vec<Shard>,
+    /// The log index of the coordinator at which the split stands, or at which it had been done.
     pub applied: u64,
 }

@@ -35,8 +35,10 @@ struct Times {
 /// What stands in the store.
 #[derive(Default)]
 pub(super) struct Disk {
+    /// More may be due than memory holds.
+    pub(super) is_ever_late: bool,
     pub(super) sequence: u64,
-    low_water: u64,
+    pub(super) low_water: u64,
     pub(super) messages: BTreeMap<MessageId, Stored>,
     pub(super) finished: BTreeMap<MessageId, Outcome>,
     pub(super) open: BTreeMap<MessageId, OpenRecord>,
@@ -55,6 +57,7 @@ pub(super) struct Disk {
 impl Disk {
     pub(super) fn write(&mut self, now: Timestamp, batch: &Batch) {
         self.sequence += 1;
+        assert!(batch.low_water.0 >= self.low_water, "the low-water mark never falls");
         self.low_water = batch.low_water.0;
         for (at, accept) in batch.accepts.iter().enumerate() {
             let position = (Sequence(self.sequence), u32::try_from(at).unwrap());
@@ -110,7 +113,8 @@ impl Disk {
         }
     }
 
-    pub(super) fn recover(&self) -> Vec<Recovered> {
+    /// What is open and not set aside.
+    pub(super) fn open(&self) -> Vec<Recovered> {
         let mut all: Vec<Recovered> = Vec::new();
         for (id, (envelope, position)) in &self.messages {
             if self.finished.contains_key(id) {
@@ -156,7 +160,11 @@ impl Disk {
                 errors: record.errors.clone(),
                 chunks: self.chunks.get(&id).cloned().unwrap_or_default(),
             }),
-            (None, None) => FetchedState::Open,
+            (None, None) => {
+                let open = self.open().into_iter();
+                let mut of_id = open.filter(|open| open.envelope.message_id == id);
+                FetchedState::Open(of_id.next()?)
+            }
         };
         Some(Fetched { tenant: envelope.address.tenant.clone(), state })
     }
@@ -185,7 +193,8 @@ impl Disk {
 
     /// Whether the first of two messages of an entity surely joined its queue before the second: in
     /// order of their rows, or of times that are apart where one was delayed. One that an operator
-    /// let run again has no place in the order.
+    /// let run again has no place in the order, nor has one that is late beside others that were
+    /// not delayed.
     pub(super) fn is_before(&self, first: MessageId, second: MessageId) -> bool {
         if self.redriven.contains(&first) || self.redriven.contains(&second) {
             return false;
@@ -195,6 +204,7 @@ impl Disk {
         match one.due {
             None if two.due.is_none() => self.messages[&first].1 < self.messages[&second].1,
             None => one.accepted_at < joins,
+            Some(_) if two.due.is_none() && self.is_ever_late => false,
             Some(due) => due < joins && one.written_at < joins,
         }
     }
@@ -207,6 +217,9 @@ impl Disk {
             Some(outcome) => FoundState::Finished(outcome.clone()),
             None if self.open.get(id).is_some_and(|r| r.state == OpenRecordState::Quarantined) => {
                 FoundState::Quarantined
+            }
+            None if self.open.get(id).is_some_and(|r| r.state == OpenRecordState::Delayed) => {
+                FoundState::Delayed
             }
             None => FoundState::Open,
         };

@@ -7,11 +7,13 @@
 //! ended it, and no key stands twice; keys stand in admitted order (D3); no attempt is beyond the
 //! limit, and what reached it is
 //! in quarantine (D4); chunks have no gaps, and none comes after the outcome (R1); what a handler
-//! sent to another entity is handled there, once and in order (G2, G4); nothing is stuck (G9).
+//! sent to another entity is handled there, once and in order (G2, G4); nothing is stuck (G9). Memory holds a few of the
+//! messages that are open, and pages of the others come late (G7).
 
 mod disk;
 mod every_commit;
 mod operators;
+mod pages;
 mod sends;
 mod step;
 mod whatever_fails;

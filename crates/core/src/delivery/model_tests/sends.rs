@@ -148,7 +148,7 @@ impl World {
                     .filter(|entry| entry.sender == *sender && entry.outgoing.address == *address);
                 let sent: Vec<_> = sent
                     .map(|entry| entry.id.key().to_string())
-                    .filter(|key| !self.is_quarantined(key))
+                    .filter(|key| !self.is_out_of_turn(key))
                     .collect();
                 let arrived: Vec<&str> =
                     handled.iter().copied().filter(|key| sent.iter().any(|k| k == key)).collect();

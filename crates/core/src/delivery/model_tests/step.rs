@@ -1,6 +1,6 @@
 //! What a schedule is made of.
 
-use alloc::vec::Vec;
+use alloc::{vec, vec::Vec};
 
 use bytes::Bytes;
 use proptest::prelude::*;
@@ -29,6 +29,10 @@ pub(super) enum Step {
     Reject,
     LoseShard,
     Tick,
+    /// A page that was asked for comes.
+    Page,
+    /// It is looked for what nothing would wake.
+    Audit,
 }
 
 /// Most messages are not delayed.
@@ -62,13 +66,15 @@ fn common() -> impl Strategy<Value = Step> {
         1 => Just(Step::Reject),
         1 => Just(Step::LoseShard),
         2 => Just(Step::Tick),
+        2 => Just(Step::Page),
+        1 => Just(Step::Audit),
     ]
 }
 
 /// Whatever may happen.
 pub(super) fn anything() -> impl Strategy<Value = Vec<Step>> {
     let step =
-        prop_oneof![27 => common(), 1 => Just(Step::Crash), 1 => Just(Step::CrashAfterWrite)];
+        prop_oneof![30 => common(), 1 => Just(Step::Crash), 1 => Just(Step::CrashAfterWrite)];
     prop::collection::vec(step, 1..300)
 }
 

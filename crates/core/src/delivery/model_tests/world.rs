@@ -17,10 +17,11 @@ use quarry_types::{
 
 use super::{
     super::{
-        Batch, Chunk, CommitFailure, Effect, Limits, OpenRecord, OpenRecordState, Ran, Shard,
-        TypeLimits, Work,
+        Batch, Chunk, CommitFailure, Effect, Limits, OpenPage, OpenRecord, OpenRecordState, Ran,
+        Shard, TypeLimits, Work,
     },
     disk::{Disk, Stored},
+    pages::few_messages,
     sends::few_sends,
     step::{EDITED, Step},
 };
@@ -91,6 +92,12 @@ pub(super) struct World {
     crashes: BTreeMap<usize, Moment>,
     pub(super) shard: Shard<Waiter>,
     pub(super) todo: VecDeque<Effect<Waiter>>,
+    /// Pages that were read and have not come yet.
+    pub(super) pages: VecDeque<(u64, OpenPage)>,
+    /// Pages of single entities that were asked for.
+    pub(super) alone: usize,
+    /// Pages of what is delayed that were asked for before it was due.
+    pub(super) due_later: usize,
     live: BTreeMap<Address, Vec<String>>,
     pub(super) now: Timestamp,
     pub(super) ids: u64,
@@ -102,10 +109,16 @@ pub(super) struct World {
     done: BTreeSet<String>,
 }
 
-fn shard(epoch: Epoch, sequence: Sequence, now: Timestamp) -> Shard<Waiter> {
+fn shard(
+    epoch: Epoch,
+    marks: (Sequence, Sequence),
+    now: Timestamp,
+    is_ever_late: bool,
+) -> Shard<Waiter> {
     let default_type = TypeLimits { attempts: ATTEMPTS, ..TypeLimits::default() };
-    let limits = Limits { default_type, outbox: few_sends(), ..Limits::default() };
-    Shard::new(limits, epoch, sequence, now)
+    let (outbox, backlog) = (few_sends(), few_messages(is_ever_late));
+    let limits = Limits { backlog, outbox, default_type, ..Limits::default() };
+    Shard::new(limits, epoch, marks, now)
 }
 
 impl Default for World {
@@ -115,8 +128,11 @@ impl Default for World {
             disk: Disk::default(),
             commits: 0,
             crashes: BTreeMap::new(),
-            shard: shard(Epoch(1), Sequence(0), now),
+            shard: shard(Epoch(1), (Sequence(0), Sequence(0)), now, false),
             todo: VecDeque::new(),
+            pages: VecDeque::new(),
+            alone: 0,
+            due_later: 0,
             live: BTreeMap::new(),
             now,
             ids: 0,
@@ -134,15 +150,25 @@ impl World {
         Self { crashes: at.iter().copied().collect(), ..Self::default() }
     }
 
+    /// The same where more may be due than memory holds.
+    pub(super) fn ever_late(mut self, is_ever_late: bool) -> Self {
+        self.disk.is_ever_late = is_ever_late;
+        let (epoch, marks) = (Epoch(1), (Sequence(0), Sequence(0)));
+        self.shard = shard(epoch, marks, self.now, is_ever_late);
+        self
+    }
+
     fn restart(&mut self) {
         self.todo.clear();
+        self.pages.clear();
         self.live.clear();
         self.asked.clear();
         self.now = Timestamp(self.now.0 + 1);
-        let sequence = Sequence(self.disk.sequence);
-        self.shard = shard(Epoch(self.now.0.unsigned_abs()), sequence, self.now);
+        let marks = (Sequence(self.disk.sequence), Sequence(self.disk.low_water));
+        let epoch = Epoch(self.now.0.unsigned_abs());
+        self.shard = shard(epoch, marks, self.now, self.disk.is_ever_late);
         let mut out = Vec::new();
-        self.shard.recover(self.now, self.disk.recover(), &mut out);
+        self.shard.start(self.now, &mut out);
         self.todo.extend(out);
     }
 
@@ -180,17 +206,18 @@ impl World {
                 self.send(*entity, *key, *is_one_way, *delay);
             }
             Step::Crash => self.restart(),
+            Step::Page => self.page_comes(),
+            Step::Audit => self.audit(),
             Step::Tick => {
                 self.now = Timestamp(self.now.0 + 200);
                 let mut out = Vec::new();
                 self.shard.tick(self.now, &mut out);
                 self.todo.extend(out);
             }
-            _ => {
-                if let Some(effect) = self.todo.pop_front() {
-                    self.perform(effect, step);
-                }
-            }
+            _ => match self.todo.pop_front() {
+                Some(effect) => self.perform(effect, step),
+                None => self.page_comes(),
+            },
         }
     }
 
@@ -242,6 +269,7 @@ impl World {
                     (!matches!(step, Step::StoreAway)).then(|| self.disk.sends(after, limit));
                 self.shard.sends_read(self.now, page, &mut out);
             }
+            Effect::ReadOpen(read) => self.read_open(&read, step, &mut out),
             Effect::Answer { waiter: Waiter::Nobody, .. }
             | Effect::Readable(_)
             | Effect::Settled(_) => {}
@@ -323,6 +351,13 @@ impl World {
         records.any(|record| record.state == OpenRecordState::Quarantined)
     }
 
+    /// Is its message set aside, or was it and an operator made it run again, behind later ones?
+    pub(super) fn is_out_of_turn(&self, key: &str) -> bool {
+        let is_of_key =
+            |id| self.disk.messages.get(id).is_some_and(|(it, _)| it.key.as_str() == key);
+        self.is_quarantined(key) || self.disk.redriven.iter().any(is_of_key)
+    }
+
     /// Sends what was never told again, as clients do.
     pub(super) fn resend(&mut self) {
         let missing = |(key, sending): (&String, &Sending)| {
@@ -342,15 +377,16 @@ impl World {
     /// Lets everything finish, without faults.
     pub(super) fn settle(&mut self) {
         for _ in 0..100_000 {
-            while !self.todo.is_empty() {
+            while !self.todo.is_empty() || !self.pages.is_empty() {
                 self.step(&Step::Work);
             }
-            if self.shard.pending_messages() == 0 && self.disk.outbox.is_empty() {
+            let is_over = self.shard.pending_messages() == 0 && self.disk.open().is_empty();
+            if is_over && self.disk.outbox.is_empty() {
                 return;
             }
             self.step(&Step::Tick);
         }
-        let (messages, sends) = (self.shard.pending_messages(), self.disk.outbox.len());
+        let (messages, sends) = (self.disk.open().len(), self.disk.outbox.len());
         panic!("{messages} messages and {sends} sends never end");
     }
 

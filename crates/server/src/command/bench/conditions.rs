@@ -2,6 +2,8 @@
 
 use serde::Serialize;
 
+use crate::output::aligned;
+
 /// The conditions of a run.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Conditions {
@@ -25,6 +27,27 @@ pub(crate) struct Conditions {
     pub(crate) seconds: u32,
     /// Rounds.
     pub(crate) rounds: u32,
+}
+
+impl Conditions {
+    /// The conditions of `bench`, for people.
+    pub(crate) fn lines(&self, bench: &str) -> String {
+        let [before, after] = self.load;
+        aligned(&[
+            ("bench", bench.to_owned()),
+            ("build", self.build.to_owned()),
+            ("cores", format!("{}, load {before:.1} to {after:.1}", self.cores)),
+            ("store", format!("{}, {}", self.store, self.durability)),
+            ("fdatasync", format!("p50 {:.0} µs", self.fdatasync_p50_us)),
+            (
+                "rounds",
+                format!(
+                    "{} of {} s, {} entities, {} bytes",
+                    self.rounds, self.seconds, self.keys, self.payload
+                ),
+            ),
+        ])
+    }
 }
 
 /// How this program was built.

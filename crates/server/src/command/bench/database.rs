@@ -38,7 +38,8 @@ impl Database {
     }
 }
 
-async fn connect(url: &str) -> anyhow::Result<PgConnection> {
+/// A session of its own, beside those of the node.
+pub(crate) async fn connect(url: &str) -> anyhow::Result<PgConnection> {
     let options = PgConnectOptions::from_str(url).context("--store")?.disable_statement_logging();
     PgConnection::connect_with(&options).await.context("cannot reach the server of --store")
 }

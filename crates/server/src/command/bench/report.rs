@@ -2,11 +2,11 @@
 
 use serde::Serialize;
 
-use super::{baseline::Baseline, conditions::Conditions, load::Round};
+use super::{baseline::Baseline, conditions::Conditions, load::Round, meter::Cost};
 use crate::{
     cli::Format,
     failure::Failure,
-    output::{Output, aligned, table},
+    output::{Output, table},
 };
 
 /// A whole run.
@@ -26,7 +26,7 @@ pub(crate) struct Report {
 #[derive(Debug, Serialize)]
 pub(crate) struct Figure {
     /// `in process` or `http`.
-    pub(crate) surface: &'static str,
+    pub(crate) surface: String,
     /// Callers at a time.
     pub(crate) concurrency: u32,
     /// Calls per second, over the rounds.
@@ -41,6 +41,10 @@ pub(crate) struct Figure {
     pub(crate) max_ms: f64,
     /// Synchronous commits per call.
     pub(crate) commits_per_message: Option<f64>,
+    /// Flushes of the database's log per message, where it counts them.
+    pub(crate) syncs_per_message: Option<f64>,
+    /// Bytes written per message: to the log of PostgreSQL; of SQLite, to all files.
+    pub(crate) bytes_per_message: Option<f64>,
     /// Calls that were not answered with success.
     pub(crate) errors: u32,
     /// What the first of them was told.
@@ -70,7 +74,7 @@ impl Spread {
 impl Figure {
     /// What `rounds` come to, beside `baseline` calls per second.
     pub(crate) fn of(
-        surface: &'static str,
+        surface: &str,
         concurrency: u32,
         rounds: &[Round],
         commits_per_message: Option<f64>,
@@ -82,7 +86,7 @@ impl Figure {
             Spread::of(times.collect())
         };
         Self {
-            surface,
+            surface: surface.to_owned(),
             concurrency,
             per_second,
             ratio: per_second.median / baseline.per_second.max(1e-9),
@@ -90,9 +94,18 @@ impl Figure {
             p99_ms: middle(0.99).median,
             max_ms: middle(1.0).max,
             commits_per_message,
+            syncs_per_message: None,
+            bytes_per_message: None,
             errors: rounds.iter().map(|round| round.errors).sum(),
             first_error: rounds.iter().find_map(|round| round.first_error.clone()),
         }
+    }
+}
+
+impl Figure {
+    /// The same with what each message cost the disk.
+    pub(crate) fn with_cost(self, cost: Cost) -> Self {
+        Self { syncs_per_message: cost.syncs, bytes_per_message: cost.bytes, ..self }
     }
 }
 
@@ -102,22 +115,7 @@ impl Report {
         if output.format() != Format::Table {
             return output.record(&[], self);
         }
-        let conditions = &self.conditions;
-        let [before, after] = conditions.load;
-        output.line(&aligned(&[
-            ("bench", self.bench.to_owned()),
-            ("build", conditions.build.to_owned()),
-            ("cores", format!("{}, load {before:.1} to {after:.1}", conditions.cores)),
-            ("store", format!("{}, {}", conditions.store, conditions.durability)),
-            ("fdatasync", format!("p50 {:.0} µs", conditions.fdatasync_p50_us)),
-            (
-                "rounds",
-                format!(
-                    "{} of {} s, {} entities, {} bytes",
-                    conditions.rounds, conditions.seconds, conditions.keys, conditions.payload
-                ),
-            ),
-        ]))?;
+        output.line(&self.conditions.lines(self.bench))?;
         output.line("")?;
         let rows = self.baselines.iter().map(|baseline| {
             vec![
@@ -131,7 +129,7 @@ impl Report {
         output.line("")?;
         let columns = [
             "calls", "callers", "min/s", "median/s", "max/s", "ratio", "p50 ms", "p99 ms",
-            "max ms", "commits", "errors",
+            "max ms", "commits", "syncs", "bytes", "errors",
         ];
         output.line(&table(&columns, self.results.iter().map(Figure::row).collect()))
     }
@@ -140,7 +138,7 @@ impl Report {
 impl Figure {
     fn row(&self) -> Vec<String> {
         vec![
-            self.surface.to_owned(),
+            self.surface.clone(),
             self.concurrency.to_string(),
             format!("{:.0}", self.per_second.min),
             format!("{:.0}", self.per_second.median),
@@ -149,10 +147,17 @@ impl Figure {
             format!("{:.3}", self.p50_ms),
             format!("{:.3}", self.p99_ms),
             format!("{:.1}", self.max_ms),
-            self.commits_per_message.map_or_else(|| "-".to_owned(), |ratio| format!("{ratio:.3}")),
+            or_dash(self.commits_per_message, 3),
+            or_dash(self.syncs_per_message, 3),
+            or_dash(self.bytes_per_message, 0),
             self.errors.to_string(),
         ]
     }
+}
+
+/// A figure with so many digits, where there is one.
+pub(super) fn or_dash(value: Option<f64>, digits: usize) -> String {
+    value.map_or_else(|| "-".to_owned(), |value| format!("{value:.digits$}"))
 }
 
 #[cfg(test)]

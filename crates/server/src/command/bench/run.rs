@@ -9,28 +9,33 @@ use quarry_ports::Host;
 use super::{
     baseline::{self, Baseline},
     conditions::{self, Conditions},
-    database::Database,
     entity::Probe,
     load::{self, Load, Round, Target, count},
+    mesh,
+    meter::{Cost, Count, Meter, TOLD_WITHIN},
+    plan,
     report::{Figure, Report},
+    snapshot,
+    store::BenchStore,
     surface::{Calls, InProcess, OverHttp},
+    sweep, takeover,
 };
 use crate::{
     cli::{BenchArguments, BenchCommand},
-    configuration::{self, Sources, mask_url},
-    failure::{Exit, Failure},
+    configuration::{self, Sources},
+    failure::Failure,
     node::{Hosted, Phases, Recovery, RunningNode},
     output::Output,
 };
 
 /// How long every entity is called before the first round.
-const WARM_UP: Duration = Duration::from_millis(500);
+pub(super) const WARM_UP: Duration = Duration::from_millis(500);
 /// How long the node may take until it is ready.
-const READY_WITHIN: Duration = Duration::from_secs(30);
+pub(super) const READY_WITHIN: Duration = Duration::from_secs(30);
 /// How long the baseline of the disk is measured.
-const DISK: Duration = Duration::from_secs(1);
+pub(super) const DISK: Duration = Duration::from_secs(1);
 /// Where values that the command itself chooses are said to come from.
-const ORIGIN: &str = "quarry bench";
+pub(super) const ORIGIN: &str = "quarry bench";
 
 /// What is measured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,34 +46,31 @@ enum Kind {
 
 /// Runs the command.
 pub(crate) async fn run(command: &BenchCommand, output: Output) -> Result<(), Failure> {
-    let (kind, arguments) = match command {
-        BenchCommand::Durable(arguments) => (Kind::Durable, arguments),
-        BenchCommand::Volatile(arguments) => (Kind::Volatile, arguments),
-    };
     let host = Host::system();
-    let directory = tempfile::Builder::new().prefix("quarry-bench.").tempdir()?;
-    let database = match &arguments.store {
-        Some(url) if url.starts_with("postgres") => Some(Database::create(url, &host).await?),
-        Some(url) => {
-            let message = format!("--store: {} is no server of PostgreSQL", mask_url(url));
-            return Err(Failure::new(Exit::Usage, message)
-                .advise("write postgres://USER@HOST/DATABASE; without it SQLite is measured"));
+    let (name, kind, arguments) = match command {
+        BenchCommand::Durable(arguments) => ("durable", Kind::Durable, arguments.clone()),
+        BenchCommand::Hot(arguments) => {
+            ("hot", Kind::Durable, BenchArguments { keys: 1, ..arguments.clone() })
         }
-        None => None,
+        BenchCommand::Volatile(arguments) if arguments.nodes > 1 => {
+            return mesh::run(arguments, output).await;
+        }
+        BenchCommand::Volatile(arguments) => ("volatile", Kind::Volatile, arguments.calls.clone()),
+        BenchCommand::Echo(arguments) => return mesh::echo_server(arguments, output).await,
+        BenchCommand::Sweep(arguments) => return sweep::run(arguments, output).await,
+        BenchCommand::Snapshot(arguments) => return snapshot::run(arguments, output).await,
+        BenchCommand::Plan(arguments) => return plan::run(arguments, &host, output),
+        BenchCommand::Takeover(arguments) => return takeover::run(arguments, output).await,
+        BenchCommand::TakeoverNode(node) => return takeover::node(node, output).await,
     };
-    let url = database.as_ref().map_or_else(
-        || format!("sqlite://{}", directory.path().join("bench.db").display()),
-        |database| database.url.clone(),
-    );
-    let measured = measure(kind, arguments, directory.path(), &url, &host).await;
-    if let Some(database) = database {
-        database.remove().await?;
-    }
+    let store = BenchStore::create(arguments.store.as_deref(), &host).await?;
+    let measured = measure((name, kind), &arguments, store.directory(), &store.url, &host).await;
+    store.remove().await?;
     measured?.print(output)
 }
 
 async fn measure(
-    kind: Kind,
+    (name, kind): (&'static str, Kind),
     arguments: &BenchArguments,
     directory: &Path,
     url: &str,
@@ -76,14 +78,19 @@ async fn measure(
 ) -> Result<Report, Failure> {
     let load_before = conditions::load_average();
     let disk = baseline::disk(directory, DISK, host).await?;
-    let node = start(directory, url, host).await?;
+    let node = start(directory, url, Probe::default(), host).await?;
+    node.until_ready(READY_WITHIN).await?;
     let bench = Bench { kind, arguments, node: &node, host, directory };
-    let measured = bench.figures().await;
+    let meter = Meter::open(url, node.node().ports().metrics.clone()).await;
+    let measured = match meter {
+        Ok(mut meter) => bench.figures(&mut meter).await,
+        Err(error) => Err(error.into()),
+    };
     let store = node.node().ports().store.describe();
     node.end().await;
     let (baselines, results) = measured?;
     Ok(Report {
-        bench: if kind == Kind::Durable { "durable" } else { "volatile" },
+        bench: name,
         conditions: Conditions {
             cores: conditions::cores(),
             build: conditions::build(),
@@ -101,8 +108,13 @@ async fn measure(
     })
 }
 
-/// A node alone in `directory`, with the probe beside the built-in types.
-async fn start(directory: &Path, url: &str, host: &Host) -> Result<RunningNode, Failure> {
+/// Starts a node alone in `directory`, with `entity` beside the built-in types.
+pub(super) async fn start(
+    directory: &Path,
+    url: &str,
+    entity: impl quarry::prelude::Entity,
+    host: &Host,
+) -> Result<RunningNode, Failure> {
     let mut sources = Sources::default();
     for (path, text) in [
         ("node.data_dir", directory.join("node").display().to_string()),
@@ -114,11 +126,9 @@ async fn start(directory: &Path, url: &str, host: &Host) -> Result<RunningNode, 
         sources.flags.push((path, ORIGIN, text));
     }
     let settings = configuration::load(sources)?.settings;
-    let hosted = Hosted::built_in()?.with(Probe::default());
+    let hosted = Hosted::built_in()?.with(entity);
     let mut phases = Phases::begin(host);
-    let node = RunningNode::start(&settings, hosted, Recovery::Refuse, host, &mut phases).await?;
-    node.until_ready(READY_WITHIN).await?;
-    Ok(node)
+    RunningNode::start(&settings, hosted, Recovery::Refuse, host, &mut phases).await
 }
 
 struct Bench<'a> {
@@ -130,11 +140,11 @@ struct Bench<'a> {
 }
 
 impl Bench<'_> {
-    async fn figures(&self) -> Result<(Vec<Baseline>, Vec<Figure>), Failure> {
+    async fn figures(&self, meter: &mut Meter) -> Result<(Vec<Baseline>, Vec<Figure>), Failure> {
         let arguments = self.arguments;
         let length = usize::try_from(arguments.payload).unwrap_or(0);
         let payload = Json::String("x".repeat(length));
-        let put = Arc::new(Calls::new(arguments.keys, "put", Some(payload))?);
+        let put = Arc::new(Calls::new(arguments.keys, "put", Some(&payload))?);
         let calls = match self.kind {
             Kind::Durable => Arc::clone(&put),
             Kind::Volatile => Arc::new(Calls::new(arguments.keys, "length", None)?),
@@ -148,9 +158,10 @@ impl Bench<'_> {
         let (mut baselines, mut figures) = (Vec::new(), Vec::new());
         for concurrency in &arguments.concurrency {
             let baseline = self.baseline(*concurrency).await?;
-            let inside = self.figure("in process", &in_process, *concurrency, &baseline, &progress);
+            let under = (*concurrency, &baseline);
+            let inside = self.figure("in process", &in_process, under, meter, &progress);
             figures.push(inside.await?);
-            let over = self.figure("http", &over_http, *concurrency, &baseline, &progress);
+            let over = self.figure("http", &over_http, under, meter, &progress);
             figures.push(over.await?);
             baselines.push(baseline);
         }
@@ -171,13 +182,15 @@ impl Bench<'_> {
         &self,
         surface: &'static str,
         target: &Arc<T>,
-        concurrency: u32,
-        baseline: &Baseline,
+        (concurrency, baseline): (u32, &Baseline),
+        meter: &mut Meter,
         progress: &ProgressBar,
     ) -> Result<Figure, Failure> {
         progress.set_message(format!("{surface}, {concurrency} callers"));
         let mut rounds = Vec::new();
         let store = &self.node.node().ports().store;
+        let is_durable = self.kind == Kind::Durable;
+        let before = self.counted(meter, target).await?;
         let commits_before = store.commits();
         for _ in 0..self.arguments.rounds {
             rounds.push(self.round(target, concurrency, self.arguments.round()).await?);
@@ -186,8 +199,28 @@ impl Bench<'_> {
         let commits = usize::try_from(store.commits().saturating_sub(commits_before)).unwrap_or(0);
         let messages: usize = rounds.iter().map(|round| round.latencies.len()).sum();
         let ratio = count(commits) / count(messages).max(1.0);
-        let ratio = (self.kind == Kind::Durable).then_some(ratio);
-        Ok(Figure::of(surface, concurrency, &rounds, ratio, baseline))
+        let figure =
+            Figure::of(surface, concurrency, &rounds, is_durable.then_some(ratio), baseline);
+        let after = self.counted(meter, target).await?;
+        let cost = before.zip(after).map(|(before, after)| Cost::between(before, after));
+        Ok(figure.with_cost(cost.unwrap_or_default()))
+    }
+
+    /// What was done so far, where durable calls are measured. A few calls let every session of the
+    /// database tell what it did.
+    async fn counted<T: Target>(
+        &self,
+        meter: &mut Meter,
+        target: &Arc<T>,
+    ) -> Result<Option<Count>, Failure> {
+        if self.kind != Kind::Durable {
+            return Ok(None);
+        }
+        if meter.is_of_a_server() {
+            self.host.sleep_until(self.host.now().after(TOLD_WITHIN)).await;
+            self.round(target, 64, Duration::from_millis(20)).await?;
+        }
+        Ok(Some(meter.read().await?))
     }
 
     async fn round<T: Target>(
@@ -201,7 +234,7 @@ impl Bench<'_> {
     }
 }
 
-fn progress(steps: u64) -> ProgressBar {
+pub(super) fn progress(steps: u64) -> ProgressBar {
     let bar = ProgressBar::new(steps);
     if let Ok(style) = ProgressStyle::with_template("{bar:30} {pos}/{len} {msg}") {
         bar.set_style(style);

@@ -10,6 +10,8 @@ use quarry_types::{
     ReplyMode, Tenant,
 };
 
+use serde_json::value::{RawValue, to_raw_value};
+
 use super::load::Target;
 use crate::failure::Failure;
 
@@ -19,23 +21,34 @@ const TIMEOUT: Duration = Duration::from_secs(30);
 pub(crate) struct Calls {
     addresses: Vec<Address>,
     method: Method,
-    payload: Option<Json>,
+    payload: Option<Box<RawValue>>,
 }
 
 impl Calls {
-    /// Calls of `method` with `payload` to `keys` entities.
-    pub(crate) fn new(keys: u32, method: &str, payload: Option<Json>) -> Result<Self, Failure> {
+    /// Calls of `method` with `payload` to `keys` entities of the bench's own type.
+    pub(crate) fn new(keys: u32, method: &str, payload: Option<&Json>) -> Result<Self, Failure> {
+        Self::to("BenchProbe", keys, method, payload)
+    }
+
+    /// Calls of `method` with `payload` to `keys` entities of a type.
+    pub(crate) fn to(
+        entity_type: &str,
+        keys: u32,
+        method: &str,
+        payload: Option<&Json>,
+    ) -> Result<Self, Failure> {
+        let payload = payload.map(to_raw_value).transpose();
         let address = |key: u32| -> anyhow::Result<Address> {
             Ok(Address {
                 tenant: Tenant::default_tenant(),
-                entity_type: EntityType::new("BenchProbe")?,
+                entity_type: EntityType::new(entity_type)?,
                 id: EntityId::new(&format!("p{key}"))?,
             })
         };
         Ok(Self {
             addresses: (0..keys).map(address).collect::<anyhow::Result<_>>()?,
             method: Method::new(method).map_err(anyhow::Error::from)?,
-            payload,
+            payload: payload.map_err(anyhow::Error::from)?,
         })
     }
 
@@ -55,7 +68,8 @@ pub(crate) struct InProcess {
 impl InProcess {
     /// Calls of `node`.
     pub(crate) fn new(node: Node, calls: Arc<Calls>) -> Self {
-        let body = calls.payload.as_ref().map_or_else(Bytes::new, |json| json.to_string().into());
+        let body = calls.payload.as_ref();
+        let body = body.map_or_else(Bytes::new, |json| json.get().to_owned().into());
         Self { node, calls, body }
     }
 }
@@ -102,7 +116,7 @@ impl Target for OverHttp {
     async fn call(&self, key: u32) -> Result<(), String> {
         let address = self.calls.address(key)?;
         let options = SendOptions { timeout: TIMEOUT, ..SendOptions::default() };
-        let payload = self.calls.payload.as_ref();
+        let payload = self.calls.payload.as_deref();
         let sent = self.client.send(address, &self.calls.method, payload, options).await;
         sent.map(drop).map_err(|error| error.to_string())
     }

@@ -4,5 +4,7 @@ mod certs;
 mod drain;
 mod moves;
 mod run;
+mod split;
+mod voters;
 
 pub(crate) use run::run;

@@ -89,6 +89,7 @@ const fn reason(reason: MoveReason) -> &'static str {
         MoveReason::Drained => "the owner is drained",
         MoveReason::Balanced => "the owner had more than its share",
         MoveReason::EpochRaised => "the store knew a higher epoch",
+        MoveReason::Split => "a half of a shard that was split",
     }
 }
 

@@ -2,10 +2,10 @@
 
 use quarry_types::{
     NodeState, Role,
-    api::{Cluster, Node, Protection, Shard},
+    api::{Cluster, Node, Protection, Shard, Split},
 };
 
-use super::{certs, drain, moves};
+use super::{certs, drain, moves, split, voters};
 use crate::{
     cli::{ClusterCommand, Format, Global},
     command::connection::connect,
@@ -29,6 +29,12 @@ pub(crate) async fn run(
         ClusterCommand::Drain(arguments) => drain::drain(&client()?, arguments, output).await,
         ClusterCommand::Undrain(arguments) => {
             drain::undrain(&client()?, &arguments.nodes, output).await
+        }
+        ClusterCommand::ReplaceVoter(arguments) => {
+            voters::replace(&client()?, *arguments, output).await
+        }
+        ClusterCommand::SplitShard(arguments) => {
+            halves(&split::split(&client()?, *arguments).await?, output)
         }
         ClusterCommand::Certs(arguments) => certs::run(arguments, output),
     }
@@ -84,6 +90,13 @@ fn shards(shards: &[Shard], output: Output) -> Result<(), Failure> {
             shard.load.to_string(),
         ]
     })
+}
+
+fn halves(split: &Split, output: Output) -> Result<(), Failure> {
+    if output.format() != Format::Table {
+        return output.record(&[], split);
+    }
+    shards(&split.parts, output)
 }
 
 const fn state_name(state: NodeState) -> &'static str {

@@ -5,4 +5,6 @@ mod fleet;
 mod layout;
 mod run;
 
+pub(crate) use fleet::{Fleet, Plan};
+pub(crate) use layout::{DevNode, Layout};
 pub(crate) use run::run;

@@ -102,11 +102,12 @@ impl Dev<'_> {
         phases.mark("ready");
         phases.say(self.output);
         self.announce(|_| i64::from(std::process::id()))?;
-        tokio::select! {
-            () = signals.next() => {}
-            end = running.ended() => return Err(end),
-        }
-        running.stop(signals).await
+        let end = tokio::select! {
+            () = signals.next() => Ok(()),
+            failure = running.ended() => Err(failure),
+        };
+        running.stop(signals).await?;
+        end
     }
 
     async fn run_several(&self, host: &Host, signals: &mut Signals) -> Result<(), Failure> {

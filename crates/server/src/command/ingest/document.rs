@@ -7,6 +7,7 @@ use std::{
 };
 
 use quarry_extract::decode;
+use quarry_types::in_words_of_json;
 use serde::Deserialize;
 
 use crate::{
@@ -151,7 +152,7 @@ fn document(line: &[u8], place: String) -> Result<Document, Failure> {
     let wrong = |error: String| Failure::new(Exit::Usage, format!("{place}: {error}"));
     let text = decode(line).map_err(|error| wrong(error.to_string()))?;
     let Line { text, document_id } =
-        serde_json::from_str(text).map_err(|error| wrong(error.to_string()))?;
+        serde_json::from_str(text).map_err(|error| wrong(in_words_of_json(&error.to_string())))?;
     Ok(Document { id: document_id.unwrap_or(place), text })
 }
 

@@ -2,12 +2,12 @@
 
 use bytes::Bytes;
 use quarry_ports::{
-    ChunkBody, ChunkRow, Commit, KeyQuery, MessageRecord, MessageRow, MessageState, OpenRow,
-    OpenState, OutcomeRow,
+    ChunkBody, ChunkRow, Commit, KeyQuery, MessageRecord, MessageRow, MessageState, OpenOf,
+    OpenRow, OpenState, OutcomeRow,
 };
-use quarry_types::{Keep, Outcome, PayloadDigest, Sequence};
+use quarry_types::{Keep, Outcome, PayloadDigest};
 
-use super::{Broken, OpenStore, Owner, holds, message, range_of, same, success};
+use super::{Broken, OpenStore, Owner, holds, message, same, success};
 
 /// A message of which only the key is to be kept.
 fn passing(owner: &Owner, key: &str) -> Result<MessageRow, Broken> {
@@ -83,7 +83,7 @@ pub async fn a_discarded_message_is_whole_while_it_is_open(
     };
     owner.write(Commit { open: vec![open], ..owner.accept(&copied) }).await?;
     let next = Owner::start(database, 3, 2).await?;
-    let page = next.store.open_messages(range_of(next.shard), Sequence(0), None, 10).await?;
+    let page = next.store.open_messages(next.open(OpenOf::Waiting), 10).await?;
     let rows: Vec<_> = page.messages.into_iter().map(|open| open.message).collect();
     same("open", rows, vec![fresh, copied])
 }

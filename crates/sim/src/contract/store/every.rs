@@ -29,6 +29,9 @@ macro_rules! store_contract {
             a_deleted_state_is_gone
             the_last_state_of_an_entity_counts
             unfinished_messages_are_read_in_order_and_in_pages
+            unfinished_messages_of_an_entity_are_read_alone
+            delayed_messages_are_read_in_the_order_of_their_times
+            a_page_of_large_messages_ends_early
             the_mark_hides_what_is_below_it
             another_range_is_not_read
             an_open_row_says_what_a_new_owner_must_know
@@ -74,6 +77,12 @@ macro_rules! store_contract {
             a_journal_outlives_its_messages_until_it_is_cleared
             of_a_discarded_message_only_the_key_stays
             a_discarded_message_is_whole_while_it_is_open
+            the_halves_go_on_where_the_whole_stood
+            a_split_that_is_repeated_changes_nothing
+            each_half_finds_its_own_of_what_the_whole_left
+            the_mark_of_the_whole_is_that_of_its_halves
+            a_half_that_was_passed_over_does_not_begin
+            the_halves_retire_what_the_whole_kept
             random_histories_read_as_those_of_the_model
         }
     };

@@ -18,6 +18,7 @@ mod owner;
 mod people;
 mod retention;
 mod sends;
+mod split;
 
 pub use broken::{Broken, OpenStore};
 pub(crate) use broken::{holds, same};
@@ -33,3 +34,4 @@ pub use owner::{Owner, SHARDS, address_in, message, range_of, success};
 pub use people::*;
 pub use retention::*;
 pub use sends::*;
+pub use split::*;

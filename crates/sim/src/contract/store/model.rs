@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use quarry_ports::{
     Commit, CommitError, EntityFilter, Host, JournalRow, KeyQuery, LoadedShard, MessageFilter,
-    MessageRow, OpenRow, OpenState, Position, StateRow, Store,
+    MessageRow, OpenOf, OpenQuery, OpenRow, OpenState, Position, StateRow, Store,
 };
 use quarry_types::{Sequence, Tenant, Timestamp};
 
@@ -151,9 +151,13 @@ pub async fn random_histories_read_as_those_of_the_model(
 async fn compare(history: &History, seen: &Owner, wanted: &Owner) -> Result<(), Broken> {
     let range = range_of(seen.shard);
     let (seen, wanted): (&dyn Store, &dyn Store) = (&*seen.store, &*wanted.store);
-    for low_water in [0, 40, 1_000].map(Sequence) {
-        let page = seen.open_messages(range, low_water, None, 10_000).await?;
-        same("open", page, wanted.open_messages(range, low_water, None, 10_000).await?)?;
+    let entity = history.accepted.first().map(|row| OpenOf::Entity(row.address.clone()));
+    for of in [OpenOf::Waiting, OpenOf::Delayed].into_iter().chain(entity) {
+        for low_water in [0, 40, 1_000].map(Sequence) {
+            let query = OpenQuery { range, low_water, after: None, of: of.clone() };
+            let page = seen.open_messages(query.clone(), 10_000).await?;
+            same("open", page, wanted.open_messages(query, 10_000).await?)?;
+        }
     }
     let query = |row: &MessageRow| KeyQuery {
         address: row.address.clone(),

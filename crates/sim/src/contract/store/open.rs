@@ -4,11 +4,12 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use quarry_ports::{
-    Commit, KeyQuery, MessageRow, MessageState, OpenRow, OpenState, OutcomeRow, Position,
+    Commit, KeyQuery, MessageRow, MessageState, OPEN_PAGE_BYTES, OpenOf, OpenQuery, OpenRow,
+    OpenState, OutcomeRow, Position,
 };
 use quarry_types::{Intervention, Outcome, Sequence, ShardId};
 
-use super::{Broken, OpenStore, Owner, address_in, message, range_of, same, success};
+use super::{Broken, OpenStore, Owner, address_in, message, same, success};
 
 fn open_row(message: &MessageRow, state: OpenState) -> OpenRow {
     OpenRow {
@@ -36,24 +37,86 @@ pub async fn unfinished_messages_are_read_in_order_and_in_pages(
         let outcomes = vec![success(&done)];
         let messages = vec![done, row.clone()];
         owner.write(Commit { messages, outcomes, open, ..owner.commit() }).await?;
-        wanted.push(row.message_id);
+        wanted.push(row.key.to_string());
     }
     for limit in [1, 2, 3, 7, 100] {
-        let (mut seen, mut after, mut pages) = (Vec::new(), None, 0);
-        loop {
-            let range = range_of(owner.shard);
-            let page = owner.store.open_messages(range, Sequence(0), after, limit).await?;
-            seen.extend(page.messages.iter().map(|open| open.message.message_id));
-            pages += 1;
-            after = page.next;
-            if after.is_none() {
-                break;
-            }
-        }
-        same("messages", seen, wanted.clone())?;
-        same("pages", pages, 7_u32.div_ceil(limit))?;
+        let seen = owner.pages(OpenOf::Waiting, limit).await?;
+        same("pages", seen, (wanted.clone(), 7_u32.div_ceil(limit)))?;
     }
     Ok(())
+}
+
+/// An entity's own are read in order, and nothing of others, of what is done or of what waits for
+/// its time; what is delayed is read by itself.
+pub async fn unfinished_messages_of_an_entity_are_read_alone(
+    database: &dyn OpenStore,
+) -> Result<(), Broken> {
+    let owner = Owner::start(database, 2, 1).await?;
+    let (hot, cold) = (owner.address("hot")?, owner.address("cold")?);
+    for number in 0..12 {
+        let address = if number % 3 == 0 { &hot } else { &cold };
+        let key = |kind: &str| format!("{kind}{number}");
+        let (row, done) = (message(address, &key("k"))?, message(address, &key("d"))?);
+        let (parked, later) = (message(address, &key("p"))?, message(address, &key("l"))?);
+        let open = vec![
+            open_row(&parked, OpenState::Waiting),
+            OpenRow { attempts: 0, ..open_row(&later, OpenState::Delayed) },
+        ];
+        let outcomes = vec![success(&done)];
+        let messages = vec![row, done, parked, later];
+        owner.write(Commit { messages, outcomes, open, ..owner.commit() }).await?;
+    }
+    let of_hot: Vec<String> =
+        [0, 3, 6, 9].iter().flat_map(|n| [format!("k{n}"), format!("p{n}")]).collect();
+    let delayed: Vec<String> = (0..12).map(|number| format!("l{number}")).collect();
+    for limit in [1, 3, 8, 100] {
+        let seen = owner.pages(OpenOf::Entity(hot.clone()), limit).await?;
+        same("of the entity", seen, (of_hot.clone(), 8_u32.div_ceil(limit)))?;
+        let seen = owner.pages(OpenOf::Delayed, limit).await?;
+        same("delayed", seen, (delayed.clone(), 12_u32.div_ceil(limit)))?;
+    }
+    let query = OpenQuery { low_water: Sequence(6), ..owner.open(OpenOf::Entity(hot)) };
+    let page = owner.store.open_messages(query, 100).await?;
+    let keys: Vec<_> = page.messages.iter().map(|open| open.message.key.to_string()).collect();
+    same("above the mark", keys, ["p0", "p3", "k6", "p6", "k9", "p9"].map(String::from).into())
+}
+
+/// What is delayed is read in the order of its times, and of its rows where these are equal, behind
+/// the last one of the page before.
+pub async fn delayed_messages_are_read_in_the_order_of_their_times(
+    database: &dyn OpenStore,
+) -> Result<(), Broken> {
+    let owner = Owner::start(database, 2, 1).await?;
+    let address = owner.address("a")?;
+    for (number, seconds) in [50, 10, 40, 10, 30, 10, 20].into_iter().enumerate() {
+        let row = message(&address, &format!("{seconds} {number}"))?;
+        let parked = message(&address, &format!("parked {number}"))?;
+        let due = row.accepted_at.after(Duration::from_secs(seconds));
+        let open = vec![
+            OpenRow { attempts: 0, due, ..open_row(&row, OpenState::Delayed) },
+            open_row(&parked, OpenState::Waiting),
+        ];
+        owner.write(Commit { messages: vec![row, parked], open, ..owner.commit() }).await?;
+    }
+    let wanted = ["10 1", "10 3", "10 5", "20 6", "30 4", "40 2", "50 0"].map(String::from);
+    for limit in [1, 2, 3, 7, 100] {
+        let seen = owner.pages(OpenOf::Delayed, limit).await?;
+        same("delayed", seen, (wanted.to_vec(), 7_u32.div_ceil(limit)))?;
+    }
+    Ok(())
+}
+
+/// A page has a bounded size, and at least one message.
+pub async fn a_page_of_large_messages_ends_early(database: &dyn OpenStore) -> Result<(), Broken> {
+    let owner = Owner::start(database, 2, 1).await?;
+    let address = owner.address("a")?;
+    for number in 0..3 {
+        let payload = Bytes::from(vec![b' '; OPEN_PAGE_BYTES * 3 / 4]);
+        let row = MessageRow { payload, ..message(&address, &format!("k{number}"))? };
+        owner.write(owner.accept(&row)).await?;
+    }
+    let wanted = (["k0", "k1", "k2"].map(String::from).into(), 2);
+    same("pages", owner.pages(OpenOf::Waiting, 100).await?, wanted)
 }
 
 /// Below the mark only open rows are read.

@@ -11,11 +11,11 @@ use std::{
 use bytes::Bytes;
 use quarry_ports::{
     Commit, CommitError, Committed, FenceError, FenceRequest, Host, LeaseGuard, LoadedShard,
-    MessageRow, OpenMessage, OutcomeRow, StateRow, Store,
+    MessageRow, OpenMessage, OpenOf, OpenQuery, OutcomeRow, StateRow, Store,
 };
 use quarry_types::{
-    Address, BootId, EntityId, EntityType, Epoch, IdempotencyKey, Keep, MessageId, Method, Outcome,
-    Sequence, ShardAge, ShardId, Slot, SlotRange, Tenant, Timestamp,
+    Address, BootId, Division, EntityId, EntityType, Epoch, IdempotencyKey, Keep, MessageId,
+    Method, Outcome, Sequence, ShardAge, ShardId, Slot, SlotRange, Tenant, Timestamp,
 };
 
 use super::{Broken, OpenStore};
@@ -33,7 +33,11 @@ pub fn range_of(shard: ShardId) -> SlotRange {
 
 /// The first entity of `shard` whose id begins with `name`.
 pub fn address_in(shard: ShardId, name: &str) -> Result<Address, Broken> {
-    let range = range_of(shard);
+    address_within(range_of(shard), name)
+}
+
+/// The first entity of these slots whose id begins with `name`.
+pub(crate) fn address_within(range: SlotRange, name: &str) -> Result<Address, Broken> {
     for number in 0..10_000 {
         let address = Address {
             tenant: Tenant::default_tenant(),
@@ -88,6 +92,8 @@ pub struct Owner {
     pub store: Arc<dyn Store>,
     /// Its shard.
     pub shard: ShardId,
+    /// The slots of the shard.
+    pub range: SlotRange,
     /// The epoch of its grant.
     pub epoch: Epoch,
     /// Its lease: held for an hour.
@@ -110,19 +116,29 @@ impl Owner {
         epoch: u64,
         boot: u64,
     ) -> Result<Self, FenceError> {
-        let shard = ShardId(shard);
+        let id = ShardId(shard);
+        Self::load_part(store, Division { id, range: range_of(id) }, epoch, boot).await
+    }
+
+    /// Loads a shard of any slots through `store`.
+    pub async fn load_part(
+        store: Arc<dyn Store>,
+        Division { id: shard, range }: Division,
+        epoch: u64,
+        boot: u64,
+    ) -> Result<Self, FenceError> {
         let epoch = Epoch(epoch);
-        let request = FenceRequest { shard, range: range_of(shard), epoch, boot: BootId(boot) };
+        let request = FenceRequest { shard, range, epoch, boot: BootId(boot) };
         let loaded = store.load_shard(request).await?;
         let host = Host::system();
         let lease = LeaseGuard::new(Arc::clone(&host.clock));
         lease.renew(host.now().after(Duration::from_hours(1)));
-        Ok(Self { store, shard, epoch, lease, loaded })
+        Ok(Self { store, shard, range, epoch, lease, loaded })
     }
 
     /// An entity of the shard.
     pub fn address(&self, name: &str) -> Result<Address, Broken> {
-        address_in(self.shard, name)
+        address_within(self.range, name)
     }
 
     /// An empty commit of the owner.
@@ -146,10 +162,35 @@ impl Owner {
         self.store.commit(commit, &self.lease).await
     }
 
-    /// All unfinished messages above `low_water`.
+    /// All unfinished messages above `low_water`, in order.
     pub async fn unfinished(&self, low_water: u64) -> Result<Vec<OpenMessage>, Broken> {
-        let range = range_of(self.shard);
-        let page = self.store.open_messages(range, Sequence(low_water), None, 10_000).await?;
-        Ok(page.messages)
+        let low_water = Sequence(low_water);
+        let mut found = Vec::new();
+        for of in [OpenOf::Waiting, OpenOf::Delayed] {
+            let query = OpenQuery { low_water, ..self.open(of) };
+            found.extend(self.store.open_messages(query, 10_000).await?.messages);
+        }
+        found.sort_by_key(|open| open.position);
+        Ok(found)
+    }
+
+    /// A question for unfinished messages, from the first on.
+    pub fn open(&self, of: OpenOf) -> OpenQuery {
+        OpenQuery { range: self.range, low_water: Sequence(0), after: None, of }
+    }
+
+    /// The keys of unfinished messages from the first on, read in pages of `limit`, and how many
+    /// pages there were.
+    pub async fn pages(&self, of: OpenOf, limit: u32) -> Result<(Vec<String>, u32), Broken> {
+        let (mut query, mut keys, mut pages) = (self.open(of), Vec::new(), 0);
+        loop {
+            let page = self.store.open_messages(query.clone(), limit).await?;
+            keys.extend(page.messages.iter().map(|open| open.message.key.to_string()));
+            pages += 1;
+            query.after = page.next;
+            if query.after.is_none() {
+                return Ok((keys, pages));
+            }
+        }
     }
 }

@@ -18,7 +18,12 @@ impl Owner {
         self.retire(age, LIMIT, false).await
     }
 
-    async fn retire(&self, age: u64, limit: u32, record: bool) -> Result<Retired, Broken> {
+    pub(crate) async fn retire(
+        &self,
+        age: u64,
+        limit: u32,
+        record: bool,
+    ) -> Result<Retired, Broken> {
         let (shard, epoch, age) = (self.shard, self.epoch, ShardAge(age));
         let shards = vec![Retiring { shard, epoch, age, record }];
         Ok(self.store.retire(shards, limit, &self.lease).await?)
@@ -34,7 +39,7 @@ impl Owner {
         Ok(row)
     }
 
-    async fn knows(&self, row: &MessageRow) -> Result<bool, Broken> {
+    pub(crate) async fn knows(&self, row: &MessageRow) -> Result<bool, Broken> {
         let MessageRow { address, method, key, .. } = row.clone();
         let by_key = self.store.find_keys(vec![KeyQuery { address, method, key }]).await?;
         let by_id = self.store.message(row.message_id).await?;

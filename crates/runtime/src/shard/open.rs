@@ -1,0 +1,61 @@
+//! What is open in the store: pages of it, read for the machine.
+
+use std::sync::Arc;
+
+use quarry_core::delivery::{OpenPage, OpenRead, Which};
+use quarry_ports::{OpenCursor, OpenOf, OpenQuery, Position, Store, StoreError};
+
+use super::{io::Done, task::Serving};
+use crate::convert;
+
+/// A page of open messages, each with the chunks of its reply that stand.
+async fn page(store: &dyn Store, query: OpenQuery, limit: u32) -> Result<OpenPage, StoreError> {
+    let page = store.open_messages(query, limit).await?;
+    let open = page.messages.iter().map(|open| open.message.message_id).collect();
+    let chunks = store.chunks_of(open).await?;
+    let messages = page.messages.into_iter().zip(chunks);
+    Ok(OpenPage {
+        messages: messages.map(|(open, chunks)| convert::recovered(open, chunks)).collect(),
+        next: page
+            .next
+            .map(|OpenCursor { due, position }| (due, (position.sequence, position.ordinal))),
+    })
+}
+
+impl Serving {
+    pub(super) fn read_open(&mut self, read: OpenRead) {
+        let store = Arc::clone(&self.shared.store);
+        let (due, (sequence, ordinal)) = read.after;
+        let query = OpenQuery {
+            range: self.range,
+            low_water: self.low_water,
+            after: Some(OpenCursor { due, position: Position { sequence, ordinal } }),
+            of: match read.which {
+                Which::Waiting => OpenOf::Waiting,
+                Which::Entity(address) => OpenOf::Entity(address),
+                Which::Delayed => OpenOf::Delayed,
+            },
+        };
+        self.io.push(Box::pin(async move {
+            Done::OpenRead(read.number, page(&*store, query, read.limit).await)
+        }));
+    }
+
+    pub(super) fn open_read(&mut self, number: u64, page: Result<OpenPage, StoreError>) {
+        let page = page.inspect_err(|error| {
+            tracing::warn!(shard = %self.shard, %error, "open messages could not be read; trying again");
+        });
+        let now = self.now();
+        self.machine.open_read(now, number, page.ok(), &mut self.out);
+        self.count_stalls();
+    }
+
+    /// Tells of what would have waited for ever.
+    pub(super) fn count_stalls(&mut self) {
+        let found = self.machine.take_stalls();
+        if found > 0 {
+            tracing::error!(shard = %self.shard, epoch = %self.epoch, found, "messages waited that nothing would have woken; they go on");
+            self.shared.metrics.stalls.inc_by(u64::try_from(found).unwrap_or(u64::MAX));
+        }
+    }
+}

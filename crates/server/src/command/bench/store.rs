@@ -1,0 +1,54 @@
+//! A store of the run's own.
+
+use std::path::Path;
+
+use quarry_ports::Host;
+use tempfile::TempDir;
+
+use super::database::Database;
+use crate::{
+    configuration::mask_url,
+    failure::{Exit, Failure},
+};
+
+/// A directory, and a SQLite file in it or a fresh database of PostgreSQL.
+pub(crate) struct BenchStore {
+    directory: TempDir,
+    database: Option<Database>,
+    /// Its URL.
+    pub(crate) url: String,
+}
+
+impl BenchStore {
+    /// Makes one; `server` is one of PostgreSQL.
+    pub(crate) async fn create(server: Option<&str>, host: &Host) -> Result<Self, Failure> {
+        let directory = tempfile::Builder::new().prefix("quarry-bench.").tempdir()?;
+        let database = match server {
+            Some(url) if url.starts_with("postgres") => Some(Database::create(url, host).await?),
+            Some(url) => {
+                let message = format!("--store: {} is no server of PostgreSQL", mask_url(url));
+                return Err(Failure::new(Exit::Usage, message)
+                    .advise("write postgres://USER@HOST/DATABASE; without it SQLite is measured"));
+            }
+            None => None,
+        };
+        let url = database.as_ref().map_or_else(
+            || format!("sqlite://{}", directory.path().join("bench.db").display()),
+            |database| database.url.clone(),
+        );
+        Ok(Self { directory, database, url })
+    }
+
+    /// Where a node may keep its files.
+    pub(crate) fn directory(&self) -> &Path {
+        self.directory.path()
+    }
+
+    /// Removes it.
+    pub(crate) async fn remove(self) -> Result<(), Failure> {
+        if let Some(database) = self.database {
+            database.remove().await?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,147 @@
+//! An owner stands still, under load, until others have long been; what it does when it wakes is read
+//! from the data itself.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use anyhow::{Result, ensure};
+
+use crate::{
+    cluster::Cluster,
+    failover::{SILENT_AT_MOST, owner, owners},
+    grants::{Grants, takes_part},
+    ledger::{CommitRow, Ledger},
+    metrics::Metrics,
+    report::say,
+    wait::Stopwatch,
+    wire::Wire,
+    workload::{Load, LoadRun, Registers},
+};
+
+/// Who appends meanwhile.
+pub const LOAD: Load = Load::endless(8, 50);
+/// Several times as long as a lease.
+pub const FROZEN_FOR: Duration = Duration::from_secs(10);
+/// How long a step of a test may take.
+pub const STEP_WITHIN: Duration = Duration::from_mins(1);
+/// How long a node may take to be ready again.
+pub const READY_WITHIN: Duration = Duration::from_secs(30);
+/// Shards of a frozen node are loaded elsewhere within its lease and some time for the loading.
+const TAKEN_WITHIN: Duration = Duration::from_secs(8);
+
+const REFUSED: &str = "quarry_commits_refused_total";
+const REASONS: [&str; 5] = ["fence", "lease_over", "rejected", "unavailable", "undecided"];
+
+/// Commits that a node refused, by reason.
+pub type Refusals = BTreeMap<&'static str, u64>;
+
+/// The commits that a node had refused when it showed this page.
+pub fn refusals(page: &Metrics) -> Refusals {
+    REASONS.map(|reason| (reason, page.sum_where(REFUSED, &[("reason", reason)]))).into()
+}
+
+/// What a node did when it woke up.
+#[derive(Debug)]
+pub struct Woken {
+    /// The node.
+    pub node: u16,
+    /// The commits that it refused.
+    pub refused: Refusals,
+    /// What was committed under the grants that it had, after others had loaded its shards.
+    pub late: Vec<CommitRow>,
+}
+
+impl Woken {
+    /// Nothing was committed under a grant of the past.
+    pub fn nothing_is_late(&self) -> Result<()> {
+        let Self { node, late, .. } = self;
+        ensure!(
+            late.is_empty(),
+            "node {node} committed under its old grants after it woke up: {late:?}"
+        );
+        Ok(())
+    }
+}
+
+/// A node that stood still under a load, which goes on.
+#[derive(Debug)]
+pub struct Stood {
+    /// What it did when it woke up.
+    pub woken: Woken,
+    /// What is written.
+    pub registers: Registers,
+    /// Who writes.
+    pub load: LoadRun,
+}
+
+/// Ends the load and checks everything that is left.
+pub async fn nothing_is_wrong(
+    cluster: &Cluster,
+    registers: &Registers,
+    load: LoadRun,
+) -> Result<()> {
+    let unanswered = load.stop().await?;
+    ensure!(unanswered == 0, "{unanswered} appends were never answered");
+    say(format!("{:?}", registers.verify().await?));
+    say(format!("{:?}", Ledger::of(cluster).await?.audit().await?));
+    let violations = cluster.violations().await?;
+    ensure!(violations == 0, "{violations} violations of invariants");
+    Ok(())
+}
+
+/// Lets `node` go on when it was frozen for the whole time and others have loaded its shards, and what
+/// `wire` holds of it when it is ready again; waits until it takes part again.
+pub async fn wake(
+    cluster: &mut Cluster,
+    node: u16,
+    (grants, refused): (&Grants, Refusals),
+    frozen: &Stopwatch,
+    wire: Option<&Wire>,
+) -> Result<Woken> {
+    let mut ledger = Ledger::of(cluster).await?;
+    grants.superseded(&mut ledger, TAKEN_WITHIN).await?;
+    say(format!("its {} shards are loaded elsewhere {:?} after", grants.count(), frozen.elapsed()));
+    let before = grants.commits(&mut ledger).await?;
+    frozen.reaches(FROZEN_FOR).await?;
+    cluster.thaw(node)?;
+    let woken = Stopwatch::start();
+    cluster.ready(node, READY_WITHIN).await?;
+    say(format!("node {node} is ready again {:?} after it woke up", woken.elapsed()));
+    wire.into_iter().for_each(Wire::release);
+    takes_part(cluster, node, READY_WITHIN).await?;
+    say(format!("node {node} owns shards again {:?} after it woke up", woken.elapsed()));
+    // Housekeeping removes rows of old commits meanwhile; none may be added.
+    let mut late = grants.commits(&mut ledger).await?;
+    late.retain(|row| !before.contains(row));
+    let mut rise = refusals(&cluster.metrics(node).await?);
+    for (reason, count) in &mut rise {
+        *count -= refused.get(reason).unwrap_or(&0);
+    }
+    say(format!("node {node} refused commits that it had begun: {rise:?}"));
+    Ok(Woken { node, refused: rise, late })
+}
+
+/// Lets `stop` bring node 1 to stand still inside one of its commits, under load, waits until others
+/// have answered for all of its registers, and follows it until it takes part again.
+pub async fn stands_still(
+    cluster: &mut Cluster,
+    wire: Option<&Wire>,
+    stop: impl AsyncFnOnce(&mut Cluster) -> Result<()>,
+) -> Result<Stood> {
+    let registers = Registers::new(cluster.client().clone(), cluster.urls());
+    let elsewhere = registers.through(cluster.urls_beside(1));
+    let owned = owners(&elsewhere, LOAD.registers).await?;
+    let grants = Grants::of(cluster, 1).await?;
+    let refused = refusals(&cluster.metrics(1).await?);
+    let load = registers.load(LOAD);
+    stop(cluster).await?;
+    let frozen = Stopwatch::start();
+    for register in owned.iter().filter(|(_, owner)| **owner == 1).map(|(id, _)| id) {
+        let next = owner(&elsewhere, register).await?;
+        ensure!(next != 1, "Register/{register} was answered by the stopped node");
+    }
+    let silent = frozen.elapsed();
+    say(format!("all of its registers answered elsewhere {silent:?} after"));
+    ensure!(silent <= SILENT_AT_MOST, "its registers were silent for {silent:?}");
+    let woken = wake(cluster, 1, (&grants, refused), &frozen, wire).await?;
+    Ok(Stood { woken, registers, load })
+}

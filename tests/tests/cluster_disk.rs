@@ -1,0 +1,273 @@
+//! Disks that are full, read-only or broken: writes are refused soon, with the reason, and readiness
+//! says so; when the disk is well, so is the node, without a restart. A flush that fails ends it.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail, ensure};
+use quarry_tests::{
+    client::{Answer, Message},
+    cluster::{self, Cluster},
+    database::Database,
+    failover::{owner, progressed},
+    history::End,
+    ledger::Ledger,
+    machine::{Fault, Shim, Volume},
+    process::StoreKind,
+    report::say,
+    server::{Server, own},
+    wait::{Stopwatch, until},
+    workload::{Load, Registers},
+};
+use serde_json::json;
+
+const VOLUME: u64 = 48 << 20;
+const LOAD: Load = Load::endless(6, 40);
+const STEP_WITHIN: Duration = Duration::from_mins(1);
+const REFUSED_WITHIN: Duration = Duration::from_secs(1);
+const BACK_WITHIN: Duration = Duration::from_secs(5);
+
+/// One append of 10 KB, once.
+async fn append(cluster: &Cluster, number: u32) -> Result<Answer> {
+    let body = json!({ "value": format!("{number} {}", "x".repeat(10_000)) });
+    let (id, key) = (format!("large-{number}"), format!("k{number}"));
+    let (entity_type, method) = ("Register", "append");
+    let message = Message { entity_type, id: &id, method, key: Some(&key), body: &body };
+    cluster.client().send(cluster.url(1)?, &message).await
+}
+
+/// From some write on, all are refused soon and with a reason that has `says`, which readiness tells
+/// too. What was accepted just before may have to wait for its outcome.
+async fn refuses(cluster: &Cluster, says: &str) -> Result<()> {
+    let (mut number, mut in_a_row, mut slowest) = (0_u32, 0, Duration::ZERO);
+    let refused = until("writes are refused", STEP_WITHIN, async || {
+        let asked = Stopwatch::start();
+        let answer = append(cluster, number).await;
+        number += 1;
+        let Ok(Answer::Refused(problem)) = answer else {
+            (in_a_row, slowest) = (0, Duration::ZERO);
+            return None;
+        };
+        (in_a_row, slowest) = (in_a_row + 1, slowest.max(asked.elapsed()));
+        (in_a_row == 20).then_some(problem)
+    });
+    let problem = refused.await?;
+    ensure!(problem.code == "store_unavailable" && problem.retryable, "{problem:?}");
+    ensure!(problem.detail.contains(says), "the reason is not told: {problem:?}");
+    ensure!(slowest < REFUSED_WITHIN, "a refusal took {slowest:?}");
+    let page = format!("{}/readyz", cluster.url(1)?);
+    let told = until("the node is not ready", BACK_WITHIN, async || {
+        let (status, text) = cluster.client().page(&page).await?;
+        (status == 503).then_some(text)
+    });
+    let told = told.await?;
+    ensure!(told.contains(says), "readiness does not tell the reason: {told}");
+    say(format!("write {number} is refused, the slowest within {slowest:?}: {}", problem.detail));
+    Ok(())
+}
+
+/// From now on, when all is well: the node is ready and takes writes.
+async fn comes_back(cluster: &mut Cluster) -> Result<()> {
+    let well = Stopwatch::start();
+    until("a write is taken", STEP_WITHIN, async || {
+        let answer = append(cluster, u32::MAX).await;
+        matches!(answer, Ok(Answer::Done { .. })).then_some(())
+    })
+    .await?;
+    let written = well.elapsed();
+    cluster.ready(1, STEP_WITHIN).await?;
+    let ready = well.elapsed();
+    ensure!(ready < BACK_WITHIN, "back after {ready:?}");
+    say(format!("writes are taken after {written:?}, the node is ready after {ready:?}"));
+    Ok(())
+}
+
+/// A load goes on while the disk is not well; what was acknowledged is there once.
+async fn struck(
+    cluster: &mut Cluster,
+    says: &str,
+    strike: impl AsyncFnOnce() -> Result<()>,
+    mend: impl AsyncFnOnce() -> Result<()>,
+) -> Result<()> {
+    let registers = Registers::new(cluster.client().clone(), cluster.urls());
+    let load = registers.load(LOAD);
+    progressed(&registers, 100, STEP_WITHIN).await?;
+    strike().await?;
+    refuses(cluster, says).await?;
+    mend().await?;
+    comes_back(cluster).await?;
+    let done = registers.done();
+    progressed(&registers, done + 100, STEP_WITHIN).await?;
+    let unanswered = load.stop().await?;
+    ensure!(unanswered == 0, "{unanswered} appends were never answered");
+    say(format!("{:?}", registers.verify().await?));
+    ensure!(cluster.violations().await? == 0, "an invariant was violated");
+    cluster.terminate(1, STEP_WITHIN).await.map(drop)
+}
+
+async fn audit(cluster: &Cluster) -> Result<()> {
+    say(format!("{:?}", Ledger::of(cluster).await?.audit().await?));
+    Ok(())
+}
+
+#[expect(clippy::unnecessary_wraps, reason = "it is how a test ends")]
+fn skipped(forbidden: &str) -> Result<()> {
+    say(format!("skipped, this machine mounts no small file system: {forbidden}"));
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_full_disk_is_told_and_left_behind_on_sqlite() -> Result<()> {
+    let mut cluster = Cluster::prepare(1, StoreKind::Sqlite).await?;
+    let volume = match Volume::mount(&cluster.directory().join("volume"), VOLUME)? {
+        Ok(volume) => volume,
+        Err(forbidden) => return skipped(&forbidden.0),
+    };
+    cluster.store_on(&volume)?;
+    cluster::run_prepared(cluster, async |cluster| {
+        struck(cluster, "full", async || volume.fill(), async || volume.empty()).await?;
+        for file in ["quarry.db", "quarry.db-wal"] {
+            let from = volume.outside().join(file);
+            if from.exists() {
+                std::fs::copy(from, cluster.directory().join(file))?;
+            }
+        }
+        audit(cluster).await
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_full_disk_is_told_and_left_behind_on_postgres() -> Result<()> {
+    let place = tempfile::Builder::new().prefix("quarry-volume.").tempdir_in("/tmp")?;
+    let volume = match Volume::mount(place.path(), VOLUME)? {
+        Ok(volume) => volume,
+        Err(forbidden) => return skipped(&forbidden.0),
+    };
+    // The tables are on the volume, the server's own log is not: a server whose log is full ends.
+    let tables = volume.inside().join("tables");
+    std::fs::create_dir(volume.outside().join("tables"))?;
+    own(&volume.outside().join("tables"))?;
+    let server = Server::start(volume.command()).await?;
+    let database = Database::create_on(&server.url()).await?;
+    let sql = format!("create tablespace small location '{}'", tables.display());
+    database.administer(&sql).await?;
+    database
+        .administer(&format!("alter database {} set tablespace small", database.name()))
+        .await?;
+    let cluster = Cluster::prepare_over(1, Some(database))?;
+    cluster::run_prepared(cluster, async |cluster| {
+        struck(cluster, "No space left", async || volume.fill(), async || volume.empty()).await?;
+        audit(cluster).await
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_disk_that_takes_no_writes_is_told_and_left_behind_on_sqlite() -> Result<()> {
+    let mut cluster = Cluster::prepare(1, StoreKind::Sqlite).await?;
+    let shim = Shim::build(&cluster.directory().join("quarry.db"))?;
+    cluster.put_before(1, &shim)?;
+    cluster::run_prepared(cluster, async |cluster| {
+        let strike = async || shim.begin(Fault::Write);
+        struck(cluster, "a write failed", strike, async || shim.end(Fault::Write)).await?;
+        audit(cluster).await
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_database_that_takes_no_writes_is_told_and_left_behind_on_postgres() -> Result<()> {
+    cluster::run(1, StoreKind::Postgres, async |cluster| {
+        let database = Database::create().await?;
+        let name = cluster.database()?.name().to_owned();
+        let read_only = async |value: &str| {
+            let set = format!("alter database {name} set default_transaction_read_only = {value}");
+            database.administer(&set).await?;
+            let end = "select pg_terminate_backend(pid) from pg_stat_activity where datname = ";
+            database.administer(&format!("{end}'{name}'")).await
+        };
+        let mend = async || {
+            let reset = format!("alter database {name} reset default_transaction_read_only");
+            database.administer(&reset).await
+        };
+        struck(cluster, "read-only transaction", async || read_only("on").await, mend).await?;
+        audit(cluster).await
+    })
+    .await
+}
+
+/// A register that node 1 owns.
+async fn of_node_1(registers: &Registers) -> Result<String> {
+    for number in 0..50 {
+        let register = format!("r{number}");
+        if owner(registers, &register).await? == 1 {
+            return Ok(register);
+        }
+    }
+    bail!("node 1 owns none of fifty registers")
+}
+
+#[tokio::test]
+async fn a_node_that_cannot_flush_its_store_acknowledges_nothing_and_ends() -> Result<()> {
+    let mut cluster = Cluster::prepare(3, StoreKind::Sqlite).await?;
+    let shim = Shim::build(&cluster.directory().join("quarry.db"))?;
+    cluster.put_before(1, &shim)?;
+    cluster::run_prepared(cluster, async |cluster| {
+        let registers = Registers::new(cluster.client().clone(), cluster.urls());
+        let survivors = registers.through(cluster.urls_beside(1));
+        let load = registers.load(LOAD);
+        progressed(&registers, 100, STEP_WITHIN).await?;
+        let register = of_node_1(&registers).await?;
+        shim.begin(Fault::Flush)?;
+        let (broken, stamp) = (Stopwatch::start(), registers.recorder().stamp());
+        let next = survivors.append(1_000_000, &register, "after", 0).await?;
+        next.context("the register stayed silent")?;
+        let silent = broken.elapsed();
+        let status = cluster.ended(1, STEP_WITHIN).await?;
+        say(format!("others answer after {silent:?}, node 1 is gone after {:?}", broken.elapsed()));
+        ensure!(!status.success(), "node 1 ended with {status}");
+        ensure!(silent < BACK_WITHIN, "the register was silent for {silent:?}");
+        let history = registers.recorder().history();
+        let late: Vec<_> = history.calls.iter().filter(|call| {
+            matches!(&call.end, End::Acknowledged { owner, .. } if call.called > stamp && *owner == json!(1))
+        }).collect();
+        ensure!(late.is_empty(), "acknowledged after the flush that failed: {late:?}");
+        shim.end(Fault::Flush)?;
+        cluster.restart(1).await?;
+        let unanswered = load.stop().await?;
+        ensure!(unanswered == 0, "{unanswered} appends were never answered");
+        say(format!("{:?}", registers.verify().await?));
+        say(format!("{:?}", Ledger::of(cluster).await?.audit().await?));
+        Ok(())
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_node_that_cannot_flush_its_coordinators_file_ends_at_the_next_entry() -> Result<()> {
+    let mut cluster = Cluster::prepare(3, StoreKind::Sqlite).await?;
+    let shim = Shim::build(&cluster.directory().join("node-1"))?;
+    cluster.put_before(1, &shim)?;
+    cluster::run_prepared(cluster, async |cluster| {
+        let registers = Registers::new(cluster.client().clone(), cluster.urls());
+        let load = registers.load(LOAD);
+        progressed(&registers, 100, STEP_WITHIN).await?;
+        shim.begin(Fault::Flush)?;
+        // The end of a lease and a join are entries of all voters.
+        cluster.kill(2).await?;
+        cluster.start(2)?;
+        let status = cluster.ended(1, STEP_WITHIN).await?;
+        ensure!(!status.success(), "node 1 ended with {status}");
+        cluster.ready(2, STEP_WITHIN).await?;
+        let done = registers.done();
+        progressed(&registers, done + 100, STEP_WITHIN).await?;
+        shim.end(Fault::Flush)?;
+        cluster.restart(1).await?;
+        let unanswered = load.stop().await?;
+        ensure!(unanswered == 0, "{unanswered} appends were never answered");
+        say(format!("{:?}", registers.verify().await?));
+        ensure!(cluster.violations().await? == 0, "an invariant was violated");
+        Ok(())
+    })
+    .await
+}

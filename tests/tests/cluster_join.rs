@@ -1,0 +1,72 @@
+//! A node joins when it can serve: while its database takes nothing from it, it owns no shard, and no
+//! shard waits for it.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use quarry_tests::{
+    cluster::{self, Cluster},
+    failover::progressed,
+    process::StoreKind,
+    report::say,
+    wait::{Looks, until},
+    workload::{Load, Registers},
+};
+use serde_json::Value;
+
+const LOAD: Load = Load::endless(4, 20);
+const WITHIN: Duration = Duration::from_mins(1);
+/// For how long the database takes nothing from the node that joins. One that has joined is given
+/// shards within milliseconds.
+const SLOW: Duration = Duration::from_secs(4);
+const JOINING: u16 = 3;
+
+/// How many shards `node` owns or is to own, as node 1 sees it, where every shard has an owner.
+async fn shards_of(cluster: &Cluster, node: u16) -> Option<usize> {
+    let page = cluster.client().text(&format!("{}/v1/cluster/shards", cluster.url(1).ok()?)).await;
+    let page: Value = serde_json::from_str(&page.ok()?).ok()?;
+    let names = |shard: &Value, field: &str| shard.get(field).and_then(Value::as_u64);
+    let shards = page.get("shards")?.as_array()?;
+    let is_owned = shards.iter().all(|shard| names(shard, "owner").is_some());
+    let of_node = shards.iter().filter(|shard| {
+        [names(shard, "owner"), names(shard, "movingTo")].contains(&Some(node.into()))
+    });
+    is_owned.then(|| of_node.count())
+}
+
+#[tokio::test]
+async fn a_node_whose_database_is_slow_joins_when_it_can_serve() -> Result<()> {
+    cluster::run(3, StoreKind::Postgres, async |cluster| {
+        cluster.kill(JOINING).await?;
+        let all_elsewhere = async || (shards_of(cluster, JOINING).await? == 0).then_some(());
+        until("the others own all shards", WITHIN, all_elsewhere).await?;
+        let registers = Registers::new(cluster.client().clone(), cluster.urls_beside(JOINING));
+        let load = registers.load(LOAD);
+        progressed(&registers, 50, WITHIN).await?;
+        let mut lock = cluster.database()?.lock("cluster_identity").await?;
+        cluster.start(JOINING)?;
+        until("the node waits for the database", WITHIN, async || {
+            lock.is_waited_for().await.ok()?.then_some(())
+        })
+        .await?;
+        let before = registers.done();
+        let mut looks = Looks::during(SLOW);
+        while looks.next().await {
+            let shards = shards_of(cluster, JOINING).await.context("a shard has no owner")?;
+            ensure!(shards == 0, "{shards} shards wait for a node that cannot serve them");
+        }
+        say(format!("{} appends meanwhile", registers.done() - before));
+        ensure!(registers.done() > before, "nothing was answered meanwhile");
+        lock.release().await?;
+        cluster.ready(JOINING, WITHIN).await?;
+        let has_some = async || (shards_of(cluster, JOINING).await? > 0).then_some(());
+        until("the node has its share", WITHIN, has_some).await?;
+        let unanswered = load.stop().await?;
+        ensure!(unanswered == 0, "{unanswered} appends were never answered");
+        say(format!("{:?}", registers.verify().await?));
+        let violations = cluster.violations().await?;
+        ensure!(violations == 0, "{violations} violations of invariants");
+        Ok(())
+    })
+    .await
+}

@@ -1,0 +1,157 @@
+//! A database that is set back to an older state beneath running nodes is noticed: what it
+//! acknowledged and forgot is reported, and what is served from then on is what it holds.
+
+use std::{fs, time::Duration};
+
+use anyhow::{Context, Result, bail, ensure};
+use quarry_tests::{
+    client::{Answer, Message},
+    cluster::{self, Cluster},
+    database::Database,
+    ledger::{Ledger, change},
+    process::StoreKind,
+    report::say,
+    wait::{Stopwatch, until},
+};
+use serde_json::{Value, json};
+
+const STEP_WITHIN: Duration = Duration::from_secs(30);
+
+async fn send(cluster: &Cluster, node: u16, method: &str, value: &str) -> Result<Answer> {
+    let is_append = method == "append";
+    let body = if is_append { json!({ "value": value }) } else { json!({}) };
+    let key = is_append.then_some(value);
+    let message = Message { entity_type: "Register", id: "r", method, key, body: &body };
+    cluster.client().send(cluster.url(node)?, &message).await
+}
+
+async fn append(cluster: &Cluster, node: u16, value: &str) -> Result<Value> {
+    match send(cluster, node, "append", value).await? {
+        Answer::Done { body, .. } => Ok(body),
+        other => bail!("{value}: {other:?}"),
+    }
+}
+
+/// Appends until it is answered with success.
+async fn append_again(cluster: &Cluster, node: u16, value: &str) -> Result<Duration> {
+    let watch = Stopwatch::start();
+    until("an append is answered", STEP_WITHIN, async || append(cluster, node, value).await.ok())
+        .await?;
+    Ok(watch.elapsed())
+}
+
+async fn values(cluster: &Cluster, node: u16) -> Result<Vec<String>> {
+    let read = async || match send(cluster, node, "read", "").await {
+        Ok(Answer::Done { body, .. }) => Some(body),
+        _ => None,
+    };
+    let body = until("a read is answered", STEP_WITHIN, read).await?;
+    let values = body.get("values").and_then(Value::as_array).context("no values")?;
+    let of = |entry: &Value| entry.get("value").and_then(Value::as_str).map(str::to_owned);
+    Ok(values.iter().filter_map(of).collect())
+}
+
+/// The copy of the database is put back under its name; its sessions end.
+async fn put_back(database: &Database, copy: &str) -> Result<()> {
+    let name = database.name();
+    database.administer(&format!("alter database {name} allow_connections false")).await?;
+    let end = "select pg_terminate_backend(pid, 5000) from pg_stat_activity where datname = ";
+    database.administer(&format!("{end}'{name}'")).await?;
+    database.administer(&format!("alter database {name} rename to {name}_old")).await?;
+    database.administer(&format!("alter database {copy} rename to {name}")).await
+}
+
+#[tokio::test]
+async fn a_database_that_is_restored_beneath_its_nodes_is_noticed_on_postgres() -> Result<()> {
+    cluster::run(2, StoreKind::Postgres, async |cluster| {
+        append(cluster, 1, "before").await?;
+        let database = cluster.database()?;
+        let copy = format!("{}_copy", database.name());
+        copy_to(cluster, &copy).await?;
+        append(cluster, 1, "forgotten").await?;
+        put_back(database, &copy).await?;
+        let took = append_again(cluster, 2, "after").await?;
+        say(format!("an append is answered {took:?} after the restore"));
+        ensure!(values(cluster, 1).await? == ["before", "after"], "not what the database holds");
+        let violations = cluster.violations().await?;
+        ensure!(violations > 0, "nobody has noticed");
+        say(format!("{violations} violations were counted"));
+        say(format!("{:?}", Ledger::of(cluster).await?.audit().await?));
+        database.administer(&format!("drop database {}_old with (force)", database.name())).await
+    })
+    .await
+}
+
+/// A copy of the database as it stands, while nobody is in it for a moment.
+async fn copy_to(cluster: &Cluster, copy: &str) -> Result<()> {
+    let database = cluster.database()?;
+    let name = database.name();
+    until("a copy is made", STEP_WITHIN, async || {
+        let end = "select pg_terminate_backend(pid, 5000) from pg_stat_activity where datname = ";
+        database.administer(&format!("{end}'{name}'")).await.ok()?;
+        database.administer(&format!("create database {copy} template {name}")).await.ok()
+    })
+    .await?;
+    append_again(cluster, 1, "before").await.map(drop)
+}
+
+/// Rows of the last commits are gone, as after a file system that was set back.
+async fn newest_rows_are_gone(store: StoreKind) -> Result<()> {
+    cluster::run(2, store, async |cluster| {
+        append(cluster, 1, "before").await?;
+        append(cluster, 1, "forgotten").await?;
+        // The register's shard has two commits, the others have none.
+        for table in ["message", "outcome", "shard_commit"] {
+            let sql = format!("delete from {table} where sequence = 2");
+            change(cluster, &sql).await?;
+        }
+        let took = append_again(cluster, 2, "after").await?;
+        let violations = cluster.violations().await?;
+        say(format!("{violations} violations were counted, answered after {took:?}"));
+        ensure!(violations > 0, "nobody has noticed");
+        Ok(())
+    })
+    .await
+}
+
+#[tokio::test]
+async fn commits_that_are_gone_are_noticed_on_sqlite() -> Result<()> {
+    newest_rows_are_gone(StoreKind::Sqlite).await
+}
+
+#[tokio::test]
+async fn commits_that_are_gone_are_noticed_on_postgres() -> Result<()> {
+    newest_rows_are_gone(StoreKind::Postgres).await
+}
+
+/// An older copy is moved to the place of the file: who has the old one open acknowledges nothing
+/// more, says why and ends, and the next start serves what is there.
+#[tokio::test]
+async fn a_file_that_is_put_back_beneath_its_nodes_ends_them() -> Result<()> {
+    cluster::run(2, StoreKind::Sqlite, async |cluster| {
+        append(cluster, 1, "before").await?;
+        let file = cluster.directory().join("quarry.db");
+        let copy = cluster.directory().join("copy.db");
+        let made = format!("vacuum into '{}'", copy.display());
+        change(cluster, &made).await?;
+        append(cluster, 1, "forgotten").await?;
+        fs::rename(&copy, &file)?;
+        for of_old in ["-wal", "-shm"] {
+            fs::remove_file(cluster.directory().join(format!("quarry.db{of_old}")))?;
+        }
+        let answer = send(cluster, 1, "append", "late").await?;
+        ensure!(!matches!(answer, Answer::Done { .. }), "acknowledged into a file that is gone");
+        for node in [1, 2] {
+            let status = cluster.ended(node, STEP_WITHIN).await?;
+            ensure!(!status.success(), "node {node} ended with {status}");
+        }
+        let log = fs::read_to_string(cluster.directory().join("node-1.log"))?;
+        ensure!(log.contains("another file stands in its place"), "the log does not say why");
+        cluster.start_all().await?;
+        append_again(cluster, 2, "after").await?;
+        ensure!(values(cluster, 1).await? == ["before", "after"], "not what the file holds");
+        say(format!("{:?}", Ledger::of(cluster).await?.audit().await?));
+        Ok(())
+    })
+    .await
+}
