@@ -9,9 +9,8 @@ use crate::{
 };
 
 use super::{
-    insert::Rows,
+    script::{Rows, Script},
     write::{id, text, values},
-    writer::Turn,
 };
 
 /// Entries follow the last one of their journal that stands (J1).
@@ -26,7 +25,7 @@ const JOURNAL: Rows = Rows {
         r.column5, r.column6, r.column7, r.column8, r.column9, r.column10, r.column11, r.column12, \
         r.column13 from (values ",
     row: "(?,?,?,?,?,?,?,?,?,?,?,?,?)",
-    tail: ") r",
+    tail: ") r where r.column1 is not null",
 };
 const CLEARED: Rows = Rows {
     head: "delete from journal where (tenant, entity_type, entity_id, sequence) in (\
@@ -39,19 +38,19 @@ const CLEARED: Rows = Rows {
 };
 
 /// Appends entries to journals, and removes what they clear.
-pub(super) async fn write(
-    turn: &mut Turn<'_>,
+pub(super) fn add(
+    script: &mut Script,
     journal: &[Of<&JournalRow>],
-    stands: impl Fn(&Part) -> bool,
-) -> Result<(), sqlx::Error> {
+    stands: impl Fn(&Part) -> bool + Copy,
+) {
     let mut ordinal = 0;
-    let rows = values(journal, &stands, |part, row| {
+    let rows = values(journal, stands, |part, row| {
         ordinal += 1;
         journal_values(part, ordinal, row)
     });
-    JOURNAL.execute(turn, rows).await?;
+    script.add(&JOURNAL, rows);
     let clearing: Vec<_> = journal.iter().filter(|of| of.row.clears).copied().collect();
-    CLEARED.execute(turn, values(&clearing, &stands, |_, row| entry_values(row))).await
+    script.add(&CLEARED, values(&clearing, stands, |_, row| entry_values(row)));
 }
 
 fn journal_values(part: &Part, ordinal: i64, row: &JournalRow) -> Vec<Value> {

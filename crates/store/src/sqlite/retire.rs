@@ -6,7 +6,7 @@ use quarry_ports::{Host, LeaseGuard};
 use quarry_types::ShardId;
 
 use super::{
-    insert::Rows,
+    script::{Rows, Script},
     writer::{Turn, Writer},
 };
 use crate::{
@@ -15,9 +15,9 @@ use crate::{
 };
 
 const AGES: Rows = Rows {
-    head: "insert into shard_age (shard, age_ms) values ",
+    head: "insert into shard_age (shard, age_ms) select * from (values ",
     row: "(?,?)",
-    tail: " on conflict (shard) do update set age_ms = excluded.age_ms \
+    tail: ") where column1 is not null on conflict (shard) do update set age_ms = excluded.age_ms \
         where shard_age.age_ms < excluded.age_ms",
 };
 const OUTCOMES: Rows =
@@ -63,7 +63,8 @@ async fn remove(turn: &mut Turn<'_>, plan: &Plan) -> Result<u64, sqlx::Error> {
     let ages = plan.ages.iter().filter(|(shard, _)| stands(shard));
     let ages =
         ages.map(|(shard, age)| vec![Value::Int(i64::from(shard.0)), Value::Int(stored(age.0))]);
-    AGES.execute(turn, ages.collect()).await?;
+    let mut script = Script::default();
+    script.add(&AGES, ages.collect());
     let ids: Vec<Vec<Value>> = plan
         .messages
         .iter()
@@ -72,8 +73,9 @@ async fn remove(turn: &mut Turn<'_>, plan: &Plan) -> Result<u64, sqlx::Error> {
         .collect();
     let removed = u64::try_from(ids.len()).unwrap_or(u64::MAX);
     for rows in [OUTCOMES, MESSAGES, CHUNKS] {
-        rows.execute(turn, ids.clone()).await?;
+        script.add(&rows, ids.clone());
     }
+    script.run(turn).await?;
     for old in plan.commits.iter().filter(|old| stands(&old.owner)) {
         sqlx::query(COMMITS)
             .bind(i64::from(old.of.0))

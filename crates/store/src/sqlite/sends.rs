@@ -9,17 +9,16 @@ use crate::{
 };
 
 use super::{
-    insert::Rows,
+    script::{Rows, Script},
     write::{id, text, values},
-    writer::Turn,
 };
 
 const SENDS: Rows = Rows {
     head: "insert into outbox (message_id, place, shard, sequence, ordinal, tenant, slot, \
         sender_type, sender_id, send_id, entity_type, entity_id, method, payload, due, made_at, \
-        state) values ",
+        state) select * from (values ",
     row: "(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,0)",
-    tail: "",
+    tail: ") where column1 is not null",
 };
 const SENT: Rows = Rows {
     head: "delete from outbox where (message_id, place) in (values ",
@@ -32,20 +31,16 @@ const STUCK: Rows = Rows {
     tail: ") r where message_id = r.column1 and place = r.column2",
 };
 
-/// Writes the sends of the parts that stand.
-pub(super) async fn write(
-    turn: &mut Turn<'_>,
-    batch: &Batch<'_>,
-    stands: impl Fn(&Part) -> bool + Copy,
-) -> Result<(), sqlx::Error> {
+/// Adds the sends of the parts that stand.
+pub(super) fn add(script: &mut Script, batch: &Batch<'_>, stands: impl Fn(&Part) -> bool + Copy) {
     let rows = values(&batch.sends, stands, |part, (ordinal, row)| send(part, *ordinal, row));
-    SENDS.execute(turn, rows).await?;
-    SENT.execute(turn, values(&batch.sent, stands, |_, key| named(*key).into())).await?;
+    script.add(&SENDS, rows);
+    script.add(&SENT, values(&batch.sent, stands, |_, key| named(*key).into()));
     let rows = values(&batch.stuck, stands, |_, StuckSend { key, reason }| {
         let [message_id, place] = named(*key);
         vec![message_id, place, text(&stored_reason(reason))]
     });
-    STUCK.execute(turn, rows).await
+    script.add(&STUCK, rows);
 }
 
 fn named(key: SendKey) -> [Value; 2] {

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use quarry_ports::{Host, MessageRow, Position, crash::point};
-use quarry_types::{Epoch, MessageId, ShardId};
+use quarry_ports::{Host, MessageRow, OutcomeRow, Position, crash::point};
+use quarry_types::{Address, Epoch, MessageId, ShardId, Tenant};
 use uuid::Uuid;
 
 use crate::{
@@ -14,8 +14,9 @@ use crate::{
 };
 
 use super::{
-    insert::Rows,
-    journal, sends, statements,
+    journal,
+    script::{Rows, Script},
+    sends, statements,
     writer::{Turn, WRITE_FAILED, Writer, code, primary_code, reason},
 };
 
@@ -28,36 +29,37 @@ const PARTS: Rows = Rows {
     tail: ") p \
         join shard_fence f on f.shard = p.column1 and f.epoch = p.column3 \
         join shard_commit c on c.shard = p.column1 and c.sequence = p.column2 - 1 \
-        where true on conflict (shard, sequence) do nothing returning shard",
+        where true on conflict (shard, sequence) do nothing",
 };
 const MESSAGES: Rows = Rows {
     head: "insert into message (shard, sequence, ordinal, message_id, tenant, slot, entity_type, \
-        entity_id, method, key, payload, digest, accepted_at) values ",
+        entity_id, method, key, payload, digest, accepted_at) select * from (values ",
     row: "(?,?,?,?,?,?,?,?,?,?,?,?,?)",
-    tail: "",
+    tail: ") where column4 is not null",
 };
 const OUTCOMES: Rows = Rows {
     head: "insert into outcome (message_id, tenant, shard, sequence, slot, kind, body, attempts, \
-        finished_at, keep_until) values ",
+        finished_at, keep_until) select * from (values ",
     row: "(?,coalesce(?,(select m.tenant from message m where m.message_id = ?)),?,?,?,?,?,?,?,?)",
-    tail: "",
+    tail: ") where column1 is not null",
 };
 const OPEN: Rows = Rows {
     head: "insert into open_message (shard, sequence, ordinal, message_id, tenant, slot, \
         entity_type, entity_id, method, key, payload, digest, accepted_at, attempts, due, state, \
-        errors) values ",
+        errors) select * from (values ",
     row: "(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
-    tail: " on conflict (message_id) do update set shard = excluded.shard, \
+    tail: ") where column4 is not null on conflict (message_id) do update set shard = excluded.shard, \
         sequence = excluded.sequence, ordinal = excluded.ordinal, payload = excluded.payload, \
         attempts = excluded.attempts, due = excluded.due, state = excluded.state, \
         errors = excluded.errors",
 };
 /// A gap before a chunk makes its number null, which the column refuses (R1).
 const CHUNKS: Rows = Rows {
-    head: "insert into chunk (message_id, first, count, shard, tenant, slot, made_at, body) values ",
+    head: "insert into chunk (message_id, first, count, shard, tenant, slot, made_at, body) \
+        select * from (values ",
     row: "(?,case when ? = 0 or ? = coalesce((select c.first + c.count from chunk c \
         where c.message_id = ? order by c.first desc limit 1), 0) then ? end,?,?,?,?,?,?)",
-    tail: "",
+    tail: ") where column1 is not null",
 };
 const CLOSED: Rows =
     Rows { head: "delete from open_message where message_id in (", row: "?", tail: ")" };
@@ -67,9 +69,9 @@ const UNCHUNKED: Rows =
     Rows { head: "delete from chunk where message_id in (", row: "?", tail: ")" };
 const STATES: Rows = Rows {
     head: "insert into entity_state (tenant, entity_type, entity_id, slot, sequence, updated_at, \
-        state) values ",
+        state) select * from (values ",
     row: "(?,?,?,?,?,?,?)",
-    tail: " on conflict (tenant, entity_type, entity_id) do update set \
+    tail: ") where column1 is not null on conflict (tenant, entity_type, entity_id) do update set \
         sequence = excluded.sequence, updated_at = excluded.updated_at, state = excluded.state",
 };
 const DELETED: Rows = Rows {
@@ -78,34 +80,31 @@ const DELETED: Rows = Rows {
     tail: ")",
 };
 
-/// Writes `batch`; see [`crate::database::Database::write`].
+/// Writes `batch`; see [`crate::database::Database::write`]. First as if all its fences stood, which
+/// is the rule and takes one exchange; where that shows a doubt, part by part.
 pub(super) async fn write(
     writer: &Writer,
     host: &Host,
     batch: &Batch<'_>,
 ) -> Result<Vec<Refused>, WriteError> {
     point("commit-before-send");
-    let mut turn = match writer.begin(host).await {
-        Ok(turn) => turn,
-        Err(error) => return Err(WriteError::Unavailable(reason(&error))),
-    };
-    // The wait for the lock may have been long (L2).
-    if !batch.leases_are_held() {
-        turn.rollback().await;
-        return Err(WriteError::LeaseOver);
-    }
+    let mut turn = begin(writer, host, batch).await?;
     let refused = match insert(&mut turn, batch).await {
-        Ok(refused) => refused,
-        Err(error) => {
+        Ok(true) => Vec::new(),
+        Ok(false) => {
             turn.rollback().await;
-            return Err(inside(&error));
+            turn = begin(writer, host, batch).await?;
+            match insert_by_part(&mut turn, batch).await {
+                Ok(refused) => refused,
+                Err(error) => return Err(undone(turn, inside(&error)).await),
+            }
         }
+        Err(error) => return Err(undone(turn, inside(&error)).await),
     };
     if refused.is_empty()
         && let Err(error) = statements::run(&mut turn, batch.statements).await
     {
-        turn.rollback().await;
-        return Err(error);
+        return Err(undone(turn, error).await);
     }
     point("commit-inside");
     match turn.commit().await {
@@ -114,34 +113,66 @@ pub(super) async fn write(
     }
 }
 
-async fn insert(turn: &mut Turn<'_>, batch: &Batch<'_>) -> Result<Vec<Refused>, sqlx::Error> {
-    let written = PARTS.returning(turn, batch.parts.iter().map(part_values).collect()).await?;
-    let written: BTreeSet<i64> = written.into_iter().collect();
-    let stands = |part: &Part| written.contains(&i64::from(part.shard.0));
-    let refused: Vec<ShardId> =
-        batch.parts.iter().filter(|part| !stands(part)).map(|part| part.shard).collect();
+async fn begin<'a>(
+    writer: &'a Writer,
+    host: &Host,
+    batch: &Batch<'_>,
+) -> Result<Turn<'a>, WriteError> {
+    let turn = writer.begin(host).await;
+    let turn = turn.map_err(|error| WriteError::Unavailable(reason(&error)))?;
+    // The wait for the lock may have been long (L2).
+    if batch.leases_are_held() { Ok(turn) } else { Err(undone(turn, WriteError::LeaseOver).await) }
+}
+
+async fn undone(turn: Turn<'_>, error: WriteError) -> WriteError {
+    turn.rollback().await;
+    error
+}
+
+/// Writes all rows; whether all parts stand. Where one does not, rows were written that must not
+/// stand. Their own errors say nothing then: a row of a shard that has another owner may collide with
+/// that owner's.
+async fn insert(turn: &mut Turn<'_>, batch: &Batch<'_>) -> Result<bool, sqlx::Error> {
+    let mut script = Script::default();
+    let first = script.add(&PARTS, batch.parts.iter().map(part_values).collect());
+    add_rows(&mut script, batch, |_| true);
+    match script.run(turn).await {
+        Ok(changed) => {
+            let written: u64 = changed.iter().take(first).sum();
+            Ok(usize::try_from(written) == Ok(batch.parts.len()))
+        }
+        Err(error) if is_own(&error) => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+/// Writes the parts one by one, and the rows of those that stand; returns the others.
+async fn insert_by_part(
+    turn: &mut Turn<'_>,
+    batch: &Batch<'_>,
+) -> Result<Vec<Refused>, sqlx::Error> {
+    let mut refused = BTreeSet::new();
+    for part in &batch.parts {
+        let mut script = Script::default();
+        script.add(&PARTS, vec![part_values(part)]);
+        if script.run(turn).await?.first() != Some(&1) {
+            refused.insert(part.shard);
+        }
+    }
+    let mut script = Script::default();
+    add_rows(&mut script, batch, |part| !refused.contains(&part.shard));
+    script.run(turn).await?;
+    recorded(turn, refused).await
+}
+
+/// The rows of the parts that stand.
+fn add_rows(script: &mut Script, batch: &Batch<'_>, stands: impl Fn(&Part) -> bool + Copy) {
     let rows = values(&batch.messages, stands, |part, (ordinal, row)| {
         let position = Position { sequence: part.sequence, ordinal: *ordinal };
         message_values(part, position, row)
     });
-    MESSAGES.execute(turn, rows).await?;
-    let rows = values(&batch.outcomes, stands, |part, (tenant, row)| {
-        let (kind, body) = stored_outcome(&row.outcome);
-        vec![
-            id(row.message_id),
-            tenant.map_or(Value::NoText, |tenant| text(tenant.as_str())),
-            id(row.message_id),
-            Value::Int(i64::from(part.shard.0)),
-            Value::Int(stored(part.sequence.0)),
-            Value::Int(i64::from(row.message_id.slot().0)),
-            Value::Int(kind),
-            Value::Bytes(body),
-            Value::Int(i64::from(row.attempts)),
-            Value::Int(row.finished_at.0),
-            Value::Int(stored(row.keep_until.0)),
-        ]
-    });
-    OUTCOMES.execute(turn, rows).await?;
+    script.add(&MESSAGES, rows);
+    script.add(&OUTCOMES, values(&batch.outcomes, stands, outcome_values));
     let rows = values(&batch.open, stands, |part, Opened { position, row, errors }| {
         let mut values = message_values(part, *position, &row.message);
         values.push(Value::Int(i64::from(row.attempts)));
@@ -150,42 +181,32 @@ async fn insert(turn: &mut Turn<'_>, batch: &Batch<'_>) -> Result<Vec<Refused>, 
         values.push(Value::Bytes(errors.to_vec()));
         values
     });
-    OPEN.execute(turn, rows).await?;
-    CLOSED.execute(turn, values(&batch.closed, stands, |_, row| vec![id(*row)])).await?;
-    CHUNKS
-        .execute(turn, values(&batch.chunks, stands, |part, row| chunk_values(part, row)))
-        .await?;
-    journal::write(turn, &batch.journal, stands).await?;
+    script.add(&OPEN, rows);
+    script.add(&CLOSED, values(&batch.closed, stands, |_, row| vec![id(*row)]));
+    script.add(&CHUNKS, values(&batch.chunks, stands, |part, row| chunk_values(part, row)));
+    journal::add(script, &batch.journal, stands);
     let rows = values(&batch.states, stands, |part, (address, state)| {
-        vec![
-            text(address.tenant.as_str()),
-            text(address.entity_type.as_str()),
-            text(address.id.as_str()),
-            Value::Int(i64::from(address.slot().0)),
-            Value::Int(stored(part.sequence.0)),
-            Value::Int(part.now.0),
-            Value::Bytes(state.to_vec()),
-        ]
+        let mut values = address_values(address);
+        values.push(Value::Int(i64::from(address.slot().0)));
+        values.push(Value::Int(stored(part.sequence.0)));
+        values.push(Value::Int(part.now.0));
+        values.push(Value::Bytes(state.to_vec()));
+        values
     });
-    STATES.execute(turn, rows).await?;
-    sends::write(turn, batch, stands).await?;
-    for rows in [EMPTIED, UNCHUNKED] {
+    script.add(&STATES, rows);
+    sends::add(script, batch, stands);
+    for statement in [EMPTIED, UNCHUNKED] {
         let discarded = values(&batch.discarded, stands, |_, discarded| vec![id(*discarded)]);
-        rows.execute(turn, discarded).await?;
+        script.add(&statement, discarded);
     }
-    let rows = values(&batch.deleted, stands, |_, address| {
-        vec![
-            text(address.tenant.as_str()),
-            text(address.entity_type.as_str()),
-            text(address.id.as_str()),
-        ]
-    });
-    DELETED.execute(turn, rows).await?;
-    recorded(turn, refused).await
+    script.add(&DELETED, values(&batch.deleted, stands, |_, address| address_values(address)));
 }
 
 /// The epochs that stand for refused shards.
-async fn recorded(turn: &mut Turn<'_>, shards: Vec<ShardId>) -> Result<Vec<Refused>, sqlx::Error> {
+async fn recorded(
+    turn: &mut Turn<'_>,
+    shards: BTreeSet<ShardId>,
+) -> Result<Vec<Refused>, sqlx::Error> {
     let mut refused = Vec::with_capacity(shards.len());
     for shard in shards {
         let epoch: Option<i64> =
@@ -238,6 +259,31 @@ fn message_values(part: &Part, position: Position, row: &MessageRow) -> Vec<Valu
     ]
 }
 
+fn outcome_values(part: &Part, (tenant, row): &(Option<&Tenant>, &OutcomeRow)) -> Vec<Value> {
+    let (kind, body) = stored_outcome(&row.outcome);
+    vec![
+        id(row.message_id),
+        tenant.map_or(Value::NoText, |tenant| text(tenant.as_str())),
+        id(row.message_id),
+        Value::Int(i64::from(part.shard.0)),
+        Value::Int(stored(part.sequence.0)),
+        Value::Int(i64::from(row.message_id.slot().0)),
+        Value::Int(kind),
+        Value::Bytes(body),
+        Value::Int(i64::from(row.attempts)),
+        Value::Int(row.finished_at.0),
+        Value::Int(stored(row.keep_until.0)),
+    ]
+}
+
+fn address_values(address: &Address) -> Vec<Value> {
+    vec![
+        text(address.tenant.as_str()),
+        text(address.entity_type.as_str()),
+        text(address.id.as_str()),
+    ]
+}
+
 fn chunk_values(part: &Part, chunks: &Chunks<'_>) -> Vec<Value> {
     let row = chunks.row;
     vec![
@@ -266,14 +312,17 @@ pub(super) fn id(message_id: MessageId) -> Value {
 /// Result codes that a commit's own rows cause: too large, a broken rule, a value of a wrong type.
 const OWN: [i32; 3] = [18, 19, 20];
 
+fn is_own(error: &sqlx::Error) -> bool {
+    primary_code(error).is_some_and(|code| OWN.contains(&code))
+}
+
 /// What an error before the commit means: nothing was written.
 fn inside(error: &sqlx::Error) -> WriteError {
-    let own = primary_code(error).is_some_and(|code| OWN.contains(&code));
     let mut reason = reason(error);
     if reason.contains("chunk.first") {
         reason = format!("{CHUNK_GAP}: {reason}");
     }
-    if own { WriteError::Culprit(reason) } else { WriteError::Unavailable(reason) }
+    if is_own(error) { WriteError::Culprit(reason) } else { WriteError::Unavailable(reason) }
 }
 
 /// What an error at the commit means. Locked (5), full (13) and a write that failed undo it; after any

@@ -1,0 +1,135 @@
+//! Statements over many rows, sent together.
+//!
+//! Every exchange with the thread of a connection wakes it and then wakes the task that waits, which
+//! costs more than most statements do; and a statement costs about 20 µs whatever it holds. So rows
+//! go together in a statement, and statements together in a script. Statements have a few numbers of
+//! rows only, filled up with nulls, so that few scripts are prepared.
+
+use futures_util::TryStreamExt as _;
+use sqlx::{AssertSqlSafe, Either, Executor as _};
+
+use crate::database::Value;
+
+use super::{file::arguments, writer::Turn};
+
+/// How many rows a statement holds: more go in several, fewer are filled up.
+const SIZES: [usize; 5] = [1, 4, 16, 64, 256];
+const MOST: usize = 256;
+
+/// A statement over many rows: `head row, row, … tail`. A row of nulls must change nothing.
+pub(super) struct Rows {
+    pub(super) head: &'static str,
+    /// One row with its placeholders.
+    pub(super) row: &'static str,
+    pub(super) tail: &'static str,
+}
+
+/// Statements that run in order, up to the first error.
+#[derive(Default)]
+pub(super) struct Script {
+    sql: String,
+    values: Vec<Value>,
+}
+
+impl Script {
+    /// Adds `statement` over `rows`, each the values of one row; how many statements that takes.
+    pub(super) fn add(&mut self, statement: &Rows, rows: Vec<Vec<Value>>) -> usize {
+        let (mut left, mut statements) = (rows.len(), 0);
+        let mut rows = rows.into_iter();
+        while left > 0 {
+            let size = SIZES.into_iter().find(|size| *size >= left).unwrap_or(MOST);
+            let taken = left.min(size);
+            self.add_sql(statement, size);
+            let end = self.values.len() + size * statement.width();
+            self.values.extend(rows.by_ref().take(taken).flatten());
+            self.values.resize(end, Value::NoBytes);
+            left -= taken;
+            statements += 1;
+        }
+        statements
+    }
+
+    fn add_sql(&mut self, statement: &Rows, size: usize) {
+        let rows = size * (statement.row.len() + 1);
+        self.sql.reserve(statement.head.len() + rows + statement.tail.len() + 1);
+        self.sql.push_str(statement.head);
+        for row in 0..size {
+            if row > 0 {
+                self.sql.push(',');
+            }
+            self.sql.push_str(statement.row);
+        }
+        self.sql.push_str(statement.tail);
+        self.sql.push(';');
+    }
+
+    /// Runs the statements, in one exchange; how many rows each changed.
+    pub(super) async fn run(self, turn: &mut Turn<'_>) -> Result<Vec<u64>, sqlx::Error> {
+        if self.sql.is_empty() {
+            return Ok(Vec::new());
+        }
+        let query = sqlx::query_with(AssertSqlSafe(self.sql), arguments(self.values));
+        let results = turn.connection()?.fetch_many(query);
+        let changed = results.try_filter_map(|result| {
+            std::future::ready(Ok(match result {
+                Either::Left(done) => Some(done.rows_affected()),
+                Either::Right(_) => None,
+            }))
+        });
+        changed.try_collect().await
+    }
+}
+
+impl Rows {
+    /// How many values a row has.
+    fn width(&self) -> usize {
+        self.row.bytes().filter(|byte| *byte == b'?').count()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NUMBERS: Rows =
+        Rows { head: "insert into t values ", row: "(?,?)", tail: " returning a" };
+
+    fn numbers(count: i64) -> Vec<Vec<Value>> {
+        (0..count).map(|row| vec![Value::Int(row), Value::Int(-row)]).collect()
+    }
+
+    fn sizes(count: i64) -> Vec<usize> {
+        let mut script = Script::default();
+        script.add(&NUMBERS, numbers(count));
+        let statements = script.sql.split_terminator(';');
+        statements.map(|statement| statement.matches("(?,?)").count()).collect()
+    }
+
+    #[test]
+    fn rows_go_in_statements_of_a_few_sizes() {
+        assert_eq!(sizes(0), [0; 0]);
+        assert_eq!(sizes(1), [1]);
+        assert_eq!(sizes(2), [4]);
+        assert_eq!(sizes(64), [64]);
+        assert_eq!(sizes(65), [256]);
+        assert_eq!(sizes(600), [256, 256, 256]);
+        assert_eq!(sizes(513), [256, 256, 1]);
+    }
+
+    #[test]
+    fn a_statement_is_filled_up_with_nulls() {
+        let mut script = Script::default();
+        script.add(&NUMBERS, numbers(2));
+        assert_eq!(script.sql, "insert into t values (?,?),(?,?),(?,?),(?,?) returning a;");
+        let told: Vec<_> = script
+            .values
+            .iter()
+            .map(|value| match value {
+                Value::Int(value) => Some(*value),
+                Value::NoBytes => None,
+                other => panic!("{other:?}"),
+            })
+            .collect();
+        assert_eq!(told, [Some(0), Some(0), Some(1), Some(-1), None, None, None, None]);
+    }
+}
