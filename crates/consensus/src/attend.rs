@@ -5,10 +5,11 @@
 //! ended early. That is no proof of death, since a firewall can look so: durable work is safe by the
 //! store's fence, and a process that lives joins again at once. So it is done once per process and
 //! leadership; after that only time counts. A process that is frozen is not found so, because its
-//! kernel still takes connections.
+//! kernel still takes connections. What follows from what is seen, [`Vigil`] decides.
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
+use quarry_core::lease::{Vigil, Watching};
 use quarry_ports::{Host, Task};
 use quarry_types::{BootId, ClusterView, NodeId, NodeState};
 use tokio::sync::mpsc;
@@ -20,12 +21,6 @@ use crate::control::{AttendRequest, CallError, Links};
 const ACCEPT_TIMEOUT: Duration = Duration::from_secs(2);
 /// A process says something every second.
 const SILENCE_TIMEOUT: Duration = Duration::from_secs(3);
-/// How many connections have to be refused, and over which time at least.
-const REFUSALS: u32 = 3;
-const REFUSED_FOR: Duration = Duration::from_millis(150);
-const PROBE_PAUSE: Duration = Duration::from_millis(80);
-/// How long to wait before the stream to a process that takes connections is made again.
-const RETRY_PAUSE: Duration = Duration::from_millis(500);
 
 /// The watchers of one leadership. Dropping it ends them.
 pub(crate) struct Attendance {
@@ -96,37 +91,52 @@ async fn until_gone(
     address: &str,
     request: AttendRequest,
 ) {
+    let mut vigil = Vigil::new();
     loop {
-        if let Err(error) = attend(links, node, address, request).await {
-            tracing::debug!(%node, %error, "a process is attended no more");
-        }
-        let first = host.now();
-        let mut refused = 0;
-        while links.is_refused(node, address).await {
-            refused += 1;
-            if refused >= REFUSALS && host.now().since(first) >= REFUSED_FOR {
-                return;
+        let (held, error) = attend(links, host, node, address, request).await;
+        tracing::debug!(%node, %error, ?held, "a process is attended no more");
+        vigil.ended(held);
+        let pause = loop {
+            let next = if links.is_refused(node, address).await {
+                vigil.refused(host.now())
+            } else {
+                vigil.not_refused()
+            };
+            match next {
+                Watching::Gone => return,
+                Watching::Probe(pause) => tokio::time::sleep(pause).await,
+                Watching::Attend(pause) => break pause,
             }
-            tokio::time::sleep(PROBE_PAUSE).await;
-        }
-        tokio::time::sleep(RETRY_PAUSE).await;
+        };
+        tokio::time::sleep(pause).await;
     }
 }
 
-/// Holds a stream to the process for as long as it says something.
+/// Holds a stream to the process for as long as it says something: for how long that was, and how it
+/// ended.
 async fn attend(
     links: &Links,
+    host: &Host,
     node: NodeId,
     address: &str,
     request: AttendRequest,
-) -> Result<(), CallError> {
-    let mut items = links.attend(node, address, &request, ACCEPT_TIMEOUT).await?;
-    loop {
+) -> (Duration, CallError) {
+    let mut items = match links.attend(node, address, &request, ACCEPT_TIMEOUT).await {
+        Ok(items) => items,
+        Err(error) => return (Duration::ZERO, error),
+    };
+    let accepted = host.now();
+    let error = loop {
         match tokio::time::timeout(SILENCE_TIMEOUT, items.next()).await {
             Ok(Some(Ok(_))) => {}
-            Ok(Some(Err(error))) => return Err(error),
-            Ok(None) => return Ok(()),
-            Err(_) => return Err(CallError::TimedOut(SILENCE_TIMEOUT)),
+            Ok(Some(Err(error))) => break error,
+            Ok(None) => break CallError::Unreachable("the stream ended".to_owned()),
+            Err(_) => break CallError::TimedOut(SILENCE_TIMEOUT),
         }
-    }
+    };
+    (host.now().since(accepted), error)
 }
+
+#[cfg(test)]
+#[path = "attend_tests.rs"]
+mod tests;
