@@ -251,6 +251,21 @@ impl Ledger {
         Ok(rows.into_iter().map(row).collect())
     }
 
+    /// Of each table of PostgreSQL how many rows it has, and the newest transaction that wrote one of
+    /// them: what was written, or removed, differs.
+    pub async fn written(&mut self) -> Result<BTreeMap<String, (i64, i64)>> {
+        let sql = "select tablename::text from pg_tables where schemaname = 'public'";
+        let tables: Vec<(String,)> = fetch!(&mut self.0, sql)?;
+        let mut written = BTreeMap::new();
+        for (table,) in tables {
+            let sql =
+                format!("select count(*), coalesce(max(xmin::text::bigint), 0) from \"{table}\"");
+            let rows: Vec<(i64, i64)> = fetch!(&mut self.0, AssertSqlSafe(sql))?;
+            written.insert(table, *rows.first().context("counts without a row")?);
+        }
+        Ok(written)
+    }
+
     /// Sessions of PostgreSQL that hold fences and wait for their client to go on: what was executed
     /// is neither committed nor undone.
     pub async fn sessions_in_commit(&mut self) -> Result<i64> {

@@ -17,7 +17,7 @@ use quarry_core::{
     lease::{LeaderLeases, LeaseTimes, NotAcknowledged},
 };
 use quarry_plane::Protocol;
-use quarry_ports::Host;
+use quarry_ports::{Host, Metrics};
 use quarry_types::{BootId, ClusterView, Monotonic, NodeId, NodeState};
 use tokio::sync::{mpsc, oneshot};
 
@@ -52,6 +52,7 @@ pub(crate) struct Lead {
     raft: Raft<Group, Machine>,
     views: Arc<Views>,
     host: Host,
+    metrics: Metrics,
     times: LeaseTimes,
     /// What this node speaks.
     protocol: Protocol,
@@ -92,13 +93,14 @@ impl Lead {
     pub(crate) fn start(
         raft: Raft<Group, Machine>,
         views: Arc<Views>,
-        host: Host,
+        (host, metrics): (Host, Metrics),
         times: LeaseTimes,
         protocol: Protocol,
     ) -> Arc<Self> {
         let (asks, queue) = mpsc::channel(ROUND_QUEUE);
         drop(host.spawn("coordinator rounds", rounds(raft.clone(), host.clone(), queue)));
-        Arc::new(Self { raft, views, host, times, protocol, reign: Mutex::default(), asks })
+        let reign = Mutex::default();
+        Arc::new(Self { raft, views, host, metrics, times, protocol, reign, asks })
     }
 
     pub(crate) const fn raft(&self) -> &Raft<Group, Machine> {
@@ -241,6 +243,7 @@ impl Lead {
         match self.raft.client_write(self.entry(command)).await {
             Ok(written) => {
                 if raises && let Some(Response::Applied(Changes { granted, .. })) = &written.data {
+                    self.metrics.epochs_raised.inc();
                     tracing::error!(
                         granted,
                         "the store knew newer epochs than the coordinator, whose data were lost: \

@@ -231,7 +231,7 @@ async fn begin(
     let lead = if config.is_voter() {
         let (log, machine) = ground.open(&host, &views).await?;
         follows = is_taken_in(&config, &log);
-        Some(vote(&config, leases, &host, &links, &views, (log, machine)).await?)
+        Some(vote(&config, leases, (&host, &metrics), &links, &views, (log, machine)).await?)
     } else {
         None
     };
@@ -362,7 +362,7 @@ fn watch_raft(
 async fn vote(
     config: &Config,
     leases: LeaseTimes,
-    host: &Host,
+    (host, metrics): (&Host, &Metrics),
     links: &Arc<Links>,
     views: &Arc<Views>,
     (log, machine): (Log, Machine),
@@ -377,7 +377,8 @@ async fn vote(
     let raft = raft_runtime::within(host, raft)
         .await
         .map_err(|error| StartError::Raft { reason: error.to_string() })?;
-    let lead = Lead::start(raft, Arc::clone(views), host.clone(), leases, config.protocol);
+    let on = (host.clone(), metrics.clone());
+    let lead = Lead::start(raft, Arc::clone(views), on, leases, config.protocol);
     let foundation = Foundation {
         cluster: config.existing_identity.unwrap_or_else(|| ClusterId(host.random.next_u64())),
         shards: config.shards,

@@ -4,8 +4,8 @@ mod support;
 
 use std::time::Duration;
 
-use quarry_consensus::{Recovery, StartError};
-use quarry_ports::{Administration, Coordinator, CoordinatorError, Host};
+use quarry_consensus::{Recovery, StartError, start};
+use quarry_ports::{Administration, Coordinator, CoordinatorError, Host, Metrics};
 use quarry_types::{ClusterId, Epoch, NodeId, NodeState};
 use support::{Cluster, begin, serving, view_where};
 
@@ -55,8 +55,9 @@ async fn a_restarted_voter_keeps_the_cluster_and_grants_anew() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn drains_epochs_and_refusals_go_through_the_log() {
-    let cluster = Cluster::of(1);
-    let node = cluster.start(1).await;
+    let (cluster, metrics) = (Cluster::of(1), Metrics::new().unwrap());
+    let node = start(cluster.config(1), Host::system(), metrics.clone()).await.unwrap();
+    node.join();
     let view = serving(&node).await;
     let refused = node.administer(Administration::drain([NodeId(1)])).await;
     let told = matches!(&refused, Err(CoordinatorError::Refused { reason })
@@ -70,7 +71,11 @@ async fn drains_epochs_and_refusals_go_through_the_log() {
     let refused = node.administer(Administration::drain([NodeId(9)])).await;
     assert!(matches!(refused, Err(CoordinatorError::Refused { .. })), "{refused:?}");
     let shard = view.shards[3].id;
-    node.fence_refused(shard, Epoch(1_000_000)).await.unwrap();
+    assert_eq!(metrics.epochs_raised.get(), 0);
+    for _ in 0..2 {
+        node.fence_refused(shard, Epoch(1_000_000)).await.unwrap();
+        assert_eq!(metrics.epochs_raised.get(), 1, "the second time they are above it already");
+    }
     let view = node.view().borrow().clone();
     assert!(view.shards.iter().find(|other| other.id == shard).unwrap().epoch > Epoch(1_000_000));
     node.goodbye().await.unwrap();

@@ -85,6 +85,7 @@ catalogue! {
     raft_term: IntGauge = "quarry_raft_term", "The coordinator's term, as this node knows.";
     raft_applied: IntGauge = "quarry_raft_applied_index", "The last log index applied on this node.";
     raft_leader_changes: IntCounter = "quarry_raft_leader_changes_total", "Changes of leader seen by this node.";
+    epochs_raised: IntCounter = "quarry_coordinator_epochs_raised_total", "Times that this node, leading the coordinator, raised all epochs to come because the store knew newer ones: the coordinator's data were lost.";
     heartbeats: IntCounterVec = "quarry_heartbeats_total", "Lease heartbeats sent, by outcome.", ["outcome"];
     mesh_frames: IntCounterVec = "quarry_mesh_frames_total", "Frames on the mesh by direction (sent, received) and kind.", ["direction", "kind"];
     mesh_bytes: IntCounterVec = "quarry_mesh_bytes_total", "Bytes of frames on the mesh by direction.", ["direction"];
