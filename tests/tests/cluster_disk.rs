@@ -1,7 +1,7 @@
 //! Disks that are full, read-only or broken: writes are refused soon, with the reason, and readiness
 //! says so; when the disk is well, so is the node, without a restart. A flush that fails ends it.
 
-use std::time::Duration;
+use std::{fs, time::Duration};
 
 use anyhow::{Context, Result, bail, ensure};
 use quarry_tests::{
@@ -25,6 +25,9 @@ const LOAD: Load = Load::endless(6, 40);
 const STEP_WITHIN: Duration = Duration::from_mins(1);
 const REFUSED_WITHIN: Duration = Duration::from_secs(1);
 const BACK_WITHIN: Duration = Duration::from_secs(5);
+/// What the log says when the store begins to refuse commits, and when it takes them again.
+const BEGUN: &str = "the store refuses commits";
+const OVER: &str = "the store takes commits again refused=";
 
 /// One append of 10 KB, once.
 async fn append(cluster: &Cluster, number: u32) -> Result<Answer> {
@@ -101,7 +104,35 @@ async fn struck(
     ensure!(unanswered == 0, "{unanswered} appends were never answered");
     say(format!("{:?}", registers.verify().await?));
     ensure!(cluster.violations().await? == 0, "an invariant was violated");
+    is_logged_in_episodes(cluster).await?;
     cluster.terminate(1, STEP_WITHIN).await.map(drop)
+}
+
+/// The log has a line where refusals began and one where they were over, not one for each commit.
+async fn is_logged_in_episodes(cluster: &Cluster) -> Result<()> {
+    let path = cluster.directory().join("node-1.log");
+    let times = |log: &str, what: &str| log.lines().filter(|line| line.contains(what)).count();
+    let told = until("all episodes are over", STEP_WITHIN, async || {
+        let log = fs::read_to_string(&path).ok()?;
+        let begun = times(&log, BEGUN);
+        (begun > 0 && begun == times(&log, OVER)).then_some((log, begun))
+    });
+    let (log, begun) = told.await?;
+    let refused = log.lines().filter_map(|line| {
+        let (_, rest) = line.split_once(OVER)?;
+        rest.split(' ').next()?.parse::<u64>().ok()
+    });
+    let refused: u64 = refused.sum();
+    let unavailable = [("reason", "unavailable")];
+    let metrics = cluster.metrics(1).await?;
+    let counted = metrics.sum_where("quarry_commits_refused_total", &unavailable);
+    say(format!("{refused} of {counted} refused commits in {begun} episodes"));
+    ensure!(begun <= 5, "{begun} episodes of one fault");
+    ensure!((20..=counted).contains(&refused), "{refused} commits are told, {counted} counted");
+    let of_one = |line: &&str| line.contains("a commit") && line.contains("is unavailable");
+    let each = log.lines().filter(of_one).count();
+    ensure!(each == 0, "{each} lines tell of one refused commit each");
+    Ok(())
 }
 
 async fn audit(cluster: &Cluster) -> Result<()> {
@@ -128,7 +159,7 @@ async fn a_full_disk_is_told_and_left_behind_on_sqlite() -> Result<()> {
         for file in ["quarry.db", "quarry.db-wal"] {
             let from = volume.outside().join(file);
             if from.exists() {
-                std::fs::copy(from, cluster.directory().join(file))?;
+                fs::copy(from, cluster.directory().join(file))?;
             }
         }
         audit(cluster).await
@@ -145,7 +176,7 @@ async fn a_full_disk_is_told_and_left_behind_on_postgres() -> Result<()> {
     };
     // The tables are on the volume, the server's own log is not: a server whose log is full ends.
     let tables = volume.inside().join("tables");
-    std::fs::create_dir(volume.outside().join("tables"))?;
+    fs::create_dir(volume.outside().join("tables"))?;
     own(&volume.outside().join("tables"))?;
     let server = Server::start(volume.command()).await?;
     let database = Database::create_on(&server.url()).await?;

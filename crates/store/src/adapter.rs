@@ -43,6 +43,7 @@ pub(crate) struct SqlStore<D> {
     host: Host,
     commits: Arc<AtomicU64>,
     refusals: Refusals,
+    metrics: Metrics,
     unreadable: Unreadable,
     retirement: Retirement,
 }
@@ -78,6 +79,7 @@ impl<D: Database> SqlStore<D> {
             host,
             commits,
             refusals,
+            metrics: metrics.clone(),
             unreadable: Unreadable::new(metrics),
             retirement: Retirement::default(),
         }
@@ -192,6 +194,8 @@ impl<D: Database> Store for SqlStore<D> {
         let queued = self.lane(shard).is_some_and(|lane| lane.push(Job::Commit(Box::new(request))));
         if !queued {
             let reason = "the queue of commits is full".to_owned();
+            self.refusals.turned_away(self.host.now(), 1, &reason);
+            self.metrics.commit_refused.with_label_values(&["unavailable"]).inc();
             return Err(CommitError::Unavailable { reason });
         }
         answered.await.unwrap_or_else(|_| {

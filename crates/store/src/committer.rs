@@ -153,7 +153,7 @@ impl<D: Database> Committer<D> {
             match written {
                 Ok(refused) => {
                     point("committed");
-                    self.refusals.written();
+                    self.refusals.written(&self.host);
                     let seconds = self.host.now().since(before).as_secs_f64();
                     self.metrics.commit_seconds.observe(seconds);
                     self.count(messages);
@@ -161,7 +161,7 @@ impl<D: Database> Committer<D> {
                 }
                 Err(WriteError::LeaseOver) => stack.push(group),
                 Err(WriteError::Unavailable(reason)) => {
-                    self.refusals.refused(self.host.now(), &reason);
+                    self.refusals.refused(self.host.now(), group.len(), &reason);
                     for request in group {
                         self.refuse(request, CommitError::Unavailable { reason: reason.clone() });
                     }

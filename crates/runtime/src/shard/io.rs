@@ -196,7 +196,13 @@ impl Serving {
                 self.machine.committed(now, ticket, sequence, first_ordinal, &mut self.out);
             }
             Done::Committed(ticket, _, Err(error)) => {
-                tracing::warn!(shard = %self.shard, epoch = %self.epoch, %error, "a commit failed");
+                let (shard, epoch) = (self.shard, self.epoch);
+                if matches!(error, CommitError::Unavailable { .. }) {
+                    // The store says when it begins to refuse commits, and when it takes them again.
+                    tracing::debug!(%shard, %epoch, %error, "a commit was refused");
+                } else {
+                    tracing::warn!(%shard, %epoch, %error, "a commit failed");
+                }
                 self.machine.commit_failed(now, ticket, convert::failure(error), &mut self.out);
             }
             Done::FenceChecked(claims, stands) => self.settle_claims(claims, &stands),
