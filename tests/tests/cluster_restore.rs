@@ -1,5 +1,6 @@
-//! A database that is set back to an older state beneath running nodes is noticed: what it
-//! acknowledged and forgot is reported, and what is served from then on is what it holds.
+//! A database that is set back to an older state, beneath running nodes or while none runs, is
+//! noticed: what it acknowledged and forgot is reported, and what is served from then on is what it
+//! holds.
 
 use std::{fs, time::Duration};
 
@@ -16,6 +17,7 @@ use quarry_tests::{
 use serde_json::{Value, json};
 
 const STEP_WITHIN: Duration = Duration::from_secs(30);
+const TOLD: &str = "the store holds less than it acknowledged";
 
 async fn send(cluster: &Cluster, node: u16, method: &str, value: &str) -> Result<Answer> {
     let is_append = method == "append";
@@ -148,10 +150,97 @@ async fn a_file_that_is_put_back_beneath_its_nodes_ends_them() -> Result<()> {
         let log = fs::read_to_string(cluster.directory().join("node-1.log"))?;
         ensure!(log.contains("another file stands in its place"), "the log does not say why");
         cluster.start_all().await?;
+        ensure!(told(cluster)? == 1, "the next start says what is missing");
         append_again(cluster, 2, "after").await?;
         ensure!(values(cluster, 1).await? == ["before", "after"], "not what the file holds");
         say(format!("{:?}", Ledger::of(cluster).await?.audit().await?));
         Ok(())
     })
     .await
+}
+
+/// How all nodes end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Ends {
+    Asked,
+    Killed,
+}
+
+async fn end_all(cluster: &mut Cluster, ends: Ends) -> Result<()> {
+    for node in cluster.ids() {
+        match ends {
+            Ends::Asked => cluster.terminate(node, STEP_WITHIN).await.map(drop)?,
+            Ends::Killed => cluster.kill(node).await?,
+        }
+    }
+    Ok(())
+}
+
+/// How often the logs of all nodes tell that the store was set back.
+fn told(cluster: &Cluster) -> Result<usize> {
+    let mut times = 0;
+    for node in cluster.ids() {
+        let log = fs::read_to_string(cluster.directory().join(format!("node-{node}.log")))?;
+        times += log.lines().filter(|line| line.contains(TOLD)).count();
+    }
+    Ok(times)
+}
+
+/// Waits until a node remembers this commit of some shard.
+async fn remembered(cluster: &Cluster, sequence: u64) -> Result<()> {
+    let line_end = format!(" {sequence}");
+    let marks: Vec<_> =
+        cluster.ids().iter().map(|node| cluster.home(*node).join("store.mark")).collect();
+    until("the commit is remembered", STEP_WITHIN, async || {
+        let texts = marks.iter().filter_map(|mark| fs::read_to_string(mark).ok());
+        texts
+            .into_iter()
+            .any(|text| text.lines().any(|line| line.ends_with(&line_end)))
+            .then_some(())
+    })
+    .await
+}
+
+/// An older copy is moved to the place of the file while no node runs.
+async fn put_back_while_no_node_runs(ends: Ends) -> Result<()> {
+    cluster::run(2, StoreKind::Sqlite, async |cluster| {
+        append(cluster, 1, "before").await?;
+        remembered(cluster, 1).await?;
+        end_all(cluster, ends).await?;
+        cluster.start_all().await?;
+        ensure!(told(cluster)? == 0, "a file that nobody touched was told");
+        let (file, copy) =
+            (cluster.directory().join("quarry.db"), cluster.directory().join("copy.db"));
+        change(cluster, &format!("vacuum into '{}'", copy.display())).await?;
+        append_again(cluster, 1, "forgotten").await?;
+        remembered(cluster, 2).await?;
+        end_all(cluster, ends).await?;
+        fs::rename(&copy, &file)?;
+        for of_old in ["-wal", "-shm"] {
+            // They go with the last process that had the file open, unless it was killed.
+            let _ = fs::remove_file(cluster.directory().join(format!("quarry.db{of_old}")));
+        }
+        cluster.start_all().await?;
+        ensure!(told(cluster)? == 1, "told {} times", told(cluster)?);
+        ensure!(cluster.violations().await? == 1, "of one shard");
+        append_again(cluster, 2, "after").await?;
+        ensure!(values(cluster, 1).await? == ["before", "after"], "not what the file holds");
+        end_all(cluster, Ends::Asked).await?;
+        cluster.start_all().await?;
+        ensure!(told(cluster)? == 1, "it is told once");
+        ensure!(cluster.violations().await? == 0, "what is told is forgotten");
+        say(format!("{:?}", Ledger::of(cluster).await?.audit().await?));
+        Ok(())
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_file_that_is_put_back_while_no_node_runs_is_noticed_at_the_start() -> Result<()> {
+    put_back_while_no_node_runs(Ends::Asked).await
+}
+
+#[tokio::test]
+async fn a_file_that_is_put_back_behind_killed_nodes_is_noticed_at_the_start() -> Result<()> {
+    put_back_while_no_node_runs(Ends::Killed).await
 }

@@ -10,5 +10,6 @@ pub mod coordinator;
 pub mod delivery;
 pub mod invariant;
 pub mod lease;
+pub mod mark;
 pub mod outbox;
 pub mod placement;

@@ -9,6 +9,7 @@ mod coordinator;
 pub mod crash;
 pub mod host;
 mod journal;
+mod known;
 mod lease;
 mod metrics;
 mod open;
@@ -22,6 +23,7 @@ pub mod watch;
 pub use coordinator::{Administration, Coordinator, CoordinatorError, CoordinatorStatus};
 pub use host::{Clock, Host, Random, Spawn, Task};
 pub use journal::{JournalEntry, JournalQuery, JournalRow};
+pub use known::{FoundCommit, KnownCommit};
 pub use lease::LeaseGuard;
 pub use metrics::Metrics;
 pub use open::{

@@ -11,9 +11,9 @@ use quarry_types::{
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    EntityFilter, EntityRecord, JournalEntry, JournalQuery, JournalRow, LeaseGuard, MessageFilter,
-    MessageRecord, OpenPage, OpenQuery, OpenRow, Page, Retired, Retiring, SendKey, SendPage,
-    SendRow, StuckSend,
+    EntityFilter, EntityRecord, FoundCommit, JournalEntry, JournalQuery, JournalRow, KnownCommit,
+    LeaseGuard, MessageFilter, MessageRecord, OpenPage, OpenQuery, OpenRow, Page, Retired,
+    Retiring, SendKey, SendPage, SendRow, StuckSend,
 };
 
 /// Why the store did not answer.
@@ -394,6 +394,17 @@ pub trait Store: Send + Sync + 'static {
 
     /// Whether the store takes writes now, asked of the database itself within `timeout`.
     async fn check_writable(&self, timeout: Duration) -> Result<(), StoreError>;
+
+    /// The newest commit of each shard that this process was acknowledged. Nothing where the store does
+    /// not outlive the process.
+    fn known_commits(&self) -> Vec<KnownCommit> {
+        Vec::new()
+    }
+
+    /// What the store has of these commits, in the order asked.
+    async fn find_commits(&self, known: Vec<KnownCommit>) -> Result<Vec<FoundCommit>, StoreError> {
+        Ok(known.iter().map(|_| FoundCommit::default()).collect())
+    }
 
     /// Waits until this process can never again trust what it writes (a flush that failed, a file that
     /// was replaced beneath it); why. From then on nothing is acknowledged, and the process is to make

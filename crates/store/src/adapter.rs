@@ -12,9 +12,9 @@ use std::{
 use async_trait::async_trait;
 use quarry_ports::{
     ChunkBody, Commit, CommitError, Committed, EntityFilter, EntityRecord, FenceError,
-    FenceRequest, Host, JournalEntry, JournalQuery, KeyQuery, LeaseGuard, LoadedShard,
-    MessageFilter, MessageRecord, Metrics, OpenPage, OpenQuery, Page, Position, Retired, Retiring,
-    SendPage, Store, StoreError, StoredChunk, StoredState, crash::point,
+    FenceRequest, FoundCommit, Host, JournalEntry, JournalQuery, KeyQuery, KnownCommit, LeaseGuard,
+    LoadedShard, MessageFilter, MessageRecord, Metrics, OpenPage, OpenQuery, Page, Position,
+    Retired, Retiring, SendPage, Store, StoreError, StoredChunk, StoredState, crash::point,
 };
 use quarry_types::{Address, ClusterId, Epoch, MessageId, ShardId, SlotRange};
 use tokio::sync::{Semaphore, oneshot};
@@ -22,6 +22,7 @@ use tokio::sync::{Semaphore, oneshot};
 use crate::{
     committer::{Committer, Job, Request},
     database::Database,
+    known::Known,
     open::Options,
     queue::Queue,
     read, read_chunks, read_journal, read_open, read_sends,
@@ -43,6 +44,7 @@ pub(crate) struct SqlStore<D> {
     host: Host,
     commits: Arc<AtomicU64>,
     refusals: Refusals,
+    known: Known,
     metrics: Metrics,
     unreadable: Unreadable,
     retirement: Retirement,
@@ -53,7 +55,7 @@ impl<D: Database> SqlStore<D> {
     pub(crate) fn start(database: D, options: &Options, host: Host, metrics: &Metrics) -> Self {
         let database = Arc::new(database);
         let commits = Arc::new(AtomicU64::new(0));
-        let refusals = Refusals::default();
+        let (refusals, known) = (Refusals::default(), Known::default());
         let mut lanes = Vec::new();
         for lane in 0..database.lanes() {
             let queue = Arc::new(Queue::new(options.queued_commits));
@@ -65,6 +67,7 @@ impl<D: Database> SqlStore<D> {
                 metrics: metrics.clone(),
                 commits: Arc::clone(&commits),
                 refusals: refusals.clone(),
+                known: known.clone(),
                 heads: BTreeMap::new(),
                 loads: 0,
             };
@@ -79,6 +82,7 @@ impl<D: Database> SqlStore<D> {
             host,
             commits,
             refusals,
+            known,
             metrics: metrics.clone(),
             unreadable: Unreadable::new(metrics),
             retirement: Retirement::default(),
@@ -272,6 +276,14 @@ impl<D: Database> Store for SqlStore<D> {
             Some(reason) => Err(StoreError::Unavailable { reason }),
             None => Ok(()),
         }
+    }
+
+    fn known_commits(&self) -> Vec<KnownCommit> {
+        self.known.all()
+    }
+
+    async fn find_commits(&self, known: Vec<KnownCommit>) -> Result<Vec<FoundCommit>, StoreError> {
+        read::find_commits(&*self.database, &known).await
     }
 
     async fn failed(&self) -> String {

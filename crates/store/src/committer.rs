@@ -21,6 +21,7 @@ use crate::{
     database::{Database, Fate, Refused, WriteError},
     group::{Batch, Checked, Part},
     head::{Head, Standing},
+    known::Known,
     queue::Queue,
     refusals::Refusals,
 };
@@ -99,6 +100,7 @@ pub(crate) struct Committer<D> {
     pub(crate) metrics: Metrics,
     pub(crate) commits: Arc<AtomicU64>,
     pub(crate) refusals: Refusals,
+    pub(crate) known: Known,
     pub(crate) heads: BTreeMap<ShardId, Head>,
     pub(crate) loads: u64,
 }
@@ -231,10 +233,14 @@ impl<D: Database> Committer<D> {
                             "the store holds less than it acknowledged: was it set back to an older state?"
                         );
                         self.metrics.invariant_violations.with_label_values(&["L3"]).inc();
+                        self.known.gone(part);
                     }
                     head.standing = Standing::Lost(CommitError::Fenced { recorded: *recorded });
                 }
-                None => advance(head, part),
+                None => {
+                    advance(head, part);
+                    self.known.written(part);
+                }
             }
         }
         for (request, first_ordinal) in group.into_iter().zip(ordinals) {
@@ -302,6 +308,7 @@ impl<D: Database> Committer<D> {
             }
         }
         if error.is_none() {
+            self.known.written(&part);
             let messages = requests.iter().map(|(_, request)| request.commit.messages.len());
             self.count(u64::try_from(messages.sum::<usize>()).unwrap_or(u64::MAX));
         }

@@ -8,6 +8,7 @@
 //! * `group`: what a group of commits writes, row by row, as a value; no SQL.
 //! * `database`: what the two databases do differently; `sqlite` and `postgres` implement it.
 //! * `read`: queries that both databases understand.
+//! * `known`: what was acknowledged last, for a mark beside the store.
 //! * `retire`: what is past its retention.
 //! * `unreadable`: what cannot be read is told once, and nothing else waits for it.
 //! * `schema`: the embedded migrations.
@@ -19,6 +20,7 @@ mod database;
 mod fence_sql;
 mod group;
 mod head;
+mod known;
 mod open;
 mod postgres;
 mod queue;

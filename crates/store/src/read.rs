@@ -4,8 +4,8 @@
 use std::collections::BTreeMap;
 
 use quarry_ports::{
-    EntityFilter, EntityRecord, KeyQuery, MessageFilter, MessageRecord, MessageStateKind, Page,
-    StoreError, StoredState,
+    EntityFilter, EntityRecord, FoundCommit, KeyQuery, KnownCommit, MessageFilter, MessageRecord,
+    MessageStateKind, Page, StoreError, StoredState,
 };
 use quarry_types::{Address, ClusterId, Epoch, MessageId, Sequence, ShardId};
 use uuid::Uuid;
@@ -38,6 +38,31 @@ pub(crate) async fn identity<D: Database>(database: &D) -> Result<Option<Cluster
     let sql = "select cluster from cluster_identity".to_owned();
     let rows: Vec<(i64,)> = database.fetch(sql, Vec::new()).await?;
     Ok(rows.first().map(|(cluster,)| ClusterId(bits(*cluster))))
+}
+
+/// What the store has of commits that were acknowledged.
+pub(crate) async fn find_commits<D: Database>(
+    database: &D,
+    known: &[KnownCommit],
+) -> Result<Vec<FoundCommit>, StoreError> {
+    let mut found = Vec::with_capacity(known.len());
+    for run in runs(known) {
+        let asked = values_of(run.len(), 2, 2);
+        let sql = format!(
+            "with asked (place, shard, sequence) as {asked} select (select c.epoch \
+             from shard_commit c where c.shard = a.shard and c.sequence = a.sequence), \
+             (select c.sequence from shard_commit c where c.shard = a.shard \
+             order by c.sequence desc limit 1) from asked a order by a.place"
+        );
+        let of = |known: &KnownCommit| [i64::from(known.shard.0), stored(known.sequence.0)];
+        let values = run.iter().flat_map(of).map(Value::Int).collect();
+        let rows: Vec<(Option<i64>, Option<i64>)> = database.fetch(sql, values).await?;
+        found.extend(rows.into_iter().map(|(epoch, newest)| FoundCommit {
+            epoch: epoch.map(|epoch| Epoch(counter(epoch))),
+            newest: newest.map(|newest| Sequence(counter(newest))),
+        }));
+    }
+    Ok(found)
 }
 
 pub(crate) async fn check_fences<D: Database>(

@@ -8,6 +8,7 @@ mod directory;
 mod guard;
 mod limits;
 mod listen;
+mod mark;
 mod parts;
 mod phases;
 mod ready;

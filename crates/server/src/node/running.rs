@@ -17,7 +17,9 @@ use super::{
     addresses::Addresses,
     create_directory,
     guard::{Guard, protection},
-    limits, parts,
+    limits,
+    mark::StoreMark,
+    parts,
     ready::until_all_ready,
     registry::Hosted,
 };
@@ -41,6 +43,7 @@ pub(crate) struct RunningNode {
     mesh: Arc<Mesh>,
     http: Task,
     stop_http: watch::Sender<bool>,
+    mark: StoreMark,
     url: String,
     drain_time: Duration,
 }
@@ -71,13 +74,14 @@ impl RunningNode {
         let boot = BootId(host.random.next_u64());
         let mesh = parts::mesh(settings, &addresses, &guard, host, &metrics).await?;
         phases.mark("mesh");
-        let planned = parts::Coordination { boot, data, identity, recovery };
+        let planned = parts::Coordination { boot, data: data.clone(), identity, recovery };
         let consensus =
             parts::consensus(settings, &addresses, &guard, planned, host, &metrics).await?;
         phases.mark("consensus");
-        check_identity(&*store, &consensus, host).await?;
+        let cluster = check_identity(&*store, &consensus, host).await?;
         crash::point("identity-adopted");
         phases.mark("identity");
+        let mark = StoreMark::start(&data, cluster, &store, &metrics, host).await;
         let ports = Ports {
             store: Arc::clone(&store),
             transport: Arc::clone(&mesh) as _,
@@ -101,6 +105,7 @@ impl RunningNode {
             mesh,
             http,
             stop_http,
+            mark,
             url: format!("http://{}", addresses.http),
             drain_time: settings.node.drain_time,
         })
@@ -168,6 +173,7 @@ impl RunningNode {
         if !has_failed {
             self.node.leave().await;
         }
+        self.mark.end().await;
         self.consensus.shutdown().await;
         self.mesh.shutdown().await;
         tracing::info!("ended");
