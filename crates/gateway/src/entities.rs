@@ -1,6 +1,9 @@
 //! `GET /v1/entities`: list entities, look at one.
 
+use std::time::Duration;
+
 use axum::{Json, extract::State, http::Uri};
+use quarry::runtime::InMemory;
 use quarry_ports::{EntityFilter, EntityRecord, MessageFilter, MessageState, MessageStateKind};
 use quarry_types::{Address, EntityType, api};
 
@@ -13,6 +16,8 @@ use crate::{
 
 /// How many messages of each state a look at an entity shows.
 const SHOWN: u32 = 100;
+/// How long the owner may take to say what it has in memory.
+const LOOK_WITHIN: Duration = Duration::from_secs(1);
 
 /// Lists the entities that have a stored state, in order of type and id.
 pub(crate) async fn list(
@@ -72,7 +77,18 @@ pub(crate) async fn show(
         delayed: delayed.ids,
         quarantined: quarantined.ids,
         last_error: open.error.or(quarantined.error),
+        memory: gateway.node().look(&address, LOOK_WITHIN).await.map(memory),
     }))
+}
+
+fn memory(seen: InMemory) -> api::EntityMemory {
+    let count = |count: usize| u64::try_from(count).unwrap_or(u64::MAX);
+    api::EntityMemory {
+        resident: seen.is_resident,
+        running: seen.is_running,
+        waiting: count(seen.waiting),
+        mailbox: count(seen.mailbox),
+    }
 }
 
 /// The newest messages of one state, with the last error of the newest that failed.

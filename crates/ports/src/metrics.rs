@@ -69,6 +69,7 @@ catalogue! {
     sends: IntCounterVec = "quarry_sends_total", "Sends between entities by what became of them (accepted, again: not taken and tried again, quarantined).", ["outcome"];
     open_sends: IntGauge = "quarry_open_sends", "Sends in memory that their targets have not accepted yet.";
     quarantined: IntCounter = "quarry_quarantined_total", "Messages set aside after their last attempt.";
+    full_mailboxes: IntGauge = "quarry_full_mailboxes", "Entities that refuse messages because as many wait for them as may, as was looked every five seconds.";
     stalls: IntCounter = "quarry_stalls_total", "Messages that nothing would have woken, found and let go on.";
     retired: IntCounter = "quarry_retired_messages_total", "Finished messages removed at the end of their retention.";
     residents: IntGauge = "quarry_resident_entities", "Entities with a live actor on this node.";

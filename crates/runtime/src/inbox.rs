@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
+use quarry_core::delivery::InMemory;
 use quarry_ports::{Reply, codec};
 use quarry_types::{
-    Answer, CallError, Delivery, Envelope, Intervention, MessageId, Monotonic, Tenant,
+    Address, Answer, CallError, Delivery, Envelope, Intervention, MessageId, Monotonic, Tenant,
 };
 use tokio::sync::{
     mpsc::{self, error::TrySendError},
@@ -43,7 +44,7 @@ impl Inbox {
     /// Hands `ask` to the task, unless its lane is full or closed.
     pub(crate) fn try_send(&self, ask: Ask) -> Result<(), TrySendError<Ask>> {
         match ask {
-            Ask::Intervene { .. } => self.control.try_send(ask),
+            Ask::Intervene { .. } | Ask::Look { .. } => self.control.try_send(ask),
             _ => self.messages.try_send(ask),
         }
     }
@@ -85,6 +86,11 @@ pub(crate) enum Ask {
         intervention: Intervention,
         waiter: Waiter,
     },
+    /// What is in memory of this entity.
+    Look {
+        address: Address,
+        told: oneshot::Sender<InMemory>,
+    },
 }
 
 /// A message and the way back to who sent it.
@@ -109,6 +115,8 @@ impl Ask {
             Self::Await { waiter, .. } | Self::AwaitChunks { waiter, .. } => {
                 waiter.tell(Response::NotHere);
             }
+            // Who looks sees that nobody tells.
+            Self::Look { .. } => {}
         }
     }
 }

@@ -248,6 +248,23 @@ pub struct Entity {
     /// The newest error of the messages above.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_error: Option<String>,
+    /// What is in memory of it; told by the node that owns its shard.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub memory: Option<EntityMemory>,
+}
+
+/// What its owner has of an entity in memory.
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EntityMemory {
+    /// Whether it is resident; a dormant one is activated by its next message.
+    pub resident: bool,
+    /// Whether a handler of it runs.
+    pub running: bool,
+    /// Messages that wait for it, as its limit counts them.
+    pub waiting: u64,
+    /// How many may; one more is refused.
+    pub mailbox: u64,
 }
 
 /// A method of an entity type.

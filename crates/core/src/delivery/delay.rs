@@ -39,6 +39,11 @@ impl Delays {
         self.waiting.get(address).copied().unwrap_or(0)
     }
 
+    /// The entities that messages wait for.
+    pub(super) fn addresses(&self) -> impl Iterator<Item = &Address> {
+        self.waiting.keys()
+    }
+
     /// When the next one is due.
     pub(super) fn next(&self) -> Option<Timestamp> {
         self.due.first_key_value().map(|((at, _), _)| *at)

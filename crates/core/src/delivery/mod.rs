@@ -35,6 +35,7 @@ mod fail;
 #[cfg(test)]
 mod horizon_tests;
 mod limits;
+mod look;
 mod message;
 #[cfg(test)]
 mod model_tests;
@@ -59,6 +60,7 @@ mod tests;
 pub use backlog::{BacklogLimits, OpenPage, OpenRead, Which};
 pub use batch::{Accept, Batch, ChunkRecord, CommitFailure, Finish, OpenRecord, OpenRecordState};
 pub use limits::{Limits, TypeLimits};
+pub use look::InMemory;
 pub use message::{Cursor, Found, FoundState, Position, Recovered};
 pub use operate::{Fetched, FetchedState};
 pub use run::{ActivationFailure, Ran, RunId, RunKind, Work};

@@ -54,9 +54,13 @@ async fn an_entity_shows_owner_state_and_queue() {
     assert_eq!(entity.body["shard"]["owner"], 1);
     assert!(entity.body["shard"]["epoch"].as_u64().unwrap() > 0);
     assert_eq!(entity.body["open"], json!([]));
+    let memory = json!({ "resident": true, "running": false, "waiting": 0, "mailbox": 1_000 });
+    assert_eq!(entity.body["memory"], memory, "{entity:?}");
     world.post("/v1/entities/Moody/m/hang?timeout=100ms", "").await;
     let entity = world.get("/v1/entities/Moody/m").await;
     assert_eq!(entity.body["open"].as_array().unwrap().len(), 1, "{entity:?}");
+    let memory = json!({ "resident": true, "running": true, "waiting": 1, "mailbox": 1_000 });
+    assert_eq!(entity.body["memory"], memory, "{entity:?}");
 }
 
 #[tokio::test]

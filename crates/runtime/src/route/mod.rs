@@ -3,6 +3,7 @@
 mod answer;
 mod call;
 mod in_order;
+mod look;
 mod operate;
 mod owner;
 mod pass_on;

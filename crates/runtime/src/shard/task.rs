@@ -127,6 +127,8 @@ pub(super) struct Serving {
     load: SteadyLoad,
     sweeps: u32,
     counted: (usize, usize, usize),
+    /// Mailboxes that were full when it was looked last.
+    full: usize,
 }
 
 /// What the shard's actors say.
@@ -201,6 +203,7 @@ impl ShardTask {
             load: SteadyLoad::of(self.load),
             sweeps: 0,
             counted: (0, 0, 0),
+            full: 0,
         }
     }
 
@@ -301,6 +304,10 @@ impl Serving {
                 let out = &mut self.out;
                 self.machine.intervene(now, message_id, tenant, intervention, waiter, out);
             }
+            Ask::Look { address, told } => {
+                // Who looks may be gone: nothing depends on it.
+                let _ = told.send(self.machine.look(&address));
+            }
             Ask::AwaitChunks { message_id, have, waiter } => {
                 let awaited = self.machine.await_chunks(message_id, have, waiter, &mut self.out);
                 if let Err(waiter) = awaited {
@@ -358,6 +365,7 @@ impl Serving {
         let load = self.load.see(self.machine.burden(now).load());
         self.shared.loads.set(self.shard, self.epoch, load);
         self.count();
+        self.count_full(self.machine.full_mailboxes());
     }
 
     /// Closes once no handler runs long, or by `close_by` at the latest: then what runs is cancelled.
@@ -393,6 +401,13 @@ impl Serving {
         self.counted = now;
     }
 
+    /// Brings this shard's part of the full mailboxes up to date.
+    fn count_full(&mut self, full: usize) {
+        let signed = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
+        self.shared.metrics.full_mailboxes.add(signed(full) - signed(self.full));
+        self.full = full;
+    }
+
     /// Ends all actors, also those in a handler, and takes this shard out of the gauges.
     fn stop(&mut self) {
         self.give_up();
@@ -401,6 +416,7 @@ impl Serving {
             actor.kill();
         }
         self.count();
+        self.count_full(0);
     }
 }
 
