@@ -10,6 +10,7 @@
 //! * `read`: queries that both databases understand.
 //! * `known`: what was acknowledged last, for a mark beside the store.
 //! * `retire`: what is past its retention.
+//! * `examine`: whether a database could be used, without changing it.
 //! * `unreadable`: what cannot be read is told once, and nothing else waits for it.
 //! * `schema`: the embedded migrations.
 
@@ -17,6 +18,7 @@ mod adapter;
 mod check;
 mod committer;
 mod database;
+mod examine;
 mod fence_sql;
 mod group;
 mod head;
@@ -36,4 +38,5 @@ mod schema;
 mod sqlite;
 mod unreadable;
 
+pub use examine::{Examined, examine};
 pub use open::{OpenError, Options, open};

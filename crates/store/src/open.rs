@@ -97,18 +97,27 @@ pub async fn open(
     host: Host,
     metrics: Metrics,
 ) -> Result<Arc<dyn Store>, OpenError> {
+    if let Some(path) = sqlite_path(url)? {
+        let database = Sqlite::open(path, &options, host.clone()).await?;
+        Ok(Arc::new(SqlStore::start(database, &options, host, &metrics)))
+    } else {
+        let database = Postgres::open(url, &options, &host).await?;
+        Ok(Arc::new(SqlStore::start(database, &options, host, &metrics)))
+    }
+}
+
+/// The file that `url` names; none where it names a server of PostgreSQL.
+pub(crate) fn sqlite_path(url: &str) -> Result<Option<PathBuf>, OpenError> {
     if let Some(path) = url.strip_prefix("sqlite:") {
         let path = path.strip_prefix("//").unwrap_or(path);
         if path.is_empty() || path.starts_with(":memory:") {
             return Err(OpenError::Url { url: url.to_owned() });
         }
-        let database = Sqlite::open(PathBuf::from(path), &options, host.clone()).await?;
-        Ok(Arc::new(SqlStore::start(database, &options, host, &metrics)))
-    } else if url.starts_with("postgres://") || url.starts_with("postgresql://") {
-        let database = Postgres::open(url, &options, &host).await?;
-        Ok(Arc::new(SqlStore::start(database, &options, host, &metrics)))
-    } else {
-        let scheme = url.split_once("://").map_or(url, |(scheme, _)| scheme);
-        Err(OpenError::Url { url: scheme.chars().take(64).collect() })
+        return Ok(Some(PathBuf::from(path)));
     }
+    if url.starts_with("postgres://") || url.starts_with("postgresql://") {
+        return Ok(None);
+    }
+    let scheme = url.split_once("://").map_or(url, |(scheme, _)| scheme);
+    Err(OpenError::Url { url: scheme.chars().take(64).collect() })
 }

@@ -106,13 +106,18 @@ pub(crate) const NEWEST_VERSION: &str = "select max(version) from schema_version
 pub(crate) const RECORD_VERSION: &str =
     "insert into schema_version (version, name, applied_at) values ($1, $2, $3)";
 
+/// The newest version of `migrations`.
+pub(crate) fn newest(migrations: &[Migration]) -> i64 {
+    migrations.last().map_or(0, |migration| migration.version)
+}
+
 /// The migrations that a database at `version` still needs; `Err` holds the newest version that this
 /// program knows where the database is newer.
 pub(crate) fn pending(
     migrations: &'static [Migration],
     version: Option<i64>,
 ) -> Result<&'static [Migration], i64> {
-    let newest = migrations.last().map_or(0, |migration| migration.version);
+    let newest = newest(migrations);
     let version = version.unwrap_or(0);
     if version > newest {
         return Err(newest);

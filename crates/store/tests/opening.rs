@@ -5,8 +5,8 @@ mod databases;
 use databases::{postgres_database, sqlite_file};
 use quarry_ports::{Commit, Host, JournalRow, Metrics};
 use quarry_sim::contract::store::{Broken, OpenStore, Owner, message, range_of, success};
-use quarry_store::{OpenError, Options, open};
-use quarry_types::{Address, EntryId, Tenant};
+use quarry_store::{Examined, OpenError, Options, examine, open};
+use quarry_types::{Address, ClusterId, EntryId, Tenant};
 use sqlx::{AssertSqlSafe, Connection as _, Row as _, SqliteConnection};
 
 const TABLES: [&str; 13] = [
@@ -129,6 +129,8 @@ async fn a_sqlite_file_newer_than_the_program_is_refused() -> Result<(), Broken>
         .await?;
     let error = refused(&database.url(), Options::default()).await?;
     assert!(matches!(error, OpenError::Newer { found: 99, .. }), "{error}");
+    let seen = examine(&database.url(), &Options::default()).await;
+    assert!(matches!(seen, Err(OpenError::Newer { found: 99, .. })), "{seen:?}");
     Ok(())
 }
 
@@ -142,6 +144,8 @@ async fn a_postgres_database_newer_than_the_program_is_refused() -> Result<(), B
         .await?;
     let error = refused(database.url(), Options::default()).await?;
     assert!(matches!(error, OpenError::Newer { found: 99, .. }), "{error}");
+    let seen = examine(database.url(), &Options::default()).await;
+    assert!(matches!(seen, Err(OpenError::Newer { found: 99, .. })), "{seen:?}");
     Ok(())
 }
 
@@ -157,6 +161,41 @@ async fn a_postgres_database_that_may_forget_is_refused_unless_allowed() -> Resu
     assert!(error.to_string().contains("synchronous_commit=off"), "{error}");
     let options = Options { allow_unsafe_durability: true, ..Options::default() };
     open(database.url(), options, Host::system(), Metrics::new()?).await?;
+    Ok(())
+}
+
+/// A database is seen as it is, before and after its first start, and not changed by it.
+async fn is_seen(database: &dyn OpenStore, url: &str) -> Result<(), Broken> {
+    let seen = examine(url, &Options::default()).await?;
+    assert!(seen.newest > 0, "{seen:?}");
+    let nothing = Examined { schema: None, cluster: None, ..seen.clone() };
+    assert_eq!(seen, nothing, "a look makes nothing");
+    assert_eq!(examine(url, &Options::default()).await?, nothing);
+    let store = database.open().await?;
+    let opened = Examined { schema: Some(seen.newest), ..nothing };
+    assert_eq!(examine(url, &Options::default()).await?, opened);
+    let cluster = store.adopt(ClusterId(u64::MAX - 7)).await?;
+    let owned = Examined { cluster: Some(cluster), ..opened };
+    assert_eq!(examine(url, &Options::default()).await?, owned);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_sqlite_file_is_examined_and_left_as_it_is() -> Result<(), Broken> {
+    let database = sqlite_file()?;
+    is_seen(&database, &database.url()).await
+}
+
+#[tokio::test]
+async fn a_postgres_database_is_examined_and_left_as_it_is() -> Result<(), Broken> {
+    let database = postgres_database("examined").await?;
+    is_seen(&database, database.url()).await?;
+    let unreachable = "postgres://someone:secret@127.0.0.1:1/nowhere";
+    let Err(error) = examine(unreachable, &Options::default()).await else {
+        return Err(Broken::new("a database that is not there was seen"));
+    };
+    let error = error.to_string();
+    assert!(error.contains("127.0.0.1:1/nowhere") && !error.contains("secret"), "{error}");
     Ok(())
 }
 

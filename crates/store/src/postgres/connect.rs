@@ -18,7 +18,7 @@ use super::{
 };
 
 /// How long one look at the database may take while it is opened.
-const LOOK_WITHIN: Duration = Duration::from_secs(5);
+pub(crate) const LOOK_WITHIN: Duration = Duration::from_secs(5);
 /// How long the schema may take to be brought up to date, the wait for others that do so included.
 const MIGRATE_WITHIN: Duration = Duration::from_mins(10);
 /// After a connection could not be made in time, none is tried for this long: what waits in the lane
@@ -121,10 +121,7 @@ pub(super) struct Opened {
 
 /// Opens the database, checks its durability, and brings its schema up to date.
 pub(super) async fn open(url: &str, options: &Options, host: &Host) -> Result<Opened, OpenError> {
-    let parsed = PgConnectOptions::from_str(url).map_err(|error| OpenError::Database {
-        store: "postgres".to_owned(),
-        reason: format!("its url is not understood: {error}"),
-    })?;
+    let parsed = parse(url)?;
     let store = name(&parsed);
     let failed =
         |failed: Failed| OpenError::Database { store: store.clone(), reason: failed.to_string() };
@@ -148,6 +145,14 @@ pub(super) async fn open(url: &str, options: &Options, host: &Host) -> Result<Op
     }
 }
 
+/// What a URL says.
+pub(crate) fn parse(url: &str) -> Result<PgConnectOptions, OpenError> {
+    PgConnectOptions::from_str(url).map_err(|error| OpenError::Database {
+        store: "postgres".to_owned(),
+        reason: format!("its url is not understood: {error}"),
+    })
+}
+
 /// Why a step of opening did not come to its end.
 enum Opening {
     Open(OpenError),
@@ -161,7 +166,7 @@ impl From<Failed> for Opening {
 }
 
 /// Server and database, without user and password.
-fn name(options: &PgConnectOptions) -> String {
+pub(crate) fn name(options: &PgConnectOptions) -> String {
     let place = match options.get_socket() {
         Some(socket) => socket.display().to_string(),
         None => options.get_host().to_owned(),
@@ -171,20 +176,22 @@ fn name(options: &PgConnectOptions) -> String {
 }
 
 /// Version as a number and in words, `fsync`, `synchronous_commit`.
-type Durability = (i64, String, String, String);
+pub(crate) type Durability = (i64, String, String, String);
+
+/// Asks for what [`Durability`] holds.
+pub(crate) const DURABILITY: &str = "select current_setting('server_version_num')::bigint, \
+    current_setting('server_version'), current_setting('fsync'), \
+    current_setting('synchronous_commit')";
 
 async fn durability(pool: &Pool) -> Result<Durability, Failed> {
-    let sql = "select current_setting('server_version_num')::bigint, \
-        current_setting('server_version'), current_setting('fsync'), \
-        current_setting('synchronous_commit')";
     let mut used = pool.take().await?;
-    let found = sqlx::query_as(sql).fetch_one(used.connection()).await?;
+    let found = sqlx::query_as(DURABILITY).fetch_one(used.connection()).await?;
     used.done();
     Ok(found)
 }
 
 /// Refuses a server that is too old, or that may forget what it acknowledged.
-fn check(found: Durability, options: &Options, store: &str) -> Result<(), OpenError> {
+pub(crate) fn check(found: Durability, options: &Options, store: &str) -> Result<(), OpenError> {
     let (number, version, fsync, synchronous) = found;
     if number < OLDEST {
         return Err(OpenError::Old { store: store.to_owned(), found: version });

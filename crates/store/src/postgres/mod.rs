@@ -15,4 +15,5 @@ mod server;
 mod statements;
 mod write;
 
+pub(crate) use connect::{DURABILITY, Durability, LOOK_WITHIN, check, name, parse};
 pub(crate) use server::Postgres;
