@@ -11,6 +11,7 @@
 mod batch;
 mod change;
 mod client;
+mod clock;
 mod error;
 mod exchange;
 mod follow;
@@ -27,6 +28,7 @@ mod tests;
 
 pub use batch::BatchResults;
 pub use client::{Client, Credentials};
+pub use clock::ClockOffset;
 pub use error::ClientError;
 pub use journal::JournalQuery;
 pub use look::{EntityQuery, Json, MessageQuery};

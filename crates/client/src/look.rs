@@ -26,6 +26,8 @@ pub struct MessageQuery {
     pub state: Option<api::MessageStatus>,
     /// Only of this entity.
     pub entity: Option<Address>,
+    /// Only those accepted at least so long ago.
+    pub older_than: Option<Duration>,
     /// How many; the server's choice where absent.
     pub limit: Option<u32>,
     /// Where to go on: `next` of the page before.
@@ -70,6 +72,7 @@ impl Client {
         let parameters = given([
             ("state", state),
             ("entity", query.entity.as_ref().map(ToString::to_string)),
+            ("older_than", query.older_than.map(milliseconds)),
             ("limit", query.limit.map(|limit| limit.to_string())),
             ("cursor", query.cursor.clone()),
         ]);
@@ -191,7 +194,7 @@ impl Client {
     }
 
     /// What the first base says that answers at all, in the order in which they were named.
-    async fn first_answer(
+    pub(crate) async fn first_answer(
         &self,
         route: &str,
         parameters: &[(&str, String)],

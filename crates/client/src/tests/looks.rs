@@ -44,11 +44,13 @@ async fn lists_are_asked_for_by_filter() {
     let query = MessageQuery {
         state: Some(MessageStatus::Open),
         entity: Some(entity),
+        older_than: Some(Duration::from_secs(5)),
         limit: Some(5),
         cursor: Some("c".to_owned()),
     };
     assert_eq!(client.messages(&query).await.unwrap().next.as_deref(), Some("n"));
-    let asked = "GET /v1/messages?state=open&entity=Counter%2Fa%26b&limit=5&cursor=c HTTP/1.1";
+    let asked = "GET /v1/messages?state=open&entity=Counter%2Fa%26b&older_than=5000ms\
+                 &limit=5&cursor=c HTTP/1.1";
     assert_eq!(first_line(&script), asked);
     client.entities(&EntityQuery::default()).await.unwrap();
     assert_eq!(first_line(&script), "GET /v1/entities HTTP/1.1");
