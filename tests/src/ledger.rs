@@ -8,6 +8,7 @@ use std::{
 };
 
 use anyhow::{Context, Result, ensure};
+use quarry_types::{Address, Tenant};
 use sqlx::{
     AssertSqlSafe, ConnectOptions, Connection, PgConnection, SqliteConnection,
     postgres::PgConnectOptions, sqlite::SqliteConnectOptions,
@@ -290,4 +291,18 @@ pub async fn change(cluster: &Cluster, sql: &str) -> Result<()> {
         sqlx::query(sql).execute(&mut connection).await?;
     }
     Ok(())
+}
+
+/// Makes the stored state of a counter unreadable, so that messages to it fail.
+pub async fn damage_counter(cluster: &Cluster, id: &str) -> Result<()> {
+    let slot = Address::parse(Tenant::default_tenant(), &format!("Counter/{id}"))?.slot();
+    let columns = "tenant, entity_type, entity_id, slot, sequence, updated_at, state";
+    let state = if cluster.store_url().starts_with("sqlite") { "x'00'" } else { "'x'::bytea" };
+    let values = format!("'default', 'Counter', '{id}', {}, 0, 0, {state}", slot.0);
+    change(cluster, &format!("insert into entity_state ({columns}) values ({values})")).await
+}
+
+/// Removes the stored states of all counters: they begin anew.
+pub async fn mend_counters(cluster: &Cluster) -> Result<()> {
+    change(cluster, "delete from entity_state where entity_type = 'Counter'").await
 }

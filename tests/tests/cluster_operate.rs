@@ -7,13 +7,12 @@ use anyhow::{Context, Result, ensure};
 use quarry_tests::{
     cluster::{self, Cluster},
     command::Workbench,
-    ledger::{self, Ledger},
+    ledger::{Ledger, damage_counter, mend_counters},
     process::StoreKind,
     report::say,
     wait::Stopwatch,
     workload::Registers,
 };
-use quarry_types::{Address, Tenant};
 use serde_json::Value;
 
 const MESSAGES: usize = 6_000;
@@ -129,20 +128,6 @@ fn of<'a>(printed: &'a Value, place: &str) -> &'a Value {
     printed.pointer(place).unwrap_or(&Value::Null)
 }
 
-/// Makes the stored state of a counter unreadable, so that messages to it fail.
-async fn damage(cluster: &Cluster, id: &str) -> Result<()> {
-    let slot = Address::parse(Tenant::default_tenant(), &format!("Counter/{id}"))?.slot();
-    let columns = "tenant, entity_type, entity_id, slot, sequence, updated_at, state";
-    let state = if cluster.store_url().starts_with("sqlite") { "x'00'" } else { "'x'::bytea" };
-    let values = format!("'default', 'Counter', '{id}', {}, 0, 0, {state}", slot.0);
-    ledger::change(cluster, &format!("insert into entity_state ({columns}) values ({values})"))
-        .await
-}
-
-async fn mend(cluster: &Cluster) -> Result<()> {
-    ledger::change(cluster, "delete from entity_state where entity_type = 'Counter'").await
-}
-
 /// Messages that fail are set aside; then their owner is killed, and the next one does what an
 /// operator wants of them.
 async fn a_decision_after_the_kill_of_the_owner(cluster: &mut Cluster) -> Result<()> {
@@ -150,7 +135,7 @@ async fn a_decision_after_the_kill_of_the_owner(cluster: &mut Cluster) -> Result
     let mut aside = Vec::new();
     for number in 0..12 {
         let id = format!("q{number}");
-        damage(cluster, &id).await?;
+        damage_counter(cluster, &id).await?;
         aside.push(operator.sent(&format!("send Counter/{id} add 5 --async")).await?);
     }
     let delayed = operator.sent("send Counter/d add 5 --delay 1h").await?;
@@ -160,7 +145,7 @@ async fn a_decision_after_the_kill_of_the_owner(cluster: &mut Cluster) -> Result
     let place = operator.does("entity show Counter/q0").await?;
     let owner = of(&place, "/shard/owner").as_u64().context("it has no owner")?;
     cluster.kill(u16::try_from(owner)?).await?;
-    mend(cluster).await?;
+    mend_counters(cluster).await?;
     let watch = Stopwatch::start();
     let (first, others) = aside.split_first().context("nothing is set aside")?;
     operator.does(&format!("message redrive {first} --payload 7 --timeout 60s")).await?;

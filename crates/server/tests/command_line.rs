@@ -462,3 +462,21 @@ fn credentials_that_do_not_fit_are_told_with_file_and_reason() {
         assert!(told.contains(part), "{part}: {told}");
     }
 }
+
+#[test]
+fn a_doctor_without_a_server_looks_at_the_machine_and_changes_nothing() {
+    let directory = TempDir::new().unwrap();
+    let finds = |code: &str| {
+        let output = run(directory.path(), "doctor --url http://127.0.0.1:1 -o json");
+        assert_eq!(output.status.code(), Some(5), "{}", text(&output.stderr));
+        let told: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        let findings = told["findings"].as_array().unwrap();
+        findings.iter().any(|finding| finding["code"] == code)
+    };
+    assert!(finds("no_server") && finds("database"));
+    assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 0);
+    std::fs::write(directory.path().join("quarry.toml"), "[node]\nid = \"x\"\n").unwrap();
+    assert!(finds("configuration") && !finds("database"));
+    let output = run(directory.path(), "doctor message x");
+    assert_eq!(output.status.code(), Some(2), "{}", text(&output.stderr));
+}

@@ -2,6 +2,7 @@
 
 mod bench;
 mod cluster;
+mod doctor;
 mod entity;
 mod extract;
 mod journal;
@@ -19,6 +20,7 @@ pub(crate) use cluster::{
     CertsArguments, ClusterCommand, DrainArguments, ExplainArguments, PlacementCommand,
     PlanArguments, ReplaceVoterArguments, SplitArguments,
 };
+pub(crate) use doctor::{DoctorArguments, Patient};
 pub(crate) use entity::{
     EntityCommand, EntityListArguments, MessageCommand, MessageListArguments, MessageStateArgument,
     SendArguments,

@@ -5,9 +5,9 @@ use std::path::PathBuf;
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 
 use super::{
-    BenchCommand, ClusterCommand, ConfigCommand, DevArguments, EntityCommand, ExtractArguments,
-    IngestArguments, JournalCommand, MessageCommand, OntologyCommand, PlacementCommand,
-    SendArguments, ServeArguments, SimArguments,
+    BenchCommand, ClusterCommand, ConfigCommand, DevArguments, DoctorArguments, EntityCommand,
+    ExtractArguments, IngestArguments, JournalCommand, MessageCommand, OntologyCommand,
+    PlacementCommand, SendArguments, ServeArguments, SimArguments,
 };
 
 const EXAMPLES: &str = "\
@@ -118,6 +118,8 @@ pub(crate) enum Command {
     Journal(JournalCommand),
     /// Whether a server is well
     Status,
+    /// What is wrong, and what to do
+    Doctor(DoctorArguments),
     /// Measure on this machine
     #[command(subcommand)]
     Bench(BenchCommand),
@@ -182,6 +184,9 @@ mod tests {
             "quarry bench durable --concurrency 1,64 --seconds 1 --store postgres://x",
             "quarry sim --seed 7 --minutes 10 --nodes 5",
             "quarry sim --seed 0 --seeds 1000 -o json",
+            "quarry doctor",
+            "quarry doctor message 01890000-0000-7000-8000-000000000000 -o json",
+            "quarry doctor entity Counter/c1",
             "quarry config show --origin",
             "quarry completions zsh",
         ] {

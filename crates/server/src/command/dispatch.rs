@@ -5,8 +5,8 @@ use std::process::ExitCode;
 use quarry_ports::crash;
 
 use super::{
-    bench, cluster, completions, config, dev, entity, extract, ingest, journal, message, ontology,
-    placement, send, serve, sim, status,
+    bench, cluster, completions, config, dev, doctor, entity, extract, ingest, journal, message,
+    ontology, placement, send, serve, sim, status,
 };
 use crate::{
     cli::{Cli, Command},
@@ -33,6 +33,7 @@ pub(crate) fn run(cli: &Cli, output: Output) -> Result<ExitCode, Failure> {
         Command::Ingest(arguments) => asked(ingest::run(arguments, global, output))?,
         Command::Ontology(command) => asked(ontology::run(command, global, output))?,
         Command::Journal(command) => asked(journal::run(command, global, output))?,
+        Command::Doctor(arguments) => asked(doctor::run(arguments, global, output))?,
         Command::Status => asked(status::run(global, output))?,
     }
     Ok(ExitCode::SUCCESS)

@@ -8,6 +8,7 @@ mod config;
 mod connection;
 mod dev;
 mod dispatch;
+mod doctor;
 mod entity;
 mod extract;
 mod ingest;

@@ -23,6 +23,8 @@ pub(crate) use catalogue::template;
 pub(crate) use file::parse as parse_file;
 pub(crate) use layer::Layer;
 pub(crate) use load::{Loaded, Shown, Sources, load};
+#[cfg(test)]
+pub(crate) use mistake::Mistake;
 pub(crate) use mistake::Mistakes;
 pub(crate) use secret::{Secret, mask_url};
 pub(crate) use settings::{Listen, LogFormat, NodeSettings, Settings, TypeSettings};
