@@ -13,3 +13,4 @@ pub mod lease;
 pub mod mark;
 pub mod outbox;
 pub mod placement;
+pub mod residence;

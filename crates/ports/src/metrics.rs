@@ -73,8 +73,10 @@ catalogue! {
     stalls: IntCounter = "quarry_stalls_total", "Messages that nothing would have woken, found and let go on.";
     retired: IntCounter = "quarry_retired_messages_total", "Finished messages removed at the end of their retention.";
     residents: IntGauge = "quarry_resident_entities", "Entities with a live actor on this node.";
-    activations: IntCounter = "quarry_activations_total", "Entities activated.";
-    passivations: IntCounter = "quarry_passivations_total", "Entities passivated.";
+    activations: IntCounterVec = "quarry_activations_total", "Entities activated, by where their state was (memory, store).", ["tier"];
+    passivations: IntCounterVec = "quarry_passivations_total", "Entities passivated, by reason (idle for their time, room for another, failed).", ["reason"];
+    dormant_entities: IntGauge = "quarry_dormant_entities", "Entities without an actor whose states are kept in memory on this node.";
+    dormant_bytes: IntGauge = "quarry_dormant_bytes", "Memory of the states that are kept of entities without an actor.";
     active_shards: IntGauge = "active_shards", "Shards that this node owns and serves.";
     pending_messages: IntGauge = "pending_messages", "Messages in the memory of this node, admitted and not finished.";
     shards_unowned: IntGauge = "quarry_unowned_shards", "Shards without an owner, as this node knows.";

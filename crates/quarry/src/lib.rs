@@ -120,6 +120,8 @@ pub mod trial;
 /// * **Answer.** What the function returns, as JSON. Of a `Result`, an error is a
 ///   [`HandlerError`](runtime::HandlerError), or anything that `?` makes one: tried again, unless it
 ///   is declared final with [`HandlerError::fail`](runtime::HandlerError::fail).
+/// * **Queries** of one entity run side by side, and never beside a command of it. A query waits for
+///   the commands that came before it, but for those that back off.
 /// * **Reads** see the last committed state in the owner's memory. With `#[method(current)]` the
 ///   owner's fence is checked before the answer leaves: nothing that was committed before is missed.
 /// * **Settings.** Constants of the block are those of the trait, where a type differs from what the
@@ -135,6 +137,8 @@ pub mod trial;
 ///       const TYPE: &'static str = "BillingInvoice";
 ///       const ATTEMPTS: Option<u32> = Some(3);
 ///       const MAILBOX: Option<usize> = Some(10);
+///       const CONCURRENCY: Option<usize> = Some(4);
+///       const RESIDENTS: Option<usize> = Some(1_000);
 ///       const IDLE_AFTER: Option<Duration> = Some(Duration::from_secs(5));
 ///
 ///       fn pay(&mut self, cents: u32) -> u32 {

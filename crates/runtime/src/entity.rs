@@ -34,6 +34,12 @@ pub trait Entity: Send + Sync + 'static {
     const ATTEMPTS: Option<u32> = None;
     /// Messages that may wait for one entity, and as many reads; at least 1.
     const MAILBOX: Option<usize> = None;
+    /// Queries of one entity that run side by side; at least 1. Commands run one by one, and never
+    /// beside a query.
+    const CONCURRENCY: Option<usize> = None;
+    /// Entities of the type that may be in memory on one node; at least 1. Beyond, the least recently
+    /// used ones without messages make room.
+    const RESIDENTS: Option<usize> = None;
     /// An entity without messages is kept in memory for this long.
     const IDLE_AFTER: Option<Duration> = None;
     /// An outcome of one of its messages is kept, and its key known, for this long.
@@ -60,7 +66,7 @@ pub trait Entity: Send + Sync + 'static {
         context: &Context,
     ) -> impl Future<Output = Result<Reply, HandlerError>> + Send;
 
-    /// Answers a volatile message.
+    /// Answers a volatile message, beside others that are answered.
     fn read(
         &self,
         state: &Self::State,

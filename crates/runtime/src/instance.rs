@@ -4,21 +4,23 @@ use std::{panic::AssertUnwindSafe, pin::Pin, sync::Arc};
 
 use bytes::Bytes;
 use futures_util::FutureExt;
-use quarry_core::delivery::{Ran, RunKind};
+use quarry_core::delivery::Ran;
 
 use crate::{Context, Entity, HandlerError, Reply, method};
 
 /// The largest reply and the largest state: 8 MiB, so that either fits into a frame between nodes.
 const MAX_ENCODED: usize = 8 * 1024 * 1024;
 
+/// A handler under way.
+pub(crate) type Running<'a> = Pin<Box<dyn Future<Output = Ran> + Send + 'a>>;
+
 /// A live entity: its state in memory and the type that handles its messages.
-pub(crate) trait Instance: Send {
-    /// Runs one handler. The state changes only where it comes to [`Ran::Done`].
-    fn run<'a>(
-        &'a mut self,
-        kind: RunKind,
-        context: &'a Context,
-    ) -> Pin<Box<dyn Future<Output = Ran> + Send + 'a>>;
+pub(crate) trait Instance: Send + Sync {
+    /// Handles a durable message. The state changes only where it comes to [`Ran::Done`].
+    fn command<'a>(&'a mut self, context: &'a Context) -> Running<'a>;
+
+    /// Answers a volatile message. The state is lent until the answer is there.
+    fn query(self: Arc<Self>, context: Context) -> Running<'static>;
 }
 
 pub(crate) struct Live<E: Entity> {
@@ -38,7 +40,7 @@ impl<E: Entity> Live<E> {
         Ok(Self { entity, state, encoded })
     }
 
-    async fn command(&mut self, context: &Context) -> Ran {
+    async fn handle(&mut self, context: &Context) -> Ran {
         let envelope = &context.envelope;
         let command = match method::decode(envelope.method.as_str(), &envelope.payload) {
             Ok(command) => command,
@@ -69,7 +71,7 @@ impl<E: Entity> Live<E> {
         }
     }
 
-    async fn query(&mut self, context: &Context) -> Ran {
+    async fn read(&self, context: &Context) -> Ran {
         let envelope = &context.envelope;
         let query = match method::decode(envelope.method.as_str(), &envelope.payload) {
             Ok(query) => query,
@@ -95,15 +97,12 @@ impl<E: Entity> Live<E> {
 }
 
 impl<E: Entity> Instance for Live<E> {
-    fn run<'a>(
-        &'a mut self,
-        kind: RunKind,
-        context: &'a Context,
-    ) -> Pin<Box<dyn Future<Output = Ran> + Send + 'a>> {
-        match kind {
-            RunKind::Command => Box::pin(self.command(context)),
-            RunKind::Read => Box::pin(self.query(context)),
-        }
+    fn command<'a>(&'a mut self, context: &'a Context) -> Running<'a> {
+        Box::pin(self.handle(context))
+    }
+
+    fn query(self: Arc<Self>, context: Context) -> Running<'static> {
+        Box::pin(async move { self.read(&context).await })
     }
 }
 

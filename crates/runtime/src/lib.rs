@@ -4,7 +4,7 @@
 //! A [`Node`] is the handle of one process. Its runner follows the coordinator's view and keeps one
 //! task per owned shard; the task is the shell of `quarry_core::delivery::Shard`: it receives,
 //! steps, commits, performs, answers. Entities are ractor actors that the shard's task starts and
-//! stops; each gets one message at a time.
+//! stops; each runs one command at a time, or queries side by side.
 
 mod actor;
 mod context;
@@ -19,6 +19,7 @@ mod method_shape;
 mod node;
 mod patience;
 mod registry;
+mod residence;
 mod retire;
 mod route;
 mod runner;

@@ -16,6 +16,7 @@ use tokio::sync::{Notify, Semaphore, watch};
 
 use crate::{
     Registry,
+    residence::Residence,
     retire::Retirer,
     runner::{Runner, Served},
     shard::{Clocks, Loads, Shared},
@@ -47,6 +48,11 @@ pub struct NodeConfig {
     pub drain_time: Duration,
     /// Calls that this node routes at a time; more are refused as `overloaded`.
     pub calls: usize,
+    /// Entities in memory at a time, at least 1; beyond, the least recently used ones without messages
+    /// make room.
+    pub residents: usize,
+    /// Bytes of the states of other entities that are kept in memory, so that these need not be read.
+    pub dormant_bytes: usize,
     /// Bounds of delivery.
     pub limits: Limits,
 }
@@ -59,6 +65,8 @@ impl NodeConfig {
             boot,
             drain_time: Duration::from_secs(10),
             calls: 10_000,
+            residents: 100_000,
+            dormant_bytes: 64 * 1024 * 1024,
             limits: Limits::default(),
         }
     }
@@ -291,6 +299,9 @@ impl Node {
 
 impl Inner {
     fn shared(self: &Arc<Self>) -> Shared {
+        let limits = self.registry.bounded(self.config.limits.clone());
+        let NodeConfig { residents, dormant_bytes, .. } = self.config;
+        let metrics = self.ports.metrics.clone();
         Shared {
             node: self.config.node,
             boot: self.config.boot,
@@ -298,8 +309,9 @@ impl Inner {
             store: Arc::clone(&self.ports.store),
             lease: self.ports.coordinator.lease(),
             host: self.ports.host.clone(),
-            metrics: self.ports.metrics.clone(),
-            limits: self.registry.bounded(self.config.limits.clone()),
+            residence: Residence::new(residents, dormant_bytes, &limits, &metrics),
+            metrics,
+            limits,
             drain_time: self.config.drain_time,
             clocks: Clocks::default(),
             loads: Loads::default(),

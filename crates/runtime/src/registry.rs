@@ -38,7 +38,7 @@ pub struct Registry(Arc<BTreeMap<String, Registered>>);
 #[derive(Default)]
 pub struct RegistryBuilder(BTreeMap<String, Registered>);
 
-type Activate = dyn Fn(Option<Bytes>) -> Result<Box<dyn Instance>, String> + Send + Sync;
+type Activate = dyn Fn(Option<Bytes>) -> Result<Arc<dyn Instance>, String> + Send + Sync;
 
 #[derive(Clone)]
 struct Registered {
@@ -111,7 +111,7 @@ impl Registry {
         &self,
         entity_type: &EntityType,
         stored: Option<Bytes>,
-    ) -> Result<Box<dyn Instance>, String> {
+    ) -> Result<Arc<dyn Instance>, String> {
         let registered = self.registered(entity_type).map_err(|refusal| refusal.message)?;
         (registered.activate)(stored)
     }
@@ -141,7 +141,7 @@ impl RegistryBuilder {
         let methods = commands.chain(queries).map(|(name, delivery)| MethodSpec { name, delivery });
         let registered = Registered {
             spec: TypeSpec { name: E::TYPE, methods: methods.collect() },
-            activate: Arc::new(move |stored| Ok(Box::new(Live::new(Arc::clone(&entity), stored)?))),
+            activate: Arc::new(move |stored| Ok(Arc::new(Live::new(Arc::clone(&entity), stored)?))),
             check: check::<E>,
             bound: bound::<E>,
         };
@@ -163,10 +163,14 @@ fn bound<E: Entity>(default: TypeLimits) -> TypeLimits {
         );
         assert!(!matches!(E::ATTEMPTS, Some(0)), "a type whose messages are never handled");
         assert!(!matches!(E::MAILBOX, Some(0)), "a type whose messages are always refused");
+        assert!(!matches!(E::RESIDENTS, Some(0)), "a type whose entities are never in memory");
+        assert!(!matches!(E::CONCURRENCY, Some(0)), "a type whose queries never run");
     }
     TypeLimits {
         mailbox: E::MAILBOX.unwrap_or(default.mailbox),
         attempts: E::ATTEMPTS.unwrap_or(default.attempts),
+        concurrency: E::CONCURRENCY.unwrap_or(default.concurrency),
+        residents: E::RESIDENTS.unwrap_or(default.residents),
         idle_after: E::IDLE_AFTER.unwrap_or(default.idle_after),
         retention: E::RETENTION.unwrap_or(default.retention),
     }

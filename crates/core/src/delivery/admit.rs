@@ -59,7 +59,8 @@ impl<W> Shard<W> {
         if entity.reads.len() >= most {
             return out.push(answer(waiter, Err(full(&address, most))));
         }
-        entity.reads.push_back(Read { envelope, waiter, is_current });
+        self.admissions += 1;
+        entity.reads.push_back(Read { envelope, waiter, is_current, came: self.admissions });
         self.schedule(&address, now, out);
     }
 
@@ -103,6 +104,7 @@ impl<W> Shard<W> {
         let turn = later.map_or(Turn::New(self.admissions), |_| Turn::Due(self.admissions));
         let order = (later.unwrap_or(now), turn);
         let mut message = Message::new(envelope, now, order, phase);
+        message.came = self.admissions;
         message.wants_acceptance = mode == ReplyMode::Accepted;
         message.standing = later.map_or(Standing::InLine, |_| Standing::Apart);
         message.waiting.push(Waiting::of_caller(waiter, mode, false));

@@ -12,7 +12,8 @@ impl<W> Shard<W> {
     /// waited. What is delayed, backs off or is being stored waits for something else.
     #[must_use]
     pub fn burden(&self, now: Timestamp) -> Burden {
-        let running = self.entities.values().filter(|entity| entity.running.is_some()).count();
+        let running = self.entities.values().filter_map(|entity| entity.running.as_ref());
+        let running: usize = running.map(super::entity::Running::count).sum();
         let waiting = self.messages.values().filter(|message| message.phase == Phase::Queued);
         let oldest = waiting.map(|message| message.order.0).min();
         let waited = oldest.map_or(0, |since| now.0.saturating_sub(since.0));

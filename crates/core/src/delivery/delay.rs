@@ -204,6 +204,8 @@ impl<W> Shard<W> {
             self.delays.due.pop_first();
             let Some(message) = self.messages.get_mut(&message_id) else { continue };
             message.phase = Phase::Queued;
+            self.admissions += 1;
+            message.came = self.admissions;
             let address = message.envelope.address.clone();
             self.delays.remove(order, &address);
             self.entities.entry(address.clone()).or_insert_with(|| Entity::new(now));

@@ -15,12 +15,16 @@ pub(super) enum Activation {
     Loading(u64),
     /// It has one.
     Active,
+    /// It has one that may be broken: it gets nothing more, and goes with the last of its queries.
+    Spent,
 }
 
 pub(super) struct Read<W> {
     pub(super) envelope: Arc<Envelope>,
     pub(super) waiter: W,
     pub(super) is_current: bool,
+    /// Its place among all that came to the shard.
+    pub(super) came: u64,
 }
 
 /// The answer of a read, held until the message `after` is durable.
@@ -30,30 +34,62 @@ pub(super) struct HeldRead<W> {
     pub(super) after: MessageId,
 }
 
+/// A query that is with its handler.
+pub(super) struct ReadRun<W> {
+    pub(super) run: RunId,
+    pub(super) read: Read<W>,
+    pub(super) since: Timestamp,
+}
+
+/// What is with the entity's actor: one command, or queries side by side.
 pub(super) enum Running<W> {
-    Command { run: RunId, message_id: MessageId, since: Timestamp },
-    Read { run: RunId, read: Read<W>, since: Timestamp },
+    Command {
+        run: RunId,
+        message_id: MessageId,
+        since: Timestamp,
+    },
+    /// At least one.
+    Reads(Vec<ReadRun<W>>),
+}
+
+/// A run that is over.
+pub(super) enum Ended<W> {
+    Command { message_id: MessageId, since: Timestamp },
+    Read(Read<W>),
 }
 
 impl<W> Running<W> {
-    pub(super) const fn run(&self) -> RunId {
-        match self {
-            Self::Command { run, .. } | Self::Read { run, .. } => *run,
-        }
-    }
-
     /// The message of a command.
     pub(super) const fn message_id(&self) -> Option<MessageId> {
         match self {
             Self::Command { message_id, .. } => Some(*message_id),
-            Self::Read { .. } => None,
+            Self::Reads(_) => None,
         }
     }
 
-    pub(super) const fn since(&self) -> Timestamp {
+    /// Since when the longest handler runs.
+    pub(super) fn since(&self) -> Option<Timestamp> {
         match self {
-            Self::Command { since, .. } | Self::Read { since, .. } => *since,
+            Self::Command { since, .. } => Some(*since),
+            Self::Reads(reads) => reads.iter().map(|read| read.since).min(),
         }
+    }
+
+    /// How many handlers run.
+    pub(super) const fn count(&self) -> usize {
+        match self {
+            Self::Command { .. } => 1,
+            Self::Reads(reads) => reads.len(),
+        }
+    }
+
+    /// The queries.
+    pub(super) fn into_reads(self) -> impl Iterator<Item = Read<W>> {
+        let reads = match self {
+            Self::Command { .. } => Vec::new(),
+            Self::Reads(reads) => reads,
+        };
+        reads.into_iter().map(|running| running.read)
     }
 }
 
@@ -72,8 +108,8 @@ pub(super) struct Entity<W> {
     /// Accepted messages that were left to the store, as far as is known.
     pub(super) left: usize,
     pub(super) used_at: Timestamp,
-    /// Alternates between reads and commands, so that neither starves.
-    pub(super) was_read: bool,
+    /// It was told to have nothing to do.
+    pub(super) rests: bool,
 }
 
 impl<W> Entity<W> {
@@ -88,13 +124,46 @@ impl<W> Entity<W> {
             extent: Extent::Scanned,
             left: 0,
             used_at: now,
-            was_read: false,
+            rests: false,
         }
     }
 
     /// Whether the first message of the queue is with the handler.
     pub(super) const fn runs_command(&self) -> bool {
         matches!(self.running, Some(Running::Command { .. }))
+    }
+
+    /// How many queries are with the handler.
+    pub(super) fn readers(&self) -> usize {
+        match &self.running {
+            Some(Running::Reads(reads)) => reads.len(),
+            Some(Running::Command { .. }) | None => 0,
+        }
+    }
+
+    /// Takes the run out of what runs; none where it was given up before.
+    pub(super) fn end(&mut self, ended: RunId) -> Option<Ended<W>> {
+        match self.running.take()? {
+            Running::Command { run, message_id, since } if run == ended => {
+                Some(Ended::Command { message_id, since })
+            }
+            Running::Reads(mut reads) => {
+                let at = reads.iter().position(|read| read.run == ended);
+                let read = at.map(|at| Ended::Read(reads.remove(at).read));
+                self.running = (!reads.is_empty()).then_some(Running::Reads(reads));
+                read
+            }
+            other @ Running::Command { .. } => {
+                self.running = Some(other);
+                None
+            }
+        }
+    }
+
+    /// Puts queries back among those that wait, in the order in which they came.
+    pub(super) fn put_back(&mut self, reads: impl Iterator<Item = Read<W>>) {
+        self.reads.extend(reads);
+        self.reads.make_contiguous().sort_by_key(|read| read.came);
     }
 
     pub(super) fn is_idle(&self) -> bool {

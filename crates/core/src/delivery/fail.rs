@@ -118,11 +118,9 @@ impl<W> Shard<W> {
         let stopped = entity.running.take();
         let held = core::mem::take(&mut entity.held);
         entity.ahead.clear();
-        for held in held.into_iter().rev() {
-            entity.reads.push_front(held.read);
-        }
+        entity.put_back(held.into_iter().map(|held| held.read));
         match stopped {
-            Some(Running::Read { read, .. }) => entity.reads.push_front(read),
+            Some(reads @ Running::Reads(_)) => entity.put_back(reads.into_reads()),
             Some(Running::Command { message_id, since, .. }) => {
                 self.accept_due.remove(&(since.after(self.limits.accept_after), message_id));
                 if let Some(message) = self.messages.get_mut(&message_id) {

@@ -18,6 +18,10 @@ pub struct TypeLimits {
     pub mailbox: usize,
     /// Attempts until a message is quarantined (D4).
     pub attempts: u32,
+    /// Queries of one entity that run side by side, at least 1; the next ones wait.
+    pub concurrency: usize,
+    /// Entities of the type in memory on one node, at least 1; beyond, those that rest make room.
+    pub residents: usize,
     /// An entity idle for this long is passivated.
     pub idle_after: Duration,
     /// How long an outcome is kept, and its key known (G5).
@@ -29,6 +33,8 @@ impl Default for TypeLimits {
         Self {
             mailbox: 1_000,
             attempts: 10,
+            concurrency: 16,
+            residents: 100_000,
             idle_after: Duration::from_mins(1),
             retention: Duration::from_hours(24),
         }

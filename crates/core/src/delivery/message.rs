@@ -147,6 +147,8 @@ pub(super) struct Message<W> {
     pub(super) end: Option<Failure>,
     pub(super) accepted_at: Timestamp,
     pub(super) order: Order,
+    /// Its place among all that came to the shard: queries that came later wait for it.
+    pub(super) came: u64,
     pub(super) standing: Standing,
     pub(super) source: Source,
     pub(super) phase: Phase,
@@ -198,6 +200,7 @@ impl<W> Message<W> {
             end: None,
             accepted_at,
             order,
+            came: 0,
             standing: Standing::InLine,
             source: Source::Caller,
             phase,

@@ -56,6 +56,9 @@ mod stream;
 mod stream_tests;
 #[cfg(test)]
 mod tests;
+mod turns;
+#[cfg(test)]
+mod turns_tests;
 
 pub use backlog::{BacklogLimits, OpenPage, OpenRead, Which};
 pub use batch::{Accept, Batch, ChunkRecord, CommitFailure, Finish, OpenRecord, OpenRecordState};

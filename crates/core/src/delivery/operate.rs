@@ -325,6 +325,7 @@ impl<W> Shard<W> {
         self.admissions += 1;
         let order = (now, Turn::New(self.admissions));
         let mut message = Message::new(envelope, aside.accepted_at, order, Phase::Aside);
+        message.came = self.admissions;
         message.standing = Standing::Apart;
         message.acceptance = Acceptance::Stored(aside.position);
         message.attempts = if end.is_some() { aside.attempts } else { 0 };

@@ -43,6 +43,7 @@ impl<W> Shard<W> {
         let mut message = Message::new(envelope, recovered.accepted_at, order, Phase::Queued);
         let source = if recovered.is_delayed { Source::Delayed } else { source };
         message.source = source;
+        message.came = self.admissions;
         if recovered.is_delayed {
             message.standing = Standing::Apart;
         }

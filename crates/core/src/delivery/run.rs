@@ -12,11 +12,12 @@ use quarry_types::{
 use super::{
     Effect, Shard,
     batch::{Change, Unit},
-    entity::{Activation, HeldRead, Read, Running},
+    entity::{Activation, Ended, HeldRead, Read, Running},
     limits::back_off,
     message::{Acceptance, Phase},
     send::entries,
     shard::{Check, Gate, answer, refused},
+    turns::Next,
 };
 use crate::outbox::Outgoing;
 
@@ -89,26 +90,17 @@ impl<W> Shard<W> {
         self.want_rows(address);
         self.record_front(address);
         let Some(entity) = self.entities.get(address) else { return };
-        if entity.running.is_some() || self.gate == Gate::Ended {
+        if entity.runs_command() || self.gate == Gate::Ended {
             return;
         }
-        let command = entity.queue.front().copied().filter(|id| {
-            entity.ahead.len() < self.limits.ahead
-                && self.is_next_known(address)
-                && self.outbox.has_room(address)
-                && self
-                    .messages
-                    .get(id)
-                    .is_some_and(|m| m.phase == Phase::Queued && m.end.is_none())
-        });
-        let reads_first = !entity.reads.is_empty() && (command.is_none() || !entity.was_read);
-        if command.is_none() && !reads_first {
-            return;
+        let next = self.next_turn(address, entity);
+        if next == Next::Nobody {
+            return self.rest(address);
         }
         let activation = entity.activation;
         let Some(entity) = self.entities.get_mut(address) else { return };
         match activation {
-            Activation::Loading(_) => {}
+            Activation::Loading(_) | Activation::Spent => {}
             // The stored state lacks what the broken actor did last (G2): its commit wakes the entity.
             Activation::Inactive if !entity.ahead.is_empty() => {}
             Activation::Inactive => {
@@ -117,45 +109,27 @@ impl<W> Shard<W> {
                 out.push(Effect::Activate(address.clone(), self.activations));
             }
             Activation::Active => {
-                self.runs += 1;
-                let run = RunId(self.runs);
                 entity.used_at = now;
-                entity.was_read = reads_first;
-                if reads_first {
-                    self.run_read(address, run, now, out);
-                } else if let Some(message_id) = command {
-                    self.run_command(address, run, message_id, now, out);
+                entity.rests = false;
+                match next {
+                    Next::Reads(count) => self.run_reads(address, count, now, out),
+                    Next::Command(message_id) => self.run_command(address, message_id, now, out),
+                    Next::Nobody => {}
                 }
             }
         }
     }
 
-    fn run_read(
-        &mut self,
-        address: &Address,
-        run: RunId,
-        now: Timestamp,
-        out: &mut Vec<Effect<W>>,
-    ) {
-        let Some(entity) = self.entities.get_mut(address) else { return };
-        let Some(read) = entity.reads.pop_front() else { return };
-        let envelope = Arc::clone(&read.envelope);
-        entity.running = Some(Running::Read { run, read, since: now });
-        out.push(Effect::Run(
-            address.clone(),
-            Work { run, kind: RunKind::Read, envelope, attempt: 1, queued_since: None },
-        ));
-    }
-
     fn run_command(
         &mut self,
         address: &Address,
-        run: RunId,
         message_id: MessageId,
         now: Timestamp,
         out: &mut Vec<Effect<W>>,
     ) {
         let Some(message) = self.messages.get_mut(&message_id) else { return };
+        self.runs += 1;
+        let run = RunId(self.runs);
         if !message.is_attempt_recorded {
             message.attempts += 1;
         }
@@ -236,21 +210,21 @@ impl<W> Shard<W> {
         out: &mut Vec<Effect<W>>,
     ) {
         let Some(entity) = self.entities.get_mut(address) else { return };
-        if entity.running.as_ref().map(Running::run) != Some(run) {
-            return;
-        }
+        let Some(ended) = entity.end(run) else { return };
         entity.used_at = now;
         if matches!(result, Ran::Retry { is_broken: true, .. }) {
+            entity.activation = Activation::Spent;
+        }
+        if entity.activation == Activation::Spent && entity.running.is_none() {
             entity.activation = Activation::Inactive;
             out.push(Effect::Passivate(address.clone()));
         }
-        match entity.running.take() {
-            Some(Running::Read { read, .. }) => self.read_ran(address, read, result, out),
-            Some(Running::Command { message_id, since, .. }) => {
+        match ended {
+            Ended::Read(read) => self.read_ran(address, read, result, out),
+            Ended::Command { message_id, since } => {
                 self.accept_due.remove(&(since.after(self.limits.accept_after), message_id));
                 self.command_ran(now, address, message_id, result);
             }
-            None => {}
         }
         self.schedule(address, now, out);
         self.flush(out);

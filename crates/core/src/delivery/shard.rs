@@ -63,7 +63,7 @@ pub enum Effect<W> {
     },
     /// Read a page of open messages; answer with [`Shard::open_read`].
     ReadOpen(OpenRead),
-    /// Drop the entity's actor.
+    /// Drop the entity's actor, which may hold what is not committed.
     Passivate(Address),
     /// The shard is closed: nothing runs, nothing is in flight, nothing will come.
     Closed,
@@ -141,6 +141,8 @@ pub struct Shard<W> {
     /// What is open and not in memory.
     pub(super) backlog: Backlog<W>,
     pub(super) audit: Audit,
+    /// Entities that have nothing to do, to be told.
+    pub(super) rested: Vec<Address>,
     /// When the shard came from an owner before.
     pub(super) taken_over: Option<Timestamp>,
     /// Rows that the low-water mark may not pass.
@@ -163,6 +165,7 @@ impl<W> Shard<W> {
             low_water,
             backlog: Backlog::new(limits.backlog.clone(), committed),
             audit: Audit::default(),
+            rested: Vec::new(),
             outbox: Outbox::new(limits.outbox.clone(), committed),
             limits,
             epoch,
@@ -235,7 +238,7 @@ impl<W> Shard<W> {
     pub fn longest_run_since(&self) -> Option<Timestamp> {
         self.entities
             .values()
-            .filter_map(|e| e.running.as_ref().map(super::entity::Running::since))
+            .filter_map(|e| e.running.as_ref().and_then(super::entity::Running::since))
             .min()
     }
 
@@ -268,17 +271,20 @@ impl<W> Shard<W> {
         self.flush(out);
     }
 
-    /// Drops the actors of entities that were idle for their type's time.
-    pub fn passivate_idle(&mut self, now: Timestamp, out: &mut Vec<Effect<W>>) {
+    /// Lets go of entities that were idle for their type's time. Their actors are to be dropped, and
+    /// what is committed is their state.
+    pub fn passivate_idle(&mut self, now: Timestamp) -> Vec<Address> {
         let limits = &self.limits;
+        let mut idle = Vec::new();
         self.entities.retain(|address, entity| {
             let idle_after = limits.of(&address.entity_type).idle_after;
             let stays = !entity.is_idle() || now < entity.used_at.after(idle_after);
             if !stays {
-                out.push(Effect::Passivate(address.clone()));
+                idle.push(address.clone());
             }
             stays
         });
+        idle
     }
 
     /// Lets go of callers that wait no more.
@@ -388,10 +394,7 @@ impl<W> Shard<W> {
         let inquiries = core::mem::take(&mut self.inquiries).into_values().flatten();
         out.extend(inquiries.map(|inquiry| answer(inquiry.waiter, Err(not_owner(self.epoch)))));
         let reads = core::mem::take(&mut self.entities).into_values().flat_map(|entity| {
-            let running = entity.running.and_then(|running| match running {
-                super::entity::Running::Read { read, .. } => Some(read),
-                super::entity::Running::Command { .. } => None,
-            });
+            let running = entity.running.into_iter().flat_map(super::entity::Running::into_reads);
             let held = entity.held.into_iter().map(|held| held.read);
             entity.reads.into_iter().chain(running).chain(held)
         });

@@ -432,11 +432,8 @@ fn an_idle_entity_is_passivated() {
     let work = run_of(&activate(&mut shard, "c1"));
     let ticket = batch_of(&done(&mut shard, "c1", work.run)).ticket;
     committed(&mut shard, ticket, 1);
-    let mut out = Vec::new();
-    shard.passivate_idle(Timestamp(NOW.0 + 59_999), &mut out);
-    assert!(out.is_empty());
-    shard.passivate_idle(Timestamp(NOW.0 + 60_000), &mut out);
-    assert_eq!(out, [Effect::Passivate(address("c1"))]);
+    assert_eq!(shard.passivate_idle(Timestamp(NOW.0 + 59_999)), []);
+    assert_eq!(shard.passivate_idle(Timestamp(NOW.0 + 60_000)), [address("c1")]);
     assert_eq!(shard.resident_entities(), 0);
 }
 

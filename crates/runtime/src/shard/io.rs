@@ -7,22 +7,18 @@ use quarry_core::{
     outbox::Place,
 };
 use quarry_ports::{
-    Commit, CommitError, Committed, KeyQuery, MessageRecord, SendPage, Store, StoreError,
-    StoredState, crash,
+    Commit, CommitError, Committed, KeyQuery, MessageRecord, SendPage, Store, StoreError, crash,
 };
 use quarry_types::{
     Address, Answer, CallError, MessageId, RefusalCode, ShardAge,
     planted::{Bug, is_planted},
 };
-use ractor::{Actor, ActorRef};
 
-use super::task::{Serving, not_owner, refused};
-use crate::{
-    actor::{EntityActor, Hosted, Run, Timed},
-    convert,
-    inbox::Waiter,
-    journal,
+use super::{
+    rest::Resident,
+    task::{Serving, not_owner, refused},
 };
+use crate::{convert, inbox::Waiter, journal};
 
 /// A question under way.
 pub(super) type Io = Pin<Box<dyn Future<Output = Done> + Send>>;
@@ -36,7 +32,7 @@ pub(super) struct Claim {
 /// What a question came to.
 pub(super) enum Done {
     Keys(Vec<MessageId>, Result<Vec<Option<MessageRecord>>, StoreError>),
-    Activated(Vec<(Address, u64, Result<ActorRef<Run>, ActivationFailure>)>),
+    Activated(Vec<(Address, u64, Result<Resident, ActivationFailure>)>),
     Fetched(MessageId, Result<Option<Fetched>, StoreError>),
     Committed(u64, Failed, Result<Committed, CommitError>),
     FenceChecked(Vec<Claim>, Result<bool, StoreError>),
@@ -80,49 +76,11 @@ impl Serving {
         }));
     }
 
-    pub(super) fn activate(&mut self, asked: Vec<(Address, u64)>) {
-        if asked.is_empty() {
-            return;
-        }
-        let store = Arc::clone(&self.shared.store);
-        let registry = self.shared.registry.clone();
-        let (host, seconds) =
-            (self.shared.host.clone(), self.shared.metrics.handler_seconds.clone());
-        let ends = self.ends.clone();
-        self.shared.metrics.activations.inc_by(u64::try_from(asked.len()).unwrap_or(0));
-        let addresses: Vec<Address> = asked.iter().map(|(address, _)| address.clone()).collect();
-        self.io.push(Box::pin(async move {
-            let stored = store.states(addresses.clone()).await;
-            let stored: Vec<Result<Option<StoredState>, ActivationFailure>> = match stored {
-                Ok(states) => states.into_iter().map(Ok).collect(),
-                Err(StoreError::Unavailable { reason }) => {
-                    vec![Err(ActivationFailure::Unavailable(reason)); addresses.len()]
-                }
-                Err(StoreError::Corrupt { reason }) => {
-                    vec![Err(ActivationFailure::Broken(reason)); addresses.len()]
-                }
-            };
-            let mut activated = Vec::with_capacity(addresses.len());
-            for ((address, number), stored) in asked.into_iter().zip(stored) {
-                let actor = match stored {
-                    Ok(stored) => {
-                        let instance =
-                            registry.activate(&address.entity_type, stored.map(|s| s.state));
-                        let timed = Timed::of(&address.entity_type, host.clone(), &seconds);
-                        start(address.clone(), instance, (ends.clone(), timed)).await
-                    }
-                    Err(failure) => Err(failure),
-                };
-                activated.push((address, number, actor));
-            }
-            Done::Activated(activated)
-        }));
-    }
-
     pub(super) fn commit(&mut self, batch: Batch) {
         self.count_sends(&batch);
         let ticket = batch.ticket;
         let failed = Failed { retries: batch.retries, quarantined: batch.quarantined };
+        self.states_change(&batch.states);
         let (now, age) = self.moment();
         let journal = journal::rows(&batch.chunks, now, &*self.shared.host.random);
         let mut commit = convert::commit(self.shard, self.epoch, (now, age), batch, journal);
@@ -213,25 +171,6 @@ impl Serving {
         self.count();
     }
 
-    /// Takes an actor that is up, unless the machine has given its activation up meanwhile.
-    fn activated(
-        &mut self,
-        address: &Address,
-        number: u64,
-        result: Result<ActorRef<Run>, ActivationFailure>,
-    ) {
-        let is_awaited = self.machine.awaits_activation(address, number);
-        let result = result.map(|actor| {
-            let unused =
-                if is_awaited { self.actors.insert(address.clone(), actor) } else { Some(actor) };
-            if let Some(unused) = unused {
-                unused.kill();
-            }
-        });
-        let now = self.now();
-        self.machine.activated(now, address, number, result, &mut self.out);
-    }
-
     fn settle_claims(&mut self, claims: Vec<Claim>, stands: &Result<bool, StoreError>) {
         let is_lost = *stands == Ok(false);
         for claim in claims {
@@ -266,18 +205,4 @@ async fn fetched(store: &dyn Store, message_id: MessageId) -> Result<Option<Fetc
     let Some(record) = store.message(message_id).await? else { return Ok(None) };
     let chunks = store.chunks_of(vec![message_id]).await?.pop().unwrap_or_default();
     Ok(Some(convert::fetched(record, chunks)))
-}
-
-async fn start(
-    address: Address,
-    instance: Result<Box<dyn crate::instance::Instance>, String>,
-    (ends, timed): (tokio::sync::mpsc::UnboundedSender<crate::actor::RunEnd>, Timed),
-) -> Result<ActorRef<Run>, ActivationFailure> {
-    let instance = instance.map_err(ActivationFailure::Broken)?;
-    let hosted = Hosted { address, instance, ends, timed };
-    match Actor::spawn(None, EntityActor, hosted).await {
-        // The task ends by itself when the actor is stopped.
-        Ok((actor, _task)) => Ok(actor),
-        Err(error) => Err(ActivationFailure::Broken(error.to_string())),
-    }
 }

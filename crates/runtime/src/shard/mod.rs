@@ -6,6 +6,7 @@ mod load;
 mod loads;
 mod open;
 mod perform;
+mod rest;
 mod sends;
 mod task;
 

@@ -1,18 +1,24 @@
 //! Performs what the machine decided.
 
-use quarry_core::delivery::{Check, Effect, Ran, RunKind, Work};
+use quarry_core::delivery::{Check, Effect, RunKind, Work};
 use quarry_ports::crash;
 use quarry_types::{Address, Answer, CallError, RefusalCode};
 
 use super::{
     End,
     io::Claim,
+    rest::Leaving,
     task::{Serving, refused},
 };
 use std::sync::Arc;
 
 use crate::{
-    Context, actor::Run, inbox::Waiter, sends::Sends, transaction::Statements, wire::Response,
+    Context,
+    actor::{Run, gone},
+    inbox::Waiter,
+    sends::Sends,
+    transaction::Statements,
+    wire::Response,
 };
 
 impl Serving {
@@ -43,7 +49,7 @@ impl Serving {
                     Effect::PassOn(send) => passing.push(send),
                     Effect::ReadSends { after, limit } => self.read_sends(after, limit),
                     Effect::ReadOpen(read) => self.read_open(read),
-                    Effect::Passivate(address) => self.passivate(&address),
+                    Effect::Passivate(address) => self.passivate(&address, Leaving::Failed),
                     Effect::Closed => self.end = Some(End::Closed),
                     Effect::Lost => self.end = self.end.or(Some(End::Lost)),
                 }
@@ -53,6 +59,7 @@ impl Serving {
         self.activate(activations);
         self.check_fence(claims);
         self.pass_on(passing);
+        self.rest();
     }
 
     fn run(&mut self, address: &Address, work: Work) {
@@ -74,20 +81,9 @@ impl Serving {
             shard: (work.kind == RunKind::Command).then(|| self.said.clone()),
         };
         let run = Run { id: work.run, kind: work.kind, context };
-        let sent = self.actors.get(address).is_some_and(|actor| actor.send_message(run).is_ok());
-        if !sent {
+        if !self.hand_over(address, run) {
             let now = self.now();
-            let gone =
-                Ran::Retry { error: "the entity's actor is gone".to_owned(), is_broken: true };
-            self.machine.ran(now, address, work.run, gone, &mut self.out);
-        }
-    }
-
-    fn passivate(&mut self, address: &Address) {
-        if let Some(actor) = self.actors.remove(address) {
-            // A handler that still runs was given up by the machine: it must not run on.
-            actor.kill();
-            self.shared.metrics.passivations.inc();
+            self.machine.ran(now, address, work.run, gone(), &mut self.out);
         }
     }
 

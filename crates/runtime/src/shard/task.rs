@@ -12,19 +12,20 @@ use quarry_types::{
     Address, BootId, CallError, Epoch, Monotonic, NodeId, Refusal, RefusalCode, Sequence, ShardAge,
     ShardId, SlotRange, Timestamp,
 };
-use ractor::ActorRef;
 use tokio::sync::{mpsc, watch};
 
 use super::{
     clock::{Clocks, ShardClock},
     io::Io,
     loads::Loads,
+    rest::Resident,
 };
 use crate::{
     Registry,
-    actor::{Run, RunEnd, Said, Saying},
+    actor::{RunEnd, Said, Saying},
     inbox::{Ask, Call, Lanes, Waiter},
     node::Inner,
+    residence::{Asked, Door, Residence},
     wire::Response,
 };
 
@@ -87,6 +88,8 @@ pub(crate) struct Shared {
     pub(crate) host: Host,
     pub(crate) metrics: Metrics,
     pub(crate) limits: Limits,
+    /// Who is in memory.
+    pub(crate) residence: Residence,
     pub(crate) drain_time: Duration,
     /// The clocks of the shards that are served.
     pub(crate) clocks: Clocks,
@@ -116,7 +119,9 @@ pub(super) struct Serving {
     /// The mark that was found at the takeover.
     pub(super) low_water: Sequence,
     pub(super) machine: Shard<Waiter>,
-    pub(super) actors: BTreeMap<Address, ActorRef<Run>>,
+    pub(super) residents: BTreeMap<Address, Resident>,
+    /// The way to this task for whoever needs room.
+    pub(super) door: Door,
     pub(super) io: FuturesUnordered<Io>,
     pub(super) ends: mpsc::UnboundedSender<RunEnd>,
     pub(super) said: mpsc::Sender<Said>,
@@ -131,11 +136,15 @@ pub(super) struct Serving {
     full: usize,
 }
 
-/// What the shard's actors say.
+/// What the shard's actors say, and which of them are to make room.
 struct News {
     ended: mpsc::UnboundedReceiver<RunEnd>,
     said: mpsc::Receiver<Said>,
+    asked: mpsc::UnboundedReceiver<Asked>,
 }
+
+/// The other ends of [`News`].
+type Ways = (mpsc::UnboundedSender<RunEnd>, mpsc::Sender<Said>, Door);
 
 impl News {
     /// What waits. What a run said is here before its end is.
@@ -157,8 +166,9 @@ impl ShardTask {
         crash::point("fence-loaded");
         let (ends, ended) = mpsc::unbounded_channel();
         let (sayings, said) = mpsc::channel(SAID);
-        let mut news = News { ended, said };
-        let mut serving = self.serving(loaded, ends, sayings);
+        let (door, asked) = mpsc::unbounded_channel();
+        let mut news = News { ended, said, asked };
+        let mut serving = self.serving(loaded, (ends, sayings, door));
         serving.start();
         let loading = self.shared.host.now().since(granted);
         self.shared.metrics.load_seconds.observe(loading.as_secs_f64());
@@ -175,8 +185,7 @@ impl ShardTask {
     fn serving(
         &self,
         loaded: LoadedShard,
-        ends: mpsc::UnboundedSender<RunEnd>,
-        said: mpsc::Sender<Said>,
+        (ends, said, door): Ways,
     ) -> Serving {
         let clock = ShardClock::of(&loaded);
         Serving {
@@ -192,7 +201,8 @@ impl ShardTask {
                 loaded.now,
             )
             .with_clock_behind(clock.lag()),
-            actors: BTreeMap::new(),
+            residents: BTreeMap::new(),
+            door,
             io: FuturesUnordered::new(),
             ends,
             said,
@@ -235,6 +245,7 @@ impl ShardTask {
                     }
                 }
                 Some(ask) = self.lanes.control.recv() => serving.ask(ask),
+                Some(asked) = news.asked.recv() => serving.make_room(&asked),
                 Some(end) = news.ended.recv() => {
                     serving.said(news.said());
                     serving.ran(end);
@@ -356,7 +367,7 @@ impl Serving {
 
     fn sweep(&mut self) {
         let now = self.now();
-        self.machine.passivate_idle(now, &mut self.out);
+        self.passivate_idle();
         self.sweeps = self.sweeps.wrapping_add(1);
         self.machine.audit(now, self.sweeps.is_multiple_of(THOROUGH), &mut self.out);
         self.count_stalls();
@@ -391,7 +402,7 @@ impl Serving {
     /// Brings this shard's part of the node's gauges up to date.
     pub(super) fn count(&mut self) {
         let sends = self.machine.held_sends();
-        let now = (self.machine.pending_messages(), self.actors.len(), sends);
+        let now = (self.machine.pending_messages(), self.residents.len(), sends);
         let difference = |new: usize, old: usize| {
             i64::try_from(new).unwrap_or(0).saturating_sub(i64::try_from(old).unwrap_or(0))
         };
@@ -412,8 +423,8 @@ impl Serving {
     fn stop(&mut self) {
         self.give_up();
         self.perform();
-        for (_, actor) in std::mem::take(&mut self.actors) {
-            actor.kill();
+        for (_, resident) in std::mem::take(&mut self.residents) {
+            resident.actor.kill();
         }
         self.count();
         self.count_full(0);

@@ -5,6 +5,8 @@ mod backlog;
 mod calls;
 mod delays;
 mod owners;
+mod reads;
+mod residents;
 mod sends;
 mod splits;
 mod streams;

@@ -20,7 +20,11 @@ use quarry_types::{
 };
 use serde::Deserialize;
 
-use crate::{sends::Relay, transactions::Clerk};
+use crate::{
+    reads::{Book, Desk},
+    sends::Relay,
+    transactions::Clerk,
+};
 
 pub(crate) const TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -108,6 +112,7 @@ pub(crate) struct World {
     pub(crate) network: Network,
     pub(crate) coordination: Coordination,
     pub(crate) attempts: Arc<AtomicU32>,
+    pub(crate) desk: Arc<Desk>,
 }
 
 impl World {
@@ -119,11 +124,21 @@ impl World {
             network: Network::new(host.clone(), 1),
             coordination: Coordination::new(host.clone(), times, 8),
             attempts: Arc::default(),
+            desk: Arc::default(),
             host,
         }
     }
 
     pub(crate) fn start(&self, id: u64) -> (Node, Arc<MemoryCoordinator>) {
+        self.start_as(id, |_| {})
+    }
+
+    /// A node that is configured otherwise.
+    pub(crate) fn start_as(
+        &self,
+        id: u64,
+        configure: impl Fn(&mut NodeConfig),
+    ) -> (Node, Arc<MemoryCoordinator>) {
         let boot = BootId(self.host.random.next_u64());
         let coordinator = self.coordination.join(Member {
             id: NodeId(id),
@@ -146,8 +161,11 @@ impl World {
             .with(Probe { attempts: Arc::clone(&self.attempts) })
             .with(Relay)
             .with(Clerk)
+            .with(Book(Arc::clone(&self.desk)))
             .build();
-        (Node::start(NodeConfig::new(NodeId(id), boot), registry, ports), coordinator)
+        let mut config = NodeConfig::new(NodeId(id), boot);
+        configure(&mut config);
+        (Node::start(config, registry, ports), coordinator)
     }
 
     /// How many sends are open in the store.

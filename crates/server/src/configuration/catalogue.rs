@@ -53,6 +53,10 @@ pub(crate) const KEYS: &[Key] = keys! {
         "the host under which other nodes reach this one; without it, that of the listen addresses";
     "node.drain_time", Kind::Duration { least: 0, most: DAY }, Some("30s"), None,
         "how long SIGTERM lets running handlers go on before they are cancelled";
+    "node.residents", Kind::Integer { least: 1, most: 10_000_000 }, Some("100000"), None,
+        "entities in memory at a time; beyond, the least recently used without messages make room";
+    "node.dormant_memory", Kind::Bytes { least: 0, most: 1 << 40 }, Some("64MiB"), None,
+        "memory for states of other entities, so that these need not be read from the store";
     "cluster.name", Kind::Text, Some("quarry"), None,
         "the cluster's name; a node of another one is not spoken to";
     "cluster.voters", Kind::Voters, None, Some("--voters"),
@@ -95,6 +99,10 @@ pub(crate) const KEYS: &[Key] = keys! {
         "messages that may wait for one entity; one more is refused";
     "entities.attempts", Kind::Integer { least: 1, most: 1_000 }, Some("10"), None,
         "attempts until a message is set aside";
+    "entities.concurrency", Kind::Integer { least: 1, most: 10_000 }, Some("16"), None,
+        "queries of one entity that run side by side; its commands run one by one";
+    "entities.residents", Kind::Integer { least: 1, most: 10_000_000 }, Some("100000"), None,
+        "entities of one type in the memory of a node at a time, within node.residents";
     "entities.idle_after", Kind::Duration { least: 10, most: DAY }, Some("60s"), None,
         "how long an entity without messages stays in memory";
     "http.body_limit", Kind::Bytes { least: 1_024, most: 16 << 20 }, Some("1MiB"), None,

@@ -43,6 +43,10 @@ pub(crate) struct EntitiesSettings {
     pub(crate) mailbox: usize,
     /// Attempts until a message is set aside.
     pub(crate) attempts: u32,
+    /// Queries of one entity that run side by side.
+    pub(crate) concurrency: usize,
+    /// Entities of one type in the memory of a node at a time.
+    pub(crate) residents: usize,
     /// How long an entity without messages stays in memory.
     #[serde(deserialize_with = "duration")]
     pub(crate) idle_after: Duration,
@@ -59,6 +63,10 @@ pub(crate) struct TypeSettings {
     pub(crate) mailbox: Option<usize>,
     /// Attempts until a message is set aside.
     pub(crate) attempts: Option<u32>,
+    /// Queries of one entity that run side by side.
+    pub(crate) concurrency: Option<usize>,
+    /// Entities of the type in the memory of a node at a time.
+    pub(crate) residents: Option<usize>,
     /// How long an entity without messages stays in memory.
     #[serde(default, deserialize_with = "some_duration")]
     pub(crate) idle_after: Option<Duration>,
@@ -103,6 +111,11 @@ pub(crate) struct NodeSettings {
     /// How long running handlers may go on after SIGTERM.
     #[serde(deserialize_with = "duration")]
     pub(crate) drain_time: Duration,
+    /// Entities in memory at a time.
+    pub(crate) residents: usize,
+    /// Memory for the states of other entities, in bytes.
+    #[serde(deserialize_with = "bytes")]
+    pub(crate) dormant_memory: usize,
 }
 
 /// The cluster it belongs to.

@@ -21,6 +21,8 @@ pub(crate) fn node_config(
     let default_type = TypeLimits {
         mailbox: entities.mailbox,
         attempts: entities.attempts,
+        concurrency: entities.concurrency,
+        residents: entities.residents,
         idle_after: entities.idle_after,
         retention: settings.store.retention,
     };
@@ -32,6 +34,8 @@ pub(crate) fn node_config(
     }
     Ok(NodeConfig {
         drain_time: settings.node.drain_time,
+        residents: settings.node.residents,
+        dormant_bytes: settings.node.dormant_memory,
         limits,
         ..NodeConfig::new(NodeId(settings.node.id), boot)
     })
@@ -55,6 +59,8 @@ fn of_type(default: TypeLimits, own: &TypeSettings) -> TypeLimits {
     TypeLimits {
         mailbox: own.mailbox.unwrap_or(default.mailbox),
         attempts: own.attempts.unwrap_or(default.attempts),
+        concurrency: own.concurrency.unwrap_or(default.concurrency),
+        residents: own.residents.unwrap_or(default.residents),
         idle_after: own.idle_after.unwrap_or(default.idle_after),
         retention: own.retention.unwrap_or(default.retention),
     }
