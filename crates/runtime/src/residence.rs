@@ -5,11 +5,10 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use bytes::Bytes;
 use prometheus::IntGauge;
 use quarry_core::{
     delivery::Limits,
-    residence::{Caps, Dormant, Move, ResidentId, Residents},
+    residence::{Caps, Committed, Dormant, Move, ResidentId, Residents},
 };
 use quarry_ports::Metrics;
 use quarry_types::{Address, Epoch};
@@ -80,7 +79,12 @@ impl Drop for Place {
 
 impl Residence {
     /// Nobody yet, with room for `residents` entities and `dormant` bytes of states of others.
-    pub(crate) fn new(residents: usize, dormant: usize, limits: &Limits, metrics: &Metrics) -> Self {
+    pub(crate) fn new(
+        residents: usize,
+        dormant: usize,
+        limits: &Limits,
+        metrics: &Metrics,
+    ) -> Self {
         let types = limits.types.iter().map(|(name, of)| (name.clone(), of.residents)).collect();
         let caps = Caps { all: residents, types, default_type: limits.default_type.residents };
         let counted = Counted { residents: Residents::new(caps), homes: BTreeMap::new() };
@@ -122,8 +126,10 @@ impl Residence {
             match step {
                 Move::Enter(id) => {
                     let home = counted.homes.get_mut(&id);
-                    // One that does not wait any more frees its place.
-                    let _ = home.and_then(|home| home.entering.take()).map(|who| who.send(()));
+                    if let Some(entering) = home.and_then(|home| home.entering.take()) {
+                        // One that does not wait any more frees its place.
+                        let _ = entering.send(());
+                    }
                 }
                 Move::Leave(id) => {
                     if let Some(home) = counted.homes.get(&id) {
@@ -137,14 +143,14 @@ impl Residence {
     }
 
     /// Keeps the committed state of an entity that leaves, while there is room.
-    pub(crate) fn keep(&self, address: &Address, epoch: Epoch, state: Option<Bytes>) {
+    pub(crate) fn keep(&self, address: &Address, epoch: Epoch, state: Committed) {
         let mut dormant = self.dormant();
         dormant.keep(address, epoch, state);
         self.count(&dormant);
     }
 
     /// The committed state of an entity that becomes active, where it was kept.
-    pub(crate) fn take(&self, address: &Address, epoch: Epoch) -> Option<Option<Bytes>> {
+    pub(crate) fn take(&self, address: &Address, epoch: Epoch) -> Option<Committed> {
         let mut dormant = self.dormant();
         let state = dormant.take(address, epoch);
         self.count(&dormant);

@@ -4,7 +4,9 @@ use alloc::{sync::Arc, vec, vec::Vec};
 
 use bytes::Bytes;
 use proptest::prelude::*;
-use quarry_types::{Answer, Delivery, Envelope, KeyOrigin, MessageId, Outcome, ReplyMode, Timestamp};
+use quarry_types::{
+    Answer, Delivery, Envelope, KeyOrigin, MessageId, Outcome, ReplyMode, Timestamp,
+};
 
 use super::{
     tests::{
@@ -187,7 +189,9 @@ impl Played {
                     self.under_way.push(work);
                 }
                 Effect::Commit(batch) => self.commit = Some(batch.ticket),
-                Effect::Answer { result: Ok(Answer::Handled { message_id, outcome, .. }), .. } => {
+                Effect::Answer {
+                    result: Ok(Answer::Handled { message_id, outcome, .. }), ..
+                } => {
                     assert!(matches!(outcome, Outcome::Success(_)));
                     self.answered.push(message_id);
                 }

@@ -8,16 +8,19 @@ use quarry_types::{Address, Epoch};
 /// What keeping one costs beside its state: its address, and its places in the maps.
 const OVERHEAD: usize = 256;
 
+/// What is stored of an entity; none where nothing ever was.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Committed(pub Option<Bytes>);
+
 struct Kept {
     epoch: Epoch,
-    /// None where nothing was ever stored of the entity.
-    state: Option<Bytes>,
+    state: Committed,
     since: u64,
 }
 
 impl Kept {
     fn size(&self) -> usize {
-        OVERHEAD + self.state.as_ref().map_or(0, Bytes::len)
+        OVERHEAD + self.state.0.as_ref().map_or(0, Bytes::len)
     }
 }
 
@@ -59,7 +62,7 @@ impl Dormant {
     }
 
     /// Keeps the state that is committed under `epoch`, while there is room.
-    pub fn keep(&mut self, address: &Address, epoch: Epoch, state: Option<Bytes>) {
+    pub fn keep(&mut self, address: &Address, epoch: Epoch, state: Committed) {
         self.forget(address);
         self.turns += 1;
         let kept = Kept { epoch, state, since: self.turns };
@@ -76,9 +79,8 @@ impl Dormant {
         }
     }
 
-    /// Takes the state out, since the entity is to be active; none where it is not known what the
-    /// state is under `epoch`, and `Some(None)` where there is none.
-    pub fn take(&mut self, address: &Address, epoch: Epoch) -> Option<Option<Bytes>> {
+    /// Takes the state out, since the entity is to be active; none where none was kept under `epoch`.
+    pub fn take(&mut self, address: &Address, epoch: Epoch) -> Option<Committed> {
         let kept = self.forget(address)?;
         (kept.epoch == epoch).then_some(kept.state)
     }

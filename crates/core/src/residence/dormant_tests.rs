@@ -1,28 +1,31 @@
+//! What is kept, for how long, and for whom.
+
 use alloc::{format, vec::Vec};
 
 use bytes::Bytes;
 use proptest::prelude::*;
 use quarry_types::{Address, Epoch, Tenant};
 
-use super::Dormant;
+use super::{Committed, Dormant};
 
 fn address(id: usize) -> Address {
     Address::parse(Tenant::default_tenant(), &format!("Counter/c{id}")).unwrap()
 }
 
-fn state(length: usize) -> Option<Bytes> {
-    Some(Bytes::from(alloc::vec![b'1'; length]))
+fn state(length: usize) -> Committed {
+    Committed(Some(Bytes::from(alloc::vec![b'1'; length])))
 }
 
 #[test]
 fn a_state_is_good_for_its_epoch_and_is_taken_once() {
     let mut dormant = Dormant::new(10_000);
     dormant.keep(&address(1), Epoch(7), state(10));
-    dormant.keep(&address(2), Epoch(7), None);
+    dormant.keep(&address(2), Epoch(7), Committed::default());
     dormant.keep(&address(3), Epoch(7), state(10));
     assert_eq!(dormant.take(&address(1), Epoch(7)), Some(state(10)));
     assert_eq!(dormant.take(&address(1), Epoch(7)), None);
-    assert_eq!(dormant.take(&address(2), Epoch(7)), Some(None), "nothing was ever stored of it");
+    let nothing = Some(Committed::default());
+    assert_eq!(dormant.take(&address(2), Epoch(7)), nothing, "as it was kept");
     assert_eq!(dormant.take(&address(3), Epoch(8)), None, "another owner may have written");
     assert_eq!((dormant.len(), dormant.size()), (0, 0));
 }

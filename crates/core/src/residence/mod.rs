@@ -13,5 +13,5 @@ mod residents;
 #[cfg(test)]
 mod residents_tests;
 
-pub use dormant::Dormant;
+pub use dormant::{Committed, Dormant};
 pub use residents::{Caps, Move, ResidentId, Residents};

@@ -111,7 +111,7 @@ impl Residents {
             State::Waits(_) | State::Busy => {}
             State::Rests(since) => {
                 resident.state = State::Busy;
-                self.resting(of, since);
+                self.rouse(of, since);
             }
             State::Asked(waits) => {
                 resident.state = State::Busy;
@@ -154,7 +154,7 @@ impl Residents {
             }
             State::Busy => self.count_out(of),
             State::Rests(since) => {
-                self.resting(of, since);
+                self.rouse(of, since);
                 self.count_out(of);
             }
         }
@@ -203,14 +203,14 @@ impl Residents {
         if let State::Rests(since) = resident.state {
             resident.state = State::Asked(waits);
             let of = resident.of;
-            self.resting(of, since);
+            self.rouse(of, since);
             self.count_out(of);
             out.push(Move::Leave(id));
         }
     }
 
     /// It does not rest any more.
-    fn resting(&mut self, of: usize, since: u64) {
+    fn rouse(&mut self, of: usize, since: u64) {
         if let Some(own) = self.types.get_mut(of) {
             own.resting.remove(&since);
         }

@@ -1,3 +1,5 @@
+//! Given, when, then moves; and random shards.
+
 use alloc::{collections::BTreeMap, vec, vec::Vec};
 
 use proptest::prelude::*;
@@ -135,7 +137,7 @@ impl World {
         for taken in moves {
             match taken {
                 Move::Enter(id) => {
-                    let is_hen = self.coming.remove(&id).expect("it enters once");
+                    let is_hen = self.coming.remove(&id).unwrap();
                     self.active.insert(id, (is_hen, true));
                 }
                 Move::Leave(id) => {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use quarry_core::delivery::ActivationFailure;
+use quarry_core::{delivery::ActivationFailure, residence::Committed};
 use quarry_ports::StoreError;
 use quarry_types::Address;
 use ractor::{Actor, ActorRef};
@@ -20,7 +20,7 @@ pub(super) struct Resident {
     pub(super) actor: ActorRef<Run>,
     place: Place,
     /// As of the last commit of it that was begun: the stored one, where none is in flight.
-    state: Option<Bytes>,
+    state: Committed,
     /// Others may have its place.
     rests: bool,
 }
@@ -71,19 +71,22 @@ impl Serving {
             (self.shared.host.clone(), self.shared.metrics.handler_seconds.clone());
         let ends = self.ends.clone();
         self.io.push(Box::pin(async move {
-            let read = if unknown.is_empty() { Ok(Vec::new()) } else { store.states(unknown).await };
+            let read =
+                if unknown.is_empty() { Ok(Vec::new()) } else { store.states(unknown).await };
             let mut read = read.map(Vec::into_iter);
             let mut activated = Vec::with_capacity(coming.len());
             for (coming, address, number, kept) in coming {
                 let state = match (kept, &mut read) {
                     (Some(state), _) => Ok(state),
-                    (None, Ok(read)) => Ok(read.next().flatten().map(|stored| stored.state)),
+                    (None, Ok(read)) => {
+                        Ok(Committed(read.next().flatten().map(|stored| stored.state)))
+                    }
                     (None, Err(error)) => Err(not_read(error)),
                 };
                 let resident = match state {
                     Ok(state) => {
                         let place = coming.enter().await;
-                        let instance = registry.activate(&address.entity_type, state.clone());
+                        let instance = registry.activate(&address.entity_type, state.0.clone());
                         let timed = Timed::of(&address.entity_type, host.clone(), &seconds);
                         let actor = start(address.clone(), instance, (ends.clone(), timed)).await;
                         actor.map(|actor| Resident { actor, place, state, rests: false })
@@ -131,7 +134,7 @@ impl Serving {
     pub(super) fn states_change(&mut self, states: &[(Address, Bytes)]) {
         for (address, state) in states {
             if let Some(resident) = self.residents.get_mut(address) {
-                resident.state = Some(state.clone());
+                resident.state = Committed(Some(state.clone()));
             }
         }
     }

@@ -182,11 +182,7 @@ impl ShardTask {
         Ended { end: self.end(end).await, silent_since: serving.silent_since }
     }
 
-    fn serving(
-        &self,
-        loaded: LoadedShard,
-        (ends, said, door): Ways,
-    ) -> Serving {
+    fn serving(&self, loaded: LoadedShard, (ends, said, door): Ways) -> Serving {
         let clock = ShardClock::of(&loaded);
         Serving {
             shared: self.shared.clone(),

@@ -1,13 +1,11 @@
 //! Entities in memory: no more than may be, and right whether they are or not.
 
-use std::{
-    sync::atomic::{AtomicI64, AtomicUsize, Ordering},
-    time::Duration,
-};
+use std::{sync::atomic::Ordering, time::Duration};
 
 use futures_util::{StreamExt, stream};
 use quarry_runtime::{Node, NodeConfig, TypeLimits};
 use quarry_types::{Address, EntityType, Tenant};
+use tokio::sync::oneshot;
 
 use crate::world::{TIMEOUT, World, call, envelope_to, number};
 
@@ -37,18 +35,16 @@ fn probes(residents: usize) -> impl Fn(&mut NodeConfig) {
 
 /// Calls `method` of all entities, some at a time; the most that were in memory meanwhile.
 async fn touch(node: &Node, method: &str) -> i64 {
-    let (most, done) = (AtomicI64::new(0), AtomicUsize::new(0));
-    stream::iter(0..ENTITIES)
-        .for_each_concurrent(usize::try_from(CALLERS).unwrap(), async |id| {
-            let payload = if method == "set" { id.to_string() } else { String::new() };
-            let answer = call(node, &format!("e{id}"), method, &payload).await;
-            assert_eq!(number(answer), id);
-            most.fetch_max(residents(node), Ordering::Relaxed);
-            done.fetch_add(1, Ordering::Relaxed);
-        })
-        .await;
-    assert_eq!(i64::try_from(done.into_inner()).unwrap(), ENTITIES);
-    most.into_inner()
+    let callers = usize::try_from(CALLERS).unwrap();
+    let touched = stream::iter(0..ENTITIES).map(|id| async move {
+        let payload = if method == "set" { id.to_string() } else { String::new() };
+        let answer = call(node, &format!("e{id}"), method, &payload).await;
+        assert_eq!(number(answer), id);
+        residents(node)
+    });
+    let seen: Vec<i64> = touched.buffer_unordered(callers).collect().await;
+    assert_eq!(i64::try_from(seen.len()).unwrap(), ENTITIES);
+    seen.into_iter().max().unwrap()
 }
 
 #[tokio::test(start_paused = true)]
@@ -91,9 +87,10 @@ async fn the_memory_of_states_is_bounded_and_nothing_hangs_on_it() {
 async fn what_runs_stays_and_the_least_recently_used_leaves() {
     let world = World::new();
     let (node, _) = world.start_as(1, |config| config.residents = 3);
-    let slow = tokio::spawn({
-        let node = node.clone();
-        async move { call(&node, "slow", "set_slowly", "1").await }
+    let (sender, slow) = oneshot::channel();
+    let caller = node.clone();
+    world.host.spawn("call", async move {
+        drop(sender.send(call(&caller, "slow", "set_slowly", "1").await));
     });
     until(|| world.attempts.load(Ordering::Relaxed) == 1).await;
     for id in ["a", "b", "a", "c", "a"] {
