@@ -192,8 +192,8 @@ impl Residents {
         let own = self.types.get(of)?;
         let of_type = own.resting.first_key_value().filter(|_| own.count > own.cap);
         let of_all = || {
-            let oldest = self.types.iter().filter_map(|of_type| of_type.resting.first_key_value());
-            oldest.min().filter(|_| self.count > self.caps.all)
+            let types = self.types.iter().filter(|_| self.count > self.caps.all);
+            types.filter_map(|of_type| of_type.resting.first_key_value()).min()
         };
         of_type.or_else(of_all).map(|(_, id)| *id)
     }

@@ -182,6 +182,9 @@ mod tests {
     #[test]
     fn an_entity_type_has_a_section_of_its_own() {
         assert!(mistakes_of("[entities.Counter]\nretention = \"1h\"\nmailbox = 5\n").is_empty());
+        let bounds = "[entities.Counter]\nconcurrency = 4\nresidents = 10\n";
+        let node = "[node]\nresidents = 100\ndormant_memory = \"1MiB\"\n";
+        assert!(mistakes_of(&format!("{node}{bounds}")).is_empty());
         let mistakes = mistakes_of("[entities.Counter]\nmailbx = 5\nidle_after = 3\n");
         for part in [
             "q.toml:2: there is no key entities.Counter.mailbx (did you mean mailbox?); a type has ",

@@ -213,7 +213,12 @@ mod tests {
     #[test]
     fn an_entity_type_may_have_values_of_its_own() {
         let mut sources = Sources::default();
-        let variables = [("COUNTER__RETENTION", "10s"), ("KGExtractor__mailbox", "7")];
+        let variables = [
+            ("COUNTER__RETENTION", "10s"),
+            ("COUNTER__RESIDENTS", "9"),
+            ("COUNTER__CONCURRENCY", "3"),
+            ("KGExtractor__mailbox", "7"),
+        ];
         for (name, text) in variables {
             sources.variables.insert(format!("QUARRY_ENTITIES__{name}"), text.into());
         }
@@ -221,6 +226,7 @@ mod tests {
         let types = &loaded.settings.entities.types;
         assert_eq!(types["counter"].retention, Some(std::time::Duration::from_secs(10)));
         assert_eq!((types["counter"].mailbox, types["kgextractor"].mailbox), (None, Some(7)));
+        assert_eq!((types["counter"].residents, types["counter"].concurrency), (Some(9), Some(3)));
         let shown = origin_of(&loaded, "entities.counter.retention");
         assert_eq!(shown, (Some("10s".into()), "QUARRY_ENTITIES__COUNTER__RETENTION".into()));
     }
