@@ -45,6 +45,7 @@ mod operate_tests;
 mod read;
 mod record;
 mod recover;
+mod rest;
 mod run;
 mod send;
 #[cfg(test)]

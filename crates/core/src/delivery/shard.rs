@@ -271,22 +271,6 @@ impl<W> Shard<W> {
         self.flush(out);
     }
 
-    /// Lets go of entities that were idle for their type's time. Their actors are to be dropped, and
-    /// what is committed is their state.
-    pub fn passivate_idle(&mut self, now: Timestamp) -> Vec<Address> {
-        let limits = &self.limits;
-        let mut idle = Vec::new();
-        self.entities.retain(|address, entity| {
-            let idle_after = limits.of(&address.entity_type).idle_after;
-            let stays = !entity.is_idle() || now < entity.used_at.after(idle_after);
-            if !stays {
-                idle.push(address.clone());
-            }
-            stays
-        });
-        idle
-    }
-
     /// Lets go of callers that wait no more.
     pub fn forget_callers(&mut self, is_gone: impl Fn(&W) -> bool) {
         for message in self.messages.values_mut() {

@@ -11,7 +11,7 @@ use quarry_types::{Address, MessageId, Timestamp};
 
 use super::{
     Effect, RunId, RunKind, Shard, Work,
-    entity::{Activation, Entity, ReadRun, Running},
+    entity::{Entity, ReadRun, Running},
     message::Phase,
 };
 
@@ -61,34 +61,6 @@ pub(super) fn next(
 }
 
 impl<W> Shard<W> {
-    /// The entities that came to have nothing to do since this was asked last: they may be asked to
-    /// make room.
-    pub fn take_rested(&mut self) -> Vec<Address> {
-        let rested = core::mem::take(&mut self.rested).into_iter();
-        let rests = |address: &Address| self.entities.get(address).is_some_and(|e| e.rests);
-        rested.filter(rests).collect()
-    }
-
-    pub(super) fn rest(&mut self, address: &Address) {
-        let Some(entity) = self.entities.get_mut(address) else { return };
-        if entity.activation == Activation::Active && entity.is_idle() && !entity.rests {
-            entity.rests = true;
-            self.rested.push(address.clone());
-        }
-    }
-
-    /// Lets go of an entity that is to make room; whether it had nothing to do. Its actor is to be
-    /// dropped then, and what is committed is its state. Where it had, it is told when it rests again.
-    pub fn evict(&mut self, address: &Address) -> bool {
-        let Some(entity) = self.entities.get_mut(address) else { return false };
-        entity.rests = false;
-        let is_idle = entity.is_idle();
-        if is_idle {
-            self.entities.remove(address);
-        }
-        is_idle
-    }
-
     /// Who of the entity begins next.
     pub(super) fn next_turn(&self, address: &Address, entity: &Entity<W>) -> Next {
         let most = self.limits.of(&address.entity_type).concurrency;
