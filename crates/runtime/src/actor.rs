@@ -81,21 +81,16 @@ impl Hosted {
         let end = Ending { address: self.address.clone(), run, ran: gone(), ends };
         let (timed, query) = (Arc::clone(&self.timed), Arc::clone(&self.instance).query(context));
         let mut query = Box::pin(async move { timed.run(query).await });
-        let answered = query.as_mut().now_or_never();
-        match answered {
-            Some(ran) => {
-                drop(query);
-                end.tell(ran);
-            }
-            None => {
-                self.queries.retain(|task| !task.is_finished());
-                self.queries.push(self.timed.host.spawn("query", async move {
-                    let ran = query.as_mut().await;
-                    drop(query);
-                    end.tell(ran);
-                }));
-            }
+        if let Some(ran) = query.as_mut().now_or_never() {
+            drop(query);
+            return end.tell(ran);
         }
+        self.queries.retain(|task| !task.is_finished());
+        self.queries.push(self.timed.host.spawn("query", async move {
+            let ran = query.as_mut().await;
+            drop(query);
+            end.tell(ran);
+        }));
     }
 }
 

@@ -54,7 +54,6 @@ impl Drop for Reader<'_> {
 }
 
 /// Counts how often it was written.
-#[derive(Default)]
 pub(crate) struct Book(pub(crate) Arc<Desk>);
 
 #[derive(Deserialize)]
@@ -98,7 +97,9 @@ impl Entity for Book {
     async fn read(&self, state: &i64, query: Query, _: &Context) -> Result<Reply, HandlerError> {
         let _reader = Reader::at(&self.0);
         match query {
-            Query::Meet => drop(self.0.both.wait().await),
+            Query::Meet => {
+                self.0.both.wait().await;
+            }
             Query::Stay => self.0.leave.acquire().await?.forget(),
             Query::Get => {}
             Query::Panic => panic!("as asked"),

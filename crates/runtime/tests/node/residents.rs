@@ -75,7 +75,8 @@ async fn the_memory_of_states_is_bounded_and_nothing_hangs_on_it() {
     let kept = metrics.dormant_entities.get();
     assert!((1..ENTITIES).contains(&kept), "{kept} are kept");
     assert!(metrics.dormant_bytes.get() <= i64::try_from(room).unwrap());
-    let (other, _) = World::new().start_as(1, |config| {
+    let another = World::new();
+    let (other, _) = another.start_as(1, |config| {
         (config.residents, config.dormant_bytes) = (10, 0);
     });
     touch(&other, "set").await;
