@@ -45,6 +45,10 @@ pub(crate) async fn show(
     let record = find(&gateway, message_id, wait).await?;
     let mut document = document(&record);
     document.payload = Some(raw(&record.message.payload));
+    if document.state == api::MessageStatus::Open {
+        let first = gateway.node().held_up_by(&record.message.address).await?;
+        document.held_up_by = first.map(|first| first.to_string());
+    }
     document.edited = record.edited.as_ref().map(raw);
     Ok(([(MESSAGE_ID, message_id.to_string())], Json(document)).into_response())
 }
@@ -134,6 +138,7 @@ fn document(record: &MessageRecord) -> api::Message<Raw> {
         attempts: 0,
         accepted_at: rfc3339(message.accepted_at),
         due: None,
+        held_up_by: None,
         finished_at: None,
         errors: Vec::new(),
         outcome: None,

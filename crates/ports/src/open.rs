@@ -29,6 +29,8 @@ pub struct OpenRow {
     pub position: Option<Position>,
     /// Attempts begun so far.
     pub attempts: u32,
+    /// Of those, the last ones in a row of which no end is known.
+    pub lost: u32,
     /// Not to be run before this store time.
     pub due: Timestamp,
     /// What it waits for.
@@ -48,6 +50,8 @@ pub struct OpenMessage {
     pub position: Position,
     /// Attempts begun so far.
     pub attempts: u32,
+    /// Of those, the last ones in a row of which no end is known.
+    pub lost: u32,
     /// Not to be run before this store time.
     pub due: Timestamp,
     /// What it waits for.
@@ -79,6 +83,8 @@ pub enum OpenOf {
     /// Those that wait for their time and were not tried yet, in the order of their times, and of
     /// position where these are equal.
     Delayed,
+    /// Those to one entity that are quarantined, in order of position.
+    Quarantined(Address),
 }
 
 /// Where the next page begins: behind this place.

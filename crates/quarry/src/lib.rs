@@ -136,6 +136,7 @@ pub mod trial;
 ///   impl Invoice {
 ///       const TYPE: &'static str = "BillingInvoice";
 ///       const ATTEMPTS: Option<u32> = Some(3);
+///       const AFTER_QUARANTINE: Option<AfterQuarantine> = Some(AfterQuarantine::Wait);
 ///       const MAILBOX: Option<usize> = Some(10);
 ///       const CONCURRENCY: Option<usize> = Some(4);
 ///       const RESIDENTS: Option<usize> = Some(1_000);
@@ -185,7 +186,8 @@ pub use serde;
 /// All that an author of entities needs.
 pub mod prelude {
     pub use quarry_runtime::{
-        Context, Entity, HandlerError, NoQuery, Node, NodeConfig, Ports, ReadMode, Registry, Reply,
+        AfterQuarantine, Context, Entity, HandlerError, NoQuery, Node, NodeConfig, Ports, ReadMode,
+        Registry, Reply,
     };
     pub use quarry_types::{Address, Epoch, Failure, MessageId, NodeId, Param};
     pub use serde::{Deserialize, Serialize};

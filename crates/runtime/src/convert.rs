@@ -135,6 +135,7 @@ fn open_row(record: OpenRecord) -> OpenRow {
         message: message_row(&record.envelope, record.accepted_at),
         position: record.position.map(|(sequence, ordinal)| Position { sequence, ordinal }),
         attempts: record.attempts,
+        lost: record.lost,
         due: record.due,
         state: match record.state {
             OpenRecordState::Waiting => OpenState::Waiting,
@@ -152,6 +153,7 @@ pub(crate) fn recovered(open: OpenMessage, chunks: Vec<ChunkBody>) -> Recovered 
         original: open.original,
         position: (open.position.sequence, open.position.ordinal),
         attempts: open.attempts,
+        lost: open.lost,
         due: open.due,
         is_delayed: open.state == OpenState::Delayed,
         errors: open.errors,
@@ -198,6 +200,8 @@ pub(crate) fn fetched(record: MessageRecord, chunks: Vec<ChunkBody>) -> Fetched 
                 message,
                 position,
                 attempts,
+                // It does not run from here.
+                lost: 0,
                 due,
                 state: if is_delayed { OpenState::Delayed } else { OpenState::Waiting },
                 errors,
@@ -211,6 +215,7 @@ pub(crate) fn fetched(record: MessageRecord, chunks: Vec<ChunkBody>) -> Fetched 
                 message,
                 position,
                 attempts,
+                lost: 0,
                 state: OpenState::Quarantined,
                 errors,
             };

@@ -3,6 +3,7 @@
 use std::{future::Future, time::Duration};
 
 use bytes::Bytes;
+use quarry_core::delivery::AfterQuarantine;
 use quarry_types::Failure;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
@@ -32,6 +33,8 @@ pub trait Entity: Send + Sync + 'static {
     /// Attempts until one of its messages is quarantined; at least 1. None: as the node is
     /// configured, which is so for the other bounds too.
     const ATTEMPTS: Option<u32> = None;
+    /// What an entity does with its later messages while one is in quarantine.
+    const AFTER_QUARANTINE: Option<AfterQuarantine> = None;
     /// Messages that may wait for one entity, and as many reads; at least 1.
     const MAILBOX: Option<usize> = None;
     /// Queries of one entity that run side by side; at least 1. Commands run one by one, and never

@@ -31,6 +31,6 @@ mod wire;
 pub use context::Context;
 pub use entity::{Entity, HandlerError, NoQuery, ReadMode, Reply};
 pub use node::{Node, NodeConfig, OwnedShard, Ports};
-pub use quarry_core::delivery::{InMemory, Limits, TypeLimits};
+pub use quarry_core::delivery::{AfterQuarantine, InMemory, Limits, TypeLimits};
 pub use registry::{MethodSpec, Registry, RegistryBuilder, TypeSpec};
 pub use transaction::Transaction;

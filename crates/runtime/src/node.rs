@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use quarry_core::delivery::Limits;
+use quarry_core::delivery::{AfterQuarantine, Limits};
 use quarry_ports::{
     Administration, Coordinator, Host, MessageRecord, MessageState, Metrics, Peer, RequestHandler,
     Store, StoreError, StoredChunk, Transport,
@@ -10,7 +10,7 @@ use quarry_ports::{
 use quarry_types::{
     Address, Answer, BootId, CallError, ClusterView, Delivery, EntityType, Envelope, Epoch,
     IdempotencyKey, MessageId, Monotonic, NodeId, NodeState, NodeView, Refusal, RefusalCode,
-    ShardId,
+    ShardId, SlotRange,
 };
 use tokio::sync::{Notify, Semaphore, watch};
 
@@ -19,7 +19,7 @@ use crate::{
     residence::Residence,
     retire::Retirer,
     runner::{Runner, Served},
-    shard::{Clocks, Loads, Shared},
+    shard::{Clocks, Loads, Shared, first_aside},
 };
 
 /// What a node stands on.
@@ -93,14 +93,15 @@ pub(crate) struct Inner {
     /// When this node began.
     pub(crate) begun: Monotonic,
     pub(crate) calls: Semaphore,
-    stopping: watch::Sender<bool>,
+    /// By when everything is to be closed, once this node stops.
+    stopping: watch::Sender<Option<Monotonic>>,
     pub(crate) idle: Arc<Notify>,
 }
 
 impl Node {
     /// Starts the runner: from now on it takes the shards that the coordinator grants.
     pub fn start(config: NodeConfig, registry: Registry, ports: Ports) -> Self {
-        let (stopping, stop) = watch::channel(false);
+        let (stopping, stop) = watch::channel(None);
         let inner = Arc::new(Inner {
             calls: Semaphore::new(config.calls),
             served: Served::default(),
@@ -164,6 +165,24 @@ impl Node {
                 tokio::time::sleep(Duration::from_millis(20).min(left)).await;
             }
         }
+    }
+
+    /// The quarantined message behind which an open message to `address` waits, where its type says
+    /// that order outranks progress.
+    ///
+    /// # Errors
+    /// [`StoreError`] where the store does not answer.
+    pub async fn held_up_by(&self, address: &Address) -> Result<Option<MessageId>, StoreError> {
+        let inner = &self.0;
+        let limits = &inner.config.limits;
+        let of_type = limits.types.get(&address.entity_type).copied();
+        let of_type = of_type
+            .unwrap_or_else(|| inner.registry.bounds(&address.entity_type, limits.default_type));
+        if of_type.after_quarantine == AfterQuarantine::GoOn {
+            return Ok(None);
+        }
+        let range = SlotRange { first: address.slot(), last: address.slot() };
+        first_aside(&*inner.ports.store, range, address).await
     }
 
     /// The durable chunks of a message from number `from` on, at most `limit`; waits up to `timeout`
@@ -237,7 +256,7 @@ impl Node {
         let is_told = self.view().nodes.get(&self.0.config.node).is_some_and(|node| {
             node.state == NodeState::Draining && node.boot == self.0.config.boot
         });
-        is_told || *self.0.stopping.borrow()
+        is_told || self.0.stopping.borrow().is_some()
     }
 
     /// The shards that this node owns or loads.
@@ -263,9 +282,9 @@ impl Node {
             self.wait_until_idle(deadline, || self.someone_can_take_over()).await;
         }
         // What nobody took is closed here, so that its last commits are through.
-        inner.stopping.send_replace(true);
-        let grace = inner.ports.host.now().after(Duration::from_secs(2));
-        self.wait_until_idle(deadline.max(grace), || true).await;
+        inner.stopping.send_replace(Some(deadline));
+        let grace = inner.ports.host.now().max(deadline).after(Duration::from_secs(2));
+        self.wait_until_idle(grace, || true).await;
     }
 
     /// Gives all shards up as they are, so that others can take them over at once. They end their
@@ -315,6 +334,7 @@ impl Inner {
             drain_time: self.config.drain_time,
             clocks: Clocks::default(),
             loads: Loads::default(),
+            turn: Arc::new(Semaphore::new(1)),
             caller: Arc::downgrade(self),
         }
     }

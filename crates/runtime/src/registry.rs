@@ -171,6 +171,7 @@ fn bound<E: Entity>(default: TypeLimits) -> TypeLimits {
         attempts: E::ATTEMPTS.unwrap_or(default.attempts),
         concurrency: E::CONCURRENCY.unwrap_or(default.concurrency),
         residents: E::RESIDENTS.unwrap_or(default.residents),
+        after_quarantine: E::AFTER_QUARANTINE.unwrap_or(default.after_quarantine),
         idle_after: E::IDLE_AFTER.unwrap_or(default.idle_after),
         retention: E::RETENTION.unwrap_or(default.retention),
     }

@@ -77,8 +77,8 @@ pub(crate) struct Runner {
     shared: Shared,
     coordinator: Arc<dyn Coordinator>,
     served: Served,
-    /// Set when this node is told to stop: every shard is closed, whoever takes it.
-    stopping: watch::Receiver<bool>,
+    /// Set when this node is told to stop: every shard is closed by then, whoever takes it.
+    stopping: watch::Receiver<Option<Monotonic>>,
     held: BTreeMap<ShardId, Held>,
     /// Grants that this process must not load (again): closed, lost or refused under this epoch.
     spent: BTreeMap<ShardId, Epoch>,
@@ -91,7 +91,11 @@ pub(crate) struct Runner {
 }
 
 impl Runner {
-    pub(crate) fn new(shared: Shared, node: &Inner, stopping: watch::Receiver<bool>) -> Self {
+    pub(crate) fn new(
+        shared: Shared,
+        node: &Inner,
+        stopping: watch::Receiver<Option<Monotonic>>,
+    ) -> Self {
         Self {
             shared,
             coordinator: Arc::clone(&node.ports.coordinator),
@@ -170,12 +174,12 @@ impl Runner {
         });
         self.spent
             .retain(|shard, epoch| mine.get(shard).is_some_and(|granted| granted.epoch == *epoch));
-        let is_stopping = *self.stopping.borrow();
+        let stop_by = *self.stopping.borrow();
         for granted in mine.values() {
-            let must_close = is_stopping || granted.moving_to.is_some();
+            let must_close = stop_by.is_some() || granted.moving_to.is_some();
             match self.held.get(&granted.id) {
                 Some(held) if held.epoch == granted.epoch && must_close => {
-                    tell(&held.control, Control::Close);
+                    tell(&held.control, stop_by.map_or(Control::Close, Control::CloseBy));
                 }
                 Some(_) => {}
                 // The shard that it is a part of is being closed.

@@ -20,7 +20,7 @@ const SHARDS: &str =
 
 /// The columns of an open row. Only what was tried before can have been edited.
 const COPIED: &str = "select p.message_id, p.tenant, p.entity_type, p.entity_id, p.method, p.key, \
-    p.payload, p.digest, p.accepted_at, p.sequence, p.ordinal, p.attempts, p.due, p.state, p.errors, \
+    p.payload, p.digest, p.accepted_at, p.sequence, p.ordinal, p.attempts, p.due, p.state, p.errors, p.lost, \
     cast(1 as bigint) as copied, \
     (select m.payload from message m where length(p.errors) > $7 \
         and m.message_id = p.message_id and m.payload <> p.payload) as original \
@@ -28,7 +28,7 @@ const COPIED: &str = "select p.message_id, p.tenant, p.entity_type, p.entity_id,
 /// Looks for the outcome and the open row one by one: a join would go through all that is retained.
 const FRESH: &str = "select m.message_id, m.tenant, m.entity_type, m.entity_id, m.method, m.key, \
     m.payload, m.digest, m.accepted_at, m.sequence, m.ordinal, 0, m.accepted_at, 0, \
-    cast(null as bytea), 0, cast(null as bytea) \
+    cast(null as bytea), 0, 0, cast(null as bytea) \
     from message m where m.shard = $1 and m.slot between $2 and $3 \
     and (m.sequence, m.ordinal) > ($9, $10) \
     and (select 1 from outcome o where o.message_id = m.message_id) is null \
@@ -44,10 +44,12 @@ fn statement(of: &OpenOf) -> String {
     let entity = |row: &str| {
         format!(" and {row}.tenant = $11 and {row}.entity_type = $12 and {row}.entity_id = $13")
     };
+    let aside = " and p.tenant = $9 and p.entity_type = $10 and p.entity_id = $11";
     let (state, copied, fresh) = match of {
         OpenOf::Waiting => (0, String::new(), Some(String::new())),
         OpenOf::Entity(_) => (0, entity("p"), Some(entity("m"))),
         OpenOf::Delayed => (2, String::new(), None),
+        OpenOf::Quarantined(_) => (1, aside.to_owned(), None),
     };
     let (behind, order) = if *of == OpenOf::Delayed { BEHIND_DUE } else { BEHIND };
     let fresh = fresh.map(|of_entity| {
@@ -121,7 +123,9 @@ fn no_errors() -> i64 {
 /// The values of a statement for one shard.
 fn values(query: &OpenQuery, shard: i64, limit: u32) -> Vec<Value> {
     let range = match &query.of {
-        OpenOf::Entity(address) => SlotRange { first: address.slot(), last: address.slot() },
+        OpenOf::Entity(address) | OpenOf::Quarantined(address) => {
+            SlotRange { first: address.slot(), last: address.slot() }
+        }
         OpenOf::Waiting | OpenOf::Delayed => query.range,
     };
     let (due, sequence, ordinal) = query.after.map_or((i64::MIN, -1, -1), |after| {
@@ -139,13 +143,15 @@ fn values(query: &OpenQuery, shard: i64, limit: u32) -> Vec<Value> {
         Value::Int(no_errors()),
         Value::Int(i64::try_from(OPEN_PAGE_BYTES).unwrap_or(i64::MAX)),
     ];
-    if query.of == OpenOf::Delayed {
-        values.push(Value::Int(due));
-    } else {
-        let (sequence, ordinal) = mark.max((sequence, ordinal));
-        values.extend([Value::Int(sequence), Value::Int(ordinal)]);
+    match query.of {
+        OpenOf::Delayed => values.push(Value::Int(due)),
+        OpenOf::Waiting | OpenOf::Entity(_) => {
+            let (sequence, ordinal) = mark.max((sequence, ordinal));
+            values.extend([Value::Int(sequence), Value::Int(ordinal)]);
+        }
+        OpenOf::Quarantined(_) => {}
     }
-    if let OpenOf::Entity(address) = &query.of {
+    if let OpenOf::Entity(address) | OpenOf::Quarantined(address) = &query.of {
         values.extend([
             Value::Text(address.tenant.to_string()),
             Value::Text(address.entity_type.to_string()),

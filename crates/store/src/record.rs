@@ -122,6 +122,7 @@ pub(crate) struct OpenColumns {
     due: i64,
     state: i64,
     errors: Option<Vec<u8>>,
+    lost: i64,
     original: Option<Vec<u8>>,
 }
 
@@ -136,6 +137,7 @@ impl OpenColumns {
             original: self.original.map(Bytes::from),
             position,
             attempts: attempts(Some(self.attempts)),
+            lost: attempts(Some(self.lost)),
             due: Timestamp(self.due),
             state: open_state(self.state)?,
             errors: errors(self.errors)?,

@@ -52,6 +52,11 @@ pub(crate) const SQLITE: &[Migration] = &[
         sql: include_str!("../migrations/sqlite/0008_split.sql"),
     },
     Migration { version: 9, name: "due", sql: include_str!("../migrations/sqlite/0009_due.sql") },
+    Migration {
+        version: 10,
+        name: "suspects",
+        sql: include_str!("../migrations/sqlite/0010_suspects.sql"),
+    },
 ];
 
 /// What PostgreSQL databases go through.
@@ -97,6 +102,11 @@ pub(crate) const POSTGRES: &[Migration] = &[
         sql: include_str!("../migrations/postgres/0008_split.sql"),
     },
     Migration { version: 9, name: "due", sql: include_str!("../migrations/postgres/0009_due.sql") },
+    Migration {
+        version: 10,
+        name: "suspects",
+        sql: include_str!("../migrations/postgres/0010_suspects.sql"),
+    },
 ];
 
 /// Holds which migrations were applied.

@@ -17,6 +17,7 @@ fn opened(row: &MessageRow, errors: &[&str]) -> OpenRow {
         message: row.clone(),
         position: None,
         attempts: 1,
+        lost: 0,
         due: row.accepted_at,
         state: OpenState::Waiting,
         errors: errors.iter().map(|&error| error.to_owned()).collect(),

@@ -143,6 +143,9 @@ pub struct Message<J> {
     /// Before when one that is not finished is not tried (RFC 3339, UTC).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub due: Option<String>,
+    /// The quarantined message of its entity behind which it waits; shown for a single message.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub held_up_by: Option<String>,
     /// When it ended (RFC 3339, UTC).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub finished_at: Option<String>,

@@ -292,8 +292,7 @@ impl<W> Shard<W> {
             }
             message.acceptance = Acceptance::Pending;
             let change = if message.phase == Phase::Recording {
-                message.attempts += 1;
-                message.is_attempt_recorded = true;
+                message.begin_recorded();
                 Change::Attempt
             } else {
                 Change::Accept

@@ -31,6 +31,7 @@ fn row(id: &str, key: &str) -> Recovered {
         accepted_at: NOW,
         position: (Sequence(1), 0),
         attempts: 0,
+        lost: 0,
         due: Timestamp(0),
         is_delayed: false,
         errors: vec![],

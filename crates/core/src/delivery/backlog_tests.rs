@@ -60,6 +60,7 @@ fn row(id: &str, sequence: u64) -> Recovered {
         accepted_at: Timestamp(NOW.0 - 1_000 + i64::try_from(sequence).unwrap()),
         position: (Sequence(sequence), 0),
         attempts: 0,
+        lost: 0,
         due: Timestamp(0),
         is_delayed: false,
         errors: vec![],

@@ -99,6 +99,8 @@ pub struct OpenRecord {
     pub position: Option<(Sequence, u32)>,
     /// Attempts begun so far.
     pub attempts: u32,
+    /// Of those, the last ones in a row of which no end is known.
+    pub lost: u32,
     /// Not to be run before this store time.
     pub due: Timestamp,
     /// What it waits for.

@@ -38,6 +38,7 @@ fn recovered(key: &str, ordinal: u32, joins: i64, is_delayed: bool) -> Recovered
         accepted_at: if is_delayed { NOW } else { after(joins) },
         position: (Sequence(3), ordinal),
         attempts: 0,
+        lost: 0,
         due: after(joins),
         is_delayed,
         errors: vec![],

@@ -4,7 +4,7 @@ use alloc::{collections::VecDeque, sync::Arc, vec::Vec};
 
 use quarry_types::{Answer, CallError, Envelope, MessageId, Timestamp};
 
-use super::{RunId, backlog::Extent};
+use super::{RunId, backlog::Extent, hold::Aside};
 
 /// Whether the entity has a live actor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -107,6 +107,8 @@ pub(super) struct Entity<W> {
     pub(super) extent: Extent,
     /// Accepted messages that were left to the store, as far as is known.
     pub(super) left: usize,
+    /// What is known of its quarantined messages; only asked where they hold up others.
+    pub(super) aside: Aside,
     pub(super) used_at: Timestamp,
     /// It was told to have nothing to do.
     pub(super) rests: bool,
@@ -123,6 +125,7 @@ impl<W> Entity<W> {
             held: Vec::new(),
             extent: Extent::Scanned,
             left: 0,
+            aside: Aside::Unknown,
             used_at: now,
             rests: false,
         }

@@ -167,13 +167,15 @@ impl<W> Shard<W> {
             // The run that made them is gone with the activation; so is its attempt.
             Change::Chunks { first, .. } => message.stream.undo(*first),
             Change::Attempt => {
-                message.attempts = message.attempts.saturating_sub(1);
-                message.is_attempt_recorded = false;
+                message.unrecord();
                 message.needs_recording = true;
             }
             Change::Retry { .. } | Change::Quarantine => {
                 message.attempts = message.attempts.saturating_sub(1);
                 message.errors.pop();
+                if matches!(unit.change, Change::Quarantine) {
+                    self.forget_aside(&unit.address);
+                }
             }
             Change::Finish { .. } => message.attempts = message.attempts.saturating_sub(1),
         }

@@ -47,6 +47,7 @@ fn row(id: &str, ordinal: u32, millis: i64) -> Recovered {
         accepted_at: after(-5_000),
         position: (Sequence(3), ordinal),
         attempts: 0,
+        lost: 0,
         due: after(millis),
         is_delayed: true,
         errors: vec![],

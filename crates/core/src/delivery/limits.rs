@@ -11,6 +11,16 @@ use quarry_types::{
 use super::BacklogLimits;
 use crate::outbox::OutboxLimits;
 
+/// What an entity does with its later messages while one is in quarantine.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum AfterQuarantine {
+    /// It handles them: progress outranks order.
+    #[default]
+    GoOn,
+    /// They wait until an operator redrives or drops it: order outranks progress.
+    Wait,
+}
+
 /// Bounds of one entity type.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TypeLimits {
@@ -22,6 +32,8 @@ pub struct TypeLimits {
     pub concurrency: usize,
     /// Entities of the type in memory on one node, at least 1; beyond, those that rest make room.
     pub residents: usize,
+    /// What becomes of an entity's later messages then.
+    pub after_quarantine: AfterQuarantine,
     /// An entity idle for this long is passivated.
     pub idle_after: Duration,
     /// How long an outcome is kept, and its key known (G5).
@@ -35,6 +47,7 @@ impl Default for TypeLimits {
             attempts: 10,
             concurrency: 16,
             residents: 100_000,
+            after_quarantine: AfterQuarantine::GoOn,
             idle_after: Duration::from_mins(1),
             retention: Duration::from_hours(24),
         }

@@ -11,7 +11,7 @@ use quarry_types::{
     Envelope, Failure, Keep, MessageId, Outcome, PayloadDigest, ReplyMode, Sequence, Timestamp,
 };
 
-use super::{Chunk, backlog::Source, stream::Stream};
+use super::{Chunk, backlog::Source, stream::Stream, suspect::Suspicion};
 
 /// What the store knows of a key that was asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -63,6 +63,8 @@ pub struct Recovered {
     pub position: Position,
     /// Attempts begun so far.
     pub attempts: u32,
+    /// Of those, the last ones in a row of which no end is known: they ended with their process.
+    pub lost: u32,
     /// Not to be run before this store time.
     pub due: Timestamp,
     /// It was not to be handled before `due`, and was not tried yet.
@@ -157,6 +159,9 @@ pub(super) struct Message<W> {
     pub(super) wants_acceptance: bool,
     /// Attempts begun so far, the next one included once it is recorded.
     pub(super) attempts: u32,
+    /// Of those, the last ones in a row of which no end is known.
+    pub(super) lost: u32,
+    pub(super) suspicion: Suspicion,
     /// The next attempt's number is already in `attempts`.
     pub(super) is_attempt_recorded: bool,
     /// It may have been run before by someone else: the next attempt's number is committed first.
@@ -207,6 +212,8 @@ impl<W> Message<W> {
             acceptance: Acceptance::None,
             wants_acceptance: false,
             attempts: 0,
+            lost: 0,
+            suspicion: Suspicion::None,
             is_attempt_recorded: false,
             needs_recording: false,
             errors: Vec::new(),

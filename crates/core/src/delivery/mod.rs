@@ -10,7 +10,9 @@
 //!   next. So a failed commit has nothing behind it in the store.
 //! * Handlers may run ahead of their entity's commits, bounded; no answer leaves before the commit
 //!   of every state that its handler could see.
-//! * An entity's messages run in admitted order, a failed one's retries included (D3).
+//! * An entity's messages run in admitted order, a failed one's retries included (D3). One that is
+//!   quarantined lets the later ones go on, or holds them up, as its type says.
+//! * A message that may have ended its process twice runs alone, so that it can be blamed.
 //! * What waits and would never be woken is looked for, and let go on (G9).
 //! * Memory holds a window of what is open; the rest is read in pages, in order (G7).
 
@@ -25,6 +27,7 @@ mod backlog;
 mod backlog_tests;
 mod batch;
 mod burden;
+mod close;
 mod delay;
 #[cfg(test)]
 mod delay_tests;
@@ -32,6 +35,9 @@ mod delay_tests;
 mod discard_tests;
 mod entity;
 mod fail;
+mod hold;
+#[cfg(test)]
+mod hold_tests;
 #[cfg(test)]
 mod horizon_tests;
 mod limits;
@@ -55,6 +61,9 @@ mod shard;
 mod stream;
 #[cfg(test)]
 mod stream_tests;
+mod suspect;
+#[cfg(test)]
+mod suspect_tests;
 #[cfg(test)]
 mod tests;
 mod turns;
@@ -63,7 +72,7 @@ mod turns_tests;
 
 pub use backlog::{BacklogLimits, OpenPage, OpenRead, Which};
 pub use batch::{Accept, Batch, ChunkRecord, CommitFailure, Finish, OpenRecord, OpenRecordState};
-pub use limits::{Limits, TypeLimits};
+pub use limits::{AfterQuarantine, Limits, TypeLimits};
 pub use look::InMemory;
 pub use message::{Cursor, Found, FoundState, Position, Recovered};
 pub use operate::{Fetched, FetchedState};

@@ -359,10 +359,10 @@ impl<W> Shard<W> {
         message_id: MessageId,
         out: &mut Vec<Effect<W>>,
     ) {
+        let Some(order) = self.order_again(now, message_id) else { return };
         let Some(message) = self.messages.get_mut(&message_id) else { return };
         message.phase = Phase::Queued;
-        self.admissions += 1;
-        message.order = (now, Turn::New(self.admissions));
+        message.order = order;
         message.standing = Standing::Apart;
         let (accepted, rest): (Vec<_>, Vec<_>) = core::mem::take(&mut message.waiting)
             .into_iter()
@@ -375,9 +375,9 @@ impl<W> Shard<W> {
         // What is closing leaves it to the next owner.
         if self.gate == Gate::Open {
             let address = message.envelope.address.clone();
-            let entity = self.entities.entry(address).or_insert_with(|| Entity::new(now));
-            entity.queue.push_back(message_id);
-            let address = message.envelope.address.clone();
+            self.entities.entry(address.clone()).or_insert_with(|| Entity::new(now));
+            self.forget_aside(&address);
+            self.enqueue(&address, message_id);
             self.read_alone(now, &address);
         }
     }

@@ -16,9 +16,9 @@ use super::{
 };
 
 const OPERATOR: u32 = 99;
-const REDRIVE: Intervention = Intervention::Redrive { payload: None };
+pub(super) const REDRIVE: Intervention = Intervention::Redrive { payload: None };
 
-fn act(
+pub(super) fn act(
     shard: &mut Shard<u32>,
     message_id: MessageId,
     intervention: Intervention,
@@ -62,6 +62,7 @@ fn aside(key: &str) -> Recovered {
         accepted_at: NOW,
         position: (Sequence(3), 0),
         attempts: 10,
+        lost: 0,
         due: NOW,
         is_delayed: false,
         errors: vec!["why".to_string()],
@@ -70,7 +71,7 @@ fn aside(key: &str) -> Recovered {
 }
 
 /// The store says that the message is set aside.
-fn found(shard: &mut Shard<u32>, aside: Recovered) -> Vec<Effect<u32>> {
+pub(super) fn found(shard: &mut Shard<u32>, aside: Recovered) -> Vec<Effect<u32>> {
     let (mut out, id) = (Vec::new(), aside.envelope.message_id);
     let tenant = Tenant::default_tenant();
     let fetched = Fetched { tenant, state: FetchedState::Quarantined(aside) };

@@ -179,6 +179,9 @@ impl<W> Shard<W> {
     pub(super) fn want_rows(&mut self, address: &Address) {
         let Some(entity) = self.entities.get(address) else { return };
         let Extent::UpTo(end) = entity.extent else { return };
+        if self.is_held(address) {
+            return;
+        }
         let few = self.backlog.few();
         let known = entity.queue.iter().filter(|id| self.stands_read(**id, end));
         if known.take(few).count() < few {

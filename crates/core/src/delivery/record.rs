@@ -19,7 +19,10 @@ impl<W> Shard<W> {
         let front = self.entities.get(address).and_then(|entity| entity.queue.front().copied());
         let Some(message_id) = front else { return };
         let Some(message) = self.messages.get(&message_id) else { return };
-        let is_next = message.phase == Phase::Queued && message.end.is_none();
+        let is_next = message.phase == Phase::Queued
+            && message.end.is_none()
+            && self.may_begin(message_id)
+            && self.goes_on(address);
         if !is_next || !message.needs_recording || self.gate != Gate::Open {
             return;
         }
@@ -36,8 +39,7 @@ impl<W> Shard<W> {
             }
             Acceptance::Stored(_) => {
                 message.phase = Phase::Recording;
-                message.attempts += 1;
-                message.is_attempt_recorded = true;
+                message.begin_recorded();
                 let (address, change) = (address.clone(), Change::Attempt);
                 self.pending.push_back(Unit { message_id, address, is_accept: false, change });
             }

@@ -1,6 +1,10 @@
 //! Takeover: what the owner before left open.
 
-use alloc::{string::ToString, vec::Vec};
+use alloc::{
+    format,
+    string::{String, ToString},
+    vec::Vec,
+};
 
 use quarry_types::Timestamp;
 
@@ -11,13 +15,14 @@ use super::{
     entity::Entity,
     message::{Acceptance, Message, Phase, Standing, Turn},
     stream::Stream,
+    suspect::Suspicion,
 };
 
 impl<W> Shard<W> {
     /// Takes an open message from the store. It runs, when its turn comes, only after the number of its
     /// next attempt is committed (one commit for the first ones of a page), so that a message that
-    /// ends its process is counted, and one that only waits is not; one that is out of attempts is
-    /// quarantined (D4). One whose back-off has not ended waits for its end first.
+    /// ends its process is counted, and one that only waits is not; one that is out of attempts, or
+    /// ended its process alone, is quarantined (D4). One whose back-off has not ended waits for its end first.
     pub(super) fn recover_one(
         &mut self,
         now: Timestamp,
@@ -53,7 +58,10 @@ impl<W> Shard<W> {
         message.errors = recovered.errors;
         message.stream = Stream::recovered(&recovered.chunks);
         let most = self.limits.most_attempts(&address.entity_type);
-        let is_out_of_attempts = recovered.attempts >= most;
+        message.lost = recovered.lost;
+        message.suspicion = Suspicion::of(recovered.lost);
+        let is_guilty = message.suspicion == Suspicion::Guilty;
+        let is_out_of_attempts = recovered.attempts >= most || is_guilty;
         message.needs_recording = true;
         if recovered.is_delayed {
             self.recover_delayed(now, &mut message);
@@ -68,8 +76,7 @@ impl<W> Shard<W> {
         }
         if is_out_of_attempts {
             message.phase = Phase::Settling;
-            let error = "the last attempt ended with its process".to_string();
-            message.push_error(error, self.limits.errors);
+            message.push_error(end_of(&message), self.limits.errors);
             let change = Change::Quarantine;
             let unit = Unit { message_id, address: address.clone(), is_accept: false, change };
             self.pending.push_back(unit);
@@ -80,13 +87,28 @@ impl<W> Shard<W> {
         if !is_delayed {
             let entity = self.entities.entry(address.clone()).or_insert_with(|| Entity::new(now));
             entity.left = entity.left.saturating_sub(1);
-            if !is_out_of_attempts {
+            if is_out_of_attempts {
+                self.hold(&address, message_id);
+            } else {
                 self.enqueue(&address, message_id);
             }
         }
         self.attach_absent(message_id, out);
         if let Some(again) = again {
             self.attach_all(message_id, again, out);
+        }
+    }
+}
+
+/// How the last attempt of a message ended that is not tried again.
+fn end_of<W>(message: &Message<W>) -> String {
+    let lost = message.lost;
+    match message.suspicion {
+        Suspicion::Guilty => {
+            format!("{lost} attempts in a row ended with their process, the last one alone")
+        }
+        Suspicion::None | Suspicion::Suspect => {
+            "the last attempt ended with its process".to_string()
         }
     }
 }

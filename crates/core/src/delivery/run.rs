@@ -87,7 +87,10 @@ impl<W> Shard<W> {
     /// Gives the entity its next turn, if it can take one.
     pub(super) fn schedule(&mut self, address: &Address, now: Timestamp, out: &mut Vec<Effect<W>>) {
         self.want_due(address, now, out);
+        self.keep_held(address);
         self.want_rows(address);
+        self.ask_aside(address, out);
+        self.want_turn(address, out);
         self.record_front(address);
         let Some(entity) = self.entities.get(address) else { return };
         if entity.runs_command() || self.gate == Gate::Ended {
@@ -180,7 +183,7 @@ impl<W> Shard<W> {
                 let first = entity.queue.front().copied().filter(|id| {
                     self.messages.get(id).is_some_and(|message| message.phase == Phase::Queued)
                 });
-                let first = first.filter(|_| self.is_next_known(address));
+                let first = first.filter(|_| self.is_next_known(address) && self.goes_on(address));
                 self.refuse_reads(
                     address,
                     &refused(RefusalCode::HandlerFailed, error.clone(), None),
@@ -264,6 +267,9 @@ impl<W> Shard<W> {
         message_id: MessageId,
         result: Ran,
     ) {
+        if let Some(message) = self.messages.get_mut(&message_id) {
+            message.survived();
+        }
         let (outcome, state, sends, statements) = match result {
             Ran::Done { reply, state, sends, statements } => {
                 (Outcome::Success(reply), state, sends, statements)
@@ -302,6 +308,7 @@ impl<W> Shard<W> {
         let Some(message) = self.messages.get_mut(&message_id) else { return };
         let address = message.envelope.address.clone();
         let most = self.limits.most_attempts(&address.entity_type);
+        message.survived();
         message.push_error(error, self.limits.errors);
         if !is_counted && !message.is_attempt_recorded {
             message.attempts += 1;
@@ -334,6 +341,7 @@ impl<W> Shard<W> {
         if let Some(entity) = self.entities.get_mut(&address) {
             entity.queue.retain(|id| *id != message_id);
         }
+        self.hold(&address, message_id);
         let change = Change::Quarantine;
         self.pending.push_back(Unit { message_id, address, is_accept, change });
     }

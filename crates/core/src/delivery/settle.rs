@@ -11,6 +11,7 @@ use super::{
     batch::{Change, Unit},
     message::{Acceptance, Message, Phase, Standing, Turn, Waiting},
     shard::{Check, Gate, answer},
+    suspect::Suspicion,
 };
 
 impl<W> Shard<W> {
@@ -20,6 +21,7 @@ impl<W> Shard<W> {
             return;
         }
         self.end_marked();
+        self.pass_turn_on(out);
         if self.in_flight.is_some() {
             return;
         }
@@ -209,9 +211,13 @@ impl<W> Shard<W> {
                     }
                     Self::leave_log(&mut self.unfinished, message_id, message);
                 }
+                if self.gate == Gate::Closing {
+                    self.take_back(message_id);
+                }
             }
             Change::Delay { .. } | Change::Retry { .. } => {
-                if let Some(message) = self.messages.get(&message_id) {
+                if let Some(message) = self.messages.get_mut(&message_id) {
+                    message.suspicion = Suspicion::None;
                     Self::leave_log(&mut self.unfinished, message_id, message);
                 }
                 if matches!(unit.change, Change::Delay { .. }) {
@@ -225,6 +231,7 @@ impl<W> Shard<W> {
             }
             Change::Redrive => self.is_redriven(now, message_id, out),
             Change::End { failure } => {
+                self.forget_aside(&unit.address);
                 self.is_finished(unit, &Outcome::Failure(failure.clone()), out);
             }
             Change::Finish { outcome, .. } => self.is_finished(unit, outcome, out),
@@ -284,6 +291,7 @@ fn open_record<W>(message: &Message<W>, due: Timestamp, state: OpenRecordState) 
         accepted_at: message.accepted_at,
         position,
         attempts: message.attempts,
+        lost: message.lost,
         due,
         state,
         errors: message.errors.clone(),

@@ -21,6 +21,7 @@ use super::{
     entity::Entity,
     message::{Acceptance, Message, Phase},
     operate::Inquiry,
+    suspect::{ProcessTurn, Suspicion},
 };
 use crate::outbox::{Outbox, Passing, Place};
 
@@ -65,6 +66,14 @@ pub enum Effect<W> {
     ReadOpen(OpenRead),
     /// Drop the entity's actor, which may hold what is not committed.
     Passivate(Address),
+    /// Ask the store for the first quarantined message of the entity; answer with
+    /// [`Shard::aside_read`] and the number.
+    AskAside(Address, u64),
+    /// A suspect waits for the turn of its process, of which one shard has it at a time; answer
+    /// with [`Shard::turn_given`].
+    AskTurn,
+    /// The turn of the process may go to another.
+    EndTurn,
     /// The shard is closed: nothing runs, nothing is in flight, nothing will come.
     Closed,
     /// The shard is lost: drop all actors; every caller has been told.
@@ -135,6 +144,7 @@ pub struct Shard<W> {
     pub(super) runs: u64,
     pub(super) activations: u64,
     pub(super) admissions: u64,
+    pub(super) questions: u64,
     pub(super) committed: Sequence,
     /// The mark that was found at the takeover.
     pub(super) low_water: Sequence,
@@ -149,6 +159,9 @@ pub struct Shard<W> {
     pub(super) unfinished: BTreeSet<((Sequence, u32), MessageId)>,
     /// After a rejected commit: commits of one message each until this many are through.
     pub(super) alone: usize,
+    /// Entities whose next message is a suspect that waits for the turn of the process.
+    pub(super) suspects: BTreeSet<Address>,
+    pub(super) process_turn: ProcessTurn,
 }
 
 impl<W> Shard<W> {
@@ -185,10 +198,13 @@ impl<W> Shard<W> {
             runs: 0,
             activations: 0,
             admissions: 0,
+            questions: 0,
             committed,
             taken_over: (committed > Sequence(0)).then_some(now),
             unfinished: BTreeSet::new(),
             alone: 0,
+            suspects: BTreeSet::new(),
+            process_turn: ProcessTurn::Free,
         }
     }
 
@@ -252,7 +268,8 @@ impl<W> Shard<W> {
             let address = message.envelope.address.clone();
             let most = self.limits.most_attempts(&address.entity_type);
             // Its quarantine could not be stored before.
-            if message.attempts >= most && message.end.is_none() {
+            let is_guilty = message.suspicion == Suspicion::Guilty;
+            if (message.attempts >= most || is_guilty) && message.end.is_none() {
                 self.set_aside(message_id, false);
             }
             self.schedule(&address, now, out);
@@ -283,117 +300,6 @@ impl<W> Shard<W> {
         for inquiries in self.inquiries.values_mut() {
             inquiries.retain(|inquiry| !is_gone(&inquiry.waiter));
         }
-    }
-
-    /// Stops admitting. What runs is finished and committed, then comes [`Effect::Closed`]. What has
-    /// not begun is refused where it has no row, and left to the next owner where it has one.
-    pub fn close(&mut self, out: &mut Vec<Effect<W>>) {
-        if self.gate != Gate::Open {
-            return;
-        }
-        self.gate = Gate::Closing;
-        self.due.clear();
-        self.delays.clear();
-        let addresses: Vec<Address> = self.entities.keys().cloned().collect();
-        for address in addresses {
-            self.turn_away(&address, out);
-        }
-        self.release_absent(out);
-        self.outbox.press();
-        self.flush(out);
-        self.finish_closing(out);
-    }
-
-    fn turn_away(&mut self, address: &Address, out: &mut Vec<Effect<W>>) {
-        let Some(entity) = self.entities.get_mut(address) else { return };
-        for read in core::mem::take(&mut entity.reads) {
-            out.push(answer(read.waiter, Err(draining())));
-        }
-        let running = entity.running.as_ref().and_then(super::entity::Running::message_id);
-        let left: Vec<MessageId> =
-            entity.queue.iter().copied().filter(|id| Some(*id) != running).collect();
-        entity.queue.retain(|id| Some(*id) == running);
-        for message_id in left {
-            let is_stored =
-                self.messages.get(&message_id).is_some_and(|m| m.acceptance != Acceptance::None);
-            if is_stored {
-                // Its row stands or is on its way: it is the next owner's. Acceptance is still told.
-                self.release_waiters(message_id, out);
-            } else {
-                self.refuse(message_id, &draining(), out);
-            }
-        }
-    }
-
-    /// Callers that wait for the outcome are sent on; those that wait for acceptance stay.
-    fn release_waiters(&mut self, message_id: MessageId, out: &mut Vec<Effect<W>>) {
-        let Some(message) = self.messages.get_mut(&message_id) else { return };
-        let (stay, leave): (Vec<_>, Vec<_>) =
-            core::mem::take(&mut message.waiting).into_iter().partition(|w| {
-                w.mode == quarry_types::ReplyMode::Accepted
-                    && message.acceptance == Acceptance::Pending
-            });
-        message.waiting = stay;
-        for waiting in leave {
-            out.push(answer(waiting.waiter, Err(owner_lost(message_id))));
-        }
-    }
-
-    pub(super) fn finish_closing(&mut self, out: &mut Vec<Effect<W>>) {
-        let is_busy = self.in_flight.is_some()
-            || !self.pending.is_empty()
-            || self.entities.values().any(|entity| entity.running.is_some());
-        if self.gate == Gate::Closing && !is_busy {
-            self.give_up(out);
-            out.pop();
-            out.push(Effect::Closed);
-        }
-    }
-
-    /// The shard is lost, now: every caller is told, nothing more will be committed.
-    pub fn give_up(&mut self, out: &mut Vec<Effect<W>>) {
-        if self.gate == Gate::Ended {
-            return;
-        }
-        self.gate = Gate::Ended;
-        let in_flight: BTreeSet<MessageId> = self
-            .in_flight
-            .take()
-            .into_iter()
-            .flat_map(|(_, units)| units)
-            .map(|unit| unit.message_id)
-            .collect();
-        for (message_id, message) in core::mem::take(&mut self.messages) {
-            let is_stored = matches!(message.acceptance, Acceptance::Stored(_));
-            let may_be_done = is_stored || in_flight.contains(&message_id);
-            out.extend(
-                message.stream.readers.into_iter().map(|(reader, _)| Effect::Readable(reader)),
-            );
-            for waiting in message.waiting {
-                let error = if may_be_done { owner_lost(message_id) } else { self.not_owner() };
-                out.push(answer(waiting.waiter, Err(error)));
-            }
-        }
-        self.release_absent(out);
-        let inquiries = core::mem::take(&mut self.inquiries).into_values().flatten();
-        out.extend(inquiries.map(|inquiry| answer(inquiry.waiter, Err(not_owner(self.epoch)))));
-        let reads = core::mem::take(&mut self.entities).into_values().flat_map(|entity| {
-            let running = entity.running.into_iter().flat_map(super::entity::Running::into_reads);
-            let held = entity.held.into_iter().map(|held| held.read);
-            entity.reads.into_iter().chain(running).chain(held)
-        });
-        for read in reads {
-            out.push(answer(read.waiter, Err(not_owner(self.epoch))));
-        }
-        self.keys.clear();
-        self.due.clear();
-        self.delays.clear();
-        self.ending.clear();
-        self.accept_due.clear();
-        self.wanting.clear();
-        self.outbox.clear();
-        self.pending.clear();
-        out.push(Effect::Lost);
     }
 
     pub(super) fn not_owner(&self) -> CallError {

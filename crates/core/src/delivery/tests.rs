@@ -351,13 +351,14 @@ fn a_rejected_commit_is_split_until_the_culprit_fails_alone() {
     assert!(matches!(answers(&out)[..], [(2, Err(CallError::Refused(_)))]));
 }
 
-fn recovered(key: &str, attempts: u32, ordinal: u32) -> Recovered {
+pub(super) fn recovered(key: &str, attempts: u32, ordinal: u32) -> Recovered {
     Recovered {
         envelope: Arc::new(message("c1", key)),
         original: None,
         accepted_at: NOW,
         position: (Sequence(3), ordinal),
         attempts,
+        lost: 0,
         due: Timestamp(0),
         is_delayed: false,
         errors: vec![],

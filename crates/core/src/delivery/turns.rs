@@ -2,8 +2,9 @@
 //!
 //! A query waits for every command that came before it, and a command for every query, so neither
 //! overtakes what its client sent before (G4), and neither starves: a command that waits for its turn
-//! keeps later queries from beginning. What the first command waits for may also be a time, room, or a
-//! page of the store; then queries go on, and see what stands.
+//! keeps later queries from beginning. What the first command waits for may also be a time, room, a
+//! page of the store, the turn of the process, or an earlier message that was set aside; then queries
+//! go on, and see what stands.
 
 use alloc::{sync::Arc, vec::Vec};
 
@@ -73,8 +74,11 @@ impl<W> Shard<W> {
         let Some(message) = self.messages.get(message_id) else { return Front::Absent };
         let is_far = matches!(message.phase, Phase::BackingOff(_))
             || !self.is_next_known(address)
-            || !self.outbox.has_room(address);
+            || !self.outbox.has_room(address)
+            || !self.may_begin(*message_id)
+            || !self.goes_on(address);
         let is_ready = message.phase == Phase::Queued
+            && !message.needs_recording
             && message.end.is_none()
             && entity.ahead.len() < self.limits.ahead;
         match (is_far, is_ready) {

@@ -13,6 +13,7 @@ use quarry_types::{
     Address, Answer, CallError, MessageId, RefusalCode, ShardAge,
     planted::{Bug, is_planted},
 };
+use tokio::sync::OwnedSemaphorePermit;
 
 use super::{
     rest::Resident,
@@ -39,6 +40,8 @@ pub(super) enum Done {
     PassedOn(Vec<(Place, Result<Answer, CallError>)>),
     SendsRead(Result<SendPage, StoreError>),
     OpenRead(u64, Result<OpenPage, StoreError>),
+    Turn(Option<OwnedSemaphorePermit>),
+    Aside(Address, u64, Result<Option<MessageId>, StoreError>),
 }
 
 /// How much of a commit is of attempts that failed.
@@ -74,6 +77,13 @@ impl Serving {
         self.io.push(Box::pin(async move {
             Done::Fetched(message_id, fetched(&*store, message_id).await)
         }));
+    }
+
+    /// Waits for the turn of the process behind the other shards that asked for it.
+    pub(super) fn ask_turn(&mut self) {
+        let turn = Arc::clone(&self.shared.turn);
+        // It is never closed.
+        self.io.push(Box::pin(async move { Done::Turn(turn.acquire_owned().await.ok()) }));
     }
 
     pub(super) fn commit(&mut self, batch: Batch) {
@@ -167,6 +177,14 @@ impl Serving {
             Done::PassedOn(answers) => self.passed_on(answers),
             Done::SendsRead(page) => self.sends_read(page),
             Done::OpenRead(number, page) => self.open_read(number, page),
+            Done::Aside(address, number, first) => {
+                let first = first.map_err(|error| error.to_string());
+                self.machine.aside_read(now, &address, number, first, &mut self.out);
+            }
+            Done::Turn(turn) => {
+                self.turn = turn;
+                self.machine.turn_given(now, &mut self.out);
+            }
         }
         self.count();
     }

@@ -47,7 +47,7 @@ impl ShardTask {
     fn still_granted(&self) -> Result<(), End> {
         match *self.control.borrow() {
             Control::Abandon => Err(End::Lost),
-            Control::Close => Err(End::Closed),
+            Control::Close | Control::CloseBy(_) => Err(End::Closed),
             Control::Serve => Ok(()),
         }
     }

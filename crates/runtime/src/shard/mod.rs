@@ -12,4 +12,5 @@ mod task;
 
 pub(crate) use clock::Clocks;
 pub(crate) use loads::Loads;
+pub(crate) use open::first_aside;
 pub(crate) use task::{Control, End, Ended, ShardTask, Shared};

@@ -50,6 +50,9 @@ impl Serving {
                     Effect::ReadSends { after, limit } => self.read_sends(after, limit),
                     Effect::ReadOpen(read) => self.read_open(read),
                     Effect::Passivate(address) => self.passivate(&address, Leaving::Failed),
+                    Effect::AskAside(address, number) => self.ask_aside(address, number),
+                    Effect::AskTurn => self.ask_turn(),
+                    Effect::EndTurn => self.turn = None,
                     Effect::Closed => self.end = Some(End::Closed),
                     Effect::Lost => self.end = self.end.or(Some(End::Lost)),
                 }

@@ -1,6 +1,6 @@
 //! The loop: receive, step, perform.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use futures_util::{StreamExt, stream::FuturesUnordered};
 use quarry_core::{
@@ -12,7 +12,7 @@ use quarry_types::{
     Address, BootId, CallError, Epoch, Monotonic, NodeId, Refusal, RefusalCode, Sequence, ShardAge,
     ShardId, SlotRange, Timestamp,
 };
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 
 use super::{
     clock::{Clocks, ShardClock},
@@ -43,14 +43,21 @@ const THOROUGH: u32 = 12;
 /// A handler that has run for this long is long: the shard goes on admitting while it is asked to
 /// move, until the drain time is over.
 const LONG_RUN: Duration = Duration::from_millis(100);
+/// What was stopped because the drain time was over is told to the store within this time; then the
+/// shard is given up as it is.
+const LAST_COMMITS: Duration = Duration::from_secs(1);
+/// What the message of a handler that was stopped then keeps as its error.
+const CUT_OFF: &str = "stopped: the shard had to move, and the drain time was over";
 
 /// What the runner asks of the task.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Control {
     /// Serve.
     Serve,
-    /// Finish what runs and close, so that the next owner can take over.
+    /// Finish what runs and close, so that the next owner can take over; within the drain time.
     Close,
+    /// The same, by this time.
+    CloseBy(Monotonic),
     /// Stop now: the lease or the grant is gone.
     Abandon,
 }
@@ -83,7 +90,7 @@ pub(crate) struct Shared {
     pub(crate) node: NodeId,
     pub(crate) boot: BootId,
     pub(crate) registry: Registry,
-    pub(crate) store: std::sync::Arc<dyn Store>,
+    pub(crate) store: Arc<dyn Store>,
     pub(crate) lease: LeaseGuard,
     pub(crate) host: Host,
     pub(crate) metrics: Metrics,
@@ -95,6 +102,8 @@ pub(crate) struct Shared {
     pub(crate) clocks: Clocks,
     /// What they cost.
     pub(crate) loads: Loads,
+    /// The turn of the process, which a message takes to run alone among suspects.
+    pub(crate) turn: Arc<Semaphore>,
     /// The node, for calls that handlers make.
     pub(crate) caller: std::sync::Weak<Inner>,
 }
@@ -128,6 +137,8 @@ pub(super) struct Serving {
     pub(super) clock: ShardClock,
     pub(super) out: Vec<Effect<Waiter>>,
     pub(super) end: Option<End>,
+    /// The turn of the process, where this shard has it.
+    pub(super) turn: Option<OwnedSemaphorePermit>,
     silent_since: Option<Monotonic>,
     load: SteadyLoad,
     sweeps: u32,
@@ -205,6 +216,7 @@ impl ShardTask {
             clock,
             out: Vec::new(),
             end: None,
+            turn: None,
             silent_since: None,
             load: SteadyLoad::of(self.load),
             sweeps: 0,
@@ -235,6 +247,10 @@ impl ShardTask {
                         Control::Serve => {}
                         Control::Close => {
                             close_by = Some(self.shared.host.now().after(self.shared.drain_time));
+                            serving.close_when_quiet(close_by);
+                        }
+                        Control::CloseBy(by) => {
+                            close_by = Some(close_by.map_or(by, |before| before.min(by)));
                             serving.close_when_quiet(close_by);
                         }
                         Control::Abandon => serving.give_up(),
@@ -375,13 +391,18 @@ impl Serving {
         self.count_full(self.machine.full_mailboxes());
     }
 
-    /// Closes once no handler runs long, or by `close_by` at the latest: then what runs is cancelled.
+    /// Closes once no handler runs long, or by `close_by` at the latest: then what runs is stopped,
+    /// which is a failed attempt of its message.
     fn close_when_quiet(&mut self, close_by: Option<Monotonic>) {
         let Some(close_by) = close_by else { return };
         let clock = self.shared.host.now();
         if clock >= close_by {
             self.silent_since.get_or_insert(clock);
-            return self.give_up();
+            if clock >= close_by.after(LAST_COMMITS) {
+                return self.give_up();
+            }
+            let now = self.now();
+            return self.machine.cut_off(now, CUT_OFF, &mut self.out);
         }
         let long_since =
             self.now().0.saturating_sub(i64::try_from(LONG_RUN.as_millis()).unwrap_or(0));

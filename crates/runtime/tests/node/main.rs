@@ -7,6 +7,7 @@ mod delays;
 mod owners;
 mod reads;
 mod residents;
+mod quarantine;
 mod sends;
 mod splits;
 mod streams;

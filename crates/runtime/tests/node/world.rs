@@ -22,6 +22,7 @@ use serde::Deserialize;
 
 use crate::{
     reads::{Book, Desk},
+    quarantine::{Ledger, Sleeper},
     sends::Relay,
     transactions::Clerk,
 };
@@ -162,6 +163,8 @@ impl World {
             .with(Relay)
             .with(Clerk)
             .with(Book(Arc::clone(&self.desk)))
+            .with(Ledger)
+            .with(Sleeper)
             .build();
         let mut config = NodeConfig::new(NodeId(id), boot);
         configure(&mut config);

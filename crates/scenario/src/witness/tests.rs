@@ -94,6 +94,7 @@ fn tries(entity: &str, number: u64, attempts: u32, state: OpenState) -> Commit {
         message: message(entity, number),
         position: None,
         attempts,
+        lost: 0,
         due: Timestamp(1),
         state,
         errors: Vec::new(),

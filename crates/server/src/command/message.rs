@@ -92,6 +92,7 @@ fn facts(message: &Message<Json>) -> Vec<(&'static str, String)> {
     ];
     let mut add = |name, value: Option<String>| facts.extend(value.map(|value| (name, value)));
     add("due", message.due.clone());
+    add("held up by", message.held_up_by.clone());
     add("finished", message.finished_at.clone());
     add("payload", message.payload.as_ref().map(Json::to_string));
     add("edited", message.edited.as_ref().map(Json::to_string));

@@ -103,6 +103,8 @@ pub(crate) const KEYS: &[Key] = keys! {
         "queries of one entity that run side by side; its commands run one by one";
     "entities.residents", Kind::Integer { least: 1, most: 10_000_000 }, Some("100000"), None,
         "entities of one type in the memory of a node at a time, within node.residents";
+    "entities.after_quarantine", Kind::OneOf(&["go_on", "wait"]), Some("go_on"), None,
+        "what an entity does with its later messages while one is set aside";
     "entities.idle_after", Kind::Duration { least: 10, most: DAY }, Some("60s"), None,
         "how long an entity without messages stays in memory";
     "http.body_limit", Kind::Bytes { least: 1_024, most: 16 << 20 }, Some("1MiB"), None,

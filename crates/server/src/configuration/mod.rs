@@ -27,4 +27,6 @@ pub(crate) use load::{Loaded, Shown, Sources, load};
 pub(crate) use mistake::Mistake;
 pub(crate) use mistake::Mistakes;
 pub(crate) use secret::{Secret, mask_url};
-pub(crate) use settings::{Listen, LogFormat, NodeSettings, Settings, TypeSettings};
+pub(crate) use settings::{
+    AfterQuarantine, Listen, LogFormat, NodeSettings, Settings, TypeSettings,
+};

@@ -47,12 +47,24 @@ pub(crate) struct EntitiesSettings {
     pub(crate) concurrency: usize,
     /// Entities of one type in the memory of a node at a time.
     pub(crate) residents: usize,
+    /// What an entity does with its later messages then.
+    pub(crate) after_quarantine: AfterQuarantine,
     /// How long an entity without messages stays in memory.
     #[serde(deserialize_with = "duration")]
     pub(crate) idle_after: Duration,
     /// What single types have of their own, by name as it was written.
     #[serde(default)]
     pub(crate) types: BTreeMap<String, TypeSettings>,
+}
+
+/// What an entity does with its later messages while one is set aside.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum AfterQuarantine {
+    /// It handles them.
+    GoOn,
+    /// They wait.
+    Wait,
 }
 
 /// What one entity type has of its own.
@@ -67,6 +79,8 @@ pub(crate) struct TypeSettings {
     pub(crate) concurrency: Option<usize>,
     /// Entities of the type in the memory of a node at a time.
     pub(crate) residents: Option<usize>,
+    /// What an entity does with its later messages then.
+    pub(crate) after_quarantine: Option<AfterQuarantine>,
     /// How long an entity without messages stays in memory.
     #[serde(default, deserialize_with = "some_duration")]
     pub(crate) idle_after: Option<Duration>,

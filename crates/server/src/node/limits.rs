@@ -1,10 +1,10 @@
 //! The bounds of entity types, from the configuration.
 
-use quarry::runtime::{Limits, NodeConfig, Registry, TypeLimits};
+use quarry::runtime::{self, Limits, NodeConfig, Registry, TypeLimits};
 use quarry_types::{BootId, EntityType, NodeId};
 
 use crate::{
-    configuration::{Settings, TypeSettings},
+    configuration::{AfterQuarantine, Settings, TypeSettings},
     failure::{Exit, Failure},
 };
 
@@ -23,6 +23,7 @@ pub(crate) fn node_config(
         attempts: entities.attempts,
         concurrency: entities.concurrency,
         residents: entities.residents,
+        after_quarantine: after_quarantine(entities.after_quarantine),
         idle_after: entities.idle_after,
         retention: settings.store.retention,
     };
@@ -55,12 +56,20 @@ fn hosted(registry: &Registry, written: &str) -> Result<EntityType, Failure> {
     Ok(EntityType::new(name).map_err(anyhow::Error::from)?)
 }
 
+const fn after_quarantine(written: AfterQuarantine) -> runtime::AfterQuarantine {
+    match written {
+        AfterQuarantine::GoOn => runtime::AfterQuarantine::GoOn,
+        AfterQuarantine::Wait => runtime::AfterQuarantine::Wait,
+    }
+}
+
 fn of_type(default: TypeLimits, own: &TypeSettings) -> TypeLimits {
     TypeLimits {
         mailbox: own.mailbox.unwrap_or(default.mailbox),
         attempts: own.attempts.unwrap_or(default.attempts),
         concurrency: own.concurrency.unwrap_or(default.concurrency),
         residents: own.residents.unwrap_or(default.residents),
+        after_quarantine: own.after_quarantine.map_or(default.after_quarantine, after_quarantine),
         idle_after: own.idle_after.unwrap_or(default.idle_after),
         retention: own.retention.unwrap_or(default.retention),
     }

@@ -17,6 +17,9 @@ impl Tables {
                     open.state == OpenState::Waiting && open.message.address == *address
                 }
                 OpenOf::Delayed => open.state == OpenState::Delayed,
+                OpenOf::Quarantined(address) => {
+                    open.state == OpenState::Quarantined && open.message.address == *address
+                }
             })
             .collect();
         found.sort_by_key(|open| open.place(&query.of));
@@ -46,6 +49,7 @@ impl Tables {
             original: None,
             position: *position,
             attempts: 0,
+            lost: 0,
             due: row.accepted_at,
             state: OpenState::Waiting,
             errors: Vec::new(),

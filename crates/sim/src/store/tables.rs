@@ -222,6 +222,7 @@ impl Tables {
                 original: accepted_payload.filter(|payload| *payload != row.message.payload),
                 position: row.position.or(accepted).unwrap_or_default(),
                 attempts: row.attempts,
+                lost: row.lost,
                 due: row.due,
                 state: row.state,
                 errors: row.errors.clone(),

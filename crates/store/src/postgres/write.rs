@@ -68,19 +68,22 @@ with part as materialized (
     join written w on w.shard = r.shard
 ), opened as (
     insert into open_message (shard, sequence, ordinal, message_id, tenant, slot, entity_type,
-        entity_id, method, key, payload, accepted_at, attempts, due, state, errors, digest)
+        entity_id, method, key, payload, accepted_at, attempts, due, state, errors, digest,
+        lost)
     select w.shard, r.sequence, r.ordinal, r.message_id, r.tenant, r.slot, r.entity_type,
         r.entity_id, r.method, r.key, r.payload, r.accepted_at, r.attempts, r.due, r.state,
-        r.errors, r.digest
+        r.errors, r.digest, r.lost
     from unnest($25::bigint[], $26::bigint[], $27::uuid[], $28::text[], $29::bigint[], $30::text[],
         $31::text[], $32::text[], $33::text[], $34::bytea[], $35::bigint[], $36::bigint[],
-        $37::bigint[], $38::bigint[], $39::bigint[], $40::bytea[], $98::bytea[])
+        $37::bigint[], $38::bigint[], $39::bigint[], $40::bytea[], $98::bytea[],
+        $101::bigint[])
         as r (shard, ordinal, message_id, tenant, slot, entity_type, entity_id, method, key,
-            payload, accepted_at, sequence, attempts, due, state, errors, digest)
+            payload, accepted_at, sequence, attempts, due, state, errors, digest, lost)
     join written w on w.shard = r.shard
     on conflict (message_id) do update set shard = excluded.shard, sequence = excluded.sequence,
         ordinal = excluded.ordinal, payload = excluded.payload, attempts = excluded.attempts,
-        due = excluded.due, state = excluded.state, errors = excluded.errors
+        due = excluded.due, state = excluded.state, errors = excluded.errors,
+        lost = excluded.lost
 ), closed as (
     delete from open_message o
     using unnest($41::bigint[], $42::uuid[]) as r (shard, message_id), written w
@@ -328,6 +331,7 @@ fn bind_rows<'q>(query: Write<'q>, batch: &'q Batch<'q>) -> Write<'q> {
         .bind(column(open, |of| stored_digest(&of.row.row.message)))
         .bind(column(&batch.discarded, |of| number(of.part.shard)))
         .bind(column(&batch.discarded, |of| uuid(of.row)))
+        .bind(column(open, |of| i64::from(of.row.row.lost)))
 }
 
 fn bind_messages<'q, T>(

@@ -46,12 +46,12 @@ const OUTCOMES: Rows = Rows {
 const OPEN: Rows = Rows {
     head: "insert into open_message (shard, sequence, ordinal, message_id, tenant, slot, \
         entity_type, entity_id, method, key, payload, digest, accepted_at, attempts, due, state, \
-        errors) select * from (values ",
-    row: "(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
+        errors, lost) select * from (values ",
+    row: "(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
     tail: ") where column4 is not null on conflict (message_id) do update set shard = excluded.shard, \
         sequence = excluded.sequence, ordinal = excluded.ordinal, payload = excluded.payload, \
         attempts = excluded.attempts, due = excluded.due, state = excluded.state, \
-        errors = excluded.errors",
+        errors = excluded.errors, lost = excluded.lost",
 };
 /// A gap before a chunk makes its number null, which the column refuses (R1).
 const CHUNKS: Rows = Rows {
@@ -179,6 +179,7 @@ fn add_rows(script: &mut Script, batch: &Batch<'_>, stands: impl Fn(&Part) -> bo
         values.push(Value::Int(row.due.0));
         values.push(Value::Int(stored_open_state(row.state)));
         values.push(Value::Bytes(errors.to_vec()));
+        values.push(Value::Int(i64::from(row.lost)));
         values
     });
     script.add(&OPEN, rows);

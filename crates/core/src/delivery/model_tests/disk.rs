@@ -16,7 +16,7 @@ use super::{
         Batch, Chunk, Fetched, FetchedState, Found, FoundState, KeyQuestion, OpenRecord,
         OpenRecordState, Recovered,
     },
-    world::ATTEMPTS,
+    world::{ATTEMPTS, is_ordered},
 };
 use crate::outbox::{Entry, Place};
 
@@ -47,6 +47,8 @@ pub(super) struct Disk {
     /// What was ever set aside, and what of it was let run again.
     pub(super) set_aside: BTreeSet<MessageId>,
     pub(super) redriven: BTreeSet<MessageId>,
+    /// How often in a row the process ended in the handler of a message.
+    pub(super) deaths: BTreeMap<MessageId, u32>,
     times: BTreeMap<MessageId, Times>,
     /// Open sends.
     pub(super) outbox: BTreeMap<Place, Arc<Entry>>,
@@ -89,6 +91,7 @@ impl Disk {
             } else if old.is_some_and(|old| old.state == OpenRecordState::Quarantined) {
                 assert_eq!(record.attempts, 0, "only an operator lets it run again (D4)");
                 self.redriven.insert(id);
+                self.deaths.remove(&id);
             }
         }
         for finish in &batch.finishes {
@@ -132,6 +135,7 @@ impl Disk {
                 accepted_at: self.times[id].accepted_at,
                 position: *position,
                 attempts: record.map_or(0, |record| record.attempts),
+                lost: record.map_or(0, |record| record.lost),
                 due: record.map_or(Timestamp(0), |record| record.due),
                 is_delayed: record.is_some_and(|r| r.state == OpenRecordState::Delayed),
                 errors: Vec::new(),
@@ -155,6 +159,7 @@ impl Disk {
                 accepted_at: self.times[&id].accepted_at,
                 position: *position,
                 attempts: record.attempts,
+                lost: record.lost,
                 due: record.due,
                 is_delayed: false,
                 errors: record.errors.clone(),
@@ -175,6 +180,12 @@ impl Disk {
         self.open.values().filter(aside).map(|record| record.envelope.message_id)
     }
 
+    /// The first message of the entity that is set aside.
+    pub(super) fn first_aside(&self, address: &Address) -> Option<MessageId> {
+        let of_entity = |id: &MessageId| self.messages[id].0.address == *address;
+        self.quarantined().filter(of_entity).min_by_key(|id| self.messages[id].1)
+    }
+
     /// The message that is stored under a key.
     pub(super) fn of_key(&self, key: &str) -> Option<MessageId> {
         let mut messages = self.messages.iter();
@@ -193,10 +204,15 @@ impl Disk {
 
     /// Whether the first of two messages of an entity surely joined its queue before the second: in
     /// order of their rows, or of times that are apart where one was delayed. One that an operator
-    /// let run again has no place in the order, nor has one that is late beside others that were
+    /// let run again has no place in the order, unless order outranks progress; nor has one that is late beside others that were
     /// not delayed.
     pub(super) fn is_before(&self, first: MessageId, second: MessageId) -> bool {
-        if self.redriven.contains(&first) || self.redriven.contains(&second) {
+        let is_redriven = |id| {
+            let is_in_place =
+                is_ordered(&self.messages[&id].0.address) && self.times[&id].due.is_none();
+            self.redriven.contains(&id) && !is_in_place
+        };
+        if is_redriven(first) || is_redriven(second) {
             return false;
         }
         let (one, two) = (self.times[&first], self.times[&second]);

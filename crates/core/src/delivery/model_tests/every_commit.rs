@@ -12,6 +12,8 @@ use super::{
 
 /// Schedules; each is played some two hundred times.
 const HISTORIES: u32 = 16;
+/// Messages that end the process.
+const DEADLY: usize = 3;
 
 /// Plays `steps` and all that follows of them, with crashes at some commits.
 fn play(steps: &[Step], crashes: &[(usize, Moment)]) -> World {
@@ -21,8 +23,9 @@ fn play(steps: &[Step], crashes: &[(usize, Moment)]) -> World {
         world.step(step);
     }
     world.settle();
-    // A crash may come in one of these rounds too.
-    for _ in 0..=crashes.len() {
+    // A crash may come in one of these rounds too, and a message may end the process before it, or
+    // those that are sent with it, have a row.
+    for _ in 0..=crashes.len() + DEADLY {
         world.resend();
         world.decide();
         world.settle();

@@ -5,8 +5,8 @@
 //! happens: what is told stands in the store when it is told (D1); a key that was answered as done
 //! stands in the stored state exactly once, with its outcome (G1, G2, G5, D2), unless an operator
 //! ended it, and no key stands twice; keys stand in admitted order (D3); no attempt is beyond the
-//! limit, and what reached it is
-//! in quarantine (D4); chunks have no gaps, and none comes after the outcome (R1); what a handler
+//! limit, and what reached it, or ended its process alone, is
+//! in quarantine (D4), where it holds up later ones if order outranks progress; chunks have no gaps, and none comes after the outcome (R1); what a handler
 //! sent to another entity is handled there, once and in order (G2, G4); nothing is stuck (G9). Memory holds a few of the
 //! messages that are open, and pages of the others come late (G7).
 
@@ -14,6 +14,7 @@ mod disk;
 mod every_commit;
 mod operators;
 mod pages;
+mod processes;
 mod sends;
 mod step;
 mod whatever_fails;

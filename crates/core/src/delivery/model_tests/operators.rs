@@ -6,7 +6,7 @@ use quarry_types::{Answer, CallError, Intervention, MessageId, Outcome, Tenant};
 
 use super::{
     step::EDITED,
-    world::{Waiter, World},
+    world::{Waiter, World, is_ordered},
 };
 
 impl World {
@@ -24,6 +24,19 @@ impl World {
         for (number, message_id) in aside.into_iter().enumerate() {
             let redrive = Intervention::Redrive { payload: Some(EDITED) };
             self.act(message_id, if number % 2 == 0 { &redrive } else { &Intervention::Drop });
+        }
+    }
+
+    /// Operators decide about what holds others up.
+    pub(super) fn let_go_on(&mut self) {
+        let aside = self.disk.quarantined();
+        let holding: Vec<_> = aside
+            .filter(|id| self.disk.messages.get(id).is_some_and(|(it, _)| is_ordered(&it.address)))
+            .collect();
+        for message_id in holding {
+            let redrive = Intervention::Redrive { payload: Some(EDITED) };
+            let is_even = self.ids.is_multiple_of(2);
+            self.act(message_id, if is_even { &redrive } else { &Intervention::Drop });
         }
     }
 

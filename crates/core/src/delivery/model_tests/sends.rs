@@ -1,19 +1,19 @@
 //! Sends: some messages have their handler send on, from their entity to the two others.
 
-use alloc::{format, string::ToString, sync::Arc, vec, vec::Vec};
+use alloc::{string::ToString, sync::Arc, vec, vec::Vec};
 use core::time::Duration;
 
 use bytes::Bytes;
 use quarry_types::{
     Address, CallError, Delivery, Due, Envelope, Epoch, MessageId, Method, Refusal, RefusalCode,
-    Sequence, Tenant, Unknown, UnknownCode,
+    Sequence, Unknown, UnknownCode,
 };
 
 use super::{
     super::{Batch, Effect, SendPage},
     disk::Disk,
     step::Step,
-    world::{Waiter, World, text},
+    world::{Waiter, World, entity_of, text},
 };
 use crate::outbox::{Ending, Entry, OutboxLimits, Outgoing, Passing, Place};
 
@@ -67,8 +67,7 @@ impl World {
         if number % 3 != 0 {
             return vec![];
         }
-        let to = [1, 2].map(|step| format!("E/{}", (entity + step) % 3));
-        to.map(|to| self.outgoing(Address::parse(Tenant::default_tenant(), &to).unwrap())).into()
+        [1, 2].map(|step| self.outgoing(entity_of((entity + step) % 3))).into()
     }
 
     fn outgoing(&mut self, address: Address) -> Outgoing {

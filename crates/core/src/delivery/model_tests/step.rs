@@ -24,10 +24,16 @@ pub(super) enum Step {
     FailHandler,
     BreakHandler,
     Crash,
+    /// The process ends in a handler.
+    CrashInHandler,
     CrashAfterWrite,
     StoreAway,
     Reject,
     LoseShard,
+    /// The shard moves to another process when nothing runs.
+    Close,
+    /// The same, and what runs is stopped.
+    CutOff,
     Tick,
     /// A page that was asked for comes.
     Page,
@@ -65,6 +71,7 @@ fn common() -> impl Strategy<Value = Step> {
         1 => Just(Step::StoreAway),
         1 => Just(Step::Reject),
         1 => Just(Step::LoseShard),
+        1 => prop_oneof![Just(Step::Close), Just(Step::CutOff)],
         2 => Just(Step::Tick),
         2 => Just(Step::Page),
         1 => Just(Step::Audit),
@@ -73,8 +80,9 @@ fn common() -> impl Strategy<Value = Step> {
 
 /// Whatever may happen.
 pub(super) fn anything() -> impl Strategy<Value = Vec<Step>> {
-    let step =
-        prop_oneof![30 => common(), 1 => Just(Step::Crash), 1 => Just(Step::CrashAfterWrite)];
+    let crash =
+        prop_oneof![Just(Step::Crash), Just(Step::CrashInHandler), Just(Step::CrashAfterWrite)];
+    let step = prop_oneof![20 => common(), 1 => crash];
     prop::collection::vec(step, 1..300)
 }
 

@@ -77,6 +77,7 @@ pub async fn a_discarded_message_is_whole_while_it_is_open(
         message: copied.clone(),
         position: None,
         attempts: 1,
+        lost: 0,
         due: copied.accepted_at,
         state: OpenState::Waiting,
         errors: vec![],

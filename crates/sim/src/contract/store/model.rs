@@ -41,6 +41,7 @@ impl History {
             message: row.clone(),
             position,
             attempts: 1,
+            lost: self.number % 4,
             due: row.accepted_at.after(Duration::from_secs(self.random.below(9))),
             state: if quarantined { OpenState::Quarantined } else { OpenState::Waiting },
             errors: vec![format!("error {}", self.number)],

@@ -16,6 +16,7 @@ fn open_row(message: &MessageRow, state: OpenState) -> OpenRow {
         message: message.clone(),
         position: None,
         attempts: 2,
+        lost: 1,
         due: message.accepted_at.after(Duration::from_secs(9)),
         state,
         errors: vec!["first\u{0}".to_owned(), "second".to_owned()],
@@ -174,13 +175,13 @@ pub async fn an_open_row_says_what_a_new_owner_must_know(
     same("position", found.position, Position { sequence: Sequence(1), ordinal: 1 })?;
     same(
         "attempts",
-        (found.attempts, found.due, found.state),
-        (2, wanted.due, OpenState::Waiting),
+        (found.attempts, found.lost, found.due, found.state),
+        (2, 1, wanted.due, OpenState::Waiting),
     )?;
     same("errors", &found.errors, &wanted.errors)?;
     let plain = owner.unfinished(0).await?;
     let plain = plain.first().ok_or_else(|| Broken::new("the first message is not read"))?;
-    same("plain row", (plain.attempts, plain.due), (0, first.accepted_at))
+    same("plain row", (plain.attempts, plain.lost, plain.due), (0, 0, first.accepted_at))
 }
 
 /// An open row is written whole each time, the last one counts, the outcome removes it.
@@ -192,12 +193,18 @@ pub async fn an_open_row_is_overwritten_and_removed_by_the_outcome(
     let open = vec![open_row(&row, OpenState::Waiting)];
     owner.write(Commit { open, ..owner.accept(&row) }).await?;
     let position = Some(Position { sequence: Sequence(1), ordinal: 0 });
-    let again =
-        OpenRow { position, attempts: 3, errors: Vec::new(), ..open_row(&row, OpenState::Waiting) };
+    let again = OpenRow {
+        position,
+        attempts: 3,
+        lost: 0,
+        errors: Vec::new(),
+        ..open_row(&row, OpenState::Waiting)
+    };
     owner.write(Commit { open: vec![again], ..owner.commit() }).await?;
     let found = owner.unfinished(2).await?;
-    let seen: Vec<_> = found.iter().map(|open| (open.attempts, open.errors.len())).collect();
-    same("overwritten", seen, vec![(3, 0)])?;
+    let seen: Vec<_> =
+        found.iter().map(|open| (open.attempts, open.lost, open.errors.len())).collect();
+    same("overwritten", seen, vec![(3, 0, 0)])?;
     let outcomes = vec![success(&row)];
     owner.write(Commit { outcomes, ..owner.commit() }).await?;
     same("removed", owner.unfinished(0).await?.len(), 0)?;
@@ -206,22 +213,31 @@ pub async fn an_open_row_is_overwritten_and_removed_by_the_outcome(
     super::holds("finished", finished)
 }
 
-/// D4: it stands visibly and no takeover runs it.
+/// D4: it stands visibly and no takeover runs it; its entity is known to have it.
 pub async fn a_quarantined_message_is_shown_and_not_run(
     database: &dyn OpenStore,
 ) -> Result<(), Broken> {
     let owner = Owner::start(database, 2, 1).await?;
-    let row = message(&owner.address("a")?, "k")?;
+    let (address, other) = (owner.address("a")?, owner.address("b")?);
+    let row = message(&address, "k")?;
+    let parked = message(&address, "parked")?;
+    let open = vec![open_row(&parked, OpenState::Waiting)];
+    owner.write(Commit { open, ..owner.accept(&parked) }).await?;
     let open = vec![open_row(&row, OpenState::Quarantined)];
     owner.write(Commit { open, ..owner.accept(&row) }).await?;
-    same("not run", owner.unfinished(0).await?.len(), 0)?;
+    same("not run", owner.unfinished(0).await?.len(), 1)?;
+    let aside = owner.pages(OpenOf::Quarantined(address.clone()), 1).await?;
+    same("of its entity", aside, (vec!["k".to_owned()], 1))?;
+    let aside = owner.pages(OpenOf::Quarantined(other), 1).await?;
+    same("of another", aside.0, Vec::new())?;
     let record = owner.store.message(row.message_id).await?.map(|record| record.state);
     let errors = open_row(&row, OpenState::Quarantined).errors;
     same("shown", record, Some(MessageState::Quarantined { attempts: 2, errors }))?;
-    let position = Some(Position { sequence: Sequence(1), ordinal: 0 });
+    let position = Some(Position { sequence: Sequence(2), ordinal: 0 });
     let redriven = OpenRow { position, ..open_row(&row, OpenState::Waiting) };
     owner.write(Commit { open: vec![redriven], ..owner.commit() }).await?;
-    same("redriven", owner.unfinished(0).await?.len(), 1)
+    same("redriven", owner.unfinished(0).await?.len(), 2)?;
+    same("no more", owner.pages(OpenOf::Quarantined(address), 1).await?.0, Vec::new())
 }
 
 /// A message that waits for its time is shown as such, and a takeover reads it.

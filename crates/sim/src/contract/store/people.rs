@@ -114,6 +114,7 @@ pub async fn messages_are_listed_by_state_and_entity(
         message: message.clone(),
         position: None,
         attempts: 1,
+        lost: 0,
         due: message.accepted_at.after(Duration::from_secs(1)),
         state,
         errors: Vec::new(),

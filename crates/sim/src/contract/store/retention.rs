@@ -96,8 +96,15 @@ pub async fn what_is_open_is_never_retired(database: &dyn OpenStore) -> Result<(
         let row = message(&owner.address("a")?, key)?;
         let (message, due) = (row.clone(), row.accepted_at);
         let errors = Vec::new();
-        let open =
-            state.map(|state| OpenRow { message, position: None, attempts: 1, due, state, errors });
+        let open = state.map(|state| OpenRow {
+            message,
+            position: None,
+            attempts: 1,
+            lost: 0,
+            due,
+            state,
+            errors,
+        });
         owner.write(Commit { open: open.into_iter().collect(), ..owner.accept(&row) }).await?;
         rows.push(row);
     }

@@ -90,6 +90,7 @@ pub async fn each_half_finds_its_own_of_what_the_whole_left(
                 message: row.clone(),
                 position: None,
                 attempts: 1,
+                lost: 0,
                 due: row.accepted_at,
                 state: OpenState::Waiting,
                 errors: vec!["it failed".to_owned()],

@@ -1,0 +1,187 @@
+//! Suspects: messages of which two attempts in a row ended with their process.
+//!
+//! When a process ends, each of the messages that ran in it may be to blame. The number of the
+//! attempts of a message that began since one ended by itself is recorded before an attempt begins,
+//! so the next owner knows it. Suspects run one at a time per process: each asks for the turn of the
+//! process before its attempt is recorded, so that one which ends its process then did so alone among
+//! them, and is quarantined. One that ends by itself, however, is cleared: an innocent message is
+//! only held up.
+
+use alloc::vec::Vec;
+
+use quarry_types::{Address, MessageId, Timestamp};
+
+use super::{
+    Effect, Shard,
+    batch::{Change, Unit},
+    message::{Message, Phase},
+    shard::Gate,
+};
+
+/// So many attempts in a row that ended with their process make a message a suspect; one more, for
+/// which it had the turn, quarantines it.
+const SUSPECT: u32 = 2;
+
+/// Whether a message ended the processes of owners before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Suspicion {
+    /// There is none.
+    None,
+    /// It may have: it runs only while it has the turn of its process.
+    Suspect,
+    /// It had the turn when its process ended: it does not run.
+    Guilty,
+}
+
+impl Suspicion {
+    /// Of a message of which the last `lost` attempts in a row ended with their process.
+    pub(super) const fn of(lost: u32) -> Self {
+        if lost < SUSPECT {
+            Self::None
+        } else if lost == SUSPECT {
+            Self::Suspect
+        } else {
+            Self::Guilty
+        }
+    }
+}
+
+/// The shard's part in the turn of its process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum ProcessTurn {
+    /// None.
+    Free,
+    /// Asked for.
+    Asked,
+    /// It has it, for this message.
+    Of(MessageId),
+}
+
+impl<W> Message<W> {
+    /// The number of its next attempt is recorded.
+    pub(super) const fn begin_recorded(&mut self) {
+        self.attempts += 1;
+        self.lost += 1;
+        self.is_attempt_recorded = true;
+    }
+
+    /// The attempt that was recorded as the next is not made.
+    pub(super) const fn unrecord(&mut self) {
+        self.attempts = self.attempts.saturating_sub(1);
+        self.lost = self.lost.saturating_sub(1);
+        self.is_attempt_recorded = false;
+    }
+
+    /// Its handler ended by itself, or was stopped: the process did not end with it. It is cleared
+    /// when that is durable: where it is not written, it runs again as it did.
+    pub(super) const fn survived(&mut self) {
+        self.lost = 0;
+    }
+}
+
+impl<W> Shard<W> {
+    /// Whether the message is no suspect, or has the turn.
+    pub(super) fn may_begin(&self, message_id: MessageId) -> bool {
+        let suspicion = self.messages.get(&message_id).map(|message| message.suspicion);
+        suspicion == Some(Suspicion::None) || self.process_turn == ProcessTurn::Of(message_id)
+    }
+
+    /// Whether the message is known to end its process.
+    pub(super) fn is_guilty(&self, message_id: MessageId) -> bool {
+        let suspicion = self.messages.get(&message_id).map(|message| message.suspicion);
+        suspicion == Some(Suspicion::Guilty)
+    }
+
+    fn front(&self, address: &Address) -> Option<MessageId> {
+        self.entities.get(address)?.queue.front().copied()
+    }
+
+    /// The entity's next message, where it is a suspect that could run if it had the turn.
+    fn next_suspect(&self, address: &Address) -> Option<MessageId> {
+        let message_id = self.front(address)?;
+        let message = self.messages.get(&message_id)?;
+        let is_next = message.suspicion == Suspicion::Suspect
+            && message.phase == Phase::Queued
+            && message.end.is_none();
+        let can_run =
+            self.gate == Gate::Open && self.is_next_known(address) && self.goes_on(address);
+        (is_next && can_run).then_some(message_id)
+    }
+
+    /// Asks for the turn of the process where the entity's next message needs it. Whose quarantine
+    /// was not written is set aside again.
+    pub(super) fn want_turn(&mut self, address: &Address, out: &mut Vec<Effect<W>>) {
+        while let Some(guilty) = self.front(address).filter(|id| self.is_guilty(*id))
+            && self.messages.get(&guilty).is_some_and(|message| message.phase == Phase::Queued)
+        {
+            self.set_aside(guilty, false);
+        }
+        let Some(message_id) = self.next_suspect(address) else { return };
+        if self.process_turn == ProcessTurn::Of(message_id) {
+            return;
+        }
+        self.suspects.insert(address.clone());
+        if self.process_turn == ProcessTurn::Free {
+            self.process_turn = ProcessTurn::Asked;
+            out.push(Effect::AskTurn);
+        }
+    }
+
+    /// The shard has the turn of its process until [`Effect::EndTurn`].
+    pub fn turn_given(&mut self, now: Timestamp, out: &mut Vec<Effect<W>>) {
+        if self.process_turn != ProcessTurn::Asked {
+            return out.push(Effect::EndTurn);
+        }
+        while let Some(address) = self.suspects.pop_first() {
+            if let Some(message_id) = self.next_suspect(&address) {
+                self.process_turn = ProcessTurn::Of(message_id);
+                self.schedule(&address, now, out);
+                return self.flush(out);
+            }
+        }
+        self.process_turn = ProcessTurn::Free;
+        out.push(Effect::EndTurn);
+    }
+
+    /// Gives the turn back when its message has run, or cannot now; and asks for it again where
+    /// others wait.
+    pub(super) fn pass_turn_on(&mut self, out: &mut Vec<Effect<W>>) {
+        let ProcessTurn::Of(message_id) = self.process_turn else { return };
+        let is_used = self.messages.get(&message_id).is_some_and(|message| match message.phase {
+            Phase::Recording | Phase::Running => true,
+            Phase::Queued => self.next_suspect(&message.envelope.address) == Some(message_id),
+            Phase::Checking
+            | Phase::Delayed
+            | Phase::BackingOff(_)
+            | Phase::Settling
+            | Phase::Aside => false,
+        });
+        if is_used {
+            return;
+        }
+        self.end_turn(out);
+        if self.gate == Gate::Open && !self.suspects.is_empty() {
+            self.process_turn = ProcessTurn::Asked;
+            out.push(Effect::AskTurn);
+        }
+    }
+
+    pub(super) fn end_turn(&mut self, out: &mut Vec<Effect<W>>) {
+        if let ProcessTurn::Of(_) = core::mem::replace(&mut self.process_turn, ProcessTurn::Free) {
+            out.push(Effect::EndTurn);
+        }
+    }
+
+    /// The shard is closing: an attempt that was recorded and not begun is taken back, so that the
+    /// message does not count as one that ended its process.
+    pub(super) fn take_back(&mut self, message_id: MessageId) {
+        let Some(message) = self.messages.get_mut(&message_id) else { return };
+        let is_waiting = matches!(message.phase, Phase::Queued | Phase::BackingOff(_));
+        if message.is_attempt_recorded && is_waiting {
+            message.unrecord();
+            let address = message.envelope.address.clone();
+            let (is_accept, change) = (false, Change::Attempt);
+            self.pending.push_back(Unit { message_id, address, is_accept, change });
+        }
+    }
+}

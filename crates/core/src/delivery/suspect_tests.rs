@@ -1,0 +1,182 @@
+//! Given, when, then effects: suspects, and what is stopped at the end of a shard's time.
+
+use alloc::{sync::Arc, vec, vec::Vec};
+
+use quarry_types::{Envelope, Timestamp};
+
+use super::{
+    CommitFailure, Effect, OpenRecordState, Ran, Recovered, Shard, Work,
+    horizon_tests::recover,
+    tests::{
+        NOW, activate, address, admit, batch_of, committed, done, message, recovered, run_of, shard,
+    },
+};
+
+/// An open message of which attempts in a row ended with their process.
+fn lost(id: &str, ordinal: u32, lost: u32) -> Recovered {
+    Recovered { envelope: Arc::new(message(id, id)), lost, ..recovered("k", lost, ordinal) }
+}
+
+fn asks(effects: &[Effect<u32>]) -> usize {
+    effects.iter().filter(|effect| **effect == Effect::AskTurn).count()
+}
+
+fn ends(effects: &[Effect<u32>]) -> usize {
+    effects.iter().filter(|effect| **effect == Effect::EndTurn).count()
+}
+
+fn given(shard: &mut Shard<u32>) -> Vec<Effect<u32>> {
+    let mut out = Vec::new();
+    shard.turn_given(NOW, &mut out);
+    out
+}
+
+fn fail(shard: &mut Shard<u32>, work: &Work) -> Vec<Effect<u32>> {
+    let mut out = Vec::new();
+    let result = Ran::Retry { error: "no".into(), is_broken: false };
+    shard.ran(NOW, &work.envelope.address, work.run, result, &mut out);
+    out
+}
+
+#[test]
+fn suspects_run_one_after_the_other_while_others_go_on() {
+    let mut shard = shard();
+    let mut out = Vec::new();
+    recover(&mut shard, vec![lost("c1", 0, 2), lost("c2", 1, 2), lost("c3", 2, 1)], &mut out);
+    assert_eq!(asks(&out), 1);
+    let begun = batch_of(&out);
+    let recorded: Vec<_> = begun.open.iter().map(|open| (&open.envelope.key, open.lost)).collect();
+    assert_eq!(recorded.len(), 1, "only who is no suspect begins: {recorded:?}");
+    assert_eq!((begun.open[0].attempts, begun.open[0].lost), (2, 2));
+    committed(&mut shard, begun.ticket, 4);
+    let innocent = run_of(&activate(&mut shard, "c3"));
+
+    let alone = batch_of(&given(&mut shard));
+    assert_eq!((alone.open.len(), alone.open[0].lost), (1, 3), "its attempt is recorded first");
+    committed(&mut shard, alone.ticket, 5);
+    let first = run_of(&activate(&mut shard, "c1"));
+    let flying = batch_of(&done(&mut shard, "c3", innocent.run));
+    let effects = done(&mut shard, "c1", first.run);
+    assert_eq!((ends(&effects), asks(&effects)), (1, 1), "the turn goes round");
+    let effects = committed(&mut shard, flying.ticket, 6);
+    let ticket = batch_of(&effects).ticket;
+    given(&mut shard);
+    let second = batch_of(&committed(&mut shard, ticket, 7));
+    committed(&mut shard, second.ticket, 8);
+    let second = run_of(&activate(&mut shard, "c2"));
+    let effects = fail(&mut shard, &second);
+    assert_eq!((ends(&effects), asks(&effects)), (1, 0), "nobody else waits");
+    let retried = &batch_of(&effects).open[0];
+    assert_eq!((retried.attempts, retried.lost), (3, 0), "who ends by itself is cleared");
+}
+
+#[test]
+fn who_ends_its_process_alone_is_set_aside() {
+    let mut shard = shard();
+    let mut out = Vec::new();
+    recover(&mut shard, vec![lost("c1", 0, 3)], &mut out);
+    let batch = batch_of(&out);
+    assert_eq!(batch.open[0].state, OpenRecordState::Quarantined);
+    let error = "3 attempts in a row ended with their process, the last one alone";
+    assert_eq!(batch.open[0].errors, [error]);
+    let mut out = Vec::new();
+    let away = CommitFailure::Unavailable("away".into());
+    shard.commit_failed(NOW, batch.ticket, away, &mut out);
+    shard.tick(Timestamp(NOW.0 + 1_000), &mut out);
+    assert_eq!(batch_of(&out).open[0].state, OpenRecordState::Quarantined, "it does not run");
+    assert!(!out.iter().any(|effect| matches!(effect, Effect::Run(..) | Effect::Activate(..))));
+}
+
+#[test]
+fn a_turn_that_nobody_needs_any_more_is_given_back() {
+    let mut shard = shard();
+    let mut out = Vec::new();
+    recover(&mut shard, vec![lost("c1", 0, 2)], &mut out);
+    assert_eq!(asks(&out), 1);
+    let mut out = Vec::new();
+    shard.close(&mut out);
+    assert_eq!(out.last(), Some(&Effect::Closed));
+    assert_eq!(given(&mut shard), [Effect::EndTurn]);
+}
+
+#[test]
+fn what_is_stopped_when_the_shard_has_to_go_has_failed_and_ended_no_process() {
+    let mut shard = shard();
+    let mut out = Vec::new();
+    recover(&mut shard, vec![lost("c1", 0, 1)], &mut out);
+    committed(&mut shard, batch_of(&out).ticket, 4);
+    run_of(&activate(&mut shard, "c1"));
+    admit(&mut shard, message("c2", "new"), 1);
+    run_of(&activate(&mut shard, "c2"));
+    let mut out = Vec::new();
+    shard.cut_off(NOW, "its time was over", &mut out);
+    let stopped = |id| out.iter().position(|effect| *effect == Effect::Passivate(address(id)));
+    let written = out.iter().position(|effect| matches!(effect, Effect::Commit(_)));
+    assert!(stopped("c1").max(stopped("c2")) < written, "stopped before it is told: {out:?}");
+    let batch = batch_of(&out);
+    let told: Vec<_> = batch.open.iter().map(|open| (open.attempts, open.lost)).collect();
+    assert_eq!((batch.accepts.len(), told), (1, vec![(2, 0), (1, 0)]));
+    assert!(batch.open.iter().all(|open| open.errors == ["its time was over"]));
+    let effects = committed(&mut shard, batch.ticket, 5);
+    assert_eq!(effects.last(), Some(&Effect::Closed));
+}
+
+#[test]
+fn an_attempt_that_was_recorded_and_not_begun_is_taken_back_when_the_shard_closes() {
+    let mut shard = shard();
+    let mut out = Vec::new();
+    recover(&mut shard, vec![lost("c1", 0, 1), lost("c2", 1, 1)], &mut out);
+    let recorded = batch_of(&out);
+    assert!(recorded.open.iter().all(|open| open.lost == 2));
+    let mut out = Vec::new();
+    shard.close(&mut out);
+    assert!(out.is_empty(), "the commit is under way: {out:?}");
+    let back = batch_of(&committed(&mut shard, recorded.ticket, 4));
+    let told: Vec<_> = back.open.iter().map(|open| (open.attempts, open.lost)).collect();
+    assert_eq!(told, [(1, 1), (1, 1)]);
+    assert_eq!(committed(&mut shard, back.ticket, 5).last(), Some(&Effect::Closed));
+}
+
+#[test]
+fn a_message_sent_again_is_recorded_before_it_runs_also_while_its_row_is_on_its_way() {
+    let mut shard = shard();
+    let one_way =
+        |id, key| Envelope { reply: quarry_types::ReplyMode::Accepted, ..message(id, key) };
+    let flying = batch_of(&admit(&mut shard, one_way("c1", "k1"), 1)).ticket;
+    let first = run_of(&activate(&mut shard, "c1")).run;
+    let resent = Envelope { send_count: 1, ..one_way("c1", "k2") };
+    let behind = resent.message_id;
+    admit(&mut shard, resent, 2);
+    shard.looked_up(NOW, behind, Ok(None), &mut Vec::new());
+    let both = batch_of(&committed(&mut shard, flying, 1));
+    assert_eq!((both.accepts.len(), both.open.len()), (1, 0), "it waits behind the first one");
+    assert!(done(&mut shard, "c1", first).is_empty(), "its row is on its way: it does not begin");
+    let recorded = batch_of(&committed(&mut shard, both.ticket, 2));
+    assert_eq!(recorded.open[0].attempts, 1);
+    let effects = committed(&mut shard, recorded.ticket, 3);
+    assert_eq!(run_of(&effects).attempt, 1);
+}
+
+#[test]
+fn a_suspect_is_cleared_only_when_its_end_is_durable() {
+    let mut shard = shard();
+    let mut out = Vec::new();
+    recover(&mut shard, vec![lost("c1", 0, 2)], &mut out);
+    let recorded = batch_of(&given(&mut shard));
+    committed(&mut shard, recorded.ticket, 4);
+    let work = run_of(&activate(&mut shard, "c1"));
+    let finished = batch_of(&done(&mut shard, "c1", work.run));
+    let mut out = Vec::new();
+    let away = CommitFailure::Unavailable("away".into());
+    shard.commit_failed(NOW, finished.ticket, away, &mut out);
+    shard.tick(Timestamp(NOW.0 + 1_000), &mut out);
+    assert_eq!(asks(&out), 1, "the store knows of three attempts without an end: {out:?}");
+    assert!(!out.iter().any(|effect| matches!(effect, Effect::Run(..) | Effect::Activate(..))));
+    given(&mut shard);
+    let work = run_of(&activate(&mut shard, "c1"));
+    let failed = batch_of(&fail(&mut shard, &work));
+    committed(&mut shard, failed.ticket, 5);
+    let mut out = Vec::new();
+    shard.tick(Timestamp(NOW.0 + 10_000), &mut out);
+    assert_eq!((asks(&out), run_of(&out).attempt), (0, 4), "cleared");
+}
