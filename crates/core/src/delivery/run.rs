@@ -93,7 +93,8 @@ impl<W> Shard<W> {
         self.want_turn(address, out);
         self.record_front(address);
         let Some(entity) = self.entities.get(address) else { return };
-        if entity.runs_command() || self.gate == Gate::Ended {
+        // What was turned away when the shard began to close stands before what is put back (D3).
+        if entity.runs_command() || self.gate != Gate::Open {
             return;
         }
         let next = self.next_turn(address, entity);

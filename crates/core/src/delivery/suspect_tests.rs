@@ -180,3 +180,20 @@ fn a_suspect_is_cleared_only_when_its_end_is_durable() {
     shard.tick(Timestamp(NOW.0 + 10_000), &mut out);
     assert_eq!((asks(&out), run_of(&out).attempt), (0, 4), "cleared");
 }
+
+#[test]
+fn what_is_put_back_while_the_shard_closes_does_not_overtake_what_was_turned_away() {
+    let mut shard = shard();
+    let one_way = |key| Envelope { reply: quarry_types::ReplyMode::Accepted, ..message("c1", key) };
+    let first = batch_of(&admit(&mut shard, one_way("k1"), 1)).ticket;
+    let effects = admit(&mut shard, one_way("k2"), 2);
+    assert!(effects.is_empty(), "one commit at a time");
+    let second = batch_of(&committed(&mut shard, first, 1)).ticket;
+    let mut out = Vec::new();
+    shard.close(&mut out);
+    let rejected = CommitFailure::Rejected("no".into());
+    shard.commit_failed(NOW, second, rejected, &mut out);
+    let begins = |effect: &Effect<u32>| matches!(effect, Effect::Run(..) | Effect::Activate(..));
+    assert!(!out.iter().any(begins), "the first one is the next owner's (D3): {out:?}");
+    assert_eq!(out.last(), Some(&Effect::Closed));
+}

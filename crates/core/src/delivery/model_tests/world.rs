@@ -386,11 +386,14 @@ impl World {
         records.any(|record| record.state == OpenRecordState::Quarantined)
     }
 
-    /// Is its message set aside, or was it and an operator made it run again, behind later ones?
+    /// Is its message set aside, or was it and an operator ended it, or made it run again, behind
+    /// later ones?
     pub(super) fn is_out_of_turn(&self, key: &str) -> bool {
         let is_of_key =
             |id| self.disk.messages.get(id).is_some_and(|(it, _)| it.key.as_str() == key);
-        self.is_quarantined(key) || self.disk.redriven.iter().any(is_of_key)
+        let is_ended = |id| self.disk.finished.contains_key(&id) && !self.disk.is_handled(id);
+        let is_over = self.is_quarantined(key) || self.disk.of_key(key).is_some_and(is_ended);
+        is_over || self.disk.redriven.iter().any(is_of_key)
     }
 
     /// Sends what was never told again, as clients do.
