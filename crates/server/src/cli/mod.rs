@@ -13,8 +13,9 @@ mod root;
 mod sim;
 
 pub(crate) use bench::{
-    BenchArguments, BenchCommand, EchoArguments, PlanBenchArguments, SnapshotArguments,
-    SweepArguments, TakeoverArguments, TakeoverNode, VolatileArguments,
+    BenchArguments, BenchCommand, ChunksArguments, EchoArguments, MemoryArguments, MemoryProcess,
+    PlanBenchArguments, SendsArguments, SnapshotArguments, SweepArguments, TakeoverArguments,
+    TakeoverNode, VolatileArguments,
 };
 pub(crate) use cluster::{
     CertsArguments, ClusterCommand, DrainArguments, ExplainArguments, PlacementCommand,

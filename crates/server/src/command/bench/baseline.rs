@@ -12,8 +12,14 @@ use quarry_ports::Host;
 use serde::Serialize;
 use tokio::sync::{mpsc, oneshot};
 
-use super::load::{self, Load, Round, Target, count, percentile};
+use super::{
+    load::{self, Load, Round, Target, count, percentile},
+    report::Spread,
+};
 use crate::failure::Failure;
+
+/// How long the disk is measured.
+const DISK: Duration = Duration::from_secs(1);
 
 /// A figure of the machine.
 #[derive(Clone, Debug, Serialize)]
@@ -22,18 +28,31 @@ pub(crate) struct Baseline {
     pub(crate) name: &'static str,
     /// Callers at a time.
     pub(crate) concurrency: u32,
+    /// How often it was done.
+    pub(crate) times: usize,
     /// How often per second.
     pub(crate) per_second: f64,
     /// The middle of the times, in microseconds.
     pub(crate) p50_us: f64,
 }
 
+impl Baseline {
+    /// The middle of `rounds`.
+    pub(crate) fn of_rounds(name: &'static str, concurrency: u32, rounds: &[Round]) -> Self {
+        let middle =
+            |of: &dyn Fn(&Round) -> f64| Spread::of(rounds.iter().map(of).collect()).median;
+        Self {
+            name,
+            concurrency,
+            times: rounds.iter().map(|round| round.latencies.len()).sum(),
+            per_second: middle(&Round::per_second),
+            p50_us: middle(&|round| round.percentile(0.5).as_secs_f64() * 1e6),
+        }
+    }
+}
+
 /// Writes 4 KiB and waits for the disk (`fdatasync`), again and again, in one file of `directory`.
-pub(crate) async fn disk(
-    directory: &Path,
-    length: Duration,
-    host: &Host,
-) -> Result<Baseline, Failure> {
+pub(crate) async fn disk(directory: &Path, host: &Host) -> Result<Baseline, Failure> {
     let (path, clock) = (directory.join("fdatasync"), host.clone());
     let written = tokio::task::spawn_blocking(move || -> std::io::Result<Vec<Duration>> {
         let mut file = OpenOptions::new().create(true).write(true).truncate(true).open(path)?;
@@ -44,7 +63,7 @@ pub(crate) async fn disk(
         }
         file.sync_all()?;
         let mut times = Vec::new();
-        let deadline = clock.now().after(length);
+        let deadline = clock.now().after(DISK);
         while clock.now() < deadline {
             if times.len().is_multiple_of(256) {
                 file.rewind()?;
@@ -62,6 +81,7 @@ pub(crate) async fn disk(
     Ok(Baseline {
         name: "fdatasync of 4 KiB",
         concurrency: 1,
+        times: times.len(),
         per_second: count(times.len()) / total.as_secs_f64().max(1e-9),
         p50_us: percentile(&times, 0.5).as_secs_f64() * 1e6,
     })
@@ -81,13 +101,8 @@ pub(crate) async fn channel(
         }
     });
     let load = Load { concurrency, keys: 1_000, length };
-    let round: Round = load::run(&Arc::new(Echo(sender)), load, host).await?;
-    Ok(Baseline {
-        name: "tokio channel, there and back",
-        concurrency,
-        per_second: round.per_second(),
-        p50_us: round.percentile(0.5).as_secs_f64() * 1e6,
-    })
+    let round = load::run(&Arc::new(Echo(sender)), load, host).await?;
+    Ok(Baseline::of_rounds("tokio channel, there and back", concurrency, &[round]))
 }
 
 struct Echo(mpsc::Sender<(u32, oneshot::Sender<u32>)>);

@@ -75,28 +75,54 @@ pub(crate) async fn run<T: Target>(
     load: Load,
     host: &Host,
 ) -> Result<Round, Failure> {
+    let deadline = host.now().after(load.length);
+    let step = load.keys / load.concurrency.max(1) + 1;
+    callers(target, load.concurrency, host, |caller| {
+        // Callers begin at different entities and go through them at the same pace.
+        let first = caller.wrapping_mul(step);
+        let keys = (1..).map(move |turn| first.wrapping_add(turn) % load.keys);
+        let clock = host.clone();
+        keys.take_while(move |_| clock.now() < deadline)
+    })
+    .await
+}
+
+/// Calls each of `keys` entities once, in turn.
+///
+/// # Errors
+/// Where no call at all was answered with success.
+pub(crate) async fn each<T: Target>(
+    target: &Arc<T>,
+    (concurrency, keys): (u32, u32),
+    host: &Host,
+) -> Result<Round, Failure> {
+    let step = usize::try_from(concurrency).unwrap_or(usize::MAX).max(1);
+    callers(target, concurrency, host, |caller| (caller..keys).step_by(step)).await
+}
+
+/// So many callers, each of which calls the entities that `keys` has for it.
+async fn callers<T: Target, K: Iterator<Item = u32> + Send + 'static>(
+    target: &Arc<T>,
+    concurrency: u32,
+    host: &Host,
+    keys: impl Fn(u32) -> K,
+) -> Result<Round, Failure> {
     let (sender, mut results) = mpsc::channel(1);
     let began = host.now();
-    let deadline = began.after(load.length);
-    for caller in 0..load.concurrency {
+    for caller in 0..concurrency {
         let (target, clock, sender) = (Arc::clone(target), host.clone(), sender.clone());
+        let keys = keys(caller);
         host.spawn("bench-caller", async move {
             let mut round = Round::default();
-            // Callers begin at different entities and go through them at the same pace.
-            let mut key = caller.wrapping_mul(load.keys / load.concurrency.max(1) + 1);
-            let mut now = clock.now();
-            while now < deadline {
-                key = key.wrapping_add(1);
-                let result = target.call(key % load.keys).await;
-                let after = clock.now();
-                match result {
-                    Ok(()) => round.latencies.push(after.since(now)),
+            for key in keys {
+                let asked = clock.now();
+                match target.call(key).await {
+                    Ok(()) => round.latencies.push(clock.now().since(asked)),
                     Err(error) => {
                         round.errors = round.errors.saturating_add(1);
                         round.first_error.get_or_insert(error);
                     }
                 }
-                now = after;
             }
             // The receiver waits for every caller.
             drop(sender.send(round).await);
@@ -119,6 +145,8 @@ pub(crate) async fn run<T: Target>(
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Mutex;
+
     use super::*;
 
     struct Even;
@@ -137,6 +165,26 @@ mod tests {
         assert!(!round.latencies.is_empty() && round.errors > 0);
         assert_eq!(round.first_error.as_deref(), Some("odd"));
         assert!(round.percentile(0.5) <= round.percentile(0.99));
+    }
+
+    struct Called(Mutex<Vec<u32>>);
+
+    impl Target for Called {
+        async fn call(&self, key: u32) -> Result<(), String> {
+            self.0.lock().unwrap().push(key);
+            Ok(())
+        }
+    }
+
+    #[tokio::test]
+    async fn each_entity_is_called_once() {
+        for concurrency in [1, 3, 20] {
+            let target = Arc::new(Called(Mutex::default()));
+            let round = each(&target, (concurrency, 10), &Host::system()).await.unwrap();
+            let mut called = target.0.lock().unwrap().clone();
+            called.sort_unstable();
+            assert_eq!((round.latencies.len(), called), (10, (0..10).collect()));
+        }
     }
 
     #[test]

@@ -6,7 +6,7 @@ use anyhow::Context;
 use quarry_ports::Metrics;
 use sqlx::PgConnection;
 
-use super::database;
+use super::{database, device::Flushes};
 
 /// A server's sessions tell what they did at most once a second.
 pub(crate) const TOLD_WITHIN: Duration = Duration::from_millis(1_100);
@@ -24,24 +24,29 @@ pub(crate) struct Count {
 pub(crate) struct Cost {
     /// Bytes written.
     pub(crate) bytes: Option<f64>,
-    /// Times that the log was flushed to the disk.
+    /// Times that the log, or the whole device, was flushed.
     pub(crate) syncs: Option<f64>,
 }
 
 /// Counts messages that were accepted, and what was written for them: of PostgreSQL the bytes of its
 /// log and how often it flushed that, by its own statistics; of SQLite all bytes that this process
-/// had written to files, whole pages, by the kernel's.
-pub(crate) struct Meter {
+/// had written to files, whole pages, and how often the device was flushed, by the kernel's.
+pub(crate) struct Meter<'a> {
     server: Option<PgConnection>,
+    flushes: &'a Flushes,
     metrics: Metrics,
 }
 
-impl Meter {
-    /// One of the store at `url`.
-    pub(crate) async fn open(url: &str, metrics: Metrics) -> anyhow::Result<Self> {
+impl<'a> Meter<'a> {
+    /// One of the store at `url`; `flushes` are those of the disk beneath a SQLite file.
+    pub(crate) async fn open(
+        url: &str,
+        flushes: &'a Flushes,
+        metrics: Metrics,
+    ) -> anyhow::Result<Self> {
         let server =
             if url.starts_with("postgres") { Some(database::connect(url).await?) } else { None };
-        Ok(Self { server, metrics })
+        Ok(Self { server, flushes, metrics })
     }
 
     /// Whether sessions of a server count, which tell it when they end a transaction.
@@ -49,11 +54,20 @@ impl Meter {
         self.server.is_some()
     }
 
+    /// Who counts the flushes.
+    pub(crate) fn describe(&self) -> String {
+        match self.server {
+            Some(_) => "flushes of the log, by the server's statistics".to_owned(),
+            None => self.flushes.describe(),
+        }
+    }
+
     /// What was done so far.
     pub(crate) async fn read(&mut self) -> anyhow::Result<Count> {
         let messages = exact(self.metrics.commit_messages.get());
         let Some(server) = &mut self.server else {
-            return Ok(Count { messages, bytes: written()?, syncs: None });
+            let syncs = self.flushes.so_far().map(exact);
+            return Ok(Count { messages, bytes: written()?, syncs });
         };
         let sql = "select pg_wal_lsn_diff(pg_current_wal_insert_lsn(), '0/0')::float8";
         let bytes = sqlx::query_scalar(sql).fetch_one(&mut *server).await?;

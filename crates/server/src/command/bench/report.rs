@@ -11,15 +11,25 @@ use crate::{
 
 /// A whole run.
 #[derive(Debug, Serialize)]
-pub(crate) struct Report {
+pub(crate) struct Report<F = Figure> {
     /// What was measured.
     pub(crate) bench: &'static str,
     /// Under which conditions.
     pub(crate) conditions: Conditions,
-    /// What the machine itself can do.
+    /// What the machine itself can do, where that does not stand in the figures.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) baselines: Vec<Baseline>,
     /// The figures.
-    pub(crate) results: Vec<Figure>,
+    pub(crate) results: Vec<F>,
+}
+
+/// A line of a table.
+pub(crate) trait Row: Serialize {
+    /// What stands above.
+    const COLUMNS: &'static [&'static str];
+
+    /// What stands in it.
+    fn row(&self) -> Vec<String>;
 }
 
 /// One figure.
@@ -41,7 +51,8 @@ pub(crate) struct Figure {
     pub(crate) max_ms: f64,
     /// Synchronous commits per call.
     pub(crate) commits_per_message: Option<f64>,
-    /// Flushes of the database's log per message, where it counts them.
+    /// Flushes per message, where they are counted: of PostgreSQL those of its log, of SQLite those of
+    /// the whole device.
     pub(crate) syncs_per_message: Option<f64>,
     /// Bytes written per message: to the log of PostgreSQL; of SQLite, to all files.
     pub(crate) bytes_per_message: Option<f64>,
@@ -68,6 +79,12 @@ impl Spread {
         values.sort_by(f64::total_cmp);
         let at = |index: usize| values.get(index).copied().unwrap_or(0.0);
         Self { min: at(0), median: at(values.len() / 2), max: at(values.len().saturating_sub(1)) }
+    }
+
+    /// Its three values with so many digits.
+    pub(crate) fn cell(self, digits: usize) -> String {
+        let Self { min, median, max } = self;
+        format!("{min:.digits$} / {median:.digits$} / {max:.digits$}")
     }
 }
 
@@ -109,7 +126,7 @@ impl Figure {
     }
 }
 
-impl Report {
+impl<F: Row> Report<F> {
     /// Prints it.
     pub(crate) fn print(&self, output: Output) -> Result<(), Failure> {
         if output.format() != Format::Table {
@@ -117,25 +134,29 @@ impl Report {
         }
         output.line(&self.conditions.lines(self.bench))?;
         output.line("")?;
-        let rows = self.baselines.iter().map(|baseline| {
-            vec![
-                baseline.name.to_owned(),
-                baseline.concurrency.to_string(),
-                format!("{:.0}", baseline.per_second),
-                format!("{:.1}", baseline.p50_us),
-            ]
-        });
-        output.line(&table(&["baseline", "callers", "per second", "p50 µs"], rows.collect()))?;
-        output.line("")?;
-        let columns = [
-            "calls", "callers", "min/s", "median/s", "max/s", "ratio", "p50 ms", "p99 ms",
-            "max ms", "commits", "syncs", "bytes", "errors",
-        ];
-        output.line(&table(&columns, self.results.iter().map(Figure::row).collect()))
+        if !self.baselines.is_empty() {
+            let rows = self.baselines.iter().map(|baseline| {
+                vec![
+                    baseline.name.to_owned(),
+                    baseline.concurrency.to_string(),
+                    format!("{:.0}", baseline.per_second),
+                    format!("{:.1}", baseline.p50_us),
+                ]
+            });
+            output
+                .line(&table(&["baseline", "callers", "per second", "p50 µs"], rows.collect()))?;
+            output.line("")?;
+        }
+        output.line(&table(F::COLUMNS, self.results.iter().map(Row::row).collect()))
     }
 }
 
-impl Figure {
+impl Row for Figure {
+    const COLUMNS: &'static [&'static str] = &[
+        "calls", "callers", "min/s", "median/s", "max/s", "ratio", "p50 ms", "p99 ms", "max ms",
+        "commits", "syncs", "bytes", "errors",
+    ];
+
     fn row(&self) -> Vec<String> {
         vec![
             self.surface.clone(),

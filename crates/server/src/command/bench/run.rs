@@ -3,21 +3,22 @@
 use std::{path::Path, sync::Arc, time::Duration};
 
 use indicatif::{ProgressBar, ProgressStyle};
-use quarry_client::Json;
 use quarry_ports::Host;
+use quarry_types::duration_in_words;
 
 use super::{
     baseline::{self, Baseline},
-    conditions::{self, Conditions},
+    chunks,
+    conditions::{Before, Conditions, Size},
     entity::Probe,
     load::{self, Load, Round, Target, count},
-    mesh,
+    memory, mesh,
     meter::{Cost, Count, Meter, TOLD_WITHIN},
     plan,
     report::{Figure, Report},
-    snapshot,
+    sends, snapshot,
     store::BenchStore,
-    surface::{Calls, InProcess, OverHttp},
+    surface::{Calls, InProcess, OverHttp, text},
     sweep, takeover,
 };
 use crate::{
@@ -32,8 +33,6 @@ use crate::{
 pub(super) const WARM_UP: Duration = Duration::from_millis(500);
 /// How long the node may take until it is ready.
 pub(super) const READY_WITHIN: Duration = Duration::from_secs(30);
-/// How long the baseline of the disk is measured.
-pub(super) const DISK: Duration = Duration::from_secs(1);
 /// Where values that the command itself chooses are said to come from.
 pub(super) const ORIGIN: &str = "quarry bench";
 
@@ -62,57 +61,64 @@ pub(crate) async fn run(command: &BenchCommand, output: Output) -> Result<(), Fa
         BenchCommand::Plan(arguments) => return plan::run(arguments, &host, output),
         BenchCommand::Takeover(arguments) => return takeover::run(arguments, output).await,
         BenchCommand::TakeoverNode(node) => return takeover::node(node, output).await,
+        BenchCommand::Sends(arguments) => return sends::run(arguments, output).await,
+        BenchCommand::Chunks(arguments) => return chunks::run(arguments, output).await,
+        BenchCommand::Memory(arguments) => return memory::run(arguments, output).await,
+        BenchCommand::MemoryProcess(process) => return memory::process(process, output).await,
     };
-    let store = BenchStore::create(arguments.store.as_deref(), &host).await?;
-    let measured = measure((name, kind), &arguments, store.directory(), &store.url, &host).await;
-    store.remove().await?;
-    measured?.print(output)
+    let server = arguments.timed.rounds.store.as_deref();
+    let measured = BenchStore::with(server, &host, async |store| {
+        measure((name, kind), &arguments, store, &host).await
+    });
+    measured.await?.print(output)
 }
 
 async fn measure(
     (name, kind): (&'static str, Kind),
     arguments: &BenchArguments,
-    directory: &Path,
-    url: &str,
+    store: &BenchStore,
     host: &Host,
 ) -> Result<Report, Failure> {
-    let load_before = conditions::load_average();
-    let disk = baseline::disk(directory, DISK, host).await?;
-    let node = start(directory, url, Probe::default(), host).await?;
-    node.until_ready(READY_WITHIN).await?;
-    let bench = Bench { kind, arguments, node: &node, host, directory };
-    let meter = Meter::open(url, node.node().ports().metrics.clone()).await;
-    let measured = match meter {
-        Ok(mut meter) => bench.figures(&mut meter).await,
-        Err(error) => Err(error.into()),
-    };
-    let store = node.node().ports().store.describe();
-    node.end().await;
-    let (baselines, results) = measured?;
-    Ok(Report {
-        bench: name,
-        conditions: Conditions {
-            cores: conditions::cores(),
-            build: conditions::build(),
-            store,
-            durability: conditions::durability(url),
-            fdatasync_p50_us: disk.p50_us,
-            load: [load_before, conditions::load_average()],
-            keys: arguments.keys,
-            payload: arguments.payload,
-            seconds: arguments.seconds,
-            rounds: arguments.rounds,
-        },
-        baselines,
-        results,
-    })
+    let (directory, url) = (store.directory(), store.url.as_str());
+    let before = Before::look(directory, host).await?;
+    let (described, (syncs, (baselines, results))) =
+        on_a_node((directory, url), None, host, async |node| {
+            let bench = Bench { kind, arguments, node, host, directory };
+            let metrics = node.node().ports().metrics.clone();
+            let mut meter = Meter::open(url, before.flushes(), metrics).await?;
+            Ok((meter.describe(), bench.figures(&mut meter).await?))
+        })
+        .await?;
+    let conditions = before.conditions(described, url, Size::from(arguments));
+    let syncs = (kind == Kind::Durable).then_some(syncs);
+    Ok(Report { bench: name, conditions: Conditions { syncs, ..conditions }, baselines, results })
 }
 
-/// Starts a node alone in `directory`, with `entity` beside the built-in types.
+/// Does `work` on a node alone at `place`, a directory and the URL of a store, and ends it; what the
+/// store calls itself, too.
+pub(super) async fn on_a_node<T>(
+    (directory, url): (&Path, &str),
+    idle_after: Option<Duration>,
+    host: &Host,
+    work: impl AsyncFnOnce(&RunningNode) -> Result<T, Failure>,
+) -> Result<(String, T), Failure> {
+    let node = start(directory, url, Probe::default(), idle_after, host).await?;
+    let worked = match node.until_ready(READY_WITHIN).await {
+        Ok(()) => work(&node).await,
+        Err(failure) => Err(failure),
+    };
+    let described = node.node().ports().store.describe();
+    node.end().await;
+    Ok((described, worked?))
+}
+
+/// Starts a node alone in `directory`, with `entity` beside the built-in types; entities stay resident
+/// for `idle_after`.
 pub(super) async fn start(
     directory: &Path,
     url: &str,
     entity: impl quarry::prelude::Entity,
+    idle_after: Option<Duration>,
     host: &Host,
 ) -> Result<RunningNode, Failure> {
     let mut sources = Sources::default();
@@ -125,6 +131,8 @@ pub(super) async fn start(
     ] {
         sources.flags.push((path, ORIGIN, text));
     }
+    let idle_after = idle_after.map(duration_in_words);
+    sources.flags.extend(idle_after.map(|text| ("entities.idle_after", ORIGIN, text)));
     let settings = configuration::load(sources)?.settings;
     let hosted = Hosted::built_in()?.with(entity);
     let mut phases = Phases::begin(host);
@@ -140,18 +148,20 @@ struct Bench<'a> {
 }
 
 impl Bench<'_> {
-    async fn figures(&self, meter: &mut Meter) -> Result<(Vec<Baseline>, Vec<Figure>), Failure> {
+    async fn figures(
+        &self,
+        meter: &mut Meter<'_>,
+    ) -> Result<(Vec<Baseline>, Vec<Figure>), Failure> {
         let arguments = self.arguments;
-        let length = usize::try_from(arguments.payload).unwrap_or(0);
-        let payload = Json::String("x".repeat(length));
-        let put = Arc::new(Calls::new(arguments.keys, "put", Some(&payload))?);
+        let put = Arc::new(Calls::new(arguments.keys, "put", Some(&text(arguments.payload)))?);
         let calls = match self.kind {
             Kind::Durable => Arc::clone(&put),
             Kind::Volatile => Arc::new(Calls::new(arguments.keys, "length", None)?),
         };
         let in_process = Arc::new(InProcess::new(self.node.node().clone(), Arc::clone(&calls)));
         let over_http = Arc::new(OverHttp::new(self.node.url(), calls)?);
-        let steps = arguments.concurrency.len() as u64 * 2 * u64::from(arguments.rounds);
+        let steps =
+            arguments.concurrency.len() as u64 * 2 * u64::from(arguments.timed.rounds.count);
         let progress = progress(steps);
         // Every entity exists and is in memory before anything is measured.
         self.round(&Arc::new(InProcess::new(self.node.node().clone(), put)), 64, WARM_UP).await?;
@@ -171,9 +181,9 @@ impl Bench<'_> {
 
     async fn baseline(&self, concurrency: u32) -> Result<Baseline, Failure> {
         match self.kind {
-            Kind::Durable => baseline::disk(self.directory, DISK, self.host).await,
+            Kind::Durable => baseline::disk(self.directory, self.host).await,
             Kind::Volatile => {
-                baseline::channel(concurrency, self.arguments.round(), self.host).await
+                baseline::channel(concurrency, self.arguments.timed.length(), self.host).await
             }
         }
     }
@@ -183,7 +193,7 @@ impl Bench<'_> {
         surface: &'static str,
         target: &Arc<T>,
         (concurrency, baseline): (u32, &Baseline),
-        meter: &mut Meter,
+        meter: &mut Meter<'_>,
         progress: &ProgressBar,
     ) -> Result<Figure, Failure> {
         progress.set_message(format!("{surface}, {concurrency} callers"));
@@ -192,8 +202,8 @@ impl Bench<'_> {
         let is_durable = self.kind == Kind::Durable;
         let before = self.counted(meter, target).await?;
         let commits_before = store.commits();
-        for _ in 0..self.arguments.rounds {
-            rounds.push(self.round(target, concurrency, self.arguments.round()).await?);
+        for _ in 0..self.arguments.timed.rounds.count {
+            rounds.push(self.round(target, concurrency, self.arguments.timed.length()).await?);
             progress.inc(1);
         }
         let commits = usize::try_from(store.commits().saturating_sub(commits_before)).unwrap_or(0);
@@ -210,7 +220,7 @@ impl Bench<'_> {
     /// database tell what it did.
     async fn counted<T: Target>(
         &self,
-        meter: &mut Meter,
+        meter: &mut Meter<'_>,
         target: &Arc<T>,
     ) -> Result<Option<Count>, Failure> {
         if self.kind != Kind::Durable {

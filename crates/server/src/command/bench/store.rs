@@ -20,8 +20,19 @@ pub(crate) struct BenchStore {
 }
 
 impl BenchStore {
-    /// Makes one; `server` is one of PostgreSQL.
-    pub(crate) async fn create(server: Option<&str>, host: &Host) -> Result<Self, Failure> {
+    /// Does `work` on one, and removes it. `server` is one of PostgreSQL.
+    pub(crate) async fn with<T>(
+        server: Option<&str>,
+        host: &Host,
+        work: impl AsyncFnOnce(&Self) -> Result<T, Failure>,
+    ) -> Result<T, Failure> {
+        let store = Self::create(server, host).await?;
+        let worked = work(&store).await;
+        store.remove().await?;
+        worked
+    }
+
+    async fn create(server: Option<&str>, host: &Host) -> Result<Self, Failure> {
         let directory = tempfile::Builder::new().prefix("quarry-bench.").tempdir()?;
         let database = match server {
             Some(url) if url.starts_with("postgres") => Some(Database::create(url, host).await?),
@@ -44,8 +55,7 @@ impl BenchStore {
         self.directory.path()
     }
 
-    /// Removes it.
-    pub(crate) async fn remove(self) -> Result<(), Failure> {
+    async fn remove(self) -> Result<(), Failure> {
         if let Some(database) = self.database {
             database.remove().await?;
         }

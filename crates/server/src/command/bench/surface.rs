@@ -1,13 +1,13 @@
 //! The two ways to a node: in its process, and over HTTP.
 
-use std::{sync::Arc, time::Duration};
+use std::{ops::Range, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use quarry::prelude::{Address, Node};
 use quarry_client::{Client, Json, SendOptions};
 use quarry_types::{
-    Answer, Callers, Due, EntityId, EntityType, Envelope, Keep, KeyOrigin, Method, Outcome,
-    ReplyMode, Tenant,
+    Answer, Callers, Due, EntityId, EntityType, Envelope, Keep, KeyOrigin, MessageId, Method,
+    Outcome, ReplyMode, Tenant,
 };
 
 use serde_json::value::{RawValue, to_raw_value};
@@ -16,6 +16,11 @@ use super::load::Target;
 use crate::failure::Failure;
 
 const TIMEOUT: Duration = Duration::from_secs(30);
+
+/// A text of `length` bytes.
+pub(crate) fn text(length: u32) -> Json {
+    Json::String("x".repeat(usize::try_from(length).unwrap_or(0)))
+}
 
 /// What is called: the addresses, and one method with one payload.
 pub(crate) struct Calls {
@@ -27,13 +32,13 @@ pub(crate) struct Calls {
 impl Calls {
     /// Calls of `method` with `payload` to `keys` entities of the bench's own type.
     pub(crate) fn new(keys: u32, method: &str, payload: Option<&Json>) -> Result<Self, Failure> {
-        Self::to("BenchProbe", keys, method, payload)
+        Self::to("BenchProbe", 0..keys, method, payload)
     }
 
-    /// Calls of `method` with `payload` to `keys` entities of a type.
+    /// Calls of `method` with `payload` to entities of a type, from the one of a number on.
     pub(crate) fn to(
         entity_type: &str,
-        keys: u32,
+        keys: Range<u32>,
         method: &str,
         payload: Option<&Json>,
     ) -> Result<Self, Failure> {
@@ -46,7 +51,7 @@ impl Calls {
             })
         };
         Ok(Self {
-            addresses: (0..keys).map(address).collect::<anyhow::Result<_>>()?,
+            addresses: keys.map(address).collect::<anyhow::Result<_>>()?,
             method: Method::new(method).map_err(anyhow::Error::from)?,
             payload: payload.map_err(anyhow::Error::from)?,
         })
@@ -63,19 +68,24 @@ pub(crate) struct InProcess {
     node: Node,
     calls: Arc<Calls>,
     body: Bytes,
+    reply: ReplyMode,
 }
 
 impl InProcess {
-    /// Calls of `node`.
+    /// Calls of `node` that wait for the outcome.
     pub(crate) fn new(node: Node, calls: Arc<Calls>) -> Self {
         let body = calls.payload.as_ref();
         let body = body.map_or_else(Bytes::new, |json| json.get().to_owned().into());
-        Self { node, calls, body }
+        Self { node, calls, body, reply: ReplyMode::Outcome }
     }
-}
 
-impl Target for InProcess {
-    async fn call(&self, key: u32) -> Result<(), String> {
+    /// The same one-way: answered when the message is stored.
+    pub(crate) fn one_way(self) -> Self {
+        Self { reply: ReplyMode::Accepted, ..self }
+    }
+
+    /// One call to the entity with this number; the id of its message.
+    pub(crate) async fn send(&self, key: u32) -> Result<MessageId, String> {
         let address = self.calls.address(key)?;
         let envelope = Envelope {
             message_id: self.node.new_message_id(address),
@@ -85,17 +95,26 @@ impl Target for InProcess {
             key: self.node.new_key(),
             key_origin: KeyOrigin::Gateway,
             send_count: 0,
-            reply: ReplyMode::Outcome,
+            reply: self.reply,
             due: Due::Now,
             keep: Keep::Everything,
             trace_parent: None,
             callers: Callers::none(),
         };
         match self.node.call(envelope, TIMEOUT).await {
-            Ok(Answer::Handled { outcome: Outcome::Success(_), .. }) => Ok(()),
+            Ok(
+                Answer::Accepted { message_id, .. }
+                | Answer::Handled { message_id, outcome: Outcome::Success(_), .. },
+            ) => Ok(message_id),
             Ok(other) => Err(format!("{other:?}")),
             Err(error) => Err(error.to_string()),
         }
+    }
+}
+
+impl Target for InProcess {
+    async fn call(&self, key: u32) -> Result<(), String> {
+        self.send(key).await.map(drop)
     }
 }
 

@@ -1,74 +1,63 @@
 //! `quarry bench sweep`: durable calls over sizes of payloads and numbers of entities.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
-use quarry_client::Json;
 use quarry_ports::Host;
 
 use super::{
-    baseline,
-    conditions::{self, Conditions},
-    entity::Probe,
+    baseline::{self, Baseline},
+    conditions::{Before, Size},
     load::{self, Load},
     report::{Figure, Report},
-    run::{self, READY_WITHIN},
+    run::{on_a_node, progress},
     store::BenchStore,
-    surface::{Calls, InProcess},
+    surface::{Calls, InProcess, text},
 };
 use crate::{cli::SweepArguments, failure::Failure, node::RunningNode, output::Output};
 
 /// Runs the command.
 pub(crate) async fn run(arguments: &SweepArguments, output: Output) -> Result<(), Failure> {
     let host = Host::system();
-    let load_before = conditions::load_average();
-    let store = BenchStore::create(arguments.store.as_deref(), &host).await?;
-    let measured = measure(arguments, &store, load_before, &host).await;
-    store.remove().await?;
-    measured?.print(output)
+    let server = arguments.timed.rounds.store.as_deref();
+    let measured = BenchStore::with(server, &host, async |store| {
+        let before = Before::look(store.directory(), &host).await?;
+        let place = (store.directory(), store.url.as_str());
+        let (described, (baselines, results)) =
+            on_a_node(place, None, &host, async |node| points(arguments, store, node, &host).await)
+                .await?;
+        let size = Size {
+            keys: arguments.entities.iter().copied().max().unwrap_or(0),
+            payload: arguments.payloads.iter().copied().max().unwrap_or(0),
+            seconds: Some(arguments.timed.seconds),
+            rounds: arguments.timed.rounds.count,
+        };
+        let conditions = before.conditions(described, &store.url, size);
+        Ok(Report { bench: "sweep", conditions, baselines, results })
+    });
+    measured.await?.print(output)
 }
 
-async fn measure(
+/// Every point of the curve, and the disk beside each, since a shared machine does not stay the same.
+async fn points(
     arguments: &SweepArguments,
     store: &BenchStore,
-    load_before: f64,
+    node: &RunningNode,
     host: &Host,
-) -> Result<Report, Failure> {
-    let disk = baseline::disk(store.directory(), run::DISK, host).await?;
-    let node = run::start(store.directory(), &store.url, Probe::default(), host).await?;
-    node.until_ready(READY_WITHIN).await?;
+) -> Result<(Vec<Baseline>, Vec<Figure>), Failure> {
     let steps = arguments.payloads.len().saturating_mul(arguments.entities.len());
-    let progress = run::progress(u64::try_from(steps).unwrap_or(1));
-    let (mut results, mut baselines) = (Vec::new(), Vec::new());
+    let progress = progress(u64::try_from(steps).unwrap_or(1));
+    let (mut baselines, mut results) = (Vec::new(), Vec::new());
     for payload in &arguments.payloads {
         for entities in &arguments.entities {
             progress.set_message(format!("{payload} bytes, {entities} entities"));
-            // Beside each point, since a shared machine does not stay the same.
-            let baseline = baseline::disk(store.directory(), run::DISK, host).await?;
-            results.push(point(arguments, (*payload, *entities), &node, &baseline, host).await?);
+            let baseline = baseline::disk(store.directory(), host).await?;
+            results.push(point(arguments, (*payload, *entities), node, &baseline, host).await?);
             baselines.push(baseline);
             progress.inc(1);
         }
     }
     progress.finish_and_clear();
-    let described = node.node().ports().store.describe();
-    node.end().await;
-    Ok(Report {
-        bench: "sweep",
-        conditions: Conditions {
-            cores: conditions::cores(),
-            build: conditions::build(),
-            store: described,
-            durability: conditions::durability(&store.url),
-            fdatasync_p50_us: disk.p50_us,
-            load: [load_before, conditions::load_average()],
-            keys: arguments.entities.iter().copied().max().unwrap_or(0),
-            payload: arguments.payloads.iter().copied().max().unwrap_or(0),
-            seconds: arguments.seconds,
-            rounds: arguments.rounds,
-        },
-        baselines,
-        results,
-    })
+    Ok((baselines, results))
 }
 
 /// One point of the curve.
@@ -76,16 +65,15 @@ async fn point(
     arguments: &SweepArguments,
     (payload, entities): (u32, u32),
     node: &RunningNode,
-    baseline: &baseline::Baseline,
+    baseline: &Baseline,
     host: &Host,
 ) -> Result<Figure, Failure> {
-    let text = Json::String("x".repeat(usize::try_from(payload).unwrap_or(0)));
-    let calls = Arc::new(Calls::new(entities, "put", Some(&text))?);
+    let calls = Arc::new(Calls::new(entities, "put", Some(&text(payload)))?);
     let target = Arc::new(InProcess::new(node.node().clone(), calls));
-    let length = Duration::from_secs(u64::from(arguments.seconds));
+    let length = arguments.timed.length();
     let load = Load { concurrency: arguments.concurrency, keys: entities, length };
     let mut rounds = Vec::new();
-    for _ in 0..arguments.rounds {
+    for _ in 0..arguments.timed.rounds.count {
         rounds.push(load::run(&target, load, host).await?);
     }
     let surface = format!("{payload} bytes, {entities} entities");

@@ -84,7 +84,7 @@ impl Bench<'_> {
     /// Measures every number of callers, in turn with the echo.
     pub(super) async fn figures(&self, nodes: u64) -> Result<(u32, Vec<Figure>), Failure> {
         let arguments = self.arguments;
-        let calls = Arc::new(Calls::to("Counter", arguments.keys, "get", None)?);
+        let calls = Arc::new(Calls::to("Counter", 0..arguments.keys, "get", None)?);
         let calls = Arc::new(InProcess::new(self.client.node().clone(), calls));
         let servers = Echoes::start(nodes).await?;
         let echo_processes = servers.ids();
@@ -95,14 +95,14 @@ impl Bench<'_> {
         let length = whole(warm.crossed.bytes_sent);
         let echo = Arc::new(servers.connect(length, self.host).await?);
         self.round::<Echo>(&echo, (WARMERS, WARM_UP / 5), &echo_processes).await?;
-        let steps = arguments.concurrency.len() as u64 * u64::from(arguments.rounds);
+        let steps = arguments.concurrency.len() as u64 * u64::from(arguments.timed.rounds.count);
         let progress = progress(steps);
         let mut figures = Vec::new();
         for concurrency in &arguments.concurrency {
             let (mut called, mut echoed) = (Vec::new(), Vec::new());
             progress.set_message(format!("{concurrency} callers"));
-            for _ in 0..arguments.rounds {
-                let under = (*concurrency, arguments.round());
+            for _ in 0..arguments.timed.rounds.count {
+                let under = (*concurrency, arguments.timed.length());
                 echoed.push(self.round(&echo, under, &echo_processes).await?);
                 called.push(self.round(&calls, under, &nodes).await?);
                 progress.inc(1);

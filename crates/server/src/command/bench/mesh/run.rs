@@ -10,9 +10,7 @@ use super::{
 use crate::{
     cli::VolatileArguments,
     command::bench::{
-        baseline,
-        conditions::{self, Conditions},
-        run::DISK,
+        conditions::{Before, Size},
         store::BenchStore,
     },
     failure::{Exit, Failure},
@@ -24,10 +22,11 @@ use crate::{
 pub(crate) async fn run(arguments: &VolatileArguments, output: Output) -> Result<(), Failure> {
     let host = Host::system();
     let mut signals = Signals::listen()?;
-    let store = BenchStore::create(arguments.calls.store.as_deref(), &host).await?;
-    let measured = measure(arguments, &store, (&mut signals, output), &host).await;
-    store.remove().await?;
-    measured?.print(output)
+    let server = arguments.calls.timed.rounds.store.as_deref();
+    let measured = BenchStore::with(server, &host, async |store| {
+        measure(arguments, store, (&mut signals, output), &host).await
+    });
+    measured.await?.print(output)
 }
 
 async fn measure(
@@ -36,30 +35,18 @@ async fn measure(
     (signals, output): (&mut Signals, Output),
     host: &Host,
 ) -> Result<Report, Failure> {
-    let load_before = conditions::load_average();
-    let disk = baseline::disk(store.directory(), DISK, host).await?;
+    let before = Before::look(store.directory(), host).await?;
     let place = (store.directory(), store.url.as_str());
     let cluster = Cluster::start(arguments.nodes, place, host, output)?;
     let measured = with_client(arguments, &cluster, signals, host).await;
     cluster.stop(signals).await;
     let (echo_bytes, described, results) = measured?;
-    let calls = &arguments.calls;
+    let size = Size { payload: 0, ..Size::from(&arguments.calls) };
     Ok(Report {
         bench: "volatile over the mesh",
         nodes: arguments.nodes,
         echo_bytes,
-        conditions: Conditions {
-            cores: conditions::cores(),
-            build: conditions::build(),
-            store: described,
-            durability: conditions::durability(&store.url),
-            fdatasync_p50_us: disk.p50_us,
-            load: [load_before, conditions::load_average()],
-            keys: calls.keys,
-            payload: 0,
-            seconds: calls.seconds,
-            rounds: calls.rounds,
-        },
+        conditions: before.conditions(described, &store.url, size),
         results,
     })
 }

@@ -30,7 +30,7 @@ pub(crate) async fn run(node: &TakeoverNode, output: Output) -> Result<(), Failu
     let host = Host::system();
     let (gate, is_open) = watch::channel(!node.fill);
     let pile = Pile::new(is_open);
-    let running = bench::start(&node.directory, &node.store, pile.clone(), &host).await?;
+    let running = bench::start(&node.directory, &node.store, pile.clone(), None, &host).await?;
     let length = usize::try_from(node.payload).unwrap_or(0);
     let sender = Sender::new(running.node(), length)?;
     let said = if node.fill {

@@ -3,20 +3,7 @@
 use serde::Serialize;
 
 use super::serve::Taken;
-use crate::{
-    cli::Format,
-    command::bench::{conditions::Conditions, report::Spread},
-    failure::Failure,
-    output::{Output, table},
-};
-
-/// A whole run.
-#[derive(Debug, Serialize)]
-pub(super) struct Report {
-    pub(super) bench: &'static str,
-    pub(super) conditions: Conditions,
-    pub(super) results: Vec<Figure>,
-}
+use crate::command::bench::report::{Row, Spread};
 
 /// Takeovers of one backlog.
 #[derive(Debug, Serialize)]
@@ -69,6 +56,20 @@ impl Figure {
             held: taken.iter().map(|taken| taken.held).max().unwrap_or(0),
         }
     }
+}
+
+impl Row for Figure {
+    const COLUMNS: &'static [&'static str] = &[
+        "backlog",
+        "first old ms (min/med/max)",
+        "accepted ms (p50/p99/max)",
+        "handled ms (p50/p99/max)",
+        "new / refused",
+        "old/s",
+        "memory MiB (min/med/max)",
+        "before",
+        "held",
+    ];
 
     fn row(&self) -> Vec<String> {
         let three = |values: [f64; 3]| values.map(|value| format!("{value:.1}")).join(" / ");
@@ -84,27 +85,5 @@ impl Figure {
             format!("{:.1}", self.memory_before_mib),
             self.held.to_string(),
         ]
-    }
-}
-
-impl Report {
-    pub(super) fn print(&self, output: Output) -> Result<(), Failure> {
-        if output.format() != Format::Table {
-            return output.record(&[], self);
-        }
-        output.line(&self.conditions.lines(self.bench))?;
-        output.line("")?;
-        let columns = [
-            "backlog",
-            "first old ms (min/med/max)",
-            "accepted ms (p50/p99/max)",
-            "handled ms (p50/p99/max)",
-            "new / refused",
-            "old/s",
-            "memory MiB (min/med/max)",
-            "before",
-            "held",
-        ];
-        output.line(&table(&columns, self.results.iter().map(Figure::row).collect()))
     }
 }

@@ -4,14 +4,14 @@ use std::time::Duration;
 
 use quarry::prelude::Node;
 use quarry_ports::Host;
-use quarry_types::{Monotonic, ReplyMode};
+use quarry_types::ReplyMode;
 use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 
 use super::{entity::Pile, fill::Sender};
 use crate::{
-    command::bench::load::percentile,
-    failure::{Exit, Failure},
+    command::bench::{child::memory_kib, load::percentile, wait::until},
+    failure::Failure,
 };
 
 /// How long it may take until something is owned, and until something of the backlog is handled.
@@ -46,22 +46,6 @@ fn spread(mut times: Vec<Duration>) -> [f64; 3] {
     [0.5, 0.99, 1.0].map(|share| percentile(&times, share).as_secs_f64() * 1e3)
 }
 
-/// Waits for something, looking every millisecond.
-async fn until(
-    what: &str,
-    host: &Host,
-    condition: impl Fn() -> bool,
-) -> Result<Monotonic, Failure> {
-    let deadline = host.now().after(WITHIN);
-    while !condition() {
-        if host.now() >= deadline {
-            return Err(Failure::new(Exit::Failed, format!("{what}: not within {WITHIN:?}")));
-        }
-        tokio::time::sleep(Duration::from_millis(1)).await;
-    }
-    Ok(host.now())
-}
-
 /// Measures `node` from its start on, for `seconds` or until `backlog` messages are handled.
 pub(super) async fn measure(
     node: &Node,
@@ -71,9 +55,10 @@ pub(super) async fn measure(
     host: &Host,
 ) -> Result<Taken, Failure> {
     let metrics = node.ports().metrics.clone();
-    let before = resident("VmRSS")?;
-    let owned = until("no shard was owned", host, || metrics.active_shards.get() > 0).await?;
-    let first = until("nothing was handled", host, || pile.handled() > 0).await?;
+    let before = memory_kib("VmRSS")? / 1_024.0;
+    let owned =
+        until("no shard was owned", WITHIN, host, || metrics.active_shards.get() > 0).await?;
+    let first = until("nothing was handled", WITHIN, host, || pile.handled() > 0).await?;
     let deadline = owned.after(Duration::from_secs(u64::from(seconds)));
     let (old, mut accepted) = mpsc::unbounded_channel::<Result<Duration, Failure>>();
     let (new, mut handled) = mpsc::unbounded_channel::<Result<Duration, Failure>>();
@@ -120,15 +105,7 @@ pub(super) async fn measure(
         accepted_ms: spread(accepted_in),
         handled_ms: spread(handled_in),
         per_second: done / took,
-        memory_mib: [resident("VmHWM")?, before],
+        memory_mib: [memory_kib("VmHWM")? / 1_024.0, before],
         held,
     })
-}
-
-/// A figure of this process's memory, in MiB.
-fn resident(what: &str) -> Result<f64, Failure> {
-    let text = std::fs::read_to_string("/proc/self/status")?;
-    let line = text.lines().find_map(|line| line.strip_prefix(what)?.strip_prefix(':'));
-    let kib = line.and_then(|line| line.split_whitespace().next()?.parse::<f64>().ok());
-    Ok(kib.unwrap_or(0.0) / 1_024.0)
 }
