@@ -19,7 +19,8 @@ impl Samples {
 
     /// The sum of all samples of this name.
     pub(super) fn sum(&self, name: &str) -> f64 {
-        self.of(name).map(|sample| sample.value).sum()
+        // A sum begins with -0.
+        self.of(name).fold(0.0, |sum, sample| sum + sample.value)
     }
 
     /// The sum of all samples of this name, as a whole number from 0.
