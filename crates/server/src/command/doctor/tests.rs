@@ -356,6 +356,7 @@ fn message(id: &str, state: MessageStatus) -> Message<Json> {
         accepted_at: "then".to_owned(),
         due: None,
         finished_at: Some("then".to_owned()),
+        held_up_by: None,
         errors: Vec::new(),
         outcome: None,
         payload: None,
