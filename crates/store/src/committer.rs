@@ -224,24 +224,21 @@ impl<D: Database> Committer<D> {
             .collect();
         for part in parts {
             let Some(head) = self.heads.get_mut(&part.shard) else { continue };
-            match refused.get(&part.shard) {
-                Some(recorded) => {
-                    if *recorded <= part.epoch {
-                        // The shard is given up, and loaded as it stands under a new epoch.
-                        tracing::error!(
-                            shard = %part.shard, epoch = %part.epoch, sequence = %part.sequence, %recorded,
-                            "the store holds less than it acknowledged: was it set back to an older state?"
-                        );
-                        self.metrics.invariant_violations.with_label_values(&["L3"]).inc();
-                        self.known.gone(part);
-                    }
-                    head.standing = Standing::Lost(CommitError::Fenced { recorded: *recorded });
-                }
-                None => {
-                    advance(head, part);
-                    self.known.written(part);
-                }
+            let Some(recorded) = refused.get(&part.shard) else {
+                advance(head, part);
+                self.known.written(part);
+                continue;
+            };
+            if *recorded <= part.epoch {
+                // The shard is given up, and loaded as it stands under a new epoch.
+                tracing::error!(
+                    shard = %part.shard, epoch = %part.epoch, sequence = %part.sequence, %recorded,
+                    "the store holds less than it acknowledged: was it set back to an older state?"
+                );
+                self.metrics.invariant_violations.with_label_values(&["L3"]).inc();
+                self.known.gone(part);
             }
+            head.standing = Standing::Lost(CommitError::Fenced { recorded: *recorded });
         }
         for (request, first_ordinal) in group.into_iter().zip(ordinals) {
             let shard = request.commit.shard;

@@ -60,7 +60,7 @@ pub struct Residents {
     caps: Caps,
     names: BTreeMap<EntityType, usize>,
     types: Vec<OfType>,
-    residents: BTreeMap<ResidentId, Resident>,
+    all: BTreeMap<ResidentId, Resident>,
     /// Without those that are asked to leave.
     count: usize,
     turns: u64,
@@ -74,7 +74,7 @@ impl Residents {
             caps,
             names: BTreeMap::new(),
             types: Vec::new(),
-            residents: BTreeMap::new(),
+            all: BTreeMap::new(),
             count: 0,
             turns: 0,
         }
@@ -83,13 +83,13 @@ impl Residents {
     /// Those that are here, or wait to be.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.residents.len()
+        self.all.len()
     }
 
     /// Whether there is none.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.residents.is_empty()
+        self.all.is_empty()
     }
 
     /// An entity is to become active: it enters now, or when another has left. It is busy from then on.
@@ -98,14 +98,14 @@ impl Residents {
         self.turns += 1;
         let id = ResidentId(self.turns);
         self.count_in(of);
-        self.residents.insert(id, Resident { of, state: State::Busy });
+        self.all.insert(id, Resident { of, state: State::Busy });
         self.let_in(id, of, out);
         id
     }
 
     /// It has something to do.
     pub fn busy(&mut self, id: ResidentId, out: &mut Vec<Move>) {
-        let Some(resident) = self.residents.get_mut(&id) else { return };
+        let Some(resident) = self.all.get_mut(&id) else { return };
         let of = resident.of;
         match resident.state {
             State::Waits(_) | State::Busy => {}
@@ -116,9 +116,7 @@ impl Residents {
             State::Asked(waits) => {
                 resident.state = State::Busy;
                 self.count_in(of);
-                if let Some((waits, of)) =
-                    waits.and_then(|id| Some((id, self.residents.get(&id)?.of)))
-                {
+                if let Some((waits, of)) = waits.and_then(|id| Some((id, self.all.get(&id)?.of))) {
                     self.let_in(waits, of, out);
                 }
                 self.make_room(of, out);
@@ -128,7 +126,7 @@ impl Residents {
 
     /// It has nothing to do.
     pub fn rests(&mut self, id: ResidentId, out: &mut Vec<Move>) {
-        let Some(resident) = self.residents.get_mut(&id).filter(|r| r.state == State::Busy) else {
+        let Some(resident) = self.all.get_mut(&id).filter(|r| r.state == State::Busy) else {
             return;
         };
         self.turns += 1;
@@ -142,13 +140,13 @@ impl Residents {
 
     /// It is here no more, or does not come.
     pub fn gone(&mut self, id: ResidentId, out: &mut Vec<Move>) {
-        let Some(Resident { of, state }) = self.residents.remove(&id) else { return };
+        let Some(Resident { of, state }) = self.all.remove(&id) else { return };
         match state {
             State::Asked(None) => {}
             State::Asked(Some(waits)) => self.enter(waits, out),
             State::Waits(other) => {
                 self.count_out(of);
-                if let Some(other) = self.residents.get_mut(&other) {
+                if let Some(other) = self.all.get_mut(&other) {
                     other.state = State::Asked(None);
                 }
             }
@@ -164,7 +162,7 @@ impl Residents {
     fn let_in(&mut self, id: ResidentId, of: usize, out: &mut Vec<Move>) {
         match self.too_many(of) {
             Some(oldest) => {
-                if let Some(resident) = self.residents.get_mut(&id) {
+                if let Some(resident) = self.all.get_mut(&id) {
                     resident.state = State::Waits(oldest);
                 }
                 self.ask(oldest, Some(id), out);
@@ -181,7 +179,7 @@ impl Residents {
     }
 
     fn enter(&mut self, id: ResidentId, out: &mut Vec<Move>) {
-        if let Some(resident) = self.residents.get_mut(&id) {
+        if let Some(resident) = self.all.get_mut(&id) {
             resident.state = State::Busy;
             out.push(Move::Enter(id));
         }
@@ -199,7 +197,7 @@ impl Residents {
     }
 
     fn ask(&mut self, id: ResidentId, waits: Option<ResidentId>, out: &mut Vec<Move>) {
-        let Some(resident) = self.residents.get_mut(&id) else { return };
+        let Some(resident) = self.all.get_mut(&id) else { return };
         if let State::Rests(since) = resident.state {
             resident.state = State::Asked(waits);
             let of = resident.of;

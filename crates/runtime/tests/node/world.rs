@@ -21,8 +21,8 @@ use quarry_types::{
 use serde::Deserialize;
 
 use crate::{
-    reads::{Book, Desk},
     quarantine::{Ledger, Sleeper},
+    reads::{Book, Desk},
     sends::Relay,
     transactions::Clerk,
 };
