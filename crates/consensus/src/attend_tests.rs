@@ -14,7 +14,7 @@ const PROBE: u8 = u8::MAX;
 /// socket on which it listened a little later.
 struct Killed {
     host: Host,
-    killed: Monotonic,
+    at: Monotonic,
     closed: Monotonic,
 }
 
@@ -27,7 +27,7 @@ impl Transport for Killed {
         _timeout: Duration,
     ) -> Result<Bytes, TransportError> {
         let is_probe = body.first() == Some(&PROBE);
-        let end = if is_probe { self.closed } else { self.killed };
+        let end = if is_probe { self.closed } else { self.at };
         if self.host.now() < end {
             // "Done", with a frame that nobody looks at.
             return Ok(Bytes::from_static(&[0]));
@@ -46,7 +46,7 @@ async fn noticed_after(late: Duration) -> Duration {
     let host = quarry_sim::host(1);
     // The stream says something each second.
     let killed = host.now().after(Duration::from_secs(2));
-    let transport = Killed { host: host.clone(), killed, closed: killed.after(late) };
+    let transport = Killed { host: host.clone(), at: killed, closed: killed.after(late) };
     let links = Links::over(Arc::new(transport), BTreeMap::new(), Arc::new(Views::new()));
     until_gone(&links, &host, NODE, "nowhere", AttendRequest { leader: NodeId(1) }).await;
     host.now().since(killed)

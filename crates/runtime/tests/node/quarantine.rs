@@ -171,7 +171,7 @@ async fn a_handler_that_takes_longer_than_the_drain_time_outlives_restarts() {
             let told = usize::try_from(restart).unwrap();
             assert_eq!(errors, vec![stopped.to_owned(); told], "restart {restart}");
         }
-        let over = node.await_message(long, Duration::from_secs(120)).await.unwrap().unwrap();
+        let over = node.await_message(long, Duration::from_mins(2)).await.unwrap().unwrap();
         assert!(matches!(over.state, MessageState::Finished { attempts: 5, .. }), "{over:?}");
     }
 }

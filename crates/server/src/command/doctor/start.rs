@@ -169,9 +169,12 @@ mod tests {
         OpenError::Newer { store: "s".to_owned(), found: 10, known: 9 }
     }
 
+    /// What is changed, and what is found then.
+    type Case = (fn(&mut Ground), Severity, &'static str);
+
     #[test]
     fn what_would_hinder_a_start_is_found_alone() {
-        const CASES: &[(fn(&mut Ground), Severity, &str)] = &[
+        const CASES: &[Case] = &[
             (|of| of.ports.push(taken()), Severity::Error, "port"),
             (|of| of.directory.holder = Some(42), Severity::Warning, "directory_held"),
             (|of| of.directory.unwritable = Some("no".to_owned()), Severity::Error, "directory"),

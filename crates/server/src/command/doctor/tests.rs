@@ -214,7 +214,7 @@ const CASES: &[Case] = &[
                 of,
                 2,
                 "quarry_sends_total{outcome=\"accepted\"} 9\nquarry_sends_total{outcome=\"quarantined\"} 3",
-            )
+            );
         },
         Severity::Notice,
         "sends_set_aside",
@@ -369,9 +369,9 @@ fn failed(message: Message<Json>) -> Message<Json> {
     Message { attempts: 3, due: Some("soon".to_owned()), errors, ..message }
 }
 
-fn waits(of: MessageFacts) -> (Severity, &'static str, String) {
+fn waits(of: &MessageFacts) -> (Severity, &'static str, String) {
     let facts = facts();
-    let found = wait::of_message(&facts, &cluster::findings(&facts), &of);
+    let found = wait::of_message(&facts, &cluster::findings(&facts), of);
     let owner = |found: &&Finding| found.code != "owner";
     let [one] = found.iter().filter(owner).collect::<Vec<_>>()[..] else { panic!("{found:?}") };
     (one.severity, one.code, format!("{}; {:?}", one.what, one.advice))
@@ -413,7 +413,7 @@ fn a_message_waits_for_one_thing() {
         (alone(aside), Severity::Warning, "quarantined", "quarry message redrive m1"),
         (alone(ended), Severity::Notice, "finished", "waits for nothing"),
     ] {
-        let (seen, name, said) = waits(of);
+        let (seen, name, said) = waits(&of);
         assert_eq!((seen, name), (severity, code), "{said}");
         assert!(said.contains(part), "{code}: {said}");
     }
