@@ -30,8 +30,7 @@ impl<W> Shard<W> {
         source: Source,
         out: &mut Vec<Effect<W>>,
     ) {
-        let joined = joined(&recovered);
-        let envelope = recovered.envelope;
+        let envelope = &recovered.envelope;
         let (message_id, address) = (envelope.message_id, envelope.address.clone());
         if self.holds(message_id) {
             return;
@@ -39,40 +38,21 @@ impl<W> Shard<W> {
         // A send has one id however often it is passed on.
         let again = self.release(message_id);
         self.admissions += 1;
-        let turn = if recovered.is_delayed {
-            Turn::Due(self.admissions)
-        } else {
-            Turn::Stored(recovered.position)
-        };
-        let order = (joined, turn);
-        let mut message = Message::new(envelope, recovered.accepted_at, order, Phase::Queued);
-        let source = if recovered.is_delayed { Source::Delayed } else { source };
-        message.source = source;
-        message.came = self.admissions;
-        if recovered.is_delayed {
-            message.standing = Standing::Apart;
-        }
-        message.original = recovered.original;
-        message.acceptance = Acceptance::Stored(recovered.position);
-        message.attempts = recovered.attempts;
-        message.errors = recovered.errors;
-        message.stream = Stream::recovered(&recovered.chunks);
-        let most = self.limits.most_attempts(&address.entity_type);
-        message.lost = recovered.lost;
-        message.suspicion = Suspicion::of(recovered.lost);
-        let is_guilty = message.suspicion == Suspicion::Guilty;
-        let is_out_of_attempts = recovered.attempts >= most || is_guilty;
-        message.needs_recording = true;
-        if recovered.is_delayed {
+        let (position, due, is_due) = (recovered.position, recovered.due, recovered.is_delayed);
+        let source = if is_due { Source::Delayed } else { source };
+        let mut message = message_of(recovered, source, self.admissions);
+        let is_out_of_attempts = message.attempts
+            >= self.limits.most_attempts(&address.entity_type)
+            || message.suspicion == Suspicion::Guilty;
+        if is_due {
             self.recover_delayed(now, &mut message);
         }
-        let is_backing_off = recovered.due > now && !recovered.is_delayed;
-        if is_backing_off && !is_out_of_attempts {
-            message.phase = Phase::BackingOff(recovered.due);
-            self.due.insert((recovered.due, message_id));
+        if due > now && !is_due && !is_out_of_attempts {
+            message.phase = Phase::BackingOff(due);
+            self.due.insert((due, message_id));
         }
-        if !recovered.is_delayed {
-            self.unfinished.insert((recovered.position, message_id));
+        if !is_due {
+            self.unfinished.insert((position, message_id));
         }
         if is_out_of_attempts {
             message.phase = Phase::Settling;
@@ -98,6 +78,30 @@ impl<W> Shard<W> {
             self.attach_all(message_id, again, out);
         }
     }
+}
+
+/// The message as its owner before left it, in its place; the number of its next attempt is recorded
+/// before it runs.
+fn message_of<W>(recovered: Recovered, source: Source, admission: u64) -> Message<W> {
+    let turn =
+        if recovered.is_delayed { Turn::Due(admission) } else { Turn::Stored(recovered.position) };
+    let order = (joined(&recovered), turn);
+    let accepted_at = recovered.accepted_at;
+    let mut message = Message::new(recovered.envelope, accepted_at, order, Phase::Queued);
+    message.source = source;
+    message.came = admission;
+    if recovered.is_delayed {
+        message.standing = Standing::Apart;
+    }
+    message.original = recovered.original;
+    message.acceptance = Acceptance::Stored(recovered.position);
+    message.attempts = recovered.attempts;
+    message.lost = recovered.lost;
+    message.suspicion = Suspicion::of(recovered.lost);
+    message.errors = recovered.errors;
+    message.stream = Stream::recovered(&recovered.chunks);
+    message.needs_recording = true;
+    message
 }
 
 /// How the last attempt of a message ended that is not tried again.
