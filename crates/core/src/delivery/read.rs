@@ -243,7 +243,8 @@ impl<W> Shard<W> {
             || !entity.ahead.is_empty()
             || entity.running.is_some()
             || entity.activation != Activation::Inactive;
-        if is_found && !is_here && !self.backlog.is_reading(address) {
+        if is_found && !is_here && !self.backlog.is_reading(address) && !self.is_under_way(address)
+        {
             self.backlog.set_part(address, None);
             self.entities.remove(address);
         }

@@ -1,20 +1,36 @@
 //! Entities that have nothing to do: they may leave memory.
 
-use alloc::vec::Vec;
+use alloc::{collections::BTreeSet, vec::Vec};
 
 use quarry_types::{Address, Timestamp};
 
-use super::{Shard, entity::Activation};
+use super::{Shard, batch::Unit, entity::Activation};
 
 impl<W> Shard<W> {
+    /// What is not durable yet. An entity of which there is something stays: where the commit fails, it
+    /// goes back to its place in the queue (D3), and until it is done, the store does not tell of it.
+    pub(super) fn under_way(&self) -> impl Iterator<Item = &Unit> {
+        let in_flight = self.in_flight.iter().flat_map(|(_, units)| units);
+        self.pending.iter().chain(in_flight)
+    }
+
+    /// Whether something of the entity is not durable yet.
+    pub(super) fn is_under_way(&self, address: &Address) -> bool {
+        self.under_way().any(|unit| unit.address == *address)
+    }
+
     /// Lets go of entities that were idle for their type's time. Their actors are to be dropped, and
     /// what is committed is their state.
     pub fn passivate_idle(&mut self, now: Timestamp) -> Vec<Address> {
+        let under_way: BTreeSet<Address> =
+            self.under_way().map(|unit| unit.address.clone()).collect();
         let limits = &self.limits;
         let mut idle = Vec::new();
         self.entities.retain(|address, entity| {
             let idle_after = limits.of(&address.entity_type).idle_after;
-            let stays = !entity.is_idle() || now < entity.used_at.after(idle_after);
+            let stays = !entity.is_idle()
+                || now < entity.used_at.after(idle_after)
+                || under_way.contains(address);
             if !stays {
                 idle.push(address.clone());
             }
@@ -42,9 +58,10 @@ impl<W> Shard<W> {
     /// Lets go of an entity that is to make room; whether it had nothing to do. Its actor is to be
     /// dropped then, and what is committed is its state. Where it had, it is told when it rests again.
     pub fn evict(&mut self, address: &Address) -> bool {
+        let is_under_way = self.is_under_way(address);
         let Some(entity) = self.entities.get_mut(address) else { return false };
         entity.rests = false;
-        let is_idle = entity.is_idle();
+        let is_idle = entity.is_idle() && !is_under_way;
         if is_idle {
             self.entities.remove(address);
         }

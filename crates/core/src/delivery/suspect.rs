@@ -103,8 +103,10 @@ impl<W> Shard<W> {
         let is_next = message.suspicion == Suspicion::Suspect
             && message.phase == Phase::Queued
             && message.end.is_none();
-        let can_run =
-            self.gate == Gate::Open && self.is_next_known(address) && self.goes_on(address);
+        let can_run = self.gate == Gate::Open
+            && self.is_next_known(address)
+            && self.outbox.has_room(address)
+            && self.goes_on(address);
         (is_next && can_run).then_some(message_id)
     }
 
@@ -143,18 +145,16 @@ impl<W> Shard<W> {
         out.push(Effect::EndTurn);
     }
 
-    /// Gives the turn back when its message has run, or cannot now; and asks for it again where
-    /// others wait.
+    /// Gives the turn back when the end of its message's run is durable, or it cannot run now; and asks
+    /// for it again where others wait. Before that, one of them could end the process, and this message
+    /// would seem to have.
     pub(super) fn pass_turn_on(&mut self, out: &mut Vec<Effect<W>>) {
         let ProcessTurn::Of(message_id) = self.process_turn else { return };
         let is_used = self.messages.get(&message_id).is_some_and(|message| match message.phase {
-            Phase::Recording | Phase::Running => true,
+            Phase::Recording | Phase::Running | Phase::Settling => true,
+            Phase::BackingOff(_) => self.under_way().any(|unit| unit.message_id == message_id),
             Phase::Queued => self.next_suspect(&message.envelope.address) == Some(message_id),
-            Phase::Checking
-            | Phase::Delayed
-            | Phase::BackingOff(_)
-            | Phase::Settling
-            | Phase::Aside => false,
+            Phase::Checking | Phase::Delayed | Phase::Aside => false,
         });
         if is_used {
             return;

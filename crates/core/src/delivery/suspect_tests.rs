@@ -57,17 +57,21 @@ fn suspects_run_one_after_the_other_while_others_go_on() {
     let first = run_of(&activate(&mut shard, "c1"));
     let flying = batch_of(&done(&mut shard, "c3", innocent.run));
     let effects = done(&mut shard, "c1", first.run);
-    assert_eq!((ends(&effects), asks(&effects)), (1, 1), "the turn goes round");
+    assert_eq!((ends(&effects), asks(&effects)), (0, 0), "its end is not durable yet");
     let effects = committed(&mut shard, flying.ticket, 6);
     let ticket = batch_of(&effects).ticket;
-    given(&mut shard);
-    let second = batch_of(&committed(&mut shard, ticket, 7));
+    let effects = committed(&mut shard, ticket, 7);
+    assert_eq!((ends(&effects), asks(&effects)), (1, 1), "the turn goes round");
+    let second = batch_of(&given(&mut shard));
     committed(&mut shard, second.ticket, 8);
     let second = run_of(&activate(&mut shard, "c2"));
     let effects = fail(&mut shard, &second);
+    assert_eq!((ends(&effects), asks(&effects)), (0, 0), "nor is this one's");
+    let failed = batch_of(&effects);
+    let retried = (failed.open[0].attempts, failed.open[0].lost);
+    assert_eq!(retried, (3, 0), "who ends by itself is cleared");
+    let effects = committed(&mut shard, failed.ticket, 9);
     assert_eq!((ends(&effects), asks(&effects)), (1, 0), "nobody else waits");
-    let retried = &batch_of(&effects).open[0];
-    assert_eq!((retried.attempts, retried.lost), (3, 0), "who ends by itself is cleared");
 }
 
 #[test]
@@ -85,6 +89,21 @@ fn who_ends_its_process_alone_is_set_aside() {
     shard.tick(Timestamp(NOW.0 + 1_000), &mut out);
     assert_eq!(batch_of(&out).open[0].state, OpenRecordState::Quarantined, "it does not run");
     assert!(!out.iter().any(|effect| matches!(effect, Effect::Run(..) | Effect::Activate(..))));
+}
+
+#[test]
+fn an_entity_stays_in_memory_until_what_became_of_its_message_is_durable() {
+    let mut shard = shard();
+    let mut out = Vec::new();
+    recover(&mut shard, vec![recovered("k", 9, 0)], &mut out);
+    committed(&mut shard, batch_of(&out).ticket, 4);
+    let last = run_of(&activate(&mut shard, "c1"));
+    let aside = batch_of(&fail(&mut shard, &last));
+    assert_eq!(aside.open[0].state, OpenRecordState::Quarantined);
+    let late = Timestamp(NOW.0 + 3_600_000);
+    assert!(!shard.evict(&address("c1")) && shard.passivate_idle(late).is_empty());
+    committed(&mut shard, aside.ticket, 5);
+    assert!(shard.evict(&address("c1")));
 }
 
 #[test]
