@@ -80,12 +80,13 @@ const BREACHES: &[(&str, &str)] = &[
         "shards that were split and stand open, or have no part",
         "select count(*) from shard_fence w where w.closed <> (case when exists (select 1 \
          from shard_fence p where p.first_slot >= w.first_slot and p.last_slot <= w.last_slot \
-         and p.shard <> w.shard) then 1 else 0 end)",
+         and p.shard <> w.shard and p.shard / 131072 = w.shard / 131072) then 1 else 0 end)",
     ),
     (
         "commits of a shard that do not go on behind the shard that it is a part of",
         "select count(*) from shard_fence p join shard_fence w on w.closed = 1 \
          and w.shard <> p.shard and p.first_slot >= w.first_slot and p.last_slot <= w.last_slot \
+         and p.shard / 131072 = w.shard / 131072 \
          where (select min(c.sequence) from shard_commit c where c.shard = p.shard) \
          < (select max(c.sequence) from shard_commit c where c.shard = w.shard)",
     ),

@@ -169,6 +169,25 @@ impl Client {
         self.change(&change).await
     }
 
+    /// Lets an entity type that was never used live on one group of runners; idempotent.
+    pub async fn bind_type(
+        &self,
+        entity_type: &str,
+        group: &str,
+    ) -> Result<api::Bound, ClientError> {
+        let (entity_type, group) = (entity_type.to_owned(), group.to_owned());
+        let body = serde_json::to_vec(&api::Binding { entity_type, group })
+            .map_err(|error| ClientError::Invalid { reason: error.to_string() })?;
+        let change = Change {
+            method: Method::POST,
+            segments: &["v1", "cluster", "types:bind"],
+            key: None,
+            body: Some(("application/json", body.into())),
+            timeout: REPLACE_TIMEOUT,
+        };
+        self.change(&change).await
+    }
+
     /// Puts two shards of half the slots in the place of one; idempotent.
     pub async fn split_shard(&self, shard: ShardId) -> Result<api::Split, ClientError> {
         self.post(&["v1", "cluster", "shards", &format!("{shard}:split")]).await

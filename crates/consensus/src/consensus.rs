@@ -261,6 +261,10 @@ impl Coordinator for Consensus {
             }
             Administration::Undrain(nodes) => self.propose(Command::Undrain { nodes }).await,
             Administration::Split(shard) => self.propose(Command::Split { shard }).await,
+            Administration::Bind { entity_type, group } => {
+                self.propose(Command::Bind { entity_type, group }).await
+            }
+            Administration::Use(entity_type) => self.propose(Command::Use { entity_type }).await,
             Administration::ReplaceVoter { old, new } => {
                 let asker = Arc::clone(&self.asker);
                 let request = ReplaceRequest { old, new };

@@ -1,11 +1,11 @@
 //! What a leader does of its own accord: make the cluster, end leases, balance.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use openraft::async_runtime::watch::WatchReceiver;
 use quarry_core::coordinator::{Command, LeaseEnd, Response};
 use quarry_ports::{Host, Metrics};
-use quarry_types::{BootId, ClusterId, ClusterView, Monotonic, NodeId, NodeState};
+use quarry_types::{BootId, ClusterId, ClusterView, EntityType, Monotonic, NodeId, NodeState};
 use tokio::sync::mpsc;
 
 use crate::{
@@ -25,11 +25,24 @@ const BALANCE_PAUSE: Duration = Duration::from_millis(20);
 const ROUND_PAUSE: Duration = Duration::from_millis(50);
 
 /// What the first leader makes the cluster of.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Foundation {
     pub(crate) cluster: ClusterId,
     pub(crate) shards: u32,
     pub(crate) max_moves: u32,
+    pub(crate) bindings: BTreeMap<EntityType, String>,
+}
+
+impl Foundation {
+    /// The entry that makes the cluster: without bindings one that all versions know.
+    fn command(self) -> Command {
+        let Self { cluster, shards, max_moves, bindings } = self;
+        if bindings.is_empty() {
+            Command::Initialize { cluster, shards, max_moves }
+        } else {
+            Command::Found { cluster, shards, max_moves, bindings }
+        }
+    }
 }
 
 /// The duties of a voter while it leads.
@@ -70,8 +83,8 @@ impl Duty {
     async fn reign(&self, leadership: LeaderId) {
         tracing::info!(node = %self.node, term = leadership.term, "leading the coordinator");
         if self.views.cluster_id().is_none() {
-            let Foundation { cluster, shards, max_moves } = self.foundation;
-            let command = Command::Initialize { cluster, shards, max_moves };
+            let Foundation { cluster, shards, .. } = self.foundation;
+            let command = self.foundation.clone().command();
             match self.lead.propose_as(leadership, command).await {
                 Some(Response::Refused(reason)) => {
                     tracing::error!(%reason, "the cluster cannot be made");

@@ -38,7 +38,8 @@ pub(crate) async fn follow(
                     .await
                     .map_err(|_| CallError::TimedOut(SILENCE_TIMEOUT))?
                     .ok_or_else(|| CallError::Unreachable("the stream ended".to_owned()))??;
-                if let FollowItem::View { cluster, view, voters } = decode(&item)? {
+                let item: FollowItem = decode(&item)?;
+                if let Some((cluster, view, voters)) = item.view() {
                     metrics.raft_applied.set(i64::try_from(view.applied).unwrap_or(i64::MAX));
                     views.follow(cluster, view, voters);
                 }

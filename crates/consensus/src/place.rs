@@ -74,7 +74,8 @@ impl Place {
         let asked = async {
             let mut items = self.links.follow(voter, &request, ANSWER_TIMEOUT).await?;
             while let Some(item) = items.next().await {
-                if let FollowItem::View { view, voters, .. } = decode(&item?)? {
+                let item: FollowItem = decode(&item?)?;
+                if let Some((_, view, voters)) = item.view() {
                     return Ok((!voters.is_empty()).then_some((view.applied, voters)));
                 }
             }

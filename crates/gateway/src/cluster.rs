@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use axum::{Json, extract::State, http::Uri};
 use quarry_core::coordinator::forecast;
 use quarry_ports::Administration;
-use quarry_types::{ClusterView, NodeId, NodeView, api};
+use quarry_types::{ClusterView, EntityType, NodeId, NodeView, api};
 
 use crate::{
     Code, Gateway, Problem,
@@ -32,6 +32,7 @@ pub(crate) async fn show(
         has_quorum: status.has_quorum,
         planes: gateway.config().protection,
         shards: count(&view),
+        bindings: view.bindings.bound().map(binding).collect(),
         nodes: view.nodes.values().map(|node| node_document(&view, node)).collect(),
     }))
 }
@@ -141,6 +142,10 @@ pub(crate) fn all_known(
 fn no_such_node(view: &ClusterView, node: NodeId) -> Problem {
     let known = view.nodes.keys().map(ToString::to_string);
     Problem::new(Code::NoSuchNode, format!("the cluster has no node {node}")).available(known)
+}
+
+fn binding((entity_type, group): (&EntityType, &str)) -> api::Binding {
+    api::Binding { entity_type: entity_type.to_string(), group: group.to_owned() }
 }
 
 fn node_document(view: &ClusterView, node: &NodeView) -> api::Node {

@@ -7,6 +7,7 @@
 //! maps codes to HTTP. The routes stand in one table, in `router`.
 
 mod batch;
+mod bindings;
 mod cluster;
 mod dispatch;
 mod entities;

@@ -5,7 +5,7 @@ use quarry_core::{
     coordinator::planner_input,
     placement::{Suitor, explain},
 };
-use quarry_types::{Address, ClusterView, EntityType, NodeId, RefusalCode, ShardView, api};
+use quarry_types::{Address, ClusterView, EntityType, Home, NodeId, RefusalCode, ShardView, api};
 
 use crate::{
     Code, Gateway, Problem,
@@ -48,7 +48,10 @@ pub(crate) fn check_type(gateway: &Gateway, entity_type: &EntityType) -> Result<
 /// Where `address` lives by `view`.
 pub(crate) fn placement(view: &ClusterView, address: &Address) -> api::Placement {
     let slot = address.slot();
-    let shard = view.shard_of(slot);
+    let (shard, space) = match view.home_of(address) {
+        Home::Shard(shard) => (Some(shard), shard.id.space()),
+        Home::Unmade(space) | Home::Unused(space) => (view.shard_at(space, slot), space),
+    };
     let suitors = shard.map(|shard| explain(&planner_input(view), shard.id)).unwrap_or_default();
     let owner = shard.and_then(|shard| shard.owner).and_then(|owner| view.nodes.get(&owner));
     api::Placement {
@@ -56,10 +59,12 @@ pub(crate) fn placement(view: &ClusterView, address: &Address) -> api::Placement
         id: address.id.to_string(),
         tenant: address.tenant.to_string(),
         slot: slot.0,
+        group: view.bindings.group_name(space).to_owned(),
+        space: space.0,
         shard: shard.map(shard_document),
         owner_http: owner.map(|node| node.http.clone()),
         applied: view.applied,
-        reason: reason(shard, slot.0, &suitors),
+        reason: reason(shard, slot.0, view.bindings.group(space), &suitors),
         candidates: suitors.iter().map(candidate).collect(),
     }
 }
@@ -77,6 +82,7 @@ fn candidate(suitor: &Suitor) -> api::Candidate {
 pub(crate) fn shard_document(shard: &ShardView) -> api::Shard {
     api::Shard {
         id: shard.id.0,
+        space: shard.id.space().0,
         first: shard.range.first.0,
         last: shard.range.last.0,
         owner: shard.owner.map(|node| node.0),
@@ -86,11 +92,12 @@ pub(crate) fn shard_document(shard: &ShardView) -> api::Shard {
     }
 }
 
-fn reason(shard: Option<&ShardView>, slot: u16, suitors: &[Suitor]) -> String {
+fn reason(shard: Option<&ShardView>, slot: u16, group: Option<&str>, suitors: &[Suitor]) -> String {
     let Some(shard) = shard else {
         return format!("slot {slot} is in no shard yet: the coordinator has not made the shards");
     };
-    let lies = format!("slot {slot} lies in shard {}", shard.id);
+    let of = group.map(|group| format!(" of group {group:?}, to which the type is bound"));
+    let lies = format!("slot {slot} lies in shard {}{}", shard.id, of.unwrap_or_default());
     match (shard.owner, shard.moving_to) {
         (Some(owner), None) => {
             let why = why(owner, suitors);
@@ -104,7 +111,10 @@ fn reason(shard: Option<&ShardView>, slot: u16, suitors: &[Suitor]) -> String {
         }
         (None, Some(next)) => format!("{lies}, which nobody owns; node {next} is to get it"),
         (None, None) => {
-            format!("{lies}, which nobody owns: no runner with a lease is free to take it")
+            let of_group = group.map(|_| " of the group").unwrap_or_default();
+            format!(
+                "{lies}, which nobody owns: no runner{of_group} with a lease is free to take it"
+            )
         }
     }
 }

@@ -12,8 +12,8 @@ use axum::{
 };
 
 use crate::{
-    Code, Gateway, Problem, batch, cluster, entities, extractions, health, layers, messages,
-    ontologies,
+    Code, Gateway, Problem, batch, bindings, cluster, entities, extractions, health, layers,
+    messages, ontologies,
     openapi::{self, Operation},
     operate, placement, rpc, scrape, send, shards, start, stream, types, voters,
 };
@@ -230,6 +230,12 @@ pub(crate) const ROUTES: &[Route] = &[
         "let one node vote in the place of another",
         openapi::replace_voter,
         || post(voters::replace),
+    ),
+    Route::post(
+        "/v1/cluster/types:bind",
+        "let an entity type that was never used live on one group of runners",
+        openapi::bind_type,
+        || post(bindings::bind),
     ),
     Route::post(
         "/v1/cluster/shards/{id}:split",

@@ -41,6 +41,8 @@ pub mod schema {
     pub const RAFT_ENTRY: Schema = Schema { id: 4, version: 1 };
     /// A snapshot of the coordinator's state.
     pub const RAFT_SNAPSHOT: Schema = Schema { id: 5, version: 1 };
+    /// The same where entity types are bound to groups.
+    pub const RAFT_SNAPSHOT_BOUND: Schema = Schema { id: 5, version: 2 };
     /// A message of the control plane.
     pub const CONTROL: Schema = Schema { id: 6, version: 1 };
     /// A stored error chain.

@@ -7,7 +7,7 @@ use std::{
 
 use crate::{LeaseGuard, watch};
 use async_trait::async_trait;
-use quarry_types::{ClusterView, Epoch, NodeId, ShardId};
+use quarry_types::{ClusterView, EntityType, Epoch, NodeId, ShardId};
 
 /// Why the coordinator did not do what it was asked.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -53,6 +53,15 @@ pub enum Administration {
     },
     /// Put two shards of half the slots each in the place of this one; idempotent.
     Split(ShardId),
+    /// Bind an entity type that was never used to a group of runners; idempotent.
+    Bind {
+        /// The type.
+        entity_type: EntityType,
+        /// The group.
+        group: String,
+    },
+    /// Record that an entity type is used, so that its binding stands; idempotent.
+    Use(EntityType),
 }
 
 impl Administration {

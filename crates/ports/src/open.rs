@@ -1,7 +1,7 @@
 //! Unfinished messages: how they are stored, and how an owner reads them.
 
 use bytes::Bytes;
-use quarry_types::{Address, Sequence, SlotRange, Timestamp};
+use quarry_types::{Address, Sequence, SlotRange, Space, Timestamp};
 
 use crate::{MessageRow, Position};
 
@@ -63,6 +63,8 @@ pub struct OpenMessage {
 /// Which unfinished messages are read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OpenQuery {
+    /// The space of the shard.
+    pub space: Space,
     /// The slots of the shard.
     pub range: SlotRange,
     /// The mark of the loaded shard, or a later one of its owner.

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use quarry_types::{
     Address, BootId, ClusterId, Epoch, IdempotencyKey, Keep, MessageId, Method, Monotonic, Outcome,
-    PayloadDigest, Sequence, ShardAge, ShardId, SlotRange, Statement, Timestamp,
+    PayloadDigest, Sequence, ShardAge, ShardId, SlotRange, Space, Statement, Timestamp,
 };
 use serde::{Deserialize, Serialize};
 
@@ -321,11 +321,12 @@ pub trait Store: Send + Sync + 'static {
     /// It costs what is read, and not what else is open or retained. Only after the fence (L4).
     async fn open_messages(&self, query: OpenQuery, limit: u32) -> Result<OpenPage, StoreError>;
 
-    /// A page of the open sends of `range` behind `after`, in order of position: at most `limit`,
+    /// A page of the open sends of `range`, of the shards of `space`, behind `after`, in order of position: at most `limit`,
     /// and less where their payloads are large ([`SEND_PAGE_BYTES`](crate::SEND_PAGE_BYTES)). Only
     /// after the fence (L4).
     async fn open_sends(
         &self,
+        space: Space,
         range: SlotRange,
         after: Option<Position>,
         limit: u32,

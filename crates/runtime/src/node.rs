@@ -18,6 +18,7 @@ use crate::{
     Registry,
     residence::Residence,
     retire::Retirer,
+    route::FirstUses,
     runner::{Runner, Served},
     shard::{Clocks, Loads, Shared, first_aside},
 };
@@ -90,6 +91,8 @@ pub(crate) struct Inner {
     pub(crate) registry: Registry,
     pub(crate) ports: Ports,
     pub(crate) served: Served,
+    /// The types of which it is being recorded that they are used.
+    pub(crate) first_uses: Arc<FirstUses>,
     /// When this node began.
     pub(crate) begun: Monotonic,
     pub(crate) calls: Semaphore,
@@ -105,6 +108,7 @@ impl Node {
         let inner = Arc::new(Inner {
             calls: Semaphore::new(config.calls),
             served: Served::default(),
+            first_uses: Arc::default(),
             begun: ports.host.now(),
             idle: Arc::default(),
             config,
@@ -151,15 +155,11 @@ impl Node {
         let deadline = inner.ports.host.now().after(timeout);
         loop {
             let record = inner.ports.store.message(message_id).await?;
-            let is_open = record
-                .as_ref()
-                .is_some_and(|record| matches!(record.state, MessageState::Open { .. }));
             let left = deadline.since(inner.ports.host.now());
-            if !is_open || left.is_zero() {
-                return Ok(record);
-            }
+            let open = record.as_ref().filter(|record| is_open(record) && !left.is_zero());
+            let Some(open) = open else { return Ok(record) };
             let asked = inner.ports.host.now();
-            inner.await_at_owner(message_id, None, left).await;
+            inner.await_at_owner(open, None, left).await;
             // The owner answers when there is something new; where it could not be asked, wait a bit.
             if inner.ports.host.now().since(asked) < Duration::from_millis(20) {
                 tokio::time::sleep(Duration::from_millis(20).min(left)).await;
@@ -205,13 +205,14 @@ impl Node {
             let record = store.message(message_id).await?;
             let chunks = store.chunks(message_id, from, limit).await?;
             let left = deadline.since(inner.ports.host.now());
-            let is_over =
-                record.is_some_and(|record| !matches!(record.state, MessageState::Open { .. }));
+            let is_over = record.as_ref().is_some_and(|record| !is_open(record));
             if !chunks.is_empty() || is_over || left.is_zero() {
                 return Ok(chunks);
             }
             let asked = inner.ports.host.now();
-            inner.await_at_owner(message_id, Some(from), left).await;
+            if let Some(record) = &record {
+                inner.await_at_owner(record, Some(from), left).await;
+            }
             if inner.ports.host.now().since(asked) < Duration::from_millis(20) {
                 tokio::time::sleep(Duration::from_millis(20).min(left)).await;
             }
@@ -296,12 +297,20 @@ impl Node {
         }
     }
 
-    /// Whether another runner is up and the coordinator can grant it shards.
+    /// Whether the coordinator can grant what is still served to another runner that is up.
     fn someone_can_take_over(&self) -> bool {
-        let takes = |node: &NodeView| {
-            node.id != self.id() && node.state == NodeState::Up && node.weight > 0
+        let view = self.view();
+        let takes = |node: &NodeView, group: Option<&str>| {
+            node.id != self.id()
+                && node.state == NodeState::Up
+                && node.weight > 0
+                && group.is_none_or(|group| node.groups.contains(group))
         };
-        self.0.ports.coordinator.status().has_quorum && self.view().nodes.values().any(takes)
+        let has_taker = |(shard, _): &(ShardId, Epoch)| {
+            let group = view.bindings.group(shard.space());
+            view.nodes.values().any(|node| takes(node, group))
+        };
+        self.0.ports.coordinator.status().has_quorum && self.0.served.all().iter().any(has_taker)
     }
 
     /// Waits until no shard is served, `deadline`, or `is_hopeful` no more.
@@ -314,6 +323,10 @@ impl Node {
             let _ = tokio::time::timeout(Duration::from_millis(20), self.0.idle.notified()).await;
         }
     }
+}
+
+fn is_open(record: &MessageRecord) -> bool {
+    matches!(record.state, MessageState::Open { .. })
 }
 
 impl Inner {

@@ -158,7 +158,7 @@ impl Runner {
         for (shard, held) in &self.held {
             match mine.get(shard) {
                 Some(granted) if granted.epoch == held.epoch => {}
-                None if is_split_here(*shard, held.range, view, &mine) => {
+                None if is_split_here((*shard, held.range), view, &mine) => {
                     if tell(&held.control, Control::Close) {
                         self.shared.metrics.shard_splits.inc();
                     }
@@ -215,7 +215,7 @@ impl Runner {
     }
 
     fn overlaps_held(&self, granted: &ShardView) -> bool {
-        self.held.values().any(|held| held.range.contains(granted.range.first))
+        self.held.iter().any(|(shard, held)| overlaps(*shard, held.range, granted))
     }
 
     fn start(&mut self, granted: &ShardView) {
@@ -304,14 +304,19 @@ impl Runner {
 
 /// Whether `shard` was split and this node owns all of its parts: then it may finish what runs.
 fn is_split_here(
-    shard: ShardId,
-    range: SlotRange,
+    (shard, range): (ShardId, SlotRange),
     view: &ClusterView,
     mine: &BTreeMap<ShardId, &ShardView>,
 ) -> bool {
-    let mut parts = view.shards.iter().filter(|part| range.contains(part.range.first)).peekable();
+    let lies_in = |part: &&ShardView| overlaps(shard, range, part);
+    let mut parts = view.shards.iter().filter(lies_in).peekable();
     parts.peek().is_some()
         && parts.all(|part| part.is_part_of(shard) && mine.contains_key(&part.id))
+}
+
+/// Whether `other` is of the space of `shard` and begins in its range.
+fn overlaps(shard: ShardId, range: SlotRange, other: &ShardView) -> bool {
+    shard.space() == other.id.space() && range.contains(other.range.first)
 }
 
 /// Whether it is news to the task.

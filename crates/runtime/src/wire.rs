@@ -1,6 +1,6 @@
 //! What runtimes say to one another.
 
-use quarry_types::{Answer, CallError, Envelope, Intervention, MessageId, Tenant};
+use quarry_types::{Answer, CallError, Envelope, Intervention, MessageId, Space, Tenant};
 use serde::{Deserialize, Serialize};
 
 /// A request to the node that owns a shard.
@@ -17,6 +17,37 @@ pub(crate) enum Request {
     CallInOrder(Vec<Envelope>, u64),
     /// Do this to this message of the tenant.
     Intervene(MessageId, Tenant, Intervention),
+    /// One of those that name a message, which is to an entity of this space. Sent only where it is
+    /// not the default one.
+    Within(Space, OfMessage),
+}
+
+/// What is asked of a message.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) enum OfMessage {
+    /// As [`Request::Await`].
+    Await(MessageId),
+    /// As [`Request::AwaitChunks`].
+    AwaitChunks(MessageId, u64),
+    /// As [`Request::Intervene`].
+    Intervene(MessageId, Tenant, Intervention),
+}
+
+impl Request {
+    /// The same of a message to an entity of `space`.
+    pub(crate) fn within(self, space: Space) -> Self {
+        if space == Space::DEFAULT {
+            return self;
+        }
+        match self {
+            Self::Await(id) => Self::Within(space, OfMessage::Await(id)),
+            Self::AwaitChunks(id, have) => Self::Within(space, OfMessage::AwaitChunks(id, have)),
+            Self::Intervene(id, tenant, what) => {
+                Self::Within(space, OfMessage::Intervene(id, tenant, what))
+            }
+            Self::Call(_) | Self::CallInOrder(..) | Self::Within(..) => self,
+        }
+    }
 }
 
 /// The reply.

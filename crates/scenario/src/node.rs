@@ -201,6 +201,7 @@ impl World {
             mesh: format!("node-{node}"),
             shards: SHARDS,
             max_moves: 64,
+            bindings: BTreeMap::new(),
             existing_identity,
             recovery: Recovery::Refuse,
         })

@@ -216,6 +216,8 @@ impl Coordinator for MemoryCoordinator {
             Administration::Withdraw(node) => Command::Drain { nodes: [node].into() },
             Administration::Undrain(nodes) => Command::Undrain { nodes },
             Administration::Split(shard) => Command::Split { shard },
+            Administration::Bind { entity_type, group } => Command::Bind { entity_type, group },
+            Administration::Use(entity_type) => Command::Use { entity_type },
             Administration::ReplaceVoter { .. } => {
                 let reason = "there are no voters without Raft".to_owned();
                 return Err(CoordinatorError::Refused { reason });

@@ -16,7 +16,7 @@ use quarry_ports::{
     LoadedShard, MessageFilter, MessageRecord, Metrics, OpenPage, OpenQuery, Page, Position,
     Retired, Retiring, SendPage, Store, StoreError, StoredChunk, StoredState, crash::point,
 };
-use quarry_types::{Address, ClusterId, Epoch, MessageId, ShardId, SlotRange};
+use quarry_types::{Address, ClusterId, Epoch, MessageId, ShardId, SlotRange, Space};
 use tokio::sync::{Semaphore, oneshot};
 
 use crate::{
@@ -161,7 +161,7 @@ impl<D: Database> Store for SqlStore<D> {
         if let Some(sequence) = found.hold {
             // Heard before any commit that is handed over after this read.
             for lane in &self.lanes {
-                lane.push_control(Job::Hold { range: query.range, sequence });
+                lane.push_control(Job::Hold { space: query.space, range: query.range, sequence });
             }
         }
         Ok(found.page)
@@ -169,12 +169,14 @@ impl<D: Database> Store for SqlStore<D> {
 
     async fn open_sends(
         &self,
+        space: Space,
         range: SlotRange,
         after: Option<Position>,
         limit: u32,
     ) -> Result<SendPage, StoreError> {
         let _permit = self.backlog.acquire().await.ok();
-        read_sends::open_sends(&*self.database, &self.unreadable, range, after, limit).await
+        let place = (space, range);
+        read_sends::open_sends(&*self.database, &self.unreadable, place, after, limit).await
     }
 
     async fn find_keys(

@@ -13,7 +13,7 @@ use quarry_ports::{
     Commit, CommitError, Committed, FenceRequest, Host, LeaseGuard, LoadedShard, Metrics,
     StoreError, crash::point,
 };
-use quarry_types::{Epoch, Sequence, ShardId, SlotRange};
+use quarry_types::{Epoch, Sequence, ShardId, SlotRange, Space};
 use tokio::sync::oneshot;
 
 use crate::{
@@ -72,9 +72,10 @@ pub(crate) enum Job {
         loaded: LoadedShard,
         done: oneshot::Sender<()>,
     },
-    /// A message that the commit `sequence` of a shard of `range` accepted cannot be read: the mark
-    /// of the shard stays below it.
+    /// A message that the commit `sequence` of a shard of `range` in `space` accepted cannot be
+    /// read: the mark of the shard stays below it.
     Hold {
+        space: Space,
         range: SlotRange,
         sequence: Sequence,
     },
@@ -124,9 +125,12 @@ impl<D: Database> Committer<D> {
                         self.heads.insert(request.shard, Head::new(request, loaded, self.loads));
                         let _ = done.send(());
                     }
-                    Job::Hold { range, sequence } => {
-                        let heads = self.heads.values_mut().filter(|head| head.range == range);
-                        heads.for_each(|head| head.hold_below(sequence));
+                    Job::Hold { space, range, sequence } => {
+                        let is_meant = |(shard, head): &(&ShardId, &mut Head)| {
+                            shard.space() == space && head.range == range
+                        };
+                        let heads = self.heads.iter_mut().filter(is_meant);
+                        heads.for_each(|(_, head)| head.hold_below(sequence));
                     }
                     Job::Decided { decision, fate } => self.decided(decision, &fate),
                 }

@@ -2,7 +2,7 @@
 //! what they find.
 
 use quarry_ports::{FenceError, FenceRequest};
-use quarry_types::Epoch;
+use quarry_types::{Epoch, ShardId, Space};
 
 use crate::database::{counter, stored, stored_bits};
 
@@ -17,12 +17,14 @@ pub(crate) const FIRST_FENCE: &str = "insert into shard_fence \
 /// Writes the row *before the first* of a shard: 0, or where the shard stands that it is a part of.
 pub(crate) const FIRST_COMMIT: &str = "insert into shard_commit \
     (shard, sequence, epoch, low_water, now_ms, void) values ($1, $2, $3, $4, $5, 1)";
-/// The newest epoch of the shards that a range of slots was split into.
+/// The newest epoch of the shards that a range of slots was split into, among those of one space.
 pub(crate) const PARTS: &str = "select max(epoch) from shard_fence \
-    where first_slot >= $1 and last_slot <= $2 and last_slot - first_slot < $2 - $1";
+    where first_slot >= $1 and last_slot <= $2 and last_slot - first_slot < $2 - $1 \
+    and shard between $3 and $4";
 /// The shard that a new one is a part of: the narrowest, since the parts of a shard close it.
 pub(crate) const WHOLE: &str = "select shard, epoch, closed from shard_fence \
     where first_slot <= $1 and last_slot >= $2 and last_slot - first_slot > $2 - $1 \
+    and shard between $3 and $4 \
     order by last_slot - first_slot limit 1";
 /// Closes a shard for good: no commit goes under its old epoch any more, and none under a new one.
 pub(crate) const CLOSE_FENCE: &str =
@@ -51,6 +53,12 @@ pub(crate) const RETIRED: &str = "select cast(count(*) as bigint) from (select s
 /// Who has a sequence.
 pub(crate) const COMMIT_AT: &str =
     "select epoch, void from shard_commit where shard = $1 and sequence = $2";
+
+/// The ids of the shards of `space`: the first and the last.
+pub(crate) fn ids_of(space: Space) -> (i64, i64) {
+    let first = |space: Space| ShardId::at(space, 0).map_or(i64::MAX, |id| i64::from(id.0));
+    (first(space), first(Space(space.0.saturating_add(1))).saturating_sub(1))
+}
 
 /// A fence: epoch, boot, and 1 where the shard was split.
 pub(crate) type Fence = (i64, i64, i64);

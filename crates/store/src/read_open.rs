@@ -9,14 +9,15 @@ use sqlx::FromRow;
 
 use crate::{
     database::{Database, Value, counter, stored},
+    fence_sql::ids_of,
     read::cut,
     record::{OpenColumns, position, stored_errors},
     unreadable::{Perhaps, Place, Unreadable},
 };
 
-/// Slots of the shards that hold rows of a range; nearly always one.
-const SHARDS: &str =
-    "select shard from shard_fence where first_slot <= $2 and last_slot >= $1 order by shard";
+/// The shards of a space that hold rows of a range; nearly always one.
+const SHARDS: &str = "select shard from shard_fence \
+    where first_slot <= $2 and last_slot >= $1 and shard between $3 and $4 order by shard";
 
 /// The columns of an open row. Only what was tried before can have been edited.
 const COPIED: &str = "select p.message_id, p.tenant, p.entity_type, p.entity_id, p.method, p.key, \
@@ -168,9 +169,10 @@ pub(crate) async fn open_messages<D: Database>(
     query: &OpenQuery,
     limit: u32,
 ) -> Result<Found, StoreError> {
-    let slots =
-        vec![Value::Int(i64::from(query.range.first.0)), Value::Int(i64::from(query.range.last.0))];
-    let shards: Vec<(i64,)> = database.fetch(SHARDS.to_owned(), slots).await?;
+    let (least, most) = ids_of(query.space);
+    let (first, last) = (i64::from(query.range.first.0), i64::from(query.range.last.0));
+    let among = [first, last, least, most].map(Value::Int).into();
+    let shards: Vec<(i64,)> = database.fetch(SHARDS.to_owned(), among).await?;
     let (mut rows, mut end): (Vec<OpenRow>, Option<OpenCursor>) = (Vec::new(), None);
     let place = |row: &OpenRow| row.place(&query.of);
     for (shard,) in shards {

@@ -1,11 +1,12 @@
 //! The read of an outbox. Every statement is put together from constants; values are bound.
 
 use quarry_ports::{OpenSend, Position, SEND_PAGE_BYTES, SendPage, StoreError};
-use quarry_types::{Sequence, SlotRange};
+use quarry_types::{Sequence, SlotRange, Space};
 use sqlx::FromRow;
 
 use crate::{
     database::{Database, Value, counter, stored},
+    fence_sql::ids_of,
     read::cut,
     record::SendColumns,
     unreadable::{Perhaps, Place, Unreadable},
@@ -19,7 +20,8 @@ const OPEN_SENDS: &str = "select * from (\
     from (select o.message_id, o.place, o.tenant, o.sender_type, o.sender_id, o.send_id, \
     o.entity_type, o.entity_id, o.method, o.payload, o.due, o.made_at, o.sequence, o.ordinal \
     from outbox o \
-    where o.shard in (select f.shard from shard_fence f where f.first_slot <= $2 and f.last_slot >= $1) \
+    where o.shard in (select f.shard from shard_fence f \
+    where f.first_slot <= $2 and f.last_slot >= $1 and f.shard between $7 and $8) \
     and o.slot between $1 and $2 and o.state = 0 and (o.sequence, o.ordinal) > ($3, $4) \
     order by o.sequence, o.ordinal limit $5) i\
     ) w where w.before < $6 order by w.sequence, w.ordinal";
@@ -56,10 +58,11 @@ impl SendRow {
 pub(crate) async fn open_sends<D: Database>(
     database: &D,
     unreadable: &Unreadable,
-    range: SlotRange,
+    (space, range): (Space, SlotRange),
     after: Option<Position>,
     limit: u32,
 ) -> Result<SendPage, StoreError> {
+    let (least, most) = ids_of(space);
     let (sequence, ordinal) = after
         .map_or((-1, -1), |position| (stored(position.sequence.0), i64::from(position.ordinal)));
     let values = vec![
@@ -69,6 +72,8 @@ pub(crate) async fn open_sends<D: Database>(
         Value::Int(ordinal),
         Value::Int(i64::from(limit).saturating_add(1)),
         Value::Int(i64::try_from(SEND_PAGE_BYTES).unwrap_or(i64::MAX)),
+        Value::Int(least),
+        Value::Int(most),
     ];
     let rows: Vec<SendRow> = database.fetch(OPEN_SENDS.to_owned(), values).await?;
     let found = rows.first().map_or(0, |row| counter(row.found));

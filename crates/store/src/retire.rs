@@ -13,11 +13,12 @@ use std::{
 };
 
 use quarry_ports::{Retired, Retiring, StoreError};
-use quarry_types::{Epoch, ShardAge, ShardId};
+use quarry_types::{Epoch, ShardAge, ShardId, Space};
 use uuid::Uuid;
 
 use crate::{
     database::{Database, Value, counter, stored},
+    fence_sql::ids_of,
     read::{runs, values_of},
 };
 
@@ -220,13 +221,15 @@ async fn piles_of<D: Database>(
     database: &D,
     run: &[Retiring],
 ) -> Result<BTreeMap<ShardId, Vec<Pile>>, StoreError> {
-    let asked = values_of(run.len(), 1, 1);
+    let (asked, (_, last)) = (values_of(run.len(), 1, 1), ids_of(Space::DEFAULT));
+    let per_space = last.saturating_add(1);
     let sql = format!(
         "with asked (place, shard) as {asked} \
          select f.shard, w.shard, f.first_slot, f.last_slot from asked a \
          join shard_fence f on f.shard = a.shard \
          join shard_fence w on w.shard = f.shard or (w.closed = 1 \
-         and w.first_slot <= f.first_slot and w.last_slot >= f.last_slot) order by a.place, w.shard"
+         and w.first_slot <= f.first_slot and w.last_slot >= f.last_slot \
+         and w.shard / {per_space} = f.shard / {per_space}) order by a.place, w.shard"
     );
     let values = run.iter().map(|shard| Value::Int(i64::from(shard.shard.0)));
     let rows: Vec<(i64, i64, i64, i64)> = database.fetch(sql, values.collect()).await?;

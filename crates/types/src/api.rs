@@ -10,8 +10,8 @@ use crate::Delivery;
 mod cluster;
 
 pub use cluster::{
-    Candidate, Change, Cluster, Move, Moves, Node, Placement, Plan, PlannedMove, Protection,
-    ReplaceVoter, Shard, ShardCount, Shards, Split, VoterReplaced,
+    Binding, Bound, Candidate, Change, Cluster, Move, Moves, Node, Placement, Plan, PlannedMove,
+    Protection, ReplaceVoter, Shard, ShardCount, Shards, Split, VoterReplaced,
 };
 
 /// Which of the three answers a call got (G6), where it was not *done*.

@@ -7,7 +7,9 @@ use alloc::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::{BootId, Division, Epoch, NodeId, ShardId, Slot, SlotRange, Timestamp};
+use crate::{
+    Address, Bindings, BootId, Division, Epoch, NodeId, ShardId, Slot, SlotRange, Space, Timestamp,
+};
 
 /// What a node does.
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
@@ -147,18 +149,51 @@ pub struct ClusterView {
     pub leader: Option<NodeId>,
     /// The nodes, by id.
     pub nodes: BTreeMap<NodeId, NodeView>,
-    /// The shards in order of their ranges: together every slot, once (S1).
+    /// The shards by space, and in order of their ranges: those of each space together hold every
+    /// slot, once (S1).
     pub shards: Vec<ShardView>,
     /// The last changes of hands, oldest first; bounded.
     pub moves: Vec<MoveView>,
+    /// Which types are bound to which groups. Written apart, and only where there is something to
+    /// write: older programs read the rest.
+    #[serde(skip)]
+    pub bindings: Bindings,
+}
+
+/// Where an entity lives, by a view.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Home<'a> {
+    /// In this shard.
+    Shard(&'a ShardView),
+    /// In a shard of this space, when the first shards are made.
+    Unmade(Space),
+    /// In one of this space, once it is recorded that its type is used.
+    Unused(Space),
 }
 
 impl ClusterView {
-    /// The shard that holds `slot`; none before the first shards are made.
+    /// The shard of the default space that holds `slot`; none before the first shards are made.
     #[must_use]
     pub fn shard_of(&self, slot: Slot) -> Option<&ShardView> {
-        let index = self.shards.partition_point(|shard| shard.range.last < slot);
-        self.shards.get(index).filter(|shard| shard.range.contains(slot))
+        self.shard_at(Space::DEFAULT, slot)
+    }
+
+    /// The shard of `space` that holds `slot`; none before it is made.
+    #[must_use]
+    pub fn shard_at(&self, space: Space, slot: Slot) -> Option<&ShardView> {
+        let place = |shard: &ShardView| (shard.id.space(), shard.range.last);
+        let index = self.shards.partition_point(|shard| place(shard) < (space, slot));
+        let found = self.shards.get(index)?;
+        (found.id.space() == space && found.range.contains(slot)).then_some(found)
+    }
+
+    /// Where `address` lives.
+    #[must_use]
+    pub fn home_of(&self, address: &Address) -> Home<'_> {
+        let Some(space) = self.bindings.space_of(&address.entity_type) else {
+            return Home::Unused(self.bindings.bound_to(&address.entity_type));
+        };
+        self.shard_at(space, address.slot()).map_or(Home::Unmade(space), Home::Shard)
     }
 
     /// The shards that `node` owns.

@@ -29,6 +29,11 @@ number! {
     ShardId(u32)
 }
 number! {
+    /// A set of shards that together hold every slot once, and belong to one group of runners. 0 is
+    /// that of all types that are bound to no group; any runner may own its shards.
+    Space(u16)
+}
+number! {
     /// The fencing token of one grant of one shard: base plus the Raft log index of the assignment
     /// (invariant L1: it only grows).
     Epoch(u64)
@@ -44,6 +49,37 @@ number! {
 number! {
     /// Random, made once per cluster and kept in its store.
     ClusterId(u64)
+}
+
+impl Space {
+    /// The space of all types that are bound to no group.
+    pub const DEFAULT: Self = Self(0);
+}
+
+impl ShardId {
+    /// How many ids a space has: more than shards can ever be made of all slots by splits.
+    const PER_SPACE: u32 = 1 << 17;
+    /// The last space whose shards have ids.
+    pub const LAST_SPACE: Space = Space(0x7fff);
+
+    /// The space that the shard is one of.
+    #[must_use]
+    pub fn space(self) -> Space {
+        Space(u16::try_from(self.0 / Self::PER_SPACE).unwrap_or(u16::MAX))
+    }
+
+    /// Its number within its space.
+    #[must_use]
+    pub const fn place(self) -> u32 {
+        self.0 % Self::PER_SPACE
+    }
+
+    /// The shard with number `place` of `space`, where there can be one.
+    #[must_use]
+    pub fn at(space: Space, place: u32) -> Option<Self> {
+        let is_one = space <= Self::LAST_SPACE && place < Self::PER_SPACE;
+        is_one.then(|| Self(u32::from(space.0) * Self::PER_SPACE + place))
+    }
 }
 
 impl Sequence {

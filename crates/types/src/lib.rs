@@ -9,6 +9,7 @@ extern crate alloc;
 mod address;
 pub mod api;
 pub mod batch;
+mod bindings;
 mod callers;
 mod cluster;
 mod duration;
@@ -33,14 +34,15 @@ mod time;
 mod wording;
 
 pub use address::{Address, EntityId, EntityType, Invalid, Method, Tenant};
+pub use bindings::{Bindings, DEFAULT_GROUP};
 pub use callers::{CallRefused, Callers};
-pub use cluster::{ClusterView, MoveReason, MoveView, NodeState, NodeView, Role, ShardView};
+pub use cluster::{ClusterView, Home, MoveReason, MoveView, NodeState, NodeView, Role, ShardView};
 pub use duration::{duration_in_words, parse_duration};
 pub use entry_id::EntryId;
 pub use envelope::{
     Delivery, Due, Envelope, IdempotencyKey, Keep, KeyOrigin, PayloadDigest, ReplyMode,
 };
-pub use id::{BootId, ClusterId, Epoch, NodeId, Sequence, ShardId};
+pub use id::{BootId, ClusterId, Epoch, NodeId, Sequence, ShardId, Space};
 pub use intervention::Intervention;
 pub use lineage::Division;
 pub use message_id::MessageId;

@@ -3,7 +3,8 @@
 //! The slots are divided into equal shards at first, numbered from 0 in their order. The halves of a
 //! shard have ids that follow from its own id and range alone: the first are the shards of the first
 //! division, then come those of half the width, in order, then those of a quarter. So an id never
-//! stands for two ranges, whoever divides what when, and no counter has to be kept.
+//! stands for two ranges, whoever divides what when, and no counter has to be kept. Each space counts
+//! for itself.
 
 use crate::{SLOT_COUNT, ShardId, Slot, SlotRange};
 
@@ -27,11 +28,11 @@ impl Division {
             return None;
         }
         let first = u32::from(self.range.first.0);
-        let lower = self.id.0.checked_add(parts)?.checked_add(place)?;
-        let [lower_id, upper_id] = [lower, lower.checked_add(1)?].map(ShardId);
+        let lower = self.id.place().checked_add(parts)?.checked_add(place)?;
+        let id = |number| ShardId::at(self.id.space(), number);
         Some([
-            Self { id: lower_id, range: range(first, half)? },
-            Self { id: upper_id, range: range(first + half, half)? },
+            Self { id: id(lower)?, range: range(first, half)? },
+            Self { id: id(lower.checked_add(1)?)?, range: range(first + half, half)? },
         ])
     }
 
@@ -40,11 +41,12 @@ impl Division {
     pub fn whole(self) -> Option<Self> {
         let (parts, place) = self.place()?;
         // How many shards there were at first.
-        let founded = parts.checked_add(place)?.checked_sub(self.id.0)?;
+        let founded = parts.checked_add(place)?.checked_sub(self.id.place())?;
         if founded >= parts {
             return None;
         }
-        let id = ShardId((parts / 2 + place / 2).checked_sub(founded)?);
+        let number = (parts / 2 + place / 2).checked_sub(founded)?;
+        let id = ShardId::at(self.id.space(), number)?;
         let width = SLOT_COUNT / parts * 2;
         Some(Self { id, range: range(place / 2 * width, width)? })
     }
@@ -74,6 +76,7 @@ mod tests {
     use alloc::{collections::BTreeMap, vec::Vec};
 
     use super::*;
+    use crate::Space;
 
     fn founded(count: u32) -> Vec<Division> {
         let width = SLOT_COUNT / count;
@@ -120,6 +123,20 @@ mod tests {
             }
             assert_eq!(u32::try_from(known.len()), Ok(2 * SLOT_COUNT - count));
         }
+    }
+
+    #[test]
+    fn each_space_counts_for_itself() {
+        let (first, third) = (founded(16)[3], Space(2));
+        let there =
+            |of: Division| Division { id: ShardId::at(third, of.id.place()).unwrap(), ..of };
+        let halves = first.halves().unwrap();
+        assert_eq!(there(first).halves(), Some(halves.map(there)));
+        assert_eq!(there(halves[1]).whole(), Some(there(first)));
+        assert_eq!(there(first).whole(), None);
+        assert_eq!((halves[0].id.space(), there(first).id.space()), (Space::DEFAULT, third));
+        assert_eq!(ShardId::at(Space(0x8000), 0), None);
+        assert_eq!(ShardId::at(ShardId::LAST_SPACE, 0x1_ffff), Some(ShardId(u32::MAX)));
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! What is said on the control plane.
 
 use quarry_core::coordinator::{Command, Loads, Response};
-use quarry_types::{BootId, ClusterId, ClusterView, NodeId};
+use quarry_types::{Bindings, BootId, ClusterId, ClusterView, NodeId};
 use serde::{Deserialize, Serialize};
 
 use crate::view::{Views, Voters};
@@ -148,13 +148,31 @@ pub(crate) enum FollowItem {
     View { cluster: Option<ClusterId>, view: ClusterView, voters: Voters },
     /// Nothing changed for a while.
     Still,
+    /// As [`FollowItem::View`], where entity types are bound to groups. From version 4 on.
+    Bound { cluster: Option<ClusterId>, view: ClusterView, voters: Voters, bindings: Bindings },
 }
 
 impl FollowItem {
     /// `view`, with what `views` knows beside it.
     pub(super) fn of(views: &Views, view: ClusterView) -> Self {
         let voters = views.voters().map(|voters| voters.as_ref().clone()).unwrap_or_default();
-        Self::View { cluster: views.cluster_id(), view, voters }
+        let (cluster, bindings) = (views.cluster_id(), view.bindings.clone());
+        if bindings == Bindings::default() {
+            Self::View { cluster, view, voters }
+        } else {
+            Self::Bound { cluster, view, voters, bindings }
+        }
+    }
+
+    /// The view that it holds, whose it is, and who votes.
+    pub(crate) fn view(self) -> Option<(Option<ClusterId>, ClusterView, Voters)> {
+        match self {
+            Self::View { cluster, view, voters } => Some((cluster, view, voters)),
+            Self::Bound { cluster, view, voters, bindings } => {
+                Some((cluster, ClusterView { bindings, ..view }, voters))
+            }
+            Self::Still => None,
+        }
     }
 }
 

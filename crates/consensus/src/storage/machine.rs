@@ -17,7 +17,7 @@ use quarry_ports::{
     codec::{self, schema},
     crash,
 };
-use quarry_types::NodeId;
+use quarry_types::{Bindings, NodeId};
 use serde::{Deserialize, Serialize};
 use tokio::sync::{mpsc, oneshot};
 
@@ -46,6 +46,14 @@ pub trait Witness: Send + Sync + 'static {
 pub(super) struct Picture {
     pub(super) meta: SnapshotMeta,
     pub(super) state: State,
+}
+
+/// A snapshot of a state in which entity types are bound to groups, which programs before version 4 of
+/// the planes' protocol do not know.
+#[derive(Clone, Serialize, Deserialize)]
+struct BoundPicture {
+    picture: Picture,
+    bindings: Bindings,
 }
 
 /// The state machine. It lives in memory; after a start openraft installs the stored snapshot and
@@ -96,8 +104,7 @@ impl RaftSnapshotBuilder<Group> for Photographer {
     type SnapshotData = Bytes;
 
     async fn build_snapshot(&mut self) -> Result<Snapshot, io::Error> {
-        let frame =
-            codec::encode(schema::RAFT_SNAPSHOT, &self.picture).map_err(io::Error::other)?;
+        let frame = write(&self.picture).map_err(io::Error::other)?;
         let snapshot = Snapshot { meta: self.picture.meta.clone(), snapshot: frame };
         self.shelf.keep(snapshot.clone()).await?;
         Ok(snapshot)
@@ -106,7 +113,23 @@ impl RaftSnapshotBuilder<Group> for Photographer {
 
 /// Reads a stored or received snapshot.
 pub(super) fn read(frame: &Bytes) -> io::Result<Picture> {
-    codec::decode(schema::RAFT_SNAPSHOT, frame).map_err(io::Error::other)
+    if let Ok(picture) = codec::decode(schema::RAFT_SNAPSHOT, frame) {
+        return Ok(picture);
+    }
+    let bound: BoundPicture =
+        codec::decode(schema::RAFT_SNAPSHOT_BOUND, frame).map_err(io::Error::other)?;
+    let Picture { meta, state } = bound.picture;
+    Ok(Picture { meta, state: state.bound_by(bound.bindings) })
+}
+
+/// The snapshot as it is stored and sent. Where nothing is bound, older programs read it too.
+fn write(picture: &Picture) -> Result<Bytes, codec::CodecError> {
+    let bindings = picture.state.bindings();
+    if *bindings == Bindings::default() {
+        return codec::encode(schema::RAFT_SNAPSHOT, picture);
+    }
+    let bound = BoundPicture { picture: picture.clone(), bindings: bindings.clone() };
+    codec::encode(schema::RAFT_SNAPSHOT_BOUND, &bound)
 }
 
 impl Machine {

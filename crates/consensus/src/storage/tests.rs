@@ -6,9 +6,9 @@ use openraft::{
     storage::{RaftLogStorage, RaftLogStorageExt, RaftStateMachine},
     testing::log::{StoreBuilder, Suite},
 };
-use quarry_core::coordinator::Command;
+use quarry_core::coordinator::{Command, State};
 use quarry_ports::Host;
-use quarry_types::{ClusterId, NodeId, Timestamp};
+use quarry_types::{ClusterId, EntityType, NodeId, Timestamp};
 use tempfile::TempDir;
 
 use super::{Log, Machine, open};
@@ -83,8 +83,20 @@ fn what_was_acknowledged_is_there_after_a_kill() {
 
 #[test]
 fn a_snapshot_outlives_a_kill_and_an_older_one_never_replaces_it() {
+    outlives(Command::Initialize { cluster: ClusterId(7), shards: 4, max_moves: 1 });
+}
+
+#[test]
+fn a_snapshot_of_bound_types_outlives_a_kill_with_them() {
+    let bindings = [(EntityType::new("Heavy").unwrap(), "gpu".to_owned())].into();
+    let (cluster, shards, max_moves) = (ClusterId(7), 4, 1);
+    let state = outlives(Command::Found { cluster, shards, max_moves, bindings });
+    assert_eq!(state.bindings().bound().count(), 1);
+}
+
+/// Applies `command`, and finds it in a snapshot after a kill; the state.
+fn outlives(command: Command) -> State {
     let place = tempfile::tempdir().unwrap();
-    let command = Command::Initialize { cluster: ClusterId(7), shards: 4, max_moves: 1 };
     let state = in_a_process_that_is_killed(async {
         let (_log, mut machine) = opened(&place).await;
         let mut early = machine.get_snapshot_builder().await;
@@ -103,6 +115,7 @@ fn a_snapshot_outlives_a_kill_and_an_older_one_never_replaces_it() {
         assert_eq!(machine.state(), &state);
         assert_eq!(machine.applied_state().await.unwrap().0, Some(id(1, 4)));
     });
+    state
 }
 
 #[tokio::test]

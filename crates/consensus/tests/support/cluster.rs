@@ -75,6 +75,7 @@ impl Cluster {
             mesh: format!("127.0.0.1:{}", 17_500 + node),
             shards: self.shards,
             max_moves: 8,
+            bindings: BTreeMap::new(),
             existing_identity: None,
             recovery: Recovery::Refuse,
         }

@@ -6,7 +6,7 @@ use alloc::{
 };
 use quarry_types::{
     BootId, ClusterId, Epoch, MoveReason, NodeId, NodeState, NodeView, ShardId, ShardView, Slot,
-    SlotRange,
+    SlotRange, Space,
 };
 
 use super::{
@@ -17,7 +17,7 @@ use crate::placement::LIGHT;
 use quarry_types::planted::{Bug, is_planted};
 
 /// The most shards a cluster can have: one per slot.
-const MAX_SHARDS: u32 = 65_536;
+pub(super) const MAX_SHARDS: u32 = 65_536;
 /// How many ended processes of a node are remembered.
 const MAX_RETIRED: usize = 8;
 /// Stores keep epochs in signed 64-bit columns; half of that leaves room to grow for ever.
@@ -44,6 +44,11 @@ impl State {
             Command::RaiseBase { refused } => self.raise_base(&mut entry, &refused),
             Command::Rebalance { loads } => self.rebalance(&mut entry, &loads),
             Command::Split { shard } => self.split(&mut entry, shard),
+            Command::Found { cluster, shards, max_moves, bindings } => {
+                self.found(&mut entry, cluster, (shards, max_moves), bindings)
+            }
+            Command::Bind { entity_type, group } => self.bind(&mut entry, entity_type, &group),
+            Command::Use { entity_type } => self.take_into_use(entity_type),
         };
         self.remember(entry);
         debug_assert!(self.violations().is_empty(), "broken: {:?}", self.violations());
@@ -57,22 +62,32 @@ impl State {
         shards: u32,
         max_moves: u32,
     ) -> Response {
-        match self.cluster {
-            Some(present) if present == cluster => return Response::Ignored(Ignored::AlreadySo),
-            Some(present) => return Response::Refused(Refused::OtherCluster { present }),
-            None => {}
-        }
-        if !shards.is_power_of_two() || shards > MAX_SHARDS {
-            return Response::Refused(Refused::InvalidShards { shards });
-        }
-        if max_moves == 0 {
-            return Response::Refused(Refused::NoMoves);
+        if let Err(response) = self.may_be_made(cluster, shards, max_moves) {
+            return response;
         }
         self.cluster = Some(cluster);
         self.max_moves = max_moves;
-        self.shards = equal_shards(shards);
+        self.shards = equal_shards(Space::DEFAULT, shards);
         self.settle(entry);
         Response::Applied(entry.changes)
+    }
+
+    /// Whether the cluster can be made of this now; else what is answered.
+    pub(super) fn may_be_made(
+        &self,
+        cluster: ClusterId,
+        shards: u32,
+        max_moves: u32,
+    ) -> Result<(), Response> {
+        match self.cluster {
+            Some(present) if present == cluster => Err(Response::Ignored(Ignored::AlreadySo)),
+            Some(present) => Err(Response::Refused(Refused::OtherCluster { present })),
+            None if !shards.is_power_of_two() || shards > MAX_SHARDS => {
+                Err(Response::Refused(Refused::InvalidShards { shards }))
+            }
+            None if max_moves == 0 => Err(Response::Refused(Refused::NoMoves)),
+            None => Ok(()),
+        }
     }
 
     fn join(&mut self, entry: &mut Entry, member: Member) -> Response {
@@ -281,17 +296,18 @@ impl Member {
     }
 }
 
-/// All slots in `count` equal ranges. `count` is a power of two, at most one per slot.
-fn equal_shards(count: u32) -> BTreeMap<ShardId, ShardView> {
+/// All slots in `count` equal ranges, as shards of `space`. `count` is a power of two, at most one per
+/// slot; the space is one whose shards have ids.
+pub(super) fn equal_shards(space: Space, count: u32) -> BTreeMap<ShardId, ShardView> {
     let width = MAX_SHARDS / count;
     let slot = |number: u32| Slot(u16::try_from(number).unwrap_or(u16::MAX));
     (0..count)
-        .map(|number| {
-            let id = ShardId(number);
+        .filter_map(|number| {
+            let id = ShardId::at(space, number)?;
             let range =
                 SlotRange { first: slot(number * width), last: slot(number * width + (width - 1)) };
             let (owner, moving_to) = (None, None);
-            (id, ShardView { id, range, owner, epoch: Epoch(0), moving_to, load: LIGHT })
+            Some((id, ShardView { id, range, owner, epoch: Epoch(0), moving_to, load: LIGHT }))
         })
         .collect()
 }

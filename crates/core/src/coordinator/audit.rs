@@ -8,7 +8,7 @@ use alloc::{
     vec::Vec,
 };
 
-use quarry_types::{NodeId, NodeState, NodeView, ShardId, ShardView};
+use quarry_types::{NodeId, NodeState, NodeView, ShardId, ShardView, Space};
 
 use super::{
     Command, Response, State,
@@ -136,6 +136,9 @@ impl Audit<'_> {
             | Command::Undrain { .. }
             | Command::RaiseBase { .. }
             | Command::Split { .. }
+            | Command::Found { .. }
+            | Command::Bind { .. }
+            | Command::Use { .. }
             | Command::Rebalance { .. } => false,
         }
     }
@@ -165,7 +168,7 @@ impl Audit<'_> {
         };
         let going = shard.moving_to.filter(|_| !stays_after_all);
         let staying = Some(owner).filter(|_| !gives_up);
-        let takes = |node: &NodeId| self.after.takes_shards(*node);
+        let takes = |node: &NodeId| self.after.takes(*node, shard.id);
         going.filter(takes).or(staying.filter(takes))
     }
 
@@ -194,14 +197,14 @@ impl Audit<'_> {
     /// S2: in a round of moves for balance nobody gives what is within its share.
     fn look_at_round(&mut self) {
         let (before, after) = (self.before, self.after);
-        let mut leaving: BTreeMap<NodeId, (ShardId, u64)> = BTreeMap::new();
+        let mut leaving: BTreeMap<(NodeId, Space), (ShardId, u64)> = BTreeMap::new();
         let now_marked = |old: &&ShardView| old.moving_to.is_none();
         for old in before.shards.values().filter(now_marked) {
             let is_taker = |owner: &NodeId| before.nodes.get(owner).is_some_and(takes_shards);
             let Some(giver) = old.owner.filter(is_taker) else { continue };
             let Some(new) = after.shards.get(&old.id) else { continue };
             if new.moving_to.is_some() {
-                let (shard, load) = leaving.entry(giver).or_insert((old.id, 0));
+                let (shard, load) = leaving.entry((giver, old.id.space())).or_insert((old.id, 0));
                 *shard = old.id;
                 *load += u64::from(new.load.max(1));
             }
@@ -218,9 +221,9 @@ impl Audit<'_> {
                 ..old.clone()
             })
             .collect();
-        let input =
-            Input { runners: runners(before.nodes.values()), shards: homes(recorded.iter()) };
-        for (giver, (shard, load)) in leaving {
+        let shards = homes(recorded.iter(), &after.bindings);
+        let input = Input { runners: runners(before.nodes.values()), shards };
+        for ((giver, _), (shard, load)) in leaving {
             let seat = explain(&input, shard).into_iter().find(|seat| seat.node == giver);
             let (count, share) = seat.map_or((0, 0), |seat| (seat.count, seat.share));
             self.expect(count >= share.saturating_add(load), InvariantId::S2, || {

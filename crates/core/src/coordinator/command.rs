@@ -5,7 +5,7 @@ use alloc::{
     string::String,
     vec::Vec,
 };
-use quarry_types::{BootId, ClusterId, Epoch, NodeId, Role, ShardId, Timestamp};
+use quarry_types::{BootId, ClusterId, EntityType, Epoch, NodeId, Role, ShardId, Timestamp};
 use serde::{Deserialize, Serialize};
 
 /// A log entry. All of them may be repeated: a second one changes nothing, or no more than the
@@ -83,6 +83,30 @@ pub enum Command {
     DrainSome {
         /// The nodes.
         nodes: BTreeSet<NodeId>,
+    },
+    /// As [`Command::Initialize`], with entity types that are bound to groups; which types are used is
+    /// recorded from then on.
+    Found {
+        /// The cluster's id, drawn at random by whoever asks first.
+        cluster: ClusterId,
+        /// How many shards each space begins with: a power of two, at most 65,536 in all.
+        shards: u32,
+        /// How many shards may be moving for balance at a time; at least 1.
+        max_moves: u32,
+        /// The groups of the types that are bound to one.
+        bindings: BTreeMap<EntityType, String>,
+    },
+    /// Binds an entity type that was never used to a group, or to none.
+    Bind {
+        /// The type.
+        entity_type: EntityType,
+        /// The group; [`DEFAULT_GROUP`](quarry_types::DEFAULT_GROUP) for none.
+        group: String,
+    },
+    /// Records that an entity type is used: from then on its binding stands.
+    Use {
+        /// The type.
+        entity_type: EntityType,
     },
 }
 

@@ -68,7 +68,7 @@ fn compare(view: &ClusterView, after: &State) -> Forecast {
         let from = before.get(id).copied().flatten();
         let is_handed_over = shard.moving_to.is_some();
         let stays =
-            shard.moving_to.is_none() && shard.owner.is_none_or(|owner| !after.takes_shards(owner));
+            shard.moving_to.is_none() && shard.owner.is_none_or(|owner| !after.takes(owner, *id));
         if stays {
             forecast.waiting.push(*id);
         }
@@ -96,6 +96,7 @@ impl State {
             highest: view.shards.iter().map(|shard| shard.epoch).max().unwrap_or(Epoch(0)),
             nodes: view.nodes.clone(),
             shards: view.shards.iter().map(|shard| (shard.id, shard.clone())).collect(),
+            bindings: view.bindings.clone(),
             ..Self::default()
         }
     }

@@ -11,6 +11,10 @@
 //! A shard that is split is replaced by its halves in one entry. Its owner owns both of them from
 //! then on, under one new epoch, and the store closes the fence of the whole when the first half is
 //! loaded, whoever owns it by then.
+//!
+//! A group that entity types are bound to has a space of its own: shards that hold every slot once, and
+//! that only runners of the group own. A type is bound where the cluster is made, or before its first
+//! use, which is an entry of its own: so no entity is ever looked for in two spaces.
 
 mod apply;
 mod audit;
@@ -21,6 +25,9 @@ mod ownership;
 #[cfg(test)]
 mod random_tests;
 mod response;
+#[cfg(test)]
+mod space_tests;
+mod spaces;
 mod split;
 mod state;
 #[cfg(test)]

@@ -1,7 +1,9 @@
 //! How ownership changes: grants, moves and what follows from a node's coming or going.
 
-use alloc::{collections::BTreeMap, vec::Vec};
-use quarry_types::{ClusterView, Epoch, NodeId, NodeState, NodeView, Role, ShardId, ShardView};
+use alloc::{borrow::ToOwned, collections::BTreeMap, vec::Vec};
+use quarry_types::{
+    Bindings, ClusterView, Epoch, NodeId, NodeState, NodeView, Role, ShardId, ShardView,
+};
 
 use super::{At, Changes, State, history::Grants};
 use crate::placement::{self, Input, Limits, Plan, Runner, Shard};
@@ -46,7 +48,8 @@ impl State {
             entry.grants.vacate(shard);
             shard.owner = None;
             let target = shard.moving_to.take();
-            if let Some(next) = target.filter(|to| self.takes_shards(*to)).or(heir) {
+            let takes = |node: &NodeId| self.takes(*node, *id);
+            if let Some(next) = target.filter(takes).or(heir.filter(takes)) {
                 self.grant(entry, *id, next);
             }
         }
@@ -67,9 +70,11 @@ impl State {
     pub(super) fn settle(&mut self, entry: &mut Entry) {
         let runners = self.runners();
         for shard in self.shards.values_mut() {
-            shard.moving_to = shard.moving_to.filter(|to| runners.contains_key(to));
+            let group = self.bindings.group(shard.id.space());
+            let takes = |runner: &Runner| group.is_none_or(|group| runner.groups.contains(group));
+            shard.moving_to = shard.moving_to.filter(|to| runners.get(to).is_some_and(takes));
         }
-        let input = Input { runners, shards: homes(self.shards.values()) };
+        let input = Input { runners, shards: homes(self.shards.values(), &self.bindings) };
         let plan = placement::plan(&input, Limits { max_moves: 0 });
         self.carry_out(entry, &plan);
     }
@@ -97,11 +102,11 @@ impl State {
     }
 
     fn moves_for_balance(&self, shard: &ShardView) -> bool {
-        shard.moving_to.is_some() && shard.owner.is_some_and(|owner| self.takes_shards(owner))
+        shard.moving_to.is_some() && shard.owner.is_some_and(|owner| self.takes(owner, shard.id))
     }
 
     fn input(&self) -> Input {
-        Input { runners: self.runners(), shards: homes(self.shards.values()) }
+        Input { runners: self.runners(), shards: homes(self.shards.values(), &self.bindings) }
     }
 
     fn runners(&self) -> BTreeMap<NodeId, Runner> {
@@ -112,7 +117,8 @@ impl State {
 /// What the planner is told of a cluster that looks like this.
 #[must_use]
 pub fn planner_input(view: &ClusterView) -> Input {
-    Input { runners: runners(view.nodes.values()), shards: homes(view.shards.iter()) }
+    let shards = homes(view.shards.iter(), &view.bindings);
+    Input { runners: runners(view.nodes.values()), shards }
 }
 
 pub(super) fn runners<'a>(nodes: impl Iterator<Item = &'a NodeView>) -> BTreeMap<NodeId, Runner> {
@@ -127,12 +133,16 @@ pub(super) fn takes_shards(node: &NodeView) -> bool {
     node.state == NodeState::Up && node.weight > 0 && node.roles.contains(&Role::Runner)
 }
 
-pub(super) fn homes<'a>(shards: impl Iterator<Item = &'a ShardView>) -> BTreeMap<ShardId, Shard> {
+pub(super) fn homes<'a>(
+    shards: impl Iterator<Item = &'a ShardView>,
+    bindings: &Bindings,
+) -> BTreeMap<ShardId, Shard> {
     shards
         .map(|shard| {
             let home = shard.moving_to.or(shard.owner);
             let is_moving = shard.moving_to.is_some();
-            (shard.id, Shard { home, is_moving, load: shard.load, ..Shard::default() })
+            let group = bindings.group(shard.id.space()).map(ToOwned::to_owned);
+            (shard.id, Shard { home, is_moving, group, load: shard.load })
         })
         .collect()
 }

@@ -121,6 +121,35 @@ pub enum Refused {
          one first"
     )]
     NoRunnerLeft,
+    /// The type was used: its entities would be looked for where they are not.
+    #[error(
+        "the type was used already, so it stays where its entities are: bind a type before its first \
+         message, or give what is to live elsewhere a type of its own"
+    )]
+    TypeUsed,
+    /// Nobody recorded which types were used.
+    #[error(
+        "this cluster was made without bound types and did not record which types were used since: \
+         name at least one [entities.TYPE] group in the configuration with which a cluster is made"
+    )]
+    UsesUnknown,
+    /// There would be too many shards.
+    #[error("{groups} groups with {shards} shards each: all spaces may begin with 65536 shards")]
+    TooManyGroups {
+        /// The groups that would have a space.
+        groups: u32,
+        /// The shards of each.
+        shards: u32,
+    },
+    /// There are too many types.
+    #[error("{types} entity types are used already, and more are not recorded")]
+    TooManyTypes {
+        /// How many.
+        types: u32,
+    },
+    /// No node could ever have such a label.
+    #[error("a group is named by 1 to 64 letters, digits, - or _")]
+    InvalidGroup,
 }
 
 impl Refused {

@@ -5,8 +5,8 @@ use alloc::{
     vec::Vec,
 };
 use quarry_types::{
-    BootId, ClusterId, ClusterView, Epoch, MoveView, NodeId, NodeState, NodeView, ShardId,
-    ShardView, Slot, SlotRange,
+    Bindings, BootId, ClusterId, ClusterView, Epoch, MoveView, NodeId, NodeState, NodeView,
+    ShardId, ShardView, Slot, SlotRange, Space,
 };
 use serde::{Deserialize, Serialize};
 
@@ -31,6 +31,9 @@ pub struct State {
     pub(super) shards: BTreeMap<ShardId, ShardView>,
     /// What changed hands lately, oldest first.
     pub(super) moves: Vec<MoveView>,
+    /// Which types are bound to which groups; snapshots hold it apart.
+    #[serde(skip)]
+    pub(super) bindings: Bindings,
 }
 
 impl State {
@@ -52,6 +55,18 @@ impl State {
         &self.shards
     }
 
+    /// Which types are bound to which groups.
+    #[must_use]
+    pub const fn bindings(&self) -> &Bindings {
+        &self.bindings
+    }
+
+    /// The same state with these bindings, which a snapshot holds apart.
+    #[must_use]
+    pub fn bound_by(self, bindings: Bindings) -> Self {
+        Self { bindings, ..self }
+    }
+
     /// The processes that have a lease: all that joined and are not down.
     pub fn leased(&self) -> impl Iterator<Item = (NodeId, BootId)> + '_ {
         self.nodes
@@ -71,9 +86,9 @@ impl State {
     #[must_use]
     pub fn view(&self, applied: u64, leader: Option<NodeId>) -> ClusterView {
         let mut shards: Vec<ShardView> = self.shards.values().cloned().collect();
-        shards.sort_unstable_by_key(|shard| shard.range.first);
-        let moves = self.moves.clone();
-        ClusterView { applied, leader, nodes: self.nodes.clone(), shards, moves }
+        shards.sort_unstable_by_key(|shard| (shard.id.space(), shard.range.first));
+        let (moves, bindings) = (self.moves.clone(), self.bindings.clone());
+        ClusterView { applied, leader, nodes: self.nodes.clone(), shards, moves, bindings }
     }
 
     /// Whether [`Command::Rebalance`] with these loads would do something now.
@@ -111,7 +126,9 @@ impl State {
     #[must_use]
     pub fn violations(&self) -> Vec<InvariantId> {
         let mut broken = BTreeSet::new();
-        if !self.shards.is_empty() && !self.covers_every_slot_once() {
+        let is_covered = |space| self.covers_every_slot_once(space);
+        let has_strays = self.shards.keys().any(|id| !self.is_a_space(id.space()));
+        if !self.shards.is_empty() && (has_strays || !self.bindings.spaces().all(is_covered)) {
             broken.insert(InvariantId::S1);
         }
         for shard in self.shards.values() {
@@ -125,8 +142,13 @@ impl State {
         broken.into_iter().collect()
     }
 
-    fn covers_every_slot_once(&self) -> bool {
-        let mut ranges: Vec<SlotRange> = self.shards.values().map(|shard| shard.range).collect();
+    fn is_a_space(&self, space: Space) -> bool {
+        usize::from(space.0) <= self.bindings.groups.len()
+    }
+
+    fn covers_every_slot_once(&self, space: Space) -> bool {
+        let of_it = self.shards.values().filter(|shard| shard.id.space() == space);
+        let mut ranges: Vec<SlotRange> = of_it.map(|shard| shard.range).collect();
         ranges.sort_unstable();
         let mut next = Some(Slot(0));
         for range in ranges {
@@ -146,13 +168,20 @@ impl State {
             (None, None) => true,
             (None, Some(_)) => false,
             (Some(owner), None) => is_leased(owner),
-            (Some(owner), Some(to)) => is_leased(owner) && owner != to && self.takes_shards(to),
+            (Some(owner), Some(to)) => is_leased(owner) && owner != to && self.takes(to, shard.id),
         }
     }
 
     /// Whether the node may be given shards now.
     pub(super) fn takes_shards(&self, node: NodeId) -> bool {
         self.nodes.get(&node).is_some_and(takes_shards)
+    }
+
+    /// Whether the node may be given this shard now: of a space that is bound to a group, its runners.
+    pub(super) fn takes(&self, node: NodeId, shard: ShardId) -> bool {
+        let group = self.bindings.group(shard.space());
+        let is_of_group = |node: &NodeView| group.is_none_or(|group| node.groups.contains(group));
+        self.nodes.get(&node).is_some_and(|node| takes_shards(node) && is_of_group(node))
     }
 }
 

@@ -11,6 +11,8 @@ use super::{Command, Refused, ownership::takes_shards};
 const SPLITS: u16 = 2;
 /// From this version on programs know [`Command::DrainSome`].
 const DRAINS_OF_SOME: u16 = 3;
+/// From this version on programs know entity types that are bound to groups.
+const BINDINGS: u16 = 4;
 
 /// The newest version that each node speaks, with the process that said so.
 pub type Versions = BTreeMap<NodeId, (BootId, u16)>;
@@ -57,6 +59,7 @@ impl Command {
             | Self::Rebalance { .. } => 1,
             Self::Split { .. } => SPLITS,
             Self::DrainSome { .. } => DRAINS_OF_SOME,
+            Self::Found { .. } | Self::Bind { .. } | Self::Use { .. } => BINDINGS,
         }
     }
 
@@ -114,7 +117,11 @@ pub(super) fn leaves_none<'a>(
 /// The oldest version whose programs can serve in a cluster that looks like this.
 fn needed_by(view: &ClusterView) -> u16 {
     let is_split = view.shards.iter().any(|shard| shard.division().whole().is_some());
-    if is_split { SPLITS } else { 1 }
+    match (view.bindings.are_uses_known, is_split) {
+        (true, _) => BINDINGS,
+        (false, true) => SPLITS,
+        (false, false) => 1,
+    }
 }
 
 fn understood(view: &ClusterView, spoken: &Versions, needed: u16) -> Result<(), Unfit> {

@@ -1,6 +1,6 @@
 //! The operations on the cluster.
 
-use quarry_types::api;
+use quarry_types::{RefusalCode, api};
 use serde_json::{Value, json};
 
 use super::{
@@ -54,6 +54,21 @@ pub(crate) fn drain() -> Operation {
 
 pub(crate) fn undrain() -> Operation {
     change("undrainNode")
+}
+
+pub(crate) fn bind_type() -> Operation {
+    Operation::new("bindType")
+        .body("The type, and the group of runners on which its entities are to live.", true)
+        .takes(JSON, Shape::of::<api::Binding>())
+        .answer(200, "The type is bound; doing it again changes nothing.")
+        .gives(JSON, Shape::of::<api::Bound>())
+        .problems(&[
+            Code::InvalidBody,
+            Code::InvalidName,
+            Code::Refused(RefusalCode::UnknownType),
+            Code::CoordinatorUnavailable,
+            Code::ClusterRefused,
+        ])
 }
 
 pub(crate) fn split_shard() -> Operation {

@@ -3,7 +3,7 @@
 use std::fmt::Display;
 
 use quarry_types::{
-    CallError, Delivery, Epoch, MessageId, Refusal, RefusalCode, Unknown, UnknownCode,
+    CallError, Delivery, EntityType, Epoch, MessageId, Refusal, RefusalCode, Unknown, UnknownCode,
 };
 
 pub(super) fn overloaded() -> CallError {
@@ -29,6 +29,27 @@ pub(super) fn no_owner(what: &dyn Display) -> Refusal {
     Refusal {
         code: RefusalCode::NoOwner,
         message: format!("no runner owns the shard of {what} now"),
+        retry_after_ms: Some(500),
+    }
+}
+
+/// What is said while no runner of a group is up.
+pub(super) fn no_runner(group: &str, what: &dyn Display) -> Refusal {
+    Refusal {
+        code: RefusalCode::NoOwner,
+        message: format!(
+            "no runner of group {group:?} is up, and {what} lives on these only: start a node with \
+             {group:?} among its cluster.groups"
+        ),
+        retry_after_ms: Some(1_000),
+    }
+}
+
+/// What is said of a type until it is recorded that it is used.
+pub(super) fn unused(entity_type: &EntityType) -> Refusal {
+    Refusal {
+        code: RefusalCode::NoOwner,
+        message: format!("the first use of {entity_type} is not recorded by the coordinator yet"),
         retry_after_ms: Some(500),
     }
 }

@@ -2,6 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use quarry_ports::MessageRecord;
 use quarry_types::{Answer, CallError, Delivery, Envelope, MessageId, Monotonic, UnknownCode};
 use tokio::sync::oneshot;
 
@@ -47,7 +48,8 @@ impl Inner {
     ) -> Result<Answer, CallError> {
         let left = deadline.since(self.ports.host.now());
         let message_id = envelope.message_id;
-        let response = match self.way(envelope.address.slot(), &envelope.address)? {
+        let (spot, way) = self.way_to(&envelope.address)?;
+        let response = match way {
             Way::Here(inbox) => {
                 let (sender, receiver) = oneshot::channel();
                 let (envelope, waiter) = (Arc::new(envelope.clone()), Waiter::Here(sender));
@@ -62,9 +64,8 @@ impl Inner {
                 // A durable message may rightly take long; asking again attaches to it. A read would
                 // begin anew.
                 let one_try = if delivery == Delivery::Durable { left.min(ONE_TRY) } else { left };
-                let owner = (envelope.address.slot(), node);
                 let request = Request::Call(envelope.clone());
-                self.ask_owner(owner, &request, one_try, message_id).await
+                self.ask_owner((spot, node), &request, one_try, message_id).await
             }
         };
         match response? {
@@ -79,11 +80,13 @@ impl Inner {
     /// are durable; returns early where it is not open there.
     pub(crate) async fn await_at_owner(
         &self,
-        message_id: MessageId,
+        record: &MessageRecord,
         have: Option<u64>,
         timeout: Duration,
     ) {
-        match self.owner(message_id.slot()) {
+        let message_id = record.message.message_id;
+        let spot = self.spot_of_stored(message_id, &record.message.address.entity_type);
+        match self.owner(spot) {
             Owner::None => {}
             Owner::Here(inbox) => {
                 let (sender, receiver) = oneshot::channel();
@@ -102,6 +105,7 @@ impl Inner {
                     Some(have) => Request::AwaitChunks(message_id, have),
                     None => Request::Await(message_id),
                 };
+                let request = request.within(spot.space);
                 // As above.
                 let _ = self.ask(node, &request, timeout.min(ONE_TRY), message_id).await;
             }

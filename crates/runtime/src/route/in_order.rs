@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use quarry_ports::Host;
 use quarry_types::{
-    Answer, CallError, Delivery, Envelope, Monotonic, NodeId, Outcome, Refusal, RefusalCode, Slot,
+    Answer, CallError, Delivery, Envelope, Monotonic, NodeId, Outcome, Refusal, RefusalCode,
     UnknownCode,
 };
 use tokio::sync::oneshot;
@@ -12,7 +12,7 @@ use tokio::sync::oneshot;
 use super::{
     ONE_TRY,
     answer::{in_hand_at_deadline, refused, unknown},
-    owner::{Way, push},
+    owner::{Spot, Way, push},
     tries::{Pause, Tries},
 };
 use crate::{
@@ -118,11 +118,10 @@ impl Inner {
     /// One try with all of them, which are to one shard; as many results.
     pub(super) async fn try_group(&self, open: &[(usize, Tries)], deadline: Monotonic) -> Answers {
         let Some((_, first)) = open.first() else { return Answers::new() };
-        let slot = first.envelope.address.slot();
         let left = deadline.since(self.ports.host.now());
-        let whole = match self.way(slot, &first.envelope.address) {
+        let whole = match self.way_to(&first.envelope.address) {
             Err(error) => Err(error),
-            Ok(Way::Here(inbox)) => {
+            Ok((_, Way::Here(inbox))) => {
                 let calls = open
                     .iter()
                     .map(|(_, tries)| (Arc::new(tries.envelope.clone()), Ok(tries.delivery)));
@@ -131,7 +130,9 @@ impl Inner {
                     Err(error) => Err(error),
                 }
             }
-            Ok(Way::There(node)) => self.ask_group((slot, node), open, left.min(ONE_TRY)).await,
+            Ok((spot, Way::There(node))) => {
+                self.ask_group((spot, node), open, left.min(ONE_TRY)).await
+            }
         };
         whole.unwrap_or_else(|error| {
             let of = |(_, tries): &(usize, Tries)| Err(of_message(&error, &tries.envelope));
@@ -141,7 +142,7 @@ impl Inner {
 
     async fn ask_group(
         &self,
-        owner: (Slot, NodeId),
+        owner: (Spot, NodeId),
         open: &[(usize, Tries)],
         within: Duration,
     ) -> Result<Answers, CallError> {

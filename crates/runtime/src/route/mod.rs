@@ -2,6 +2,7 @@
 
 mod answer;
 mod call;
+mod first_use;
 mod in_order;
 mod look;
 mod operate;
@@ -11,6 +12,8 @@ mod serve;
 mod tries;
 
 use std::time::Duration;
+
+pub(crate) use first_use::FirstUses;
 
 /// A request with a durable message is given up after this long and sent again under the same key,
 /// which attaches to it. A change of owner ends it earlier.

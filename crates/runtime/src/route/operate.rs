@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
+use quarry_ports::MessageRecord;
 use quarry_types::{
-    Answer, CallError, Intervention, MessageId, Monotonic, Outcome, RefusalCode, Tenant,
+    Answer, CallError, Intervention, MessageId, Monotonic, Outcome, RefusalCode, Space, Tenant,
     UnknownCode,
 };
 use tokio::sync::oneshot;
@@ -11,7 +12,7 @@ use tokio::sync::oneshot;
 use super::{
     ONE_TRY,
     answer::{no_owner, refused, unknown},
-    owner::{Way, push},
+    owner::{Spot, Way, push},
     tries::Pause,
 };
 use crate::{
@@ -63,10 +64,10 @@ impl Inner {
         deadline: Monotonic,
     ) -> Result<Answer, CallError> {
         let left = deadline.since(self.ports.host.now());
-        let slot = message_id.slot();
         let (tenant, intervention) = (tenant.clone(), intervention.clone());
         let what = format!("message {message_id}");
-        let response = match self.way(slot, &what)? {
+        let spot = self.spot_of_message(message_id).await?;
+        let response = match self.way(spot, &what)? {
             Way::Here(inbox) => {
                 let (sender, receiver) = oneshot::channel();
                 let waiter = Waiter::Here(sender);
@@ -82,7 +83,8 @@ impl Inner {
             }
             Way::There(node) => {
                 let request = Request::Intervene(message_id, tenant, intervention);
-                self.ask_owner((slot, node), &request, left.min(ONE_TRY), message_id).await
+                let request = request.within(spot.space);
+                self.ask_owner((spot, node), &request, left.min(ONE_TRY), message_id).await
             }
         };
         match response? {
@@ -91,6 +93,23 @@ impl Inner {
                 Err(CallError::Refused(no_owner(&what)))
             }
         }
+    }
+}
+
+impl Inner {
+    /// Where a message lives. Its id tells the slot; of which space, its type, where any is bound.
+    async fn spot_of_message(&self, message_id: MessageId) -> Result<Spot, CallError> {
+        let has_spaces = !self.ports.coordinator.view().borrow().bindings.groups.is_empty();
+        let nowhere = Spot { space: Space::DEFAULT, slot: message_id.slot() };
+        if !has_spaces {
+            return Ok(nowhere);
+        }
+        let record = self.ports.store.message(message_id).await;
+        let record = record.map_err(|error| refused(RefusalCode::NoOwner, error.to_string()))?;
+        let of = |record: MessageRecord| {
+            self.spot_of_stored(message_id, &record.message.address.entity_type)
+        };
+        Ok(record.map_or(nowhere, of))
     }
 }
 

@@ -1,14 +1,15 @@
 //! Who owns a slot, and the way there.
 
-use std::time::Duration;
+use std::{fmt::Display, sync::Arc, time::Duration};
 
-use quarry_ports::{TransportError, codec};
-use quarry_types::{CallError, MessageId, NodeId, RefusalCode, ShardId, Slot, UnknownCode};
-use std::fmt::Display;
-
+use quarry_ports::{Administration, TransportError, codec};
+use quarry_types::{
+    Address, CallError, ClusterView, EntityType, Home, MessageId, NodeId, NodeState, RefusalCode,
+    ShardId, ShardView, Slot, Space, UnknownCode,
+};
 use tokio::sync::mpsc::error::TrySendError;
 
-use super::answer::{no_owner, not_owner, overloaded, refused, unknown};
+use super::answer::{no_owner, no_runner, not_owner, overloaded, refused, unknown, unused};
 use crate::{
     inbox::{Ask, Inbox},
     node::Inner,
@@ -40,11 +41,11 @@ impl Inner {
         }
     }
 
-    /// Asks the owner of `slot` on another node once; ends early where another becomes the owner, or
+    /// Asks the owner of `spot` on another node once; ends early where another becomes the owner, or
     /// this node is cut off.
     pub(super) async fn ask_owner(
         &self,
-        (slot, node): (Slot, NodeId),
+        (spot, node): (Spot, NodeId),
         request: &Request,
         timeout: Duration,
         message_id: MessageId,
@@ -52,7 +53,7 @@ impl Inner {
         tokio::select! {
             biased;
             response = self.ask(node, request, timeout, message_id) => response,
-            () = self.owner_changes(slot, node) => {
+            () = self.owner_changes(spot, node) => {
                 Err(unknown(UnknownCode::LinkLost, "the owner changed", message_id))
             }
             () = self.stays_cut_off() => {
@@ -62,42 +63,101 @@ impl Inner {
         }
     }
 
-    /// Waits until another node than `node` owns `slot`, as this node knows.
-    async fn owner_changes(&self, slot: Slot, node: NodeId) {
+    /// Waits until another node than `node` owns `spot`, as this node knows.
+    async fn owner_changes(&self, spot: Spot, node: NodeId) {
         let mut view = self.ports.coordinator.view();
         loop {
-            let owner = view.borrow_and_update().shard_of(slot).and_then(|shard| shard.owner);
+            let owner = spot.shard(&view.borrow_and_update()).and_then(|shard| shard.owner);
             if owner.is_some_and(|owner| owner != node) || view.changed().await.is_err() {
                 return;
             }
         }
     }
 
-    /// The way to the owner of `slot`, in which `what` lives.
+    /// The way to the owner of `address`, and where it lives.
+    ///
+    /// # Errors
+    /// A refusal where this node knows of none, or has yet to hear that the type is used.
+    pub(super) fn way_to(&self, address: &Address) -> Result<(Spot, Way), CallError> {
+        let spot = self.spot_of(address).ok_or_else(|| {
+            self.take_into_use(&address.entity_type);
+            CallError::Refused(unused(&address.entity_type))
+        })?;
+        Ok((spot, self.way(spot, address)?))
+    }
+
+    /// The way to the owner of `spot`, in which `what` lives.
     ///
     /// # Errors
     /// A refusal where this node knows of none.
-    pub(super) fn way(&self, slot: Slot, what: &dyn Display) -> Result<Way, CallError> {
-        match self.owner(slot) {
+    pub(super) fn way(&self, spot: Spot, what: &dyn Display) -> Result<Way, CallError> {
+        match self.owner(spot) {
             Owner::Here(inbox) => Ok(Way::Here(inbox)),
             Owner::There(_) | Owner::None if self.is_cut_off() => {
                 Err(CallError::Refused(cut_off(what)))
             }
             Owner::There(node) => Ok(Way::There(node)),
-            Owner::None => Err(CallError::Refused(no_owner(what))),
+            Owner::None => {
+                let view = self.ports.coordinator.view();
+                let view = view.borrow();
+                let group = view.bindings.group(spot.space).filter(|group| {
+                    let is_up = |state| state != NodeState::Down;
+                    let mut nodes = view.nodes.values();
+                    !nodes.any(|node| is_up(node.state) && node.groups.contains(*group))
+                });
+                Err(CallError::Refused(match group {
+                    Some(group) => no_runner(group, what),
+                    None => no_owner(what),
+                }))
+            }
         }
     }
 
-    /// The shard that `slot` belongs to, as this node knows.
-    pub(super) fn shard_of(&self, slot: Slot) -> Option<ShardId> {
-        self.ports.coordinator.view().borrow().shard_of(slot).map(|shard| shard.id)
+    /// Where `address` lives, as this node knows; none where its type has to be used first.
+    pub(super) fn spot_of(&self, address: &Address) -> Option<Spot> {
+        let space = match self.ports.coordinator.view().borrow().home_of(address) {
+            Home::Shard(shard) => shard.id.space(),
+            Home::Unmade(space) => space,
+            Home::Unused(_) => return None,
+        };
+        Some(Spot { space, slot: address.slot() })
     }
 
-    /// Who owns `slot`, as this node knows.
-    pub(super) fn owner(&self, slot: Slot) -> Owner {
+    /// Where a message to an entity of this type lives; it is stored, so the type is used.
+    pub(super) fn spot_of_stored(&self, message_id: MessageId, entity_type: &EntityType) -> Spot {
+        let space = self.ports.coordinator.view().borrow().bindings.bound_to(entity_type);
+        Spot { space, slot: message_id.slot() }
+    }
+
+    /// Has it recorded that a type is used, unless this is being done; callers look again.
+    fn take_into_use(&self, entity_type: &EntityType) {
+        if !self.first_uses.begin(entity_type) {
+            return;
+        }
+        let (uses, entity_type) = (Arc::clone(&self.first_uses), entity_type.clone());
+        let coordinator = Arc::clone(&self.ports.coordinator);
+        self.ports.host.spawn("first-use", async move {
+            let asked = coordinator.administer(Administration::Use(entity_type.clone())).await;
+            if let Err(error) = asked {
+                tracing::warn!(%entity_type, %error, "the first use of a type is not recorded yet");
+            }
+            uses.end(&entity_type);
+        });
+    }
+
+    /// The shard that `address` lives in, as this node knows.
+    pub(super) fn shard_of(&self, address: &Address) -> Option<ShardId> {
+        match self.ports.coordinator.view().borrow().home_of(address) {
+            Home::Shard(shard) => Some(shard.id),
+            Home::Unmade(_) | Home::Unused(_) => None,
+        }
+    }
+
+    /// Who owns `spot`, as this node knows.
+    pub(super) fn owner(&self, spot: Spot) -> Owner {
         let view = self.ports.coordinator.view();
         let view = view.borrow();
-        let Some(shard) = view.shard_of(slot) else { return Owner::None };
+        let Some(shard) = spot.shard(&view) else { return Owner::None };
         match shard.owner {
             None => Owner::None,
             Some(node) if node == self.config.node => {
@@ -105,6 +165,19 @@ impl Inner {
             }
             Some(node) => Owner::There(node),
         }
+    }
+}
+
+/// A slot of a space: where something lives, whichever shard holds it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Spot {
+    pub(super) space: Space,
+    pub(super) slot: Slot,
+}
+
+impl Spot {
+    fn shard(self, view: &ClusterView) -> Option<&ShardView> {
+        view.shard_at(self.space, self.slot)
     }
 }
 

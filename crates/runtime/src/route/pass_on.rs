@@ -42,7 +42,7 @@ impl Inner {
         let mut open: BTreeMap<Option<ShardId>, Parcel> = BTreeMap::new();
         for send in passing {
             let envelope = send.envelope();
-            let parcel = open.entry(self.shard_of(envelope.address.slot())).or_default();
+            let parcel = open.entry(self.shard_of(&envelope.address)).or_default();
             if !parcel.has_room_for(envelope.payload.len()) {
                 full.push(std::mem::take(parcel));
             }

@@ -4,19 +4,19 @@ use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use quarry_ports::{Reply, RequestHandler, codec};
-use quarry_types::{CallError, Envelope, NodeId, Slot};
+use quarry_types::{CallError, Envelope, NodeId, Space};
 use tokio::sync::mpsc::error::TrySendError;
 
 use super::{
     TRY_IS_OVER,
     answer::{elsewhere, not_owner, overloaded},
     in_order::{fit, hand_over},
-    owner::Owner,
+    owner::{Owner, Spot},
 };
 use crate::{
     inbox::{Ask, Call, Waiter},
     node::Inner,
-    wire::{Request, Response},
+    wire::{OfMessage, Request, Response},
 };
 
 impl RequestHandler for Inner {
@@ -28,19 +28,16 @@ impl RequestHandler for Inner {
         match request {
             Request::Call(envelope) => self.take_call(envelope, self.waiter(reply)),
             Request::CallInOrder(envelopes, within) => self.take_in_order(envelopes, within, reply),
-            Request::Intervene(message_id, tenant, intervention) => {
-                let waiter = self.waiter(reply);
-                let ask = Ask::Intervene { message_id, tenant, intervention, waiter };
-                self.take(message_id.slot(), ask);
+            Request::Intervene(id, tenant, what) => {
+                self.take_of_message(Space::DEFAULT, OfMessage::Intervene(id, tenant, what), reply);
             }
-            Request::Await(message_id) => {
-                let waiter = self.waiter(reply);
-                self.take(message_id.slot(), Ask::Await { message_id, waiter });
+            Request::Await(id) => {
+                self.take_of_message(Space::DEFAULT, OfMessage::Await(id), reply);
             }
-            Request::AwaitChunks(message_id, have) => {
-                let waiter = self.waiter(reply);
-                self.take(message_id.slot(), Ask::AwaitChunks { message_id, have, waiter });
+            Request::AwaitChunks(id, have) => {
+                self.take_of_message(Space::DEFAULT, OfMessage::AwaitChunks(id, have), reply);
             }
+            Request::Within(space, of) => self.take_of_message(space, of, reply),
         }
     }
 }
@@ -50,8 +47,22 @@ impl Inner {
         Waiter::There { reply, until: self.ports.host.now().after(TRY_IS_OVER) }
     }
 
-    fn take(&self, slot: Slot, ask: Ask) {
-        match self.owner(slot) {
+    fn take_of_message(&self, space: Space, of: OfMessage, reply: Reply) {
+        let waiter = self.waiter(reply);
+        let (message_id, ask) = match of {
+            OfMessage::Await(message_id) => (message_id, Ask::Await { message_id, waiter }),
+            OfMessage::AwaitChunks(message_id, have) => {
+                (message_id, Ask::AwaitChunks { message_id, have, waiter })
+            }
+            OfMessage::Intervene(message_id, tenant, intervention) => {
+                (message_id, Ask::Intervene { message_id, tenant, intervention, waiter })
+            }
+        };
+        self.take(Some(Spot { space, slot: message_id.slot() }), ask);
+    }
+
+    fn take(&self, spot: Option<Spot>, ask: Ask) {
+        match spot.map_or(Owner::None, |spot| self.owner(spot)) {
             Owner::Here(inbox) => match inbox.try_send(ask) {
                 Ok(()) => {}
                 Err(TrySendError::Full(ask)) => ask.refuse(&overloaded()),
@@ -64,8 +75,8 @@ impl Inner {
     fn take_call(&self, envelope: Envelope, waiter: Waiter) {
         match self.check(&envelope) {
             Ok(delivery) => {
-                let slot = envelope.address.slot();
-                self.take(slot, Ask::Call(Call { envelope: Arc::new(envelope), delivery, waiter }));
+                let spot = self.spot_of(&envelope.address);
+                self.take(spot, Ask::Call(Call { envelope: Arc::new(envelope), delivery, waiter }));
             }
             Err(refusal) => waiter.answer(Err(CallError::Refused(refusal))),
         }
@@ -75,16 +86,17 @@ impl Inner {
     /// passed.
     fn take_in_order(&self, envelopes: Vec<Envelope>, within: u64, reply: Reply) {
         let waiter = self.waiter(reply);
-        let Some(slot) = envelopes.first().map(|envelope| envelope.address.slot()) else {
+        let Some(first) = envelopes.first().map(|envelope| &envelope.address) else {
             return waiter.tell(Response::CallsInOrder(Vec::new()));
         };
-        let Owner::Here(inbox) = self.owner(slot) else {
+        let owner = self.spot_of(first).map_or(Owner::None, |spot| self.owner(spot));
+        let Owner::Here(inbox) = owner else {
             return waiter.answer(Err(not_owner()));
         };
-        let shard = self.shard_of(slot);
+        let shard = self.shard_of(first);
         let envelopes: Vec<_> = envelopes.into_iter().map(Arc::new).collect();
         let calls = envelopes.iter().map(|envelope| {
-            let is_here = self.shard_of(envelope.address.slot()) == shard;
+            let is_here = self.shard_of(&envelope.address) == shard;
             let checked = if is_here { self.check(envelope) } else { Err(elsewhere()) };
             (Arc::clone(envelope), checked)
         });

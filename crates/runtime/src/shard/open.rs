@@ -50,6 +50,7 @@ impl Serving {
         let store = Arc::clone(&self.shared.store);
         let (due, (sequence, ordinal)) = read.after;
         let query = OpenQuery {
+            space: self.shard.space(),
             range: self.range,
             low_water: self.low_water,
             after: Some(OpenCursor { due, position: Position { sequence, ordinal } }),

@@ -44,9 +44,10 @@ impl Serving {
 
     pub(super) fn read_sends(&mut self, after: Place, limit: u32) {
         let store = Arc::clone(&self.shared.store);
-        let (range, after) = (self.range, Position { sequence: after.0, ordinal: after.1 });
+        let (space, range) = (self.shard.space(), self.range);
+        let after = Position { sequence: after.0, ordinal: after.1 };
         self.io.push(Box::pin(async move {
-            Done::SendsRead(store.open_sends(range, Some(after), limit).await)
+            Done::SendsRead(store.open_sends(space, range, Some(after), limit).await)
         }));
     }
 

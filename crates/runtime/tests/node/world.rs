@@ -16,7 +16,7 @@ use quarry_sim::{
 };
 use quarry_types::{
     Address, Answer, BootId, CallError, Callers, Due, Envelope, Keep, KeyOrigin, MessageId, Method,
-    NodeId, Outcome, ReplyMode, Role, Slot, SlotRange, Tenant,
+    NodeId, Outcome, ReplyMode, Role, Slot, SlotRange, Space, Tenant,
 };
 use serde::Deserialize;
 
@@ -175,7 +175,7 @@ impl World {
     pub(crate) async fn open_sends(&self) -> usize {
         let all = SlotRange { first: Slot(0), last: Slot(u16::MAX) };
         let store = MemoryStore::open(&self.database, Arc::clone(&self.host.clock));
-        store.open_sends(all, None, 10_000).await.unwrap().sends.len()
+        store.open_sends(Space::DEFAULT, all, None, 10_000).await.unwrap().sends.len()
     }
 }
 

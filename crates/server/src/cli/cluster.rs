@@ -26,6 +26,8 @@ pub(crate) enum ClusterCommand {
     ReplaceVoter(ReplaceVoterArguments),
     /// Put two shards of half the slots in the place of one
     SplitShard(SplitArguments),
+    /// Let an entity type that was never used live on one group of runners
+    Bind(BindArguments),
     /// Make certificates for the nodes of a cluster; asks no server
     Certs(CertsArguments),
 }
@@ -120,6 +122,24 @@ pub(crate) struct SplitArguments {
     /// Wait until it is not moving any more, at most so long
     #[arg(long, value_name = "TIME", num_args = 0..=1, require_equals = true, default_missing_value = "1m", value_parser = parse_duration)]
     pub(crate) wait: Option<Duration>,
+}
+
+/// `quarry cluster bind`.
+#[derive(Clone, Debug, Args)]
+#[command(after_help = "\
+Entities of the type live on nodes with the group among their cluster.groups only. The group default
+stands for all nodes. A type that was used stays where its entities are: it is bound before its first
+message, here or by [entities.TYPE] group in the configuration with which the cluster is made.
+
+Example:
+  quarry cluster bind KGExtractor gpu")]
+pub(crate) struct BindArguments {
+    /// The entity type
+    #[arg(value_name = "TYPE")]
+    pub(crate) entity_type: String,
+    /// The group
+    #[arg(value_name = "GROUP")]
+    pub(crate) group: String,
 }
 
 /// `quarry placement …`.

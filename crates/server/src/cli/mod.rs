@@ -18,8 +18,8 @@ pub(crate) use bench::{
     TakeoverNode, VolatileArguments,
 };
 pub(crate) use cluster::{
-    CertsArguments, ClusterCommand, DrainArguments, ExplainArguments, PlacementCommand,
-    PlanArguments, ReplaceVoterArguments, SplitArguments,
+    BindArguments, CertsArguments, ClusterCommand, DrainArguments, ExplainArguments,
+    PlacementCommand, PlanArguments, ReplaceVoterArguments, SplitArguments,
 };
 pub(crate) use doctor::{DoctorArguments, Patient};
 pub(crate) use entity::{

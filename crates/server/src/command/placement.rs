@@ -38,6 +38,7 @@ fn facts(placement: &Placement) -> Vec<(&'static str, String)> {
         ("entity", format!("{}/{}", placement.entity_type, placement.id)),
         ("tenant", placement.tenant.clone()),
         ("slot", placement.slot.to_string()),
+        ("group", format!("{}, space {}", placement.group, placement.space)),
     ];
     if let Some(shard) = &placement.shard {
         facts.push(("shard", format!("{}, slots {} to {}", shard.id, shard.first, shard.last)));

@@ -107,6 +107,8 @@ pub(crate) const KEYS: &[Key] = keys! {
         "what an entity does with its later messages while one is set aside";
     "entities.idle_after", Kind::Duration { least: 10, most: DAY }, Some("60s"), None,
         "how long an entity without messages stays in memory";
+    "entities.group", Kind::Text, None, None,
+        "the group of nodes (their cluster.groups) on which entities live, as a new cluster is made; [entities.TYPE] group for one type";
     "http.body_limit", Kind::Bytes { least: 1_024, most: 16 << 20 }, Some("1MiB"), None,
         "the largest body of a request";
     "http.timeout", Kind::Duration { least: 1, most: 300 * SECOND }, Some("30s"), None,

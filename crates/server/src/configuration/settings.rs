@@ -52,6 +52,8 @@ pub(crate) struct EntitiesSettings {
     /// How long an entity without messages stays in memory.
     #[serde(deserialize_with = "duration")]
     pub(crate) idle_after: Duration,
+    /// The group of runners on which all types live in a new cluster.
+    pub(crate) group: Option<String>,
     /// What single types have of their own, by name as it was written.
     #[serde(default)]
     pub(crate) types: BTreeMap<String, TypeSettings>,
@@ -87,6 +89,8 @@ pub(crate) struct TypeSettings {
     /// How long an outcome is kept.
     #[serde(default, deserialize_with = "some_duration")]
     pub(crate) retention: Option<Duration>,
+    /// The group of runners on which it lives in a new cluster.
+    pub(crate) group: Option<String>,
 }
 
 /// How HTTP is answered.

@@ -1,6 +1,9 @@
 //! The bounds of entity types, from the configuration.
 
+use std::{collections::BTreeMap, sync::Arc};
+
 use quarry::runtime::{self, Limits, NodeConfig, Registry, TypeLimits};
+use quarry_ports::Coordinator;
 use quarry_types::{BootId, EntityType, NodeId};
 
 use crate::{
@@ -60,6 +63,52 @@ const fn after_quarantine(written: AfterQuarantine) -> runtime::AfterQuarantine 
     match written {
         AfterQuarantine::GoOn => runtime::AfterQuarantine::GoOn,
         AfterQuarantine::Wait => runtime::AfterQuarantine::Wait,
+    }
+}
+
+/// The groups to which a new cluster binds the types of `registry`.
+///
+/// # Errors
+/// Names an entity type that the node does not host.
+pub(crate) fn bindings(
+    settings: &Settings,
+    registry: &Registry,
+) -> Result<BTreeMap<EntityType, String>, Failure> {
+    let entities = &settings.entities;
+    let mut bindings = BTreeMap::new();
+    if let Some(group) = &entities.group {
+        for spec in registry.types() {
+            bindings.insert(hosted(registry, spec.name)?, group.clone());
+        }
+    }
+    for (written, own) in &entities.types {
+        if let Some(group) = &own.group {
+            bindings.insert(hosted(registry, written)?, group.clone());
+        }
+    }
+    Ok(bindings)
+}
+
+/// Says, once the cluster's bindings are known, where they are others than this node was told.
+pub(crate) async fn compare_bindings(
+    wanted: BTreeMap<EntityType, String>,
+    coordinator: Arc<dyn Coordinator>,
+) {
+    let mut view = coordinator.view();
+    loop {
+        let seen = Arc::clone(&view.borrow_and_update());
+        if !seen.shards.is_empty() {
+            for (entity_type, group) in &wanted {
+                let bound = seen.bindings.group_name(seen.bindings.bound_to(entity_type));
+                if bound != group {
+                    tracing::warn!(%entity_type, configured = %group, %bound, "the cluster binds a type to another group than this node's configuration: the cluster's binding holds (quarry cluster bind)");
+                }
+            }
+            return;
+        }
+        if view.changed().await.is_err() {
+            return;
+        }
     }
 }
 

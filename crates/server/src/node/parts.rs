@@ -10,7 +10,7 @@ use quarry_consensus::{Consensus, Recovery, StartError as ConsensusError, Times}
 use quarry_mesh::Mesh;
 use quarry_plane::Protocol;
 use quarry_ports::{Host, Metrics, Store};
-use quarry_types::{BootId, ClusterId, NodeId};
+use quarry_types::{BootId, ClusterId, EntityType, NodeId};
 
 use super::{addresses::Addresses, guard::Guard};
 use crate::{
@@ -28,6 +28,8 @@ pub(crate) struct Coordination {
     pub(crate) identity: Option<ClusterId>,
     /// What to do when the coordinator's data are gone.
     pub(crate) recovery: Recovery,
+    /// The groups to which a new cluster binds entity types.
+    pub(crate) bindings: BTreeMap<EntityType, String>,
 }
 
 /// Opens the store.
@@ -114,6 +116,7 @@ pub(crate) async fn consensus(
         mesh: addresses.advertised_mesh.clone(),
         shards: cluster.shards,
         max_moves: cluster.max_moves,
+        bindings: coordination.bindings,
         existing_identity: coordination.identity,
         recovery: coordination.recovery,
     };

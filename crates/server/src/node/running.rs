@@ -8,7 +8,7 @@ use quarry_consensus::{Consensus, Recovery};
 use quarry_extract::pack::Library;
 use quarry_gateway::{Gateway, GatewayConfig, ListenerConfig};
 use quarry_mesh::Mesh;
-use quarry_ports::{Host, Store, StoreError, Task, crash};
+use quarry_ports::{Coordinator, Host, Store, StoreError, Task, crash};
 use quarry_types::{BootId, ClusterId};
 use tokio::sync::watch;
 
@@ -74,7 +74,10 @@ impl RunningNode {
         let boot = BootId(host.random.next_u64());
         let mesh = parts::mesh(settings, &addresses, &guard, host, &metrics).await?;
         phases.mark("mesh");
-        let planned = parts::Coordination { boot, data: data.clone(), identity, recovery };
+        let bindings = limits::bindings(settings, &registry)?;
+        let wanted = bindings.clone();
+        let planned =
+            parts::Coordination { boot, data: data.clone(), identity, recovery, bindings };
         let consensus =
             parts::consensus(settings, &addresses, &guard, planned, host, &metrics).await?;
         phases.mark("consensus");
@@ -94,6 +97,8 @@ impl RunningNode {
         let (stop_http, stopped) = watch::channel(false);
         let gateway = gateway(&node, settings, library);
         let http = serve_http(gateway, listener, stopped, host)?;
+        let coordinator = Arc::clone(&consensus) as Arc<dyn Coordinator>;
+        host.spawn("bindings", limits::compare_bindings(wanted, coordinator));
         // Last: from here on it is given shards, and they wait for nothing but their load.
         consensus.join();
         phases.mark("runner");

@@ -17,7 +17,7 @@ use quarry_ports::{
     Store, StoreError, StoredChunk, StoredState,
 };
 use quarry_types::{
-    Address, ClusterId, Epoch, MessageId, Sequence, ShardId, SlotRange,
+    Address, ClusterId, Epoch, MessageId, Sequence, ShardId, SlotRange, Space,
     planted::{Bug, is_planted},
 };
 use tokio::sync::oneshot;
@@ -307,8 +307,10 @@ impl Store for MemoryStore {
         Ok(page)
     }
 
+    /// Simulated clusters bind no types, so the slots alone tell whose the sends are.
     async fn open_sends(
         &self,
+        _space: Space,
         range: SlotRange,
         after: Option<Position>,
         limit: u32,

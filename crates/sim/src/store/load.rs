@@ -2,7 +2,7 @@
 
 use quarry_ports::{ClockRead, FenceError, FenceRequest, LoadedShard};
 use quarry_types::{
-    ShardId, SlotRange, Timestamp,
+    ShardId, SlotRange, Space, Timestamp,
     planted::{Bug, is_planted},
 };
 
@@ -35,8 +35,12 @@ impl Tables {
 
     /// Lets a shard begin behind the one that it is a part of, whose fence it closes.
     fn begin(&mut self, request: &FenceRequest) -> Result<(), FenceError> {
-        let parts = self.fences.values().filter(|fence| is_part(fence.range, request.range));
-        if let Some(recorded) = parts.map(|fence| fence.epoch).max() {
+        let space = request.shard.space();
+        let parts = self
+            .fences
+            .iter()
+            .filter(|(shard, fence)| shard.space() == space && is_part(fence.range, request.range));
+        if let Some(recorded) = parts.map(|(_, fence)| fence.epoch).max() {
             let is_newer = request.epoch > recorded;
             return Err(if is_newer {
                 FenceError::Split
@@ -44,7 +48,7 @@ impl Tables {
                 FenceError::Refused { recorded }
             });
         }
-        let Some((whole, fence)) = self.whole_of(request.range) else { return Ok(()) };
+        let Some((whole, fence)) = self.whole_of(space, request.range) else { return Ok(()) };
         if !fence.is_closed && fence.epoch >= request.epoch {
             return Err(FenceError::Refused { recorded: fence.epoch });
         }
@@ -61,9 +65,12 @@ impl Tables {
         Ok(())
     }
 
-    /// The narrowest shard that `range` is a part of.
-    fn whole_of(&self, range: SlotRange) -> Option<(ShardId, Fence)> {
-        let wholes = self.fences.iter().filter(|(_, fence)| is_part(range, fence.range));
+    /// The narrowest shard of `space` that `range` is a part of.
+    fn whole_of(&self, space: Space, range: SlotRange) -> Option<(ShardId, Fence)> {
+        let wholes = self
+            .fences
+            .iter()
+            .filter(|(shard, fence)| shard.space() == space && is_part(range, fence.range));
         let narrowest = wholes.min_by_key(|(_, fence)| fence.range.last.0 - fence.range.first.0);
         narrowest.map(|(shard, fence)| (*shard, *fence))
     }

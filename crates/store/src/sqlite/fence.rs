@@ -9,8 +9,8 @@ use crate::{
     database::{Fate, bits, counter, stored, stored_bits},
     fence_sql::{
         AGE, CLOSE_FENCE, COMMIT_AT, FENCE, FIRST_AGE, FIRST_COMMIT, FIRST_FENCE, Fence,
-        LAST_COMMIT, LOADED_AT, PARTS, RAISE_FENCE, RETIRED, VOID_COMMIT, WHOLE, Whole, is_ours,
-        may_begin,
+        LAST_COMMIT, LOADED_AT, PARTS, RAISE_FENCE, RETIRED, VOID_COMMIT, WHOLE, Whole, ids_of,
+        is_ours, may_begin,
     },
     group::Part,
 };
@@ -136,10 +136,11 @@ async fn begin(
 ) -> Result<Result<Timestamp, FenceError>, sqlx::Error> {
     let (shard, epoch) = (i64::from(request.shard.0), stored(request.epoch.0));
     let (first, last) = (i64::from(request.range.first.0), i64::from(request.range.last.0));
-    let newest_part: Option<i64> =
-        sqlx::query_scalar(PARTS).bind(first).bind(last).fetch_one(turn.connection()?).await?;
-    let whole: Option<Whole> =
-        sqlx::query_as(WHOLE).bind(first).bind(last).fetch_optional(turn.connection()?).await?;
+    let (least, most) = ids_of(request.shard.space());
+    let newest_part = sqlx::query_scalar(PARTS).bind(first).bind(last).bind(least).bind(most);
+    let newest_part: Option<i64> = newest_part.fetch_one(turn.connection()?).await?;
+    let whole = sqlx::query_as(WHOLE).bind(first).bind(last).bind(least).bind(most);
+    let whole: Option<Whole> = whole.fetch_optional(turn.connection()?).await?;
     if let Err(refused) = may_begin(newest_part, whole, &request) {
         return Ok(Err(refused));
     }

@@ -19,6 +19,10 @@ pub struct Placement {
     pub tenant: String,
     /// Its slot.
     pub slot: u16,
+    /// The group of runners that its type is bound to; `default` for none.
+    pub group: String,
+    /// The space of that group; 0 for none.
+    pub space: u16,
     /// The shard that holds the slot; absent before the first shards are made.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub shard: Option<Shard>,
@@ -55,6 +59,9 @@ pub struct Candidate {
 pub struct Shard {
     /// Its id.
     pub id: u32,
+    /// The space that it is one of; absent where it is that of types bound to no group.
+    #[serde(default, skip_serializing_if = "is_default_space")]
+    pub space: u16,
     /// Its first slot.
     pub first: u16,
     /// Its last slot.
@@ -68,6 +75,36 @@ pub struct Shard {
     /// What it costs to serve, in units of a shard with little to do: 1 to 64, as the planner
     /// counts it.
     pub load: u32,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for it")]
+const fn is_default_space(space: &u16) -> bool {
+    *space == 0
+}
+
+/// An entity type that is bound to a group of runners.
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Binding {
+    /// The type.
+    #[serde(rename = "type")]
+    pub entity_type: String,
+    /// The group; `default` for none.
+    pub group: String,
+}
+
+/// A type is bound.
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Bound {
+    /// The type.
+    #[serde(rename = "type")]
+    pub entity_type: String,
+    /// The group; `default` for none.
+    pub group: String,
+    /// The log index of the coordinator at which it stands, or at which it had been done.
+    pub applied: u64,
 }
 
 /// All shards.
@@ -139,6 +176,9 @@ pub struct Cluster {
     pub planes: Protection,
     /// How many shards are in which state.
     pub shards: ShardCount,
+    /// The entity types that are bound to groups, by name.
+    #[serde(default)]
+    pub bindings: Vec<Binding>,
     /// The nodes, by id.
     pub nodes: Vec<Node>,
 }

@@ -1,13 +1,13 @@
 //! `quarry cluster …`.
 
 use quarry_types::{
-    NodeState, Role,
-    api::{Cluster, Node, Protection, Shard, Split},
+    DEFAULT_GROUP, NodeState, Role,
+    api::{Binding, Cluster, Node, Protection, Shard, Split},
 };
 
 use super::{certs, drain, moves, split, voters};
 use crate::{
-    cli::{ClusterCommand, Format, Global},
+    cli::{BindArguments, ClusterCommand, Format, Global},
     command::connection::connect,
     failure::Failure,
     output::{Output, aligned},
@@ -36,6 +36,15 @@ pub(crate) async fn run(
         ClusterCommand::SplitShard(arguments) => {
             halves(&split::split(&client()?, *arguments).await?, output)
         }
+        ClusterCommand::Bind(BindArguments { entity_type, group }) => {
+            let bound = client()?.bind_type(entity_type, group).await?;
+            let facts = [
+                ("type", bound.entity_type.clone()),
+                ("group", bound.group.clone()),
+                ("log index", bound.applied.to_string()),
+            ];
+            output.record(&facts, &bound)
+        }
         ClusterCommand::Certs(arguments) => certs::run(arguments, output),
     }
 }
@@ -47,7 +56,9 @@ fn status(cluster: &Cluster, output: Output) -> Result<(), Failure> {
     let leader = cluster.leader.map_or_else(|| "none".to_owned(), |node| format!("node {node}"));
     let voters: Vec<String> = cluster.voters.iter().map(u64::to_string).collect();
     let shards = &cluster.shards;
-    let facts = [
+    let bound = |binding: &Binding| format!("{} on {}", binding.entity_type, binding.group);
+    let bindings: Vec<String> = cluster.bindings.iter().map(bound).collect();
+    let mut facts = vec![
         ("leader", format!("{leader}, term {}", cluster.term)),
         ("voters", voters.join(", ")),
         ("quorum", if cluster.has_quorum { "yes" } else { "no" }.to_owned()),
@@ -59,19 +70,24 @@ fn status(cluster: &Cluster, output: Output) -> Result<(), Failure> {
                 shards.total, shards.owned, shards.unowned, shards.moving
             ),
         ),
-        ("as of", format!("log index {}, seen by node {}", cluster.applied, cluster.node)),
     ];
+    if !bindings.is_empty() {
+        facts.push(("bound", bindings.join(", ")));
+    }
+    let seen = format!("log index {}, seen by node {}", cluster.applied, cluster.node);
+    facts.push(("as of", seen));
     output.line(&format!("{}\n", aligned(&facts)))?;
     nodes(&cluster.nodes, output)
 }
 
 fn nodes(nodes: &[Node], output: Output) -> Result<(), Failure> {
-    output.list(&["node", "state", "shards", "weight", "roles", "http"], nodes, |node| {
+    output.list(&["node", "state", "shards", "weight", "groups", "roles", "http"], nodes, |node| {
         vec![
             node.id.to_string(),
             state_name(node.state).to_owned(),
             node.shards.to_string(),
             node.weight.to_string(),
+            if node.groups.is_empty() { DEFAULT_GROUP.to_owned() } else { node.groups.join(",") },
             node.roles.iter().copied().map(role_name).collect::<Vec<_>>().join(","),
             node.http.clone(),
         ]

@@ -150,12 +150,12 @@ pub async fn random_histories_read_as_those_of_the_model(
 }
 
 async fn compare(history: &History, seen: &Owner, wanted: &Owner) -> Result<(), Broken> {
-    let range = range_of(seen.shard);
+    let (space, range) = (seen.shard.space(), range_of(seen.shard));
     let (seen, wanted): (&dyn Store, &dyn Store) = (&*seen.store, &*wanted.store);
     let entity = history.accepted.first().map(|row| OpenOf::Entity(row.address.clone()));
     for of in [OpenOf::Waiting, OpenOf::Delayed].into_iter().chain(entity) {
         for low_water in [0, 40, 1_000].map(Sequence) {
-            let query = OpenQuery { range, low_water, after: None, of: of.clone() };
+            let query = OpenQuery { space, range, low_water, after: None, of: of.clone() };
             let page = seen.open_messages(query.clone(), 10_000).await?;
             same("open", page, wanted.open_messages(query, 10_000).await?)?;
         }

@@ -176,7 +176,8 @@ impl Owner {
 
     /// A question for unfinished messages, from the first on.
     pub fn open(&self, of: OpenOf) -> OpenQuery {
-        OpenQuery { range: self.range, low_water: Sequence(0), after: None, of }
+        let (space, low_water) = (self.shard.space(), Sequence(0));
+        OpenQuery { space, range: self.range, low_water, after: None, of }
     }
 
     /// The keys of unfinished messages from the first on, read in pages of `limit`, and how many

@@ -33,7 +33,11 @@ fn sending(owner: &Owner, from: &MessageRow, count: u32) -> Result<Commit, Broke
 }
 
 async fn open(owner: &Owner) -> Result<Vec<OpenSend>, Broken> {
-    Ok(owner.store.open_sends(range_of(owner.shard), None, 10_000).await?.sends)
+    Ok(owner
+        .store
+        .open_sends(owner.shard.space(), range_of(owner.shard), None, 10_000)
+        .await?
+        .sends)
 }
 
 /// Every column comes back, after a restart too.
@@ -66,7 +70,10 @@ pub async fn open_sends_are_read_in_order_and_in_pages(
     for limit in [1, 3, 8, 100] {
         let (mut seen, mut after) = (Vec::new(), None);
         loop {
-            let page = owner.store.open_sends(range_of(owner.shard), after, limit).await?;
+            let page = owner
+                .store
+                .open_sends(owner.shard.space(), range_of(owner.shard), after, limit)
+                .await?;
             holds("a page is not larger than asked", page.sends.len() <= 100.min(limit as usize))?;
             seen.extend(page.sends.iter().map(|open| open.row.key));
             after = page.next;
@@ -88,9 +95,11 @@ pub async fn a_page_of_large_sends_ends_early(database: &dyn OpenStore) -> Resul
         row.payload = vec![b'1'; SEND_PAGE_BYTES / 2].into();
     }
     owner.write(commit).await?;
-    let first = owner.store.open_sends(range_of(owner.shard), None, 10).await?;
+    let first =
+        owner.store.open_sends(owner.shard.space(), range_of(owner.shard), None, 10).await?;
     same("first page", first.sends.len(), 2)?;
-    let second = owner.store.open_sends(range_of(owner.shard), first.next, 10).await?;
+    let second =
+        owner.store.open_sends(owner.shard.space(), range_of(owner.shard), first.next, 10).await?;
     same("second page", (second.sends.len(), second.next), (2, None))
 }
 
