@@ -95,6 +95,8 @@ fn every_mistake_in_a_flag_names_the_flag() {
         ("bench memory --idle-after 3", "--idle-after"),
         ("bench memory --idle-after 2d", "--idle-after"),
         ("bench memory --store mysql://x", "--store"),
+        ("bench activation --concurrency 0", "--concurrency"),
+        ("bench activation --store mysql://x", "--store"),
         ("status --url nowhere", "--url"),
         ("message ls --entity x", "--entity"),
         ("message ls --state x", "--state"),

@@ -19,6 +19,7 @@ Examples:
   quarry bench sends --sends 1,100 --concurrency 64
   quarry bench chunks --readers 1,16
   quarry bench memory --entities 10000,100000 --idle-after 1m
+  quarry bench activation --payloads 100,10240 --concurrency 64
   quarry bench takeover --backlog 10000,1000000
   quarry bench snapshot --seconds 180 --store postgres://me@127.0.0.1/bench")]
 pub(crate) enum BenchCommand {
@@ -35,6 +36,8 @@ pub(crate) enum BenchCommand {
     Chunks(ChunksArguments),
     /// The memory of entities that have nothing to do, resident and dormant; the baseline are plain tokio tasks
     Memory(MemoryArguments),
+    /// The activation of dormant entities from the store, cold and warm; the baseline are calls to resident ones
+    Activation(ActivationArguments),
     /// The coordinator's plan for a cluster of any size; the baseline is a sort of as many numbers
     Plan(PlanBenchArguments),
     /// Durable calls over sizes of payloads and numbers of entities; the baseline is a raw fdatasync of 4 KiB
@@ -49,6 +52,9 @@ pub(crate) enum BenchCommand {
     /// One of the processes whose memory is measured
     #[command(hide = true)]
     MemoryProcess(MemoryProcess),
+    /// One of the processes that activate
+    #[command(hide = true)]
+    ActivationProcess(ActivationProcess),
     /// One of the processes that echo
     #[command(hide = true)]
     Echo(EchoArguments),
@@ -237,6 +243,46 @@ pub(crate) struct MemoryProcess {
     /// How long an entity without messages stays resident
     #[arg(long, value_parser = idle_time)]
     pub(crate) idle_after: Duration,
+}
+
+/// What is activated.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct ActivationArguments {
+    /// Bytes of text that each entity keeps; each figure is measured by itself
+    #[arg(long, value_delimiter = ',', default_value = "100,10240,100000", value_name = "BYTES,…", value_parser = bytes())]
+    pub(crate) payloads: Vec<u32>,
+    /// How many callers at a time; each figure is measured by itself
+    #[arg(long, value_delimiter = ',', default_value = "1,64", value_name = "N,…", value_parser = callers())]
+    pub(crate) concurrency: Vec<u32>,
+    /// How many entities are activated in each round
+    #[arg(long, default_value_t = 1_000, value_name = "N", value_parser = entities())]
+    pub(crate) entities: u32,
+    /// The rounds
+    #[command(flatten)]
+    pub(crate) rounds: Rounds,
+}
+
+/// One of the processes that activate.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct ActivationProcess {
+    /// Give entities their states; else activate them
+    #[arg(long)]
+    pub(crate) fill: bool,
+    /// Where the node keeps its files
+    #[arg(long)]
+    pub(crate) directory: PathBuf,
+    /// Where states are stored
+    #[arg(long)]
+    pub(crate) store: String,
+    /// How many there are
+    #[arg(long)]
+    pub(crate) entities: u32,
+    /// Bytes of text that each keeps
+    #[arg(long)]
+    pub(crate) payload: u32,
+    /// How many callers at a time
+    #[arg(long)]
+    pub(crate) concurrency: u32,
 }
 
 /// What is measured, and how long.

@@ -13,9 +13,9 @@ mod root;
 mod sim;
 
 pub(crate) use bench::{
-    BenchArguments, BenchCommand, ChunksArguments, EchoArguments, MemoryArguments, MemoryProcess,
-    PlanBenchArguments, SendsArguments, SnapshotArguments, SweepArguments, TakeoverArguments,
-    TakeoverNode, VolatileArguments,
+    ActivationArguments, ActivationProcess, BenchArguments, BenchCommand, ChunksArguments,
+    EchoArguments, MemoryArguments, MemoryProcess, PlanBenchArguments, SendsArguments,
+    SnapshotArguments, SweepArguments, TakeoverArguments, TakeoverNode, VolatileArguments,
 };
 pub(crate) use cluster::{
     BindArguments, CertsArguments, ClusterCommand, DrainArguments, ExplainArguments,

@@ -3,6 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use quarry_ports::Host;
+use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 
 use crate::failure::{Exit, Failure};
@@ -25,7 +26,7 @@ pub(crate) struct Load {
 }
 
 /// What came of one round.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Round {
     /// Time of every call, in order of size.
     pub(crate) latencies: Vec<Duration>,

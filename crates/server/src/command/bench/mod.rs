@@ -1,5 +1,6 @@
 //! `quarry bench …`: calls and what else a node does, measured against a baseline of the same run.
 
+mod activation;
 mod baseline;
 mod child;
 mod chunks;

@@ -7,6 +7,7 @@ use quarry_ports::Host;
 use quarry_types::duration_in_words;
 
 use super::{
+    activation,
     baseline::{self, Baseline},
     chunks,
     conditions::{Before, Conditions, Size},
@@ -65,6 +66,10 @@ pub(crate) async fn run(command: &BenchCommand, output: Output) -> Result<(), Fa
         BenchCommand::Chunks(arguments) => return chunks::run(arguments, output).await,
         BenchCommand::Memory(arguments) => return memory::run(arguments, output).await,
         BenchCommand::MemoryProcess(process) => return memory::process(process, output).await,
+        BenchCommand::Activation(arguments) => return activation::run(arguments, output).await,
+        BenchCommand::ActivationProcess(process) => {
+            return activation::process(process, output).await;
+        }
     };
     let server = arguments.timed.rounds.store.as_deref();
     let measured = BenchStore::with(server, &host, async |store| {

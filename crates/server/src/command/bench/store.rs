@@ -1,8 +1,9 @@
 //! A store of the run's own.
 
-use std::path::Path;
+use std::{fs::File, path::Path};
 
 use quarry_ports::Host;
+use rustix::fs::{Advice, fadvise};
 use tempfile::TempDir;
 
 use super::database::Database;
@@ -53,6 +54,21 @@ impl BenchStore {
     /// Where a node may keep its files.
     pub(crate) fn directory(&self) -> &Path {
         self.directory.path()
+    }
+
+    /// Lets the system forget what it holds in memory of a SQLite file that nobody has open. A server of
+    /// PostgreSQL keeps what it holds.
+    pub(crate) fn forget(&self) -> std::io::Result<()> {
+        for entry in std::fs::read_dir(self.directory())? {
+            let entry = entry?;
+            if entry.file_type()?.is_file() {
+                let file = File::open(entry.path())?;
+                // What is not on the disk yet would stay.
+                file.sync_all()?;
+                fadvise(&file, 0, None, Advice::DontNeed)?;
+            }
+        }
+        Ok(())
     }
 
     async fn remove(self) -> Result<(), Failure> {
