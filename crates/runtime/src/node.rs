@@ -182,7 +182,9 @@ impl Node {
             return Ok(None);
         }
         let range = SlotRange { first: address.slot(), last: address.slot() };
-        first_aside(&*inner.ports.store, range, address).await
+        let view = inner.ports.coordinator.view();
+        let space = view.borrow().bindings.bound_to(&address.entity_type);
+        first_aside(&*inner.ports.store, (space, range), address).await
     }
 
     /// The durable chunks of a message from number `from` on, at most `limit`; waits up to `timeout`

@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use quarry_ports::MessageRecord;
-use quarry_types::{Answer, CallError, Delivery, Envelope, MessageId, Monotonic, UnknownCode};
+use quarry_types::{Answer, CallError, Delivery, Envelope, Monotonic, UnknownCode};
 use tokio::sync::oneshot;
 
 use super::{

@@ -13,7 +13,7 @@ impl Node {
     /// What the memory of this node holds of an entity. None where this node does not serve its shard,
     /// or does not say so within `timeout`.
     pub async fn look(&self, address: &Address, timeout: Duration) -> Option<InMemory> {
-        let Owner::Here(inbox) = self.0.owner(address.slot()) else { return None };
+        let Owner::Here(inbox) = self.0.owner(self.0.spot_of(address)?) else { return None };
         let (told, answer) = oneshot::channel();
         push(&inbox, Ask::Look { address: address.clone(), told }).ok()?;
         tokio::time::timeout(timeout, answer).await.ok()?.ok()

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use quarry_core::delivery::{OpenPage, OpenRead, Which};
 use quarry_ports::{OpenCursor, OpenOf, OpenQuery, Position, Store, StoreError};
-use quarry_types::{Address, MessageId, Sequence, SlotRange};
+use quarry_types::{Address, MessageId, Sequence, SlotRange, Space};
 
 use super::{io::Done, task::Serving};
 use crate::convert;
@@ -26,11 +26,11 @@ async fn page(store: &dyn Store, query: OpenQuery, limit: u32) -> Result<OpenPag
 /// The first quarantined message of an entity, in order of position.
 pub(crate) async fn first_aside(
     store: &dyn Store,
-    range: SlotRange,
+    (space, range): (Space, SlotRange),
     address: &Address,
 ) -> Result<Option<MessageId>, StoreError> {
     let of = OpenOf::Quarantined(address.clone());
-    let query = OpenQuery { range, low_water: Sequence(0), after: None, of };
+    let query = OpenQuery { space, range, low_water: Sequence(0), after: None, of };
     let page = store.open_messages(query, 1).await?;
     Ok(page.messages.first().map(|open| open.message.message_id))
 }
@@ -39,9 +39,9 @@ impl Serving {
     /// Asks for the first quarantined message of an entity.
     pub(super) fn ask_aside(&mut self, address: Address, number: u64) {
         let store = Arc::clone(&self.shared.store);
-        let range = self.range;
+        let slots = (self.shard.space(), self.range);
         self.io.push(Box::pin(async move {
-            let first = first_aside(&*store, range, &address).await;
+            let first = first_aside(&*store, slots, &address).await;
             Done::Aside(address, number, first)
         }));
     }

@@ -33,7 +33,7 @@ fn node(id: u64) -> Node {
 
 fn shard(id: u32) -> Shard {
     let owner = Some(u64::from(id) % 3 + 1);
-    Shard { id, first: 0, last: 0, owner, epoch: 7, moving_to: None, load: 1 }
+    Shard { id, space: 0, first: 0, last: 0, owner, epoch: 7, moving_to: None, load: 1 }
 }
 
 fn seen_by(id: u64) -> Cluster {
@@ -46,6 +46,7 @@ fn seen_by(id: u64) -> Cluster {
         has_quorum: true,
         planes: Protection::Loopback,
         shards: ShardCount { total: 6, owned: 6, unowned: 0, moving: 0 },
+        bindings: Vec::new(),
         nodes: vec![node(1), node(2), node(3)],
     }
 }
@@ -322,6 +323,8 @@ fn place(shard: Shard) -> Placement {
         id: "c1".to_owned(),
         tenant: "default".to_owned(),
         slot: 5,
+        group: "default".to_owned(),
+        space: 0,
         shard: Some(shard),
         owner_http: None,
         applied: 9,

@@ -37,7 +37,7 @@ pub(super) enum Said {
     Called {
         /// For the first time since the node started.
         cold: Round,
-        /// When it was dormant again.
+        /// When it was dormant again: from memory, as far as its state is kept there.
         warm: Round,
         /// The baseline: some of them, all the time.
         resident: Round,
@@ -79,25 +79,29 @@ impl Bench<'_> {
     async fn turn(&self) -> Result<Said, Failure> {
         let calls = Arc::new(Calls::new(self.arguments.entities, "length", None)?);
         let read = Arc::new(InProcess::new(self.node.node().clone(), calls));
-        let cold = self.activated(&read).await?;
-        let warm = self.activated(&read).await?;
+        let cold = self.activated(&read, &["store"]).await?;
+        let warm = self.activated(&read, &["memory", "store"]).await?;
         let keys = self.arguments.entities.min(RESIDENT);
         let load = Load { concurrency: self.arguments.concurrency, keys, length: WARM_UP };
         load::run(&read, Load { length: WARM_UP / 5, ..load }, self.host).await?;
         Ok(Said::Called { cold, warm, resident: load::run(&read, load, self.host).await? })
     }
 
-    /// Calls each entity once while all are dormant.
-    async fn activated(&self, read: &Arc<InProcess>) -> Result<Round, Failure> {
+    /// Calls each entity once while all are dormant; their states have to come from `tiers`.
+    async fn activated(&self, read: &Arc<InProcess>, tiers: &[&str]) -> Result<Round, Failure> {
         let ActivationProcess { entities, concurrency, .. } = *self.arguments;
         let metrics = &self.node.node().ports().metrics;
         let is_dormant = || metrics.residents.get() == 0;
         until("entities stayed resident", DORMANT_WITHIN, self.host, is_dormant).await?;
-        let before = metrics.activations.get();
+        let count = |tier: &&str| metrics.activations.with_label_values(&[*tier]).get();
+        let activations = || tiers.iter().map(count).sum::<u64>();
+        let before = activations();
         let round = load::each(read, (concurrency, entities), self.host).await?;
-        let activated = metrics.activations.get().saturating_sub(before);
+        let activated = activations().saturating_sub(before);
         if activated != u64::from(entities) {
-            let message = format!("{entities} calls to dormant entities activated {activated}");
+            let tiers = tiers.join(" or ");
+            let message =
+                format!("{entities} calls to dormant entities loaded {activated} from {tiers}");
             return Err(Failure::new(Exit::Failed, message));
         }
         all(round)

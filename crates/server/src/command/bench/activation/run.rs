@@ -1,6 +1,7 @@
 //! Starts the processes: one that gives entities their states, and one for each round, which finds them
 //! in the store. *Cold* is what a node finds that has just started, in a file that nothing is in memory
-//! of; *warm* is what it finds when it had the same entities resident before.
+//! of; *warm* is what it finds when it had the same entities resident before: from memory, as far as
+//! dormant states are kept there.
 
 use std::ffi::OsString;
 
