@@ -201,6 +201,18 @@ impl Cluster {
         Ok(())
     }
 
+    /// Gives later starts of node `id` another flag.
+    pub fn add_flag(&mut self, id: u16, flag: &str) -> Result<()> {
+        self.node_mut(id)?.launch.arguments.push(flag.to_owned());
+        Ok(())
+    }
+
+    /// Takes a flag from later starts of node `id`.
+    pub fn drop_flag(&mut self, id: u16, flag: &str) -> Result<()> {
+        self.node_mut(id)?.launch.arguments.retain(|argument| argument != flag);
+        Ok(())
+    }
+
     /// Lets all nodes, from their next starts on, be of the binary that has this bug.
     pub fn plant(&mut self, bug: &str) -> Result<()> {
         let binary = process::planted()?;

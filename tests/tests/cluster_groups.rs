@@ -134,6 +134,47 @@ async fn binds_what_was_never_used(cluster: &Cluster) -> Result<()> {
     Ok(())
 }
 
+/// The data of all voters are lost: the coordinator is made anew by the bindings that the store has rows
+/// of, and by no others.
+async fn is_made_anew_by_its_bindings(cluster: &mut Cluster) -> Result<()> {
+    const GROUP: &str = "QUARRY_ENTITIES__REGISTER__GROUP";
+    const RECOVER: &str = "--recover-coordinator";
+    for id in cluster.ids() {
+        cluster.kill(id).await?;
+        for file in std::fs::read_dir(cluster.home(id))? {
+            let file = file?;
+            if file.file_name().to_string_lossy().starts_with("coordinator.db") {
+                std::fs::remove_file(file.path())?;
+            }
+        }
+        cluster.set(id, "QUARRY_ENTITIES__KGEXTRACTOR__GROUP", "gpu")?;
+        cluster.unset(id, GROUP)?;
+        cluster.add_flag(id, RECOVER)?;
+    }
+    cluster.start(1)?;
+    let ended = cluster.ended(1, WITHIN).await?;
+    ensure!(ended.code() == Some(4), "node 1 without the binding: {ended}");
+    let said = "the rows of Register are among those of the cluster's group number 1";
+    ensure!(cluster.tails().contains(said), "{}", cluster.tails());
+    for id in cluster.ids() {
+        cluster.set(id, GROUP, "gpu")?;
+        cluster.start(id)?;
+    }
+    for id in cluster.ids() {
+        cluster.ready(id, WITHIN).await?;
+        cluster.drop_flag(id, RECOVER)?;
+    }
+    until("all is served again", WITHIN, async || {
+        let owner = append(cluster, 1, "r1").await.ok()?;
+        (owner == u64::from(OWN)).then_some(())
+    })
+    .await?;
+    ensure!(count(cluster, 2, "r1").await? == 3, "Register/r1 after the coordinator was made anew");
+    let refused = run_quarry(cluster, "cluster bind Register default").await?.ended_with(4)?;
+    ensure!(refused.stderr.contains("was used already"), "{refused:?}");
+    Ok(())
+}
+
 async fn bound_types_live_on_their_group(store: StoreKind) -> Result<()> {
     let mut prepared = Cluster::prepare(3, store).await?;
     for node in prepared.ids() {
@@ -173,6 +214,7 @@ async fn bound_types_live_on_their_group(store: StoreKind) -> Result<()> {
             Ok(())
         })?;
         ensure!(count(cluster, 2, "r1").await? == 2, "Register/r1 after the split");
+        is_made_anew_by_its_bindings(cluster).await?;
         ensure!(cluster.violations().await? == 0, "an invariant is broken");
         let audited = Ledger::of(cluster).await?.audit().await?;
         say(format!("{audited:?}"));

@@ -6,9 +6,12 @@ use std::{
     time::Duration,
 };
 
-use quarry_core::{coordinator::Member, lease::LeaseTimes};
+use quarry_core::{
+    coordinator::{Founding, Member},
+    lease::LeaseTimes,
+};
 use quarry_plane::{Cookie, Protocol, Security};
-use quarry_types::{BootId, ClusterId, EntityType, NodeId, Role};
+use quarry_types::{BootId, ClusterId, NodeId, Role};
 
 /// What a node has to say at its start.
 #[derive(Clone, Debug)]
@@ -49,8 +52,8 @@ pub struct Config {
     pub shards: u32,
     /// How many shards may move for balance at a time.
     pub max_moves: u32,
-    /// The groups to which a new cluster binds entity types.
-    pub bindings: BTreeMap<EntityType, String>,
+    /// What is said of entity types where this node makes the cluster.
+    pub founding: Founding,
     /// The cluster that the store belongs to already, where it belongs to one.
     pub existing_identity: Option<ClusterId>,
     /// What to do when the store belongs to a cluster and this voter's directory is empty.

@@ -1,11 +1,11 @@
 //! What a leader does of its own accord: make the cluster, end leases, balance.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use openraft::async_runtime::watch::WatchReceiver;
-use quarry_core::coordinator::{Command, LeaseEnd, Response};
+use quarry_core::coordinator::{Command, Founding, LeaseEnd, Response};
 use quarry_ports::{Host, Metrics};
-use quarry_types::{BootId, ClusterId, ClusterView, EntityType, Monotonic, NodeId, NodeState};
+use quarry_types::{BootId, ClusterId, ClusterView, Monotonic, NodeId, NodeState};
 use tokio::sync::mpsc;
 
 use crate::{
@@ -30,17 +30,17 @@ pub(crate) struct Foundation {
     pub(crate) cluster: ClusterId,
     pub(crate) shards: u32,
     pub(crate) max_moves: u32,
-    pub(crate) bindings: BTreeMap<EntityType, String>,
+    pub(crate) founding: Founding,
 }
 
 impl Foundation {
     /// The entry that makes the cluster: without bindings one that all versions know.
     fn command(self) -> Command {
-        let Self { cluster, shards, max_moves, bindings } = self;
-        if bindings.is_empty() {
+        let Self { cluster, shards, max_moves, founding } = self;
+        if founding == Founding::default() {
             Command::Initialize { cluster, shards, max_moves }
         } else {
-            Command::Found { cluster, shards, max_moves, bindings }
+            Command::Found { cluster, shards, max_moves, founding }
         }
     }
 }

@@ -383,7 +383,7 @@ async fn vote(
         cluster: config.existing_identity.unwrap_or_else(|| ClusterId(host.random.next_u64())),
         shards: config.shards,
         max_moves: config.max_moves,
-        bindings: config.bindings.clone(),
+        founding: config.founding.clone(),
     };
     let duty = Duty {
         lead: Arc::clone(&lead),

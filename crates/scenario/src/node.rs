@@ -12,6 +12,7 @@ use std::{
 
 use quarry::prelude::{Node, NodeConfig, Ports, Registry};
 use quarry_consensus::{Config, Consensus, MemoryDisk, Recovery, Times, start_in_memory};
+use quarry_core::coordinator::Founding;
 use quarry_plane::{Cookie, Protocol, Security};
 use quarry_ports::{Clock, Host, Metrics, Peer, Store, Transport};
 use quarry_services::{Counter, Publisher, Register};
@@ -201,7 +202,7 @@ impl World {
             mesh: format!("node-{node}"),
             shards: SHARDS,
             max_moves: 64,
-            bindings: BTreeMap::new(),
+            founding: Founding::default(),
             existing_identity,
             recovery: Recovery::Refuse,
         })

@@ -10,7 +10,7 @@
 //! * `read`: queries that both databases understand.
 //! * `known`: what was acknowledged last, for a mark beside the store.
 //! * `retire`: what is past its retention.
-//! * `examine`: whether a database could be used, without changing it.
+//! * `examine`: whether a database could be used, without changing it; `uses`: of which types it has rows.
 //! * `unreadable`: what cannot be read is told once, and nothing else waits for it.
 //! * `schema`: the embedded migrations.
 
@@ -37,6 +37,8 @@ mod retire;
 mod schema;
 mod sqlite;
 mod unreadable;
+mod uses;
 
 pub use examine::{Examined, examine};
 pub use open::{OpenError, Options, open};
+pub use uses::{Uses, uses};

@@ -5,8 +5,8 @@ mod databases;
 use databases::{postgres_database, sqlite_file};
 use quarry_ports::{Commit, Host, JournalRow, Metrics};
 use quarry_sim::contract::store::{Broken, OpenStore, Owner, message, range_of, success};
-use quarry_store::{Examined, OpenError, Options, examine, open};
-use quarry_types::{Address, ClusterId, EntryId, Tenant};
+use quarry_store::{Examined, OpenError, Options, Uses, examine, open, uses};
+use quarry_types::{Address, ClusterId, EntityType, EntryId, ShardId, Space, Tenant};
 use sqlx::{AssertSqlSafe, Connection as _, Row as _, SqliteConnection};
 
 const TABLES: [&str; 13] = [
@@ -117,6 +117,44 @@ async fn postgres_has_the_tables_and_views_of_the_design() -> Result<(), Broken>
     let entry: i64 = sqlx::query_scalar(SEEN_ENTRY).fetch_one(&mut connection).await?;
     assert_eq!(entry, 100);
     Ok(())
+}
+
+/// A message in a shard of the second group, and one in a shard of none.
+async fn tells_the_spaces_of_types(database: &dyn OpenStore, url: &str) -> Result<(), Broken> {
+    assert_eq!(uses_of(database, url).await?, Uses::default());
+    let space = Space(2);
+    let shard = ShardId::at(space, 1).ok_or_else(|| Broken::new("no shard".to_owned()))?;
+    for shard in [shard.0, 1] {
+        let owner = Owner::start(database, shard, 7).await?;
+        let row = message(&owner.address(&format!("in {shard}"))?, "k")?;
+        owner.write(owner.accept(&row)).await?;
+    }
+    let counter = EntityType::new("Counter")?;
+    let [default, second] = [Space::DEFAULT, space];
+    let expected = Uses {
+        loaded: [default, second].into(),
+        placed: [(counter.clone(), default), (counter.clone(), second)].into(),
+        types: [counter].into(),
+    };
+    assert_eq!(uses_of(database, url).await?, expected);
+    Ok(())
+}
+
+async fn uses_of(database: &dyn OpenStore, url: &str) -> Result<Uses, Broken> {
+    drop(database.open().await?);
+    uses(url).await.map_err(|error| Broken::new(error.to_string()))
+}
+
+#[tokio::test]
+async fn a_sqlite_file_tells_the_spaces_of_types() -> Result<(), Broken> {
+    let database = sqlite_file()?;
+    tells_the_spaces_of_types(&database, &database.url()).await
+}
+
+#[tokio::test]
+async fn a_postgres_database_tells_the_spaces_of_types() -> Result<(), Broken> {
+    let database = postgres_database("uses").await?;
+    tells_the_spaces_of_types(&database, database.url()).await
 }
 
 #[tokio::test]

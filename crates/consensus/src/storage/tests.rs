@@ -6,7 +6,7 @@ use openraft::{
     storage::{RaftLogStorage, RaftLogStorageExt, RaftStateMachine},
     testing::log::{StoreBuilder, Suite},
 };
-use quarry_core::coordinator::{Command, State};
+use quarry_core::coordinator::{Command, Founding, State};
 use quarry_ports::Host;
 use quarry_types::{ClusterId, EntityType, NodeId, Timestamp};
 use tempfile::TempDir;
@@ -89,8 +89,9 @@ fn a_snapshot_outlives_a_kill_and_an_older_one_never_replaces_it() {
 #[test]
 fn a_snapshot_of_bound_types_outlives_a_kill_with_them() {
     let bindings = [(EntityType::new("Heavy").unwrap(), "gpu".to_owned())].into();
+    let founding = Founding { bindings, ..Founding::default() };
     let (cluster, shards, max_moves) = (ClusterId(7), 4, 1);
-    let state = outlives(Command::Found { cluster, shards, max_moves, bindings });
+    let state = outlives(Command::Found { cluster, shards, max_moves, founding });
     assert_eq!(state.bindings().bound().count(), 1);
 }
 

@@ -10,6 +10,7 @@ use std::{
 };
 
 use quarry_consensus::{Config, Consensus, Recovery, StartError, Times, start};
+use quarry_core::coordinator::Founding;
 use quarry_plane::{Cookie, Protocol, Security};
 use quarry_ports::{Host, Metrics};
 use quarry_types::{BootId, NodeId, Role};
@@ -75,7 +76,7 @@ impl Cluster {
             mesh: format!("127.0.0.1:{}", 17_500 + node),
             shards: self.shards,
             max_moves: 8,
-            bindings: BTreeMap::new(),
+            founding: Founding::default(),
             existing_identity: None,
             recovery: Recovery::Refuse,
         }

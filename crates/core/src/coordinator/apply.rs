@@ -44,8 +44,8 @@ impl State {
             Command::RaiseBase { refused } => self.raise_base(&mut entry, &refused),
             Command::Rebalance { loads } => self.rebalance(&mut entry, &loads),
             Command::Split { shard } => self.split(&mut entry, shard),
-            Command::Found { cluster, shards, max_moves, bindings } => {
-                self.found(&mut entry, cluster, (shards, max_moves), bindings)
+            Command::Found { cluster, shards, max_moves, founding } => {
+                self.found(&mut entry, cluster, (shards, max_moves), founding)
             }
             Command::Bind { entity_type, group } => self.bind(&mut entry, entity_type, &group),
             Command::Use { entity_type } => self.take_into_use(entity_type),

@@ -93,8 +93,8 @@ pub enum Command {
         shards: u32,
         /// How many shards may be moving for balance at a time; at least 1.
         max_moves: u32,
-        /// The groups of the types that are bound to one.
-        bindings: BTreeMap<EntityType, String>,
+        /// What is bound, and what was used before.
+        founding: Founding,
     },
     /// Binds an entity type that was never used to a group, or to none.
     Bind {
@@ -108,6 +108,18 @@ pub enum Command {
         /// The type.
         entity_type: EntityType,
     },
+}
+
+/// What is said of entity types where a cluster is made.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Founding {
+    /// The groups of the types that are bound to one.
+    pub bindings: BTreeMap<EntityType, String>,
+    /// Groups that have a space already, that of space 1 first: where a coordinator is made anew for a
+    /// store that has rows of them.
+    pub groups: Vec<String>,
+    /// The types that such a store has rows of.
+    pub used: BTreeSet<EntityType>,
 }
 
 /// What shards cost to serve, where that is more than [`LIGHT`](crate::placement::LIGHT).

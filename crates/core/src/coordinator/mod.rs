@@ -35,7 +35,7 @@ mod tests;
 mod versions;
 
 pub use audit::{Breach, Ownership, audit};
-pub use command::{At, Command, LeaseEnd, Loads, Member};
+pub use command::{At, Command, Founding, LeaseEnd, Loads, Member};
 pub use forecast::{Forecast, Foreseen, Unknown, forecast};
 pub use ownership::planner_input;
 pub use response::{Changes, Ignored, Refused, Response};

@@ -28,7 +28,11 @@ fn named(entity_type: &str) -> EntityType {
 
 fn found(bindings: &[(&str, &str)]) -> Command {
     let bindings = bindings.iter().map(|(of, group)| (named(of), (*group).to_string())).collect();
-    Command::Found { cluster: ClusterId(1), shards: SHARDS, max_moves: MAX_MOVES, bindings }
+    made_with(Founding { bindings, ..Founding::default() })
+}
+
+fn made_with(founding: Founding) -> Command {
+    Command::Found { cluster: ClusterId(1), shards: SHARDS, max_moves: MAX_MOVES, founding }
 }
 
 fn bind(entity_type: &str, group: &str) -> Command {
@@ -122,12 +126,28 @@ fn a_cluster_that_recorded_no_uses_binds_nothing() {
 }
 
 #[test]
+fn a_cluster_that_is_made_anew_knows_the_spaces_and_uses_of_its_store() {
+    let mut log = Log::default();
+    let bindings = [(named("Heavy"), "gpu".to_string()), (named("Wide"), "big".to_string())].into();
+    let groups = ["big".to_string(), "gpu".to_string()].to_vec();
+    let used = [named("Heavy"), named("Free")].into();
+    log.apply(made_with(Founding { bindings, groups, used }));
+    let bindings = log.state.bindings();
+    assert_eq!(bindings.space_of(&named("Heavy")), Some(Space(2)));
+    assert_eq!(bindings.bound_to(&named("Wide")), Space(1));
+    assert_eq!(bindings.space_of(&named("Wide")), None);
+    assert_eq!(log.apply(bind("Free", "gpu")), Response::Refused(Refused::TypeUsed));
+    let per_space = usize::try_from(SHARDS).unwrap();
+    assert_eq!(log.state.view(log.index, None).shards.len(), 3 * per_space);
+}
+
+#[test]
 fn there_are_no_more_shards_than_a_cluster_can_begin_with() {
     let mut log = Log::default();
     let (cluster, shards, max_moves) = (ClusterId(1), 16_384, MAX_MOVES);
     let bound = |number: u32| (named(&format!("T{number}")), format!("g{number}"));
-    let bindings = (0..4).map(bound).collect();
-    let response = log.apply(Command::Found { cluster, shards, max_moves, bindings });
+    let founding = Founding { bindings: (0..4).map(bound).collect(), ..Founding::default() };
+    let response = log.apply(Command::Found { cluster, shards, max_moves, founding });
     let refused = Refused::TooManyGroups { groups: 4, shards };
     assert_eq!(response, Response::Refused(refused));
     assert_eq!(log.state, State::default());

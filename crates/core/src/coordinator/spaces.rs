@@ -1,11 +1,11 @@
 //! Entity types that are bound to groups, and the spaces in which they live.
 
-use alloc::{borrow::ToOwned, collections::BTreeMap, string::String};
+use alloc::borrow::ToOwned;
 
 use quarry_types::{Bindings, ClusterId, DEFAULT_GROUP, EntityType, SLOT_COUNT, ShardView, Space};
 
 use super::{
-    Ignored, Refused, Response, State,
+    Founding, Ignored, Refused, Response, State,
     apply::{MAX_SHARDS, equal_shards},
     ownership::Entry,
 };
@@ -22,12 +22,21 @@ impl State {
         entry: &mut Entry,
         cluster: ClusterId,
         (shards, max_moves): (u32, u32),
-        wanted: BTreeMap<EntityType, String>,
+        founding: Founding,
     ) -> Response {
         if let Err(response) = self.may_be_made(cluster, shards, max_moves) {
             return response;
         }
-        let mut bindings = Bindings { are_uses_known: true, ..Bindings::default() };
+        let Founding { bindings: wanted, groups, used } = founding;
+        if let Some(types) = u32::try_from(used.len()).ok().filter(|_| used.len() > MAX_USED) {
+            return Response::Refused(Refused::TooManyTypes { types });
+        }
+        let mut bindings = Bindings { are_uses_known: true, used, ..Bindings::default() };
+        for group in groups {
+            if let Err(refused) = space_of(&mut bindings, &group, shards) {
+                return Response::Refused(refused);
+            }
+        }
         for (entity_type, group) in wanted {
             if let Err(refused) = bind(&mut bindings, entity_type, &group, shards) {
                 return Response::Refused(refused);
@@ -100,13 +109,18 @@ fn bind(
     group: &str,
     shards: u32,
 ) -> Result<Option<Space>, Refused> {
-    if group == DEFAULT_GROUP {
-        bindings.types.remove(&entity_type);
-        return Ok(None);
-    }
+    let known = bindings.groups.len();
+    match space_of(bindings, group, shards)? {
+        Space::DEFAULT => bindings.types.remove(&entity_type),
+        space => bindings.types.insert(entity_type, space),
+    };
+    Ok(bindings.spaces().nth(known + 1))
+}
+
+/// The space of a group, which is made where it has none.
+fn space_of(bindings: &mut Bindings, group: &str, shards: u32) -> Result<Space, Refused> {
     if let Some(space) = bindings.space_named(group) {
-        bindings.types.insert(entity_type, space);
-        return Ok(None);
+        return Ok(space);
     }
     let is_name = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
     if group.is_empty() || group.len() > MAX_GROUP || !group.chars().all(is_name) {
@@ -117,6 +131,5 @@ fn bind(
     let space = u16::try_from(groups).ok().map(Space).filter(|_| has_room);
     let space = space.ok_or(Refused::TooManyGroups { groups, shards })?;
     bindings.groups.push(group.to_owned());
-    bindings.types.insert(entity_type, space);
-    Ok(Some(space))
+    Ok(space)
 }

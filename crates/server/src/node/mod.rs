@@ -12,6 +12,7 @@ mod mark;
 mod parts;
 mod phases;
 mod ready;
+mod recover;
 mod registry;
 mod running;
 mod signal;

@@ -7,12 +7,14 @@ use std::{
 };
 
 use quarry_consensus::{Consensus, Recovery, StartError as ConsensusError, Times};
+use quarry_core::coordinator::Founding;
 use quarry_mesh::Mesh;
 use quarry_plane::Protocol;
 use quarry_ports::{Host, Metrics, Store};
+use quarry_store::OpenError;
 use quarry_types::{BootId, ClusterId, EntityType, NodeId};
 
-use super::{addresses::Addresses, guard::Guard};
+use super::{addresses::Addresses, guard::Guard, recover};
 use crate::{
     configuration::Settings,
     failure::{Exit, Failure},
@@ -28,8 +30,8 @@ pub(crate) struct Coordination {
     pub(crate) identity: Option<ClusterId>,
     /// What to do when the coordinator's data are gone.
     pub(crate) recovery: Recovery,
-    /// The groups to which a new cluster binds entity types.
-    pub(crate) bindings: BTreeMap<EntityType, String>,
+    /// What is said of entity types where this node makes the cluster.
+    pub(crate) founding: Founding,
 }
 
 /// Opens the store.
@@ -39,19 +41,43 @@ pub(crate) async fn store(
     host: &Host,
     metrics: &Metrics,
 ) -> Result<Arc<dyn Store>, Failure> {
-    let url = settings.store.url.as_ref().map_or_else(
-        || format!("sqlite://{}", data.join("quarry.db").display()),
-        |url| url.reveal().to_owned(),
-    );
+    let url = store_url(settings, data);
     let options = quarry_store::Options {
         allow_unsafe_durability: settings.store.allow_unsafe_durability,
         ..quarry_store::Options::default()
     };
-    quarry_store::open(&url, options, host.clone(), metrics.clone()).await.map_err(|error| {
-        let is_away = matches!(error, quarry_store::OpenError::Database { .. });
-        let exit = if is_away { Exit::Unavailable } else { Exit::Failed };
-        Failure::new(exit, error.to_string()).advise("check --store (store.url)")
-    })
+    let opened = quarry_store::open(&url, options, host.clone(), metrics.clone()).await;
+    opened.map_err(|error| no_store(&error))
+}
+
+fn store_url(settings: &Settings, data: &Path) -> String {
+    settings.store.url.as_ref().map_or_else(
+        || format!("sqlite://{}", data.join("quarry.db").display()),
+        |url| url.reveal().to_owned(),
+    )
+}
+
+fn no_store(error: &OpenError) -> Failure {
+    let exit =
+        if matches!(error, OpenError::Database { .. }) { Exit::Unavailable } else { Exit::Failed };
+    Failure::new(exit, error.to_string()).advise("check --store (store.url)")
+}
+
+/// What is said of entity types where this node makes the cluster: what is configured, and where the
+/// coordinator's data were lost, what the opened store has rows of.
+pub(crate) async fn founding(
+    settings: &Settings,
+    data: &Path,
+    bindings: BTreeMap<EntityType, String>,
+    recovery: Recovery,
+) -> Result<Founding, Failure> {
+    match recovery {
+        Recovery::Refuse => Ok(Founding { bindings, ..Founding::default() }),
+        Recovery::AllVotersLost => {
+            let uses = quarry_store::uses(&store_url(settings, data)).await;
+            recover::founding(bindings, uses.map_err(|error| no_store(&error))?)
+        }
+    }
 }
 
 /// Starts the message plane.
@@ -116,7 +142,7 @@ pub(crate) async fn consensus(
         mesh: addresses.advertised_mesh.clone(),
         shards: cluster.shards,
         max_moves: cluster.max_moves,
-        bindings: coordination.bindings,
+        founding: coordination.founding,
         existing_identity: coordination.identity,
         recovery: coordination.recovery,
     };

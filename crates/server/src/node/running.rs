@@ -76,8 +76,9 @@ impl RunningNode {
         phases.mark("mesh");
         let bindings = limits::bindings(settings, &registry)?;
         let wanted = bindings.clone();
+        let founding = parts::founding(settings, &data, bindings, recovery).await?;
         let planned =
-            parts::Coordination { boot, data: data.clone(), identity, recovery, bindings };
+            parts::Coordination { boot, data: data.clone(), identity, recovery, founding };
         let consensus =
             parts::consensus(settings, &addresses, &guard, planned, host, &metrics).await?;
         phases.mark("consensus");

@@ -26,7 +26,7 @@ const WIDTH: u16 = 8_192;
 
 /// The slots of a shard of the checks.
 pub fn range_of(shard: ShardId) -> SlotRange {
-    let index = u16::try_from(shard.0).unwrap_or(0) % SHARDS;
+    let index = u16::try_from(shard.place()).unwrap_or(0) % SHARDS;
     let first = index * WIDTH;
     SlotRange { first: Slot(first), last: Slot(first + (WIDTH - 1)) }
 }

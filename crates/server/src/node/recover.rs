@@ -1,0 +1,131 @@
+//! What a coordinator is made with where the data of all voters were lost and the store is there still.
+
+use std::collections::BTreeMap;
+
+use quarry_core::coordinator::Founding;
+use quarry_store::Uses;
+use quarry_types::{DEFAULT_GROUP, EntityType, Space};
+
+use crate::failure::{Exit, Failure};
+
+/// What is configured, with the spaces and uses that the store has rows of. The rows of a type are found
+/// by its space, so the configuration has to bind what the lost coordinator bound.
+///
+/// # Errors
+/// Names the type or the number of groups in which the configuration is not what the store has.
+pub(crate) fn founding(
+    bindings: BTreeMap<EntityType, String>,
+    uses: Uses,
+) -> Result<Founding, Failure> {
+    let knew_groups = uses.loaded.iter().any(|space| *space != Space::DEFAULT);
+    if bindings.is_empty() && !knew_groups {
+        return Ok(Founding::default());
+    }
+    let mut places: BTreeMap<Space, &str> = BTreeMap::new();
+    for (entity_type, space) in &uses.placed {
+        let group = bindings.get(entity_type).map_or(DEFAULT_GROUP, String::as_str);
+        let stands = *places.entry(*space).or_insert(group) == group;
+        let is_alone = places.iter().all(|(other, held)| other == space || *held != group);
+        let is_default = group == DEFAULT_GROUP;
+        if is_default != (*space == Space::DEFAULT) || !stands || !is_alone {
+            return Err(other_group(entity_type, *space, group));
+        }
+    }
+    let mut rest: Vec<&str> = bindings.values().map(String::as_str).collect();
+    rest.sort_unstable();
+    rest.dedup();
+    rest.retain(|group| !places.values().any(|held| held == group) && *group != DEFAULT_GROUP);
+    let mut rest = rest.into_iter();
+    let last = uses.loaded.iter().chain(places.keys()).max().copied().unwrap_or_default();
+    let mut groups = Vec::new();
+    for space in (1..=last.0).map(Space) {
+        let group = places.get(&space).copied().or_else(|| rest.next());
+        groups.push(group.ok_or_else(|| too_few(last, &groups))?.to_owned());
+    }
+    Ok(Founding { bindings, groups, used: uses.types })
+}
+
+fn other_group(entity_type: &EntityType, space: Space, group: &str) -> Failure {
+    let held = match space {
+        Space::DEFAULT => "those of no group".to_owned(),
+        Space(number) => format!("those of the cluster's group number {number}"),
+    };
+    let message = format!(
+        "the rows of {entity_type} are among {held}, and the configuration binds it to group \
+         {group:?}: its messages would not be found"
+    );
+    Failure::new(Exit::Refused, message).advise(
+        "bind it as the lost coordinator did: group in [entities.TYPE], or none; types of one group \
+         have one group, others another",
+    )
+}
+
+fn too_few(last: Space, groups: &[String]) -> Failure {
+    let message = format!(
+        "the store has shards of {} groups, and the configuration names {}",
+        last.0,
+        groups.len()
+    );
+    Failure::new(Exit::Refused, message)
+        .advise("bind types as the lost coordinator did: group in [entities.TYPE]")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    fn named(name: &str) -> EntityType {
+        EntityType::new(name).unwrap()
+    }
+
+    fn bindings(bound: &[(&str, &str)]) -> BTreeMap<EntityType, String> {
+        bound.iter().map(|(of, group)| (named(of), (*group).to_owned())).collect()
+    }
+
+    /// Rows of types, and shards of as many spaces as there are.
+    fn uses(placed: &[(&str, u16)], spaces: u16) -> Uses {
+        Uses {
+            loaded: (0..=spaces).map(Space).collect(),
+            placed: placed.iter().map(|(of, space)| (named(of), Space(*space))).collect(),
+            types: placed.iter().map(|(of, _)| named(of)).collect(),
+        }
+    }
+
+    fn told(bound: &[(&str, &str)], uses: Uses) -> String {
+        let failure = founding(bindings(bound), uses).unwrap_err();
+        failure.to_string()
+    }
+
+    #[test]
+    fn a_store_without_groups_is_taken_as_before() {
+        let found = founding(bindings(&[]), uses(&[("Counter", 0)], 0)).unwrap();
+        assert_eq!(found, Founding::default());
+        let empty = founding(bindings(&[("Heavy", "gpu")]), Uses::default()).unwrap();
+        let expected = Founding { bindings: bindings(&[("Heavy", "gpu")]), ..Founding::default() };
+        assert_eq!(empty, expected);
+    }
+
+    #[test]
+    fn groups_have_the_spaces_that_their_types_have_rows_in() {
+        let bound = [("Heavy", "gpu"), ("Late", "late"), ("Wide", "big")];
+        let rows = uses(&[("Counter", 0), ("Heavy", 3), ("Wide", 1)], 3);
+        let found = founding(bindings(&bound), rows).unwrap();
+        assert_eq!(found.groups, ["big", "late", "gpu"]);
+        assert_eq!(found.used, BTreeSet::from(["Counter", "Heavy", "Wide"].map(named)));
+    }
+
+    #[test]
+    fn what_is_configured_otherwise_is_refused() {
+        let heavy = |space| uses(&[("Heavy", space)], 1);
+        assert!(told(&[("Heavy", "gpu")], heavy(0)).contains("those of no group"));
+        assert!(told(&[("Other", "gpu")], heavy(1)).contains("group number 1"));
+        let two = uses(&[("Heavy", 1), ("Wide", 1)], 1);
+        assert!(told(&[("Heavy", "gpu"), ("Wide", "big")], two).contains("Wide"));
+        let apart = uses(&[("Heavy", 1), ("Wide", 2)], 2);
+        assert!(told(&[("Heavy", "gpu"), ("Wide", "gpu")], apart).contains("Wide"));
+        assert!(told(&[], uses(&[], 2)).contains("shards of 2 groups"));
+        assert!(told(&[("Heavy", "gpu")], uses(&[("Heavy", 1)], 2)).contains("names 1"));
+    }
+}
