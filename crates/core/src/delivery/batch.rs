@@ -137,10 +137,12 @@ pub(super) enum Change {
     Delay { until: Timestamp },
     /// The number of the attempt that is about to begin.
     Attempt,
+    /// That the attempt which was recorded does not begin.
+    TakeBack,
     /// A failed attempt; tried again at the time.
     Retry { due: Timestamp },
     /// Set aside.
-    Quarantine,
+    Quarantine(Reason),
     /// Parts of the reply.
     Chunks { first: u64, chunks: Vec<Chunk> },
     /// Finished.
@@ -154,6 +156,15 @@ pub(super) enum Change {
     End { failure: Failure },
     /// Set aside no more.
     Redrive,
+}
+
+/// Why a message is set aside.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Reason {
+    /// An attempt failed, and was the last one. Where this is not written, it is made again.
+    Failed,
+    /// It has no attempt left, as the store knows, and is not begun whatever happens.
+    Spent,
 }
 
 impl Unit {
@@ -176,8 +187,9 @@ impl Unit {
             }
             Change::Delay { .. }
             | Change::Attempt
+            | Change::TakeBack
             | Change::Retry { .. }
-            | Change::Quarantine
+            | Change::Quarantine(_)
             | Change::Redrive => payload,
             Change::End { failure } => failure.message.len(),
             Change::Chunks { chunks, .. } => chunks

@@ -35,6 +35,8 @@ mod delay_tests;
 mod discard_tests;
 mod entity;
 mod fail;
+#[cfg(test)]
+mod fail_tests;
 mod hold;
 #[cfg(test)]
 mod hold_tests;

@@ -11,7 +11,7 @@ use quarry_types::Timestamp;
 use super::{
     Effect, Recovered, Shard,
     backlog::Source,
-    batch::{Change, Unit},
+    batch::{Change, Reason, Unit},
     entity::Entity,
     message::{Acceptance, Message, Phase, Standing, Turn},
     stream::Stream,
@@ -57,7 +57,7 @@ impl<W> Shard<W> {
         if is_out_of_attempts {
             message.phase = Phase::Settling;
             message.push_error(end_of(&message), self.limits.errors);
-            let change = Change::Quarantine;
+            let change = Change::Quarantine(Reason::Spent);
             let unit = Unit { message_id, address: address.clone(), is_accept: false, change };
             self.pending.push_back(unit);
         }

@@ -81,7 +81,7 @@ impl<W> Shard<W> {
                 Change::Delay { until } => {
                     batch.open.push(open_record(message, *until, OpenRecordState::Delayed));
                 }
-                Change::Attempt | Change::Redrive => {
+                Change::Attempt | Change::TakeBack | Change::Redrive => {
                     let waiting = OpenRecordState::Waiting;
                     batch.open.push(open_record(message, message.accepted_at, waiting));
                 }
@@ -89,7 +89,7 @@ impl<W> Shard<W> {
                     batch.retries += 1;
                     batch.open.push(open_record(message, *due, OpenRecordState::Waiting));
                 }
-                Change::Quarantine => {
+                Change::Quarantine(_) => {
                     batch.quarantined += 1;
                     let quarantined = OpenRecordState::Quarantined;
                     batch.open.push(open_record(message, message.accepted_at, quarantined));
@@ -198,7 +198,7 @@ impl<W> Shard<W> {
     fn is_durable(&mut self, now: Timestamp, unit: &Unit, out: &mut Vec<Effect<W>>) {
         let message_id = unit.message_id;
         match &unit.change {
-            Change::Accept => {}
+            Change::Accept | Change::TakeBack => {}
             Change::Chunks { first, chunks } => {
                 let end = first.saturating_add(u64::try_from(chunks.len()).unwrap_or(u64::MAX));
                 self.chunks_are_durable(message_id, end, out);
@@ -224,7 +224,7 @@ impl<W> Shard<W> {
                     self.is_delayed(message_id, out);
                 }
             }
-            Change::Quarantine => {
+            Change::Quarantine(_) => {
                 for waiting in self.end(message_id, out) {
                     out.push(answer(waiting.waiter, Err(quarantined(message_id))));
                 }

@@ -13,7 +13,7 @@ use quarry_types::{Address, MessageId, Timestamp};
 
 use super::{
     Effect, Shard,
-    batch::{Change, Unit},
+    batch::{Change, Reason, Unit},
     message::{Message, Phase},
     shard::Gate,
 };
@@ -86,10 +86,15 @@ impl<W> Shard<W> {
         suspicion == Some(Suspicion::None) || self.process_turn == ProcessTurn::Of(message_id)
     }
 
-    /// Whether the message is known to end its process.
-    pub(super) fn is_guilty(&self, message_id: MessageId) -> bool {
-        let suspicion = self.messages.get(&message_id).map(|message| message.suspicion);
-        suspicion == Some(Suspicion::Guilty)
+    /// Whether the message has no attempt left, or is known to end its process: it waits for its
+    /// quarantine, and for nothing else.
+    pub(super) fn is_spent(&self, message_id: MessageId) -> bool {
+        let Some(message) = self.messages.get(&message_id) else { return false };
+        let most = self.limits.most_attempts(&message.envelope.address.entity_type);
+        // One that is recorded and not begun is counted already, and may be the last.
+        let has_none = message.attempts >= most && !message.is_attempt_recorded;
+        let is_guilty = message.suspicion == Suspicion::Guilty;
+        message.phase == Phase::Queued && message.end.is_none() && (has_none || is_guilty)
     }
 
     fn front(&self, address: &Address) -> Option<MessageId> {
@@ -113,10 +118,8 @@ impl<W> Shard<W> {
     /// Asks for the turn of the process where the entity's next message needs it. Whose quarantine
     /// was not written is set aside again.
     pub(super) fn want_turn(&mut self, address: &Address, out: &mut Vec<Effect<W>>) {
-        while let Some(guilty) = self.front(address).filter(|id| self.is_guilty(*id))
-            && self.messages.get(&guilty).is_some_and(|message| message.phase == Phase::Queued)
-        {
-            self.set_aside(guilty, false);
+        while let Some(spent) = self.front(address).filter(|id| self.is_spent(*id)) {
+            self.set_aside(spent, false, Reason::Spent);
         }
         let Some(message_id) = self.next_suspect(address) else { return };
         if self.process_turn == ProcessTurn::Of(message_id) {
@@ -172,15 +175,15 @@ impl<W> Shard<W> {
         }
     }
 
-    /// The shard is closing: an attempt that was recorded and not begun is taken back, so that the
-    /// message does not count as one that ended its process.
+    /// An attempt that was recorded and is not begun is taken back, so that the message does not count
+    /// as one that ended its process.
     pub(super) fn take_back(&mut self, message_id: MessageId) {
         let Some(message) = self.messages.get_mut(&message_id) else { return };
         let is_waiting = matches!(message.phase, Phase::Queued | Phase::BackingOff(_));
         if message.is_attempt_recorded && is_waiting {
             message.unrecord();
             let address = message.envelope.address.clone();
-            let (is_accept, change) = (false, Change::Attempt);
+            let (is_accept, change) = (false, Change::TakeBack);
             self.pending.push_back(Unit { message_id, address, is_accept, change });
         }
     }
