@@ -166,13 +166,11 @@ impl<W> Shard<W> {
             Change::Accept | Change::Delay { .. } | Change::End { .. } | Change::Redrive => {}
             // The run that made them is gone with the activation; so is its attempt.
             Change::Chunks { first, .. } => message.stream.undo(*first),
-            Change::Attempt => {
-                message.unrecord();
-                message.needs_recording = true;
-            }
+            Change::Attempt => message.unrecord(),
             // The store says that it began.
             Change::TakeBack => {
                 message.begin_recorded();
+                message.needs_recording = false;
                 if self.gate == Gate::Closing {
                     self.untaken.insert(unit.message_id);
                 }

@@ -111,7 +111,7 @@ fn end_of<W>(message: &Message<W>) -> String {
         Suspicion::Guilty => {
             format!("{lost} attempts in a row ended with their process, the last one alone")
         }
-        Suspicion::None | Suspicion::Suspect => {
+        Suspicion::None | Suspicion::Suspect | Suspicion::Hindered => {
             "the last attempt ended with its process".to_string()
         }
     }
