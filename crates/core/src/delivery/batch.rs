@@ -133,6 +133,8 @@ pub(super) struct Unit {
 pub(super) enum Change {
     /// The row alone.
     Accept,
+    /// A copy among the open messages, because what holds it up may take long.
+    Copy,
     /// The row, and that it waits for its time.
     Delay { until: Timestamp },
     /// The number of the attempt that is about to begin.
@@ -186,6 +188,7 @@ impl Unit {
                 reply + sent + own + state.as_ref().map_or(0, Bytes::len)
             }
             Change::Delay { .. }
+            | Change::Copy
             | Change::Attempt
             | Change::TakeBack
             | Change::Retry { .. }

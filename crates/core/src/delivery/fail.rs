@@ -164,6 +164,7 @@ impl<W> Shard<W> {
         }
         match &unit.change {
             Change::Accept | Change::Delay { .. } | Change::End { .. } | Change::Redrive => {}
+            Change::Copy => message.is_copying = false,
             // The run that made them is gone with the activation; so is its attempt.
             Change::Chunks { first, .. } => message.stream.undo(*first),
             Change::Attempt => message.unrecord(),

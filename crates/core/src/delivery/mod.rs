@@ -50,7 +50,9 @@ mod model_tests;
 mod operate;
 #[cfg(test)]
 mod operate_tests;
+mod part;
 mod read;
+mod reading;
 mod record;
 mod recover;
 mod rest;

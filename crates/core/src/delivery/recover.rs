@@ -51,7 +51,8 @@ impl<W> Shard<W> {
             message.phase = Phase::BackingOff(due);
             self.due.insert((due, message_id));
         }
-        if !is_due {
+        // Up to the mark, every row has a copy.
+        if !is_due && position.0 > self.low_water {
             self.unfinished.insert((position, message_id));
         }
         if is_out_of_attempts {

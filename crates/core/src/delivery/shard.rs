@@ -146,7 +146,8 @@ pub struct Shard<W> {
     pub(super) admissions: u64,
     pub(super) questions: u64,
     pub(super) committed: Sequence,
-    /// The mark that was found at the takeover.
+    /// All that stands up to here is finished or has an open row: the mark that was found at the
+    /// takeover, and raised since.
     pub(super) low_water: Sequence,
     /// What is open and not in memory.
     pub(super) backlog: Backlog<W>,

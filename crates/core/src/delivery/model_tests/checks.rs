@@ -48,6 +48,15 @@ impl World {
         }
     }
 
+    /// What has been held up for long has copies, and holds no mark back (G7).
+    pub(super) fn check_copied(&self) {
+        for (id, (envelope, _)) in &self.disk.messages {
+            let is_over = self.disk.finished.contains_key(id) || self.disk.open.contains_key(id);
+            let is_held = self.shard.is_held(&envelope.address);
+            assert!(is_over || !is_held, "{} is held up and has no copy", envelope.key);
+        }
+    }
+
     /// Messages are handled in the order in which they joined their entity's queue (D3).
     fn check_order(&self, address: &Address, handled: &[&str]) {
         let is_handled = |id: &MessageId| self.disk.is_handled(*id);

@@ -79,7 +79,9 @@ pub(super) enum Moment {
 pub(super) const ATTEMPTS: u32 = 4;
 
 /// For so many ticks queries run on when all else settles.
-const PATIENCE: usize = 20;
+const PATIENCE: usize = 12;
+/// For so many, operators let nothing go on.
+const WITHOUT_OPERATORS: usize = 30;
 
 #[derive(Clone, Debug)]
 struct Sending {
@@ -444,15 +446,22 @@ impl World {
             while self.is_busy() {
                 self.step(&Step::Work);
             }
+            if round >= WITHOUT_OPERATORS {
+                self.check_copied();
+            }
             let is_over = self.shard.pending_messages() == 0 && self.disk.open().is_empty();
             if is_over && self.disk.outbox.is_empty() && self.reading.is_empty() {
                 return;
             }
             self.step(&Step::Tick);
-            self.let_go_on();
-            // Before that, others went on beside queries that end when they end.
-            if round > PATIENCE {
-                self.step(&Step::AnswerQuery);
+            // Others go on beside queries that do not end, and beside what waits for an operator.
+            match round {
+                ..PATIENCE => {}
+                PATIENCE..WITHOUT_OPERATORS => self.step(&Step::AnswerQuery),
+                _ => {
+                    self.step(&Step::AnswerQuery);
+                    self.let_go_on();
+                }
             }
         }
         let (messages, sends) = (self.disk.open().len(), self.disk.outbox.len());
