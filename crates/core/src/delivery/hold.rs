@@ -137,7 +137,7 @@ impl<W> Shard<W> {
                 }
                 Acceptance::Stored(position) if !message.is_copying => {
                     let is_copied = !self.unfinished.contains(&(position, *id));
-                    standing.push((*id, is_copied));
+                    standing.push((*id, is_copied, message.is_attempt_recorded));
                 }
                 Acceptance::Pending | Acceptance::Stored(_) => {}
             }
@@ -145,8 +145,11 @@ impl<W> Shard<W> {
         if wants_rows {
             self.accept_wanted(address);
         }
-        for (message_id, is_copied) in standing {
-            if is_copied {
+        for (message_id, is_copied, is_attempt_recorded) in standing {
+            if is_attempt_recorded {
+                // It was to begin when another one went to quarantine.
+                self.take_back(message_id);
+            } else if is_copied {
                 self.leave_copied(message_id);
             } else {
                 self.copy(message_id, address);

@@ -77,9 +77,10 @@ impl<W> Shard<W> {
             || !self.is_next_known(address)
             || !self.outbox.has_room(address)
             || !(self.may_begin(*message_id) || message.suspicion == Suspicion::Hindered)
-            || !self.goes_on(address);
+            || self.is_held(address);
         let is_ready = message.phase == Phase::Queued
             && self.may_begin(*message_id)
+            && self.goes_on(address)
             && !message.needs_recording
             && message.end.is_none()
             && entity.ahead.len() < self.limits.ahead;
