@@ -285,6 +285,7 @@ impl<W> Shard<W> {
                 .is_some_and(|m| m.wants_acceptance && m.acceptance == Acceptance::None)
         };
         let Some(last) = known.iter().rposition(wants) else { return };
+        let is_held = self.is_held(address);
         for message_id in known.into_iter().take(last + 1) {
             let Some(message) = self.messages.get_mut(&message_id) else { continue };
             if message.acceptance != Acceptance::None {
@@ -294,6 +295,9 @@ impl<W> Shard<W> {
             let change = if message.phase == Phase::Recording {
                 message.begin_recorded();
                 Change::Attempt
+            } else if is_held && message.phase == Phase::Queued {
+                message.is_copying = true;
+                Change::Copy
             } else {
                 Change::Accept
             };

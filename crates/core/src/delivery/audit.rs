@@ -10,9 +10,10 @@ use quarry_types::{Address, MessageId, Sequence, Timestamp};
 
 use super::{
     Effect, OpenPage, Shard, Which,
-    backlog::{FIRST, Reading, Source, at},
+    backlog::{FIRST, Source, at},
     entity::Entity,
     message::{Acceptance, Cursor, Message, Phase},
+    reading::Reading,
     shard::Gate,
 };
 

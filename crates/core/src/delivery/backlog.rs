@@ -21,14 +21,14 @@ use quarry_types::{Address, MessageId, Sequence, Timestamp};
 use super::{
     Recovered,
     message::{Cursor, Position, Waiting},
+    part::{LAST, Part},
+    reading::Reading,
 };
 
 /// After a page could not be read, the next try comes this much later.
 const READ_AGAIN: Duration = Duration::from_millis(500);
 /// Pages of single entities that are read at a time.
 const AT_ONCE: usize = 4;
-/// What may end while a page is read, before the page is too old to be believed.
-const MOST_GONE: usize = 10_000;
 
 /// How much of what is open memory holds.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -94,6 +94,8 @@ pub(super) enum Source {
     Scan,
     /// By that of its entity.
     Entity,
+    /// By the same, to be copied and left in the store again.
+    Copying,
     /// By that of what is delayed, or by none: it waits for its time, or has.
     Delayed,
 }
@@ -107,62 +109,6 @@ pub(super) enum Extent {
     Scanned,
     /// What stands up to this position; behind it, only some.
     UpTo(Position),
-}
-
-/// A page that is being read.
-pub(super) struct Reading {
-    pub(super) which: Which,
-    /// Whether it only looks for what was lost.
-    pub(super) is_audit: bool,
-    pub(super) after: Cursor,
-    /// The last commit when it was asked for.
-    seen: Sequence,
-    /// What has ended since: it may still be open in the page.
-    gone: BTreeSet<MessageId>,
-    /// So much has ended that the page is not believed.
-    is_void: bool,
-    /// Something was left to the store since, which the page may lack.
-    is_behind: bool,
-    /// The first of what is delayed and was left to the store since.
-    left: Option<Cursor>,
-}
-
-impl Reading {
-    fn new(which: Which, is_audit: bool, after: Cursor, seen: Sequence) -> Self {
-        let (gone, is_void, is_behind, left) = (BTreeSet::new(), false, false, None);
-        Self { which, is_audit, after, seen, gone, is_void, is_behind, left }
-    }
-
-    /// The entity that it is of.
-    pub(super) fn of(&self) -> Option<&Address> {
-        match &self.which {
-            Which::Entity(address) => Some(address),
-            Which::Waiting | Which::Delayed => None,
-        }
-    }
-
-    fn is_scan(&self) -> bool {
-        !self.is_audit && self.which == Which::Waiting
-    }
-
-    fn is_of_delays(&self) -> bool {
-        !self.is_audit && self.which == Which::Delayed
-    }
-
-    pub(super) fn is_gone(&self, message_id: MessageId) -> bool {
-        self.gone.contains(&message_id)
-    }
-
-    /// Where to go on behind the page, which ended at `next`.
-    pub(super) fn next(&self, next: Option<Cursor>) -> Option<Position> {
-        let seen = (self.seen, u32::MAX).max(self.after.1);
-        next.map(|(_, position)| position).or_else(|| self.is_behind.then_some(seen))
-    }
-
-    /// Up to where what is delayed is in memory behind the page, which ended at `next`.
-    pub(super) fn horizon(&self, next: Option<Cursor>) -> Option<Cursor> {
-        next.into_iter().chain(self.left.map(behind)).min()
-    }
 }
 
 /// Callers who wait for the outcome of a message that is open and not read.
@@ -184,10 +130,10 @@ pub(super) struct Backlog<W> {
     horizon: Option<Cursor>,
     /// Entities whose next message waits for the horizon.
     pub(super) blocked: BTreeSet<Address>,
-    /// Entities of which only a part is in memory, and up to where.
-    parts: BTreeMap<Address, Position>,
-    /// The same in order of position.
-    ends: BTreeSet<(Position, Address)>,
+    /// Entities of which only a part is in memory.
+    parts: BTreeMap<Address, Part>,
+    /// Up to where nothing of them is left to the log, in order.
+    floors: BTreeSet<(Position, Address)>,
     /// Entities of which a page is to be read, in the order in which they asked, and those that
     /// ask no more.
     queue: VecDeque<Address>,
@@ -213,7 +159,7 @@ impl<W> Backlog<W> {
             horizon: if committed.0 == 0 { None } else { Some(FIRST) },
             blocked: BTreeSet::new(),
             parts: BTreeMap::new(),
-            ends: BTreeSet::new(),
+            floors: BTreeSet::new(),
             queue: VecDeque::new(),
             wanted: BTreeSet::new(),
             reads: BTreeMap::new(),
@@ -237,7 +183,7 @@ impl<W> Backlog<W> {
 
     /// The last commit that has nothing unread in it or before it.
     pub(super) fn floor(&self) -> Option<Sequence> {
-        let part = self.ends.first().map(|(position, _)| *position);
+        let part = self.floors.first().map(|(position, _)| *position);
         self.scan.into_iter().chain(part).min().map(|(sequence, ordinal)| {
             if ordinal == u32::MAX { sequence } else { before(sequence) }
         })
@@ -245,15 +191,39 @@ impl<W> Backlog<W> {
 
     /// Of an entity, only what stands up to `end` is in memory; none where everything is.
     pub(super) fn set_part(&mut self, address: &Address, end: Option<Position>) {
-        if let Some(old) = self.parts.remove(address) {
-            self.ends.remove(&(old, address.clone()));
+        let old = self.parts.remove(address);
+        if let Some(old) = old {
+            self.floors.remove(&(old.floor(), address.clone()));
         }
         if let Some(end) = end {
-            self.parts.insert(address.clone(), end);
-            self.ends.insert((end, address.clone()));
+            let part = old.map_or_else(|| Part::new(end), |old| Part { end, ..old });
+            self.floors.insert((part.floor(), address.clone()));
+            self.parts.insert(address.clone(), part);
         } else {
             self.wanted.remove(address);
         }
+    }
+
+    /// What of the entity stands up to `copied` is in memory, or has a copy among the open messages.
+    pub(super) fn set_copied(&mut self, address: &Address, copied: Position) {
+        self.change_copied(address, |before| before.max(copied));
+    }
+
+    /// The entity's row at `position` is in memory no more, and may have no copy.
+    pub(super) fn not_copied(&mut self, address: &Address, position: Position) {
+        self.change_copied(address, |before| before.min(just_before(position)));
+    }
+
+    fn change_copied(&mut self, address: &Address, change: impl Fn(Position) -> Position) {
+        let Some(part) = self.parts.get_mut(address) else { return };
+        self.floors.remove(&(part.floor(), address.clone()));
+        part.copied = change(part.copied);
+        self.floors.insert((part.floor(), address.clone()));
+    }
+
+    /// Whether all of the entity that is not in memory has a copy among the open messages.
+    pub(super) fn is_copied(&self, address: &Address) -> bool {
+        self.parts.get(address).is_none_or(|part| part.copied == LAST)
     }
 
     pub(super) fn set_scan(&mut self, next: Option<Position>) {
@@ -268,6 +238,22 @@ impl<W> Backlog<W> {
 
     /// A page of the entity is to be read.
     pub(super) fn want(&mut self, address: &Address) {
+        self.want_page(address, false);
+    }
+
+    /// A page of the entity is to be copied, and left in the store.
+    pub(super) fn want_copies(&mut self, address: &Address) {
+        self.want_page(address, true);
+    }
+
+    fn want_page(&mut self, address: &Address, is_copying: bool) {
+        if let Some(part) = self.parts.get_mut(address) {
+            part.is_copying = is_copying;
+        }
+        self.queue_up(address);
+    }
+
+    fn queue_up(&mut self, address: &Address) {
         if !self.is_reading(address) && self.wanted.insert(address.clone()) {
             self.queue.push_back(address.clone());
         }
@@ -291,7 +277,7 @@ impl<W> Backlog<W> {
         let counted = match source {
             Source::Caller => return,
             Source::Scan => &mut self.scanned,
-            Source::Entity => &mut self.read,
+            Source::Entity | Source::Copying => &mut self.read,
             Source::Delayed => &mut self.delayed,
         };
         *counted = if is_more { *counted + 1 } else { counted.saturating_sub(1) };
@@ -299,9 +285,8 @@ impl<W> Backlog<W> {
 
     /// A message is over, or set aside: a page that is being read may still have it.
     pub(super) fn gone(&mut self, message_id: MessageId) {
-        for reading in self.reads.values_mut().filter(|reading| !reading.is_void) {
-            reading.gone.insert(message_id);
-            reading.is_void = reading.gone.len() > MOST_GONE;
+        for reading in self.reads.values_mut() {
+            reading.has_gone(message_id);
         }
     }
 
@@ -319,12 +304,12 @@ impl<W> Backlog<W> {
         }
         self.again_at = None;
         if let Some(after) = self.wanted_delays() {
-            return Some(self.begin_read(Reading::new(Which::Delayed, false, after, seen)));
+            return Some(self.begin_read(Reading::new(Which::Delayed, after, seen)));
         }
         let is_scanning = self.reads.values().any(Reading::is_scan);
-        let (which, after) = match self.scan {
+        let reading = match self.scan {
             Some(after) if !is_scanning && self.scanned < self.limits.window => {
-                (Which::Waiting, at(after))
+                Reading::new(Which::Waiting, at(after), seen)
             }
             Some(_) if !self.is_begun => return None,
             _ => {
@@ -333,11 +318,13 @@ impl<W> Backlog<W> {
                     return None;
                 }
                 let address = self.next_wanted()?;
-                let after = self.parts.get(&address).copied()?;
-                (Which::Entity(address), at(after))
+                let part = self.parts.get(&address)?;
+                let (is_copying, after) = (part.is_copying, part.next());
+                let reading = Reading::new(Which::Entity(address), at(after), seen);
+                Reading { is_copying, ..reading }
             }
         };
-        Some(self.begin_read(Reading::new(which, false, after, seen)))
+        Some(self.begin_read(reading))
     }
 
     fn begin_read(&mut self, reading: Reading) -> OpenRead {
@@ -357,7 +344,8 @@ impl<W> Backlog<W> {
         seen: Sequence,
     ) -> Option<OpenRead> {
         let is_under_way = self.reads.values().any(|reading| reading.is_audit);
-        (!is_under_way).then(|| self.begin_read(Reading::new(which, true, after, seen)))
+        let reading = Reading { is_audit: true, ..Reading::new(which, after, seen) };
+        (!is_under_way).then(|| self.begin_read(reading))
     }
 
     /// Whether it is known what is left to the store.
@@ -437,13 +425,14 @@ impl<W> Backlog<W> {
         let Some(of) = reading.of() else {
             return Some(reading).filter(|reading| !reading.is_void);
         };
-        let is_meant = self.parts.get(of) == Some(&reading.after.1) && !reading.is_void;
+        let part = self.parts.get(of);
+        let is_meant = part.is_some_and(|part| part.is_next(&reading)) && !reading.is_void;
         if is_meant {
             return Some(reading);
         }
-        if self.parts.contains_key(of) {
+        if part.is_some() {
             let of = of.clone();
-            self.want(&of);
+            self.queue_up(&of);
         }
         None
     }
@@ -456,7 +445,7 @@ impl<W> Backlog<W> {
         }
         self.again_at = Some(now.after(READ_AGAIN));
         if let Some(of) = reading.of().filter(|of| self.parts.contains_key(of)) {
-            self.want(of);
+            self.queue_up(of);
         }
     }
 
@@ -475,7 +464,7 @@ pub(super) const fn at(position: Position) -> Cursor {
 }
 
 /// The place before `cursor`, so that a read behind it begins there.
-const fn behind((due, position): Cursor) -> Cursor {
+pub(super) const fn behind((due, position): Cursor) -> Cursor {
     (due, just_before(position))
 }
 

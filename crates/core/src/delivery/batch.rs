@@ -133,14 +133,18 @@ pub(super) struct Unit {
 pub(super) enum Change {
     /// The row alone.
     Accept,
+    /// A copy among the open messages, because what holds it up may take long.
+    Copy,
     /// The row, and that it waits for its time.
     Delay { until: Timestamp },
     /// The number of the attempt that is about to begin.
     Attempt,
+    /// That the attempt which was recorded does not begin.
+    TakeBack,
     /// A failed attempt; tried again at the time.
     Retry { due: Timestamp },
     /// Set aside.
-    Quarantine,
+    Quarantine(Reason),
     /// Parts of the reply.
     Chunks { first: u64, chunks: Vec<Chunk> },
     /// Finished.
@@ -154,6 +158,15 @@ pub(super) enum Change {
     End { failure: Failure },
     /// Set aside no more.
     Redrive,
+}
+
+/// Why a message is set aside.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Reason {
+    /// An attempt failed, and was the last one. Where this is not written, it is made again.
+    Failed,
+    /// It has no attempt left, as the store knows, and is not begun whatever happens.
+    Spent,
 }
 
 impl Unit {
@@ -175,9 +188,11 @@ impl Unit {
                 reply + sent + own + state.as_ref().map_or(0, Bytes::len)
             }
             Change::Delay { .. }
+            | Change::Copy
             | Change::Attempt
+            | Change::TakeBack
             | Change::Retry { .. }
-            | Change::Quarantine
+            | Change::Quarantine(_)
             | Change::Redrive => payload,
             Change::End { failure } => failure.message.len(),
             Change::Chunks { chunks, .. } => chunks

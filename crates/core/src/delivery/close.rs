@@ -13,7 +13,9 @@ use super::{
 
 impl<W> Shard<W> {
     /// Stops admitting. What runs is finished and committed, then comes [`Effect::Closed`]. What has
-    /// not begun is refused where it has no row, and left to the next owner where it has one.
+    /// not begun is refused where it has no row, and left to the next owner where it has one. Attempts
+    /// that were recorded and are not begun are taken back, again with each [`Shard::tick`] while the
+    /// store is away.
     pub fn close(&mut self, out: &mut Vec<Effect<W>>) {
         if self.gate != Gate::Open {
             return;
@@ -72,6 +74,7 @@ impl<W> Shard<W> {
     pub(super) fn finish_closing(&mut self, out: &mut Vec<Effect<W>>) {
         let is_busy = self.in_flight.is_some()
             || !self.pending.is_empty()
+            || !self.untaken.is_empty()
             || self.entities.values().any(|entity| entity.running.is_some());
         if self.gate == Gate::Closing && !is_busy {
             self.give_up(out);
@@ -124,6 +127,7 @@ impl<W> Shard<W> {
         self.outbox.clear();
         self.pending.clear();
         self.suspects.clear();
+        self.untaken.clear();
         self.end_turn(out);
         out.push(Effect::Lost);
     }

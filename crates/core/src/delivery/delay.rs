@@ -9,10 +9,11 @@ use quarry_types::{Address, Due, Envelope, MessageId, RefusalCode, Timestamp};
 
 use super::{
     Effect, OpenPage, Shard,
-    backlog::{Absent, Reading, Source},
+    backlog::{Absent, Source},
     batch::{Change, Unit},
     entity::Entity,
     message::{Acceptance, Message, Order, Phase},
+    reading::Reading,
     shard::{Gate, draining, refused},
 };
 

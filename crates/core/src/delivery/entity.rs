@@ -4,7 +4,7 @@ use alloc::{collections::VecDeque, sync::Arc, vec::Vec};
 
 use quarry_types::{Answer, CallError, Envelope, MessageId, Timestamp};
 
-use super::{RunId, backlog::Extent, hold::Aside};
+use super::{AfterQuarantine, RunId, TypeLimits, backlog::Extent, hold::Aside};
 
 /// Whether the entity has a live actor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -169,12 +169,33 @@ impl<W> Entity<W> {
         self.reads.make_contiguous().sort_by_key(|read| read.came);
     }
 
-    pub(super) fn is_idle(&self) -> bool {
-        self.queue.is_empty()
-            && self.reads.is_empty()
+    /// Whether nothing of it is with its actor, or will be unless one of its commands begins.
+    pub(super) fn is_quiet(&self) -> bool {
+        self.reads.is_empty()
             && self.running.is_none()
             && self.ahead.is_empty()
-            && !matches!(self.extent, Extent::UpTo(_))
             && !matches!(self.activation, Activation::Loading(_))
+    }
+
+    pub(super) fn is_idle(&self) -> bool {
+        self.queue.is_empty() && self.is_quiet() && !matches!(self.extent, Extent::UpTo(_))
+    }
+
+    /// Gives up an actor that an operator alone could give something to do; whether it did. A query, or
+    /// what the operator does, brings it back.
+    pub(super) fn give_up_actor(&mut self, limits: &TypeLimits) -> bool {
+        let is_given_up =
+            self.activation == Activation::Active && self.is_held(limits) && self.is_quiet();
+        if is_given_up {
+            self.activation = Activation::Inactive;
+            self.rests = false;
+        }
+        is_given_up
+    }
+
+    /// Whether a quarantined message holds up the later ones, as `limits` of its type say.
+    pub(super) fn is_held(&self, limits: &TypeLimits) -> bool {
+        let is_held_up = limits.after_quarantine == AfterQuarantine::Wait;
+        is_held_up && matches!(self.aside, Aside::Known(Some(_)))
     }
 }

@@ -6,11 +6,11 @@ use quarry_types::{Address, RefusalCode, Timestamp};
 
 use super::{
     CommitFailure, Effect, Shard,
-    batch::{Change, Unit},
+    batch::{Change, Reason, Unit},
     entity::{Activation, Running},
     limits::back_off,
     message::{Acceptance, Phase},
-    shard::refused,
+    shard::{Gate, refused},
 };
 
 impl<W> Shard<W> {
@@ -164,20 +164,27 @@ impl<W> Shard<W> {
         }
         match &unit.change {
             Change::Accept | Change::Delay { .. } | Change::End { .. } | Change::Redrive => {}
+            Change::Copy => message.is_copying = false,
             // The run that made them is gone with the activation; so is its attempt.
             Change::Chunks { first, .. } => message.stream.undo(*first),
-            Change::Attempt => {
-                message.unrecord();
-                message.needs_recording = true;
-            }
-            Change::Retry { .. } | Change::Quarantine => {
-                message.attempts = message.attempts.saturating_sub(1);
-                message.errors.pop();
-                if matches!(unit.change, Change::Quarantine) {
-                    self.forget_aside(&unit.address);
+            Change::Attempt => message.unrecord(),
+            // The store says that it began.
+            Change::TakeBack => {
+                message.begin_recorded();
+                message.needs_recording = false;
+                if self.gate == Gate::Closing {
+                    self.untaken.insert(unit.message_id);
                 }
             }
+            Change::Retry { .. } | Change::Quarantine(Reason::Failed) => {
+                message.attempts = message.attempts.saturating_sub(1);
+                message.errors.pop();
+            }
+            Change::Quarantine(Reason::Spent) => {}
             Change::Finish { .. } => message.attempts = message.attempts.saturating_sub(1),
+        }
+        if matches!(unit.change, Change::Quarantine(_)) {
+            self.forget_aside(&unit.address);
         }
     }
 
@@ -187,6 +194,7 @@ impl<W> Shard<W> {
         if matches!(unit.change, Change::End { .. } | Change::Redrive) {
             return self.not_acted(now, unit.message_id, error, out);
         }
+        self.untaken.remove(&unit.message_id);
         let Some(message) = self.messages.get_mut(&unit.message_id) else { return };
         if unit.is_alone() {
             self.attempt_failed(now, unit.message_id, String::from(error), false);
@@ -197,78 +205,13 @@ impl<W> Shard<W> {
             self.attempt_failed(now, unit.message_id, String::from(error), false);
         } else {
             // Not even the failure could be stored: it counts, and its texts are let go.
-            let is_failure = matches!(unit.change, Change::Retry { .. } | Change::Quarantine);
+            let is_failure =
+                matches!(unit.change, Change::Retry { .. } | Change::Quarantine(Reason::Failed));
             message.attempts += u32::from(is_failure);
             message.errors = alloc::vec![String::from("an error could not be stored")];
             let due = now.after(back_off(message.attempts.max(1)));
             message.phase = Phase::BackingOff(due);
             self.due.insert((due, unit.message_id));
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use alloc::vec;
-
-    use bytes::Bytes;
-    use quarry_types::{Envelope, ReplyMode, Statement};
-
-    use super::{
-        super::{
-            Ran,
-            tests::{
-                NOW, activate, address, admit, batch_of, committed, done, message, run_of, shard,
-            },
-        },
-        *,
-    };
-
-    #[test]
-    fn the_attempt_of_a_message_is_not_recorded_once_it_stands_behind_others_again() {
-        let mut shard = shard();
-        let one_way = |id, key| Envelope { reply: ReplyMode::Accepted, ..message(id, key) };
-        let ticket = batch_of(&admit(&mut shard, one_way("c1", "k1"), 1)).ticket;
-        let first = run_of(&activate(&mut shard, "c1")).run;
-        admit(&mut shard, one_way("c2", "k2"), 2);
-        let resent = Envelope { send_count: 1, ..one_way("c1", "k3") };
-        let behind = resent.message_id;
-        admit(&mut shard, resent, 3);
-        done(&mut shard, "c1", first);
-        let ticket = batch_of(&committed(&mut shard, ticket, 1)).ticket;
-        let mut out = Vec::new();
-        shard.looked_up(NOW, behind, Ok(None), &mut out);
-        assert!(out.is_empty(), "the first of its queue waits for the commit that is in flight");
-        let rejected = CommitFailure::Rejected("no".into());
-        shard.commit_failed(NOW, ticket, rejected, &mut out);
-        let recorded: Vec<_> = batch_of(&out).open;
-        assert!(recorded.is_empty(), "the first one's outcome was not written: {recorded:?}");
-    }
-
-    #[test]
-    fn the_statements_of_a_handler_are_committed_alone_and_fail_its_attempt_alone() {
-        let mut shard = shard();
-        for id in ["c1", "c2", "c3"] {
-            admit(&mut shard, message(id, id), 1);
-        }
-        let runs = ["c1", "c2", "c3"].map(|id| run_of(&activate(&mut shard, id)).run);
-        let first = batch_of(&done(&mut shard, "c1", runs[0])).ticket;
-        let statements = vec![Statement::new("delete from orders", vec![]).unwrap()];
-        let result = Ran::Done { reply: Bytes::new(), state: None, sends: vec![], statements };
-        let mut out = Vec::new();
-        shard.ran(NOW, &address("c2"), runs[1], result, &mut out);
-        done(&mut shard, "c3", runs[2]);
-        let alone = batch_of(&committed(&mut shard, first, 1));
-        assert_eq!(
-            (alone.finishes.len(), alone.statements.len()),
-            (1, 1),
-            "in a commit of its own"
-        );
-        let mut out = Vec::new();
-        let rejected = CommitFailure::Rejected("statement 1 of the transaction: no".into());
-        shard.commit_failed(NOW, alone.ticket, rejected, &mut out);
-        let next = batch_of(&out);
-        assert!(next.statements.is_empty());
-        assert!(next.open.iter().any(|open| open.errors == ["statement 1 of the transaction: no"]));
     }
 }

@@ -1,8 +1,16 @@
 //! Given, when, then effects: a quarantined message holds up the later ones.
 
-use alloc::{string::ToString, sync::Arc, vec, vec::Vec};
+use alloc::{
+    collections::VecDeque,
+    string::{String, ToString},
+    sync::Arc,
+    vec,
+    vec::Vec,
+};
 
-use quarry_types::{Envelope, Intervention, MessageId, ReplyMode, Sequence};
+use quarry_types::{
+    Delivery, Envelope, Epoch, Intervention, MessageId, ReplyMode, Sequence, Timestamp,
+};
 
 use super::{
     operate_tests::{REDRIVE, act, found},
@@ -111,7 +119,10 @@ fn a_new_owner_asks_what_is_quarantined_before_an_attempt_is_recorded() {
     assert!(!out.iter().any(|effect| matches!(effect, Effect::Commit(_))), "{out:?}");
     let held = message("c1", "k1").message_id;
     let effects = aside(&mut shard, number[0], Some(held));
-    assert!(effects.is_empty(), "waiting is no attempt: {effects:?}");
+    let copy = batch_of(&effects);
+    assert_eq!((copy.open[0].attempts, copy.open[0].lost), (0, 0), "waiting is no attempt");
+    assert!(copy.open[0].state == OpenRecordState::Waiting && !begins(&effects));
+    assert!(committed(&mut shard, copy.ticket, 4).is_empty());
     shard.audit(NOW, false, &mut Vec::new());
     assert_eq!(shard.take_stalls(), 0, "an operator wakes it");
 }
@@ -143,4 +154,180 @@ fn where_progress_outranks_order_nothing_is_asked() {
     let effects = admit(&mut shard, one_way("k1"), 1);
     assert!(asked(&effects).is_empty());
     run_of(&activate(&mut shard, "c1"));
+}
+
+/// What a commit copies among the open messages, in order.
+fn copied(batch: &Batch) -> Vec<String> {
+    let waits = batch.open.iter().filter(|open| open.state == OpenRecordState::Waiting);
+    waits.map(|open| open.envelope.key.to_string()).collect()
+}
+
+#[test]
+fn what_waits_behind_a_quarantined_message_holds_no_mark_back() {
+    let (mut shard, _) = held_up();
+    let held = batch_of(&admit(&mut shard, one_way("k3"), 3));
+    assert_eq!(held.low_water, Sequence(3), "k2 has a copy, as has the one in quarantine");
+    assert_eq!(copied(&held), ["k3"], "together with its row");
+    committed(&mut shard, held.ticket, 4);
+    let other = Envelope { reply: ReplyMode::Accepted, ..message("c2", "k1") };
+    let batch = batch_of(&admit(&mut shard, other, 4));
+    assert_eq!((batch.low_water, copied(&batch).len()), (Sequence(4), 0));
+}
+
+#[test]
+fn a_copy_that_was_not_written_is_written_later() {
+    let (mut shard, _) = held_up();
+    let held = batch_of(&admit(&mut shard, one_way("k3"), 3));
+    let mut out = Vec::new();
+    let away = CommitFailure::Unavailable("away".into());
+    shard.commit_failed(NOW, held.ticket, away, &mut out);
+    assert!(matches!(super::tests::answers(&out)[..], [(3, Err(_))]), "it has no row: {out:?}");
+    let held = batch_of(&admit(&mut shard, one_way("k3"), 3));
+    assert_eq!(copied(&held), ["k3"]);
+}
+
+#[test]
+fn an_entity_of_which_all_is_held_up_gives_up_its_actor() {
+    let (mut shard, row) = held_up();
+    assert!(shard.take_rested().contains(&address("c1")), "it may make room");
+    let held = batch_of(&admit(&mut shard, one_way("k3"), 3));
+    assert!(!shard.evict(&address("c1")), "something of it is under way");
+    committed(&mut shard, held.ticket, 4);
+    assert!(shard.take_rested().contains(&address("c1")), "it rests again");
+    assert!(shard.evict(&address("c1")) && !shard.evict(&address("c1")));
+    let memory = shard.look(&address("c1"));
+    assert_eq!((memory.is_resident, memory.waiting), (false, 2));
+    let late = Timestamp(NOW.0 + 3_600_000);
+    assert_eq!(shard.passivate_idle(late), [], "it has no actor");
+    let mut out = Vec::new();
+    let query = Arc::new(message("c1", "q"));
+    shard.admit(NOW, query, Delivery::VolatileLocal, 5, &mut out);
+    let query = run_of(&activate(&mut shard, "c1"));
+    assert_eq!(shard.passivate_idle(late), [], "it runs a query");
+    done(&mut shard, "c1", query.run);
+    assert_eq!(shard.passivate_idle(late), [address("c1")]);
+
+    act(&mut shard, row.envelope.message_id, Intervention::Drop);
+    let dropped = batch_of(&found(&mut shard, row));
+    let number = asked(&committed(&mut shard, dropped.ticket, 5))[0];
+    assert!(begins(&aside(&mut shard, number, None)));
+    assert_eq!(run_of(&activate(&mut shard, "c1")).envelope.key.as_str(), "k2");
+}
+
+/// Rows of one entity in the store, in order, and what became of them.
+#[derive(Default)]
+struct Rows {
+    rows: Vec<Recovered>,
+    /// The first one in quarantine.
+    aside: Option<MessageId>,
+    committed: u64,
+    copied: Vec<String>,
+    begun: Vec<String>,
+    most_in_memory: usize,
+}
+
+impl Rows {
+    fn page(&self, read: &OpenRead) -> OpenPage {
+        let is_behind = |row: &&Recovered| row.position > read.after.1;
+        let limit = usize::try_from(read.limit).unwrap();
+        let mut messages: Vec<_> = self.rows.iter().filter(is_behind).cloned().collect();
+        let is_whole = messages.len() <= limit || read.which == Which::Delayed;
+        messages.truncate(if read.which == Which::Delayed { 0 } else { limit });
+        let next = messages.last().map(|row| (Timestamp(0), row.position));
+        OpenPage { messages, next: next.filter(|_| !is_whole) }
+    }
+
+    /// Does all that the shard asks for; the last mark.
+    fn settle(&mut self, shard: &mut Shard<u32>, effects: Vec<Effect<u32>>) -> Sequence {
+        let mut mark = Sequence(0);
+        let mut todo = VecDeque::from(effects);
+        while let Some(effect) = todo.pop_front() {
+            let mut out = Vec::new();
+            match effect {
+                Effect::ReadOpen(read) => {
+                    shard.open_read(NOW, read.number, Some(self.page(&read)), &mut out);
+                }
+                Effect::ReadSends { .. } => {
+                    shard.sends_read(NOW, Some(SendPage::default()), &mut out);
+                }
+                Effect::AskAside(address, number) => {
+                    shard.aside_read(NOW, &address, number, Ok(self.aside), &mut out);
+                }
+                Effect::Commit(batch) => {
+                    mark = batch.low_water;
+                    self.committed += 1;
+                    self.copied.extend(copied(&batch));
+                    let is_over = |id| batch.finishes.iter().any(|finish| finish.message_id == id);
+                    self.rows.retain(|row| !is_over(row.envelope.message_id));
+                    out = committed(shard, batch.ticket, self.committed);
+                }
+                Effect::Activate(address, number) => {
+                    shard.activated(NOW, &address, number, Ok(()), &mut out);
+                }
+                Effect::Run(address, work) => {
+                    self.begun.push(work.envelope.key.to_string());
+                    out = done(shard, address.id.as_str(), work.run);
+                }
+                _ => {}
+            }
+            todo.extend(out);
+            self.most_in_memory = self.most_in_memory.max(shard.pending_messages());
+        }
+        mark
+    }
+}
+
+/// A new owner of twelve messages of an entity that wait behind one in quarantine. Memory has room for
+/// a few.
+fn taken_over() -> (Shard<u32>, Rows) {
+    let mut limits = Limits::default();
+    limits.default_type.after_quarantine = AfterQuarantine::Wait;
+    limits.backlog = BacklogLimits { page: 2, window: 4, of_entity: 2, ..limits.backlog };
+    let row = |number: u32| Recovered {
+        position: (Sequence(u64::from(number)), 0),
+        ..recovered(&alloc::format!("k{number:02}"), 0, 0)
+    };
+    let aside = Some(message("c1", "k00").message_id);
+    let rows = Rows { rows: (1..=12).map(row).collect(), aside, committed: 20, ..Rows::default() };
+    let marks = (Sequence(20), Sequence(0));
+    (Shard::new(limits, Epoch(7), marks, NOW), rows)
+}
+
+#[test]
+fn what_is_held_up_and_not_in_memory_is_copied_page_by_page_and_left_in_its_order() {
+    let (mut shard, mut rows) = taken_over();
+    let mut out = Vec::new();
+    shard.start(NOW, &mut out);
+    rows.settle(&mut shard, out);
+    let keys: Vec<String> = rows.rows.iter().map(|row| row.envelope.key.to_string()).collect();
+    assert_eq!((rows.begun.len(), &rows.copied), (0, &keys), "each once");
+    assert!(rows.most_in_memory <= 4, "{} in memory", rows.most_in_memory);
+    let others = [("c2", "a"), ("c2", "b")].map(|(id, key)| {
+        let other = Envelope { reply: ReplyMode::Accepted, ..message(id, key) };
+        admit(&mut shard, other, 3)
+    });
+    rows.aside = None;
+    let before = rows.committed;
+    let mark = rows.settle(&mut shard, others.into_iter().flatten().collect());
+    assert!(mark >= Sequence(before), "nothing holds the mark back: {mark:?}");
+    assert_eq!(core::mem::take(&mut rows.begun), ["a", "b"]);
+
+    let first = Recovered { position: (Sequence(0), 1), ..recovered("k00", 1, 0) };
+    act(&mut shard, first.envelope.message_id, Intervention::Drop);
+    let effects = found(&mut shard, first);
+    rows.settle(&mut shard, effects);
+    assert_eq!(rows.begun, keys, "in the order of the rows (D3)");
+    assert_eq!(shard.pending_messages(), 0);
+}
+
+#[test]
+fn the_next_owner_copies_only_what_its_mark_has_not_passed() {
+    let (_, mut rows) = taken_over();
+    let mut limits = Limits::default();
+    limits.default_type.after_quarantine = AfterQuarantine::Wait;
+    let mut shard = Shard::new(limits, Epoch(8), (Sequence(20), Sequence(9)), NOW);
+    let mut out = Vec::new();
+    shard.start(NOW, &mut out);
+    rows.settle(&mut shard, out);
+    assert_eq!(rows.copied, ["k10", "k11", "k12"]);
 }

@@ -162,6 +162,8 @@ pub(super) struct Message<W> {
     /// Of those, the last ones in a row of which no end is known.
     pub(super) lost: u32,
     pub(super) suspicion: Suspicion,
+    /// A copy of it among the open messages is on its way.
+    pub(super) is_copying: bool,
     /// The next attempt's number is already in `attempts`.
     pub(super) is_attempt_recorded: bool,
     /// It may have been run before by someone else: the next attempt's number is committed first.
@@ -214,6 +216,7 @@ impl<W> Message<W> {
             attempts: 0,
             lost: 0,
             suspicion: Suspicion::None,
+            is_copying: false,
             is_attempt_recorded: false,
             needs_recording: false,
             errors: Vec::new(),

@@ -35,6 +35,8 @@ mod delay_tests;
 mod discard_tests;
 mod entity;
 mod fail;
+#[cfg(test)]
+mod fail_tests;
 mod hold;
 #[cfg(test)]
 mod hold_tests;
@@ -48,7 +50,9 @@ mod model_tests;
 mod operate;
 #[cfg(test)]
 mod operate_tests;
+mod part;
 mod read;
+mod reading;
 mod record;
 mod recover;
 mod rest;

@@ -401,7 +401,7 @@ impl<W> Shard<W> {
                     if is_delayed {
                         self.backlog.left_delayed((due, position));
                     } else if message.standing == Standing::InLine {
-                        self.leave(now, &address, position);
+                        self.leave(now, &address, (position, false));
                     }
                 }
                 let Some(left) = self.release(message_id) else { return };

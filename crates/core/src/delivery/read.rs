@@ -6,9 +6,11 @@ use quarry_types::{Address, Envelope, MessageId, ReplyMode, Timestamp};
 
 use super::{
     Effect, FoundState, Shard,
-    backlog::{Absent, Extent, OpenPage, Reading, Source, Which, just_before},
+    backlog::{Absent, Extent, OpenPage, Source, Which, just_before},
     entity::{Activation, Entity},
     message::{Acceptance, Message, Phase, Position, Standing, Waiting},
+    part::LAST,
+    reading::Reading,
     shard::{Gate, answer, owner_lost},
 };
 
@@ -45,6 +47,7 @@ impl<W> Shard<W> {
                 if let Some(reading) = self.backlog.end_read(number) {
                     let take = match reading.which {
                         _ if reading.is_audit => Self::take_audit,
+                        _ if reading.is_copying => Self::take_copies,
                         Which::Delayed => Self::take_delayed,
                         Which::Waiting | Which::Entity(_) => Self::take_page,
                     };
@@ -180,7 +183,7 @@ impl<W> Shard<W> {
         let Some(entity) = self.entities.get(address) else { return };
         let Extent::UpTo(end) = entity.extent else { return };
         if self.is_held(address) {
-            return;
+            return self.want_copies(address);
         }
         let few = self.backlog.few();
         let known = entity.queue.iter().filter(|id| self.stands_read(**id, end));
@@ -194,13 +197,26 @@ impl<W> Shard<W> {
         self.backlog.end_of(self.extent_of(address)).is_some_and(|end| position > end)
     }
 
-    /// The entity's row at `position` is in memory no more, and is to be read again.
-    pub(super) fn leave(&mut self, now: Timestamp, address: &Address, position: Position) {
+    /// The entity's row at `position` is in memory no more, and is to be read again; whether it has a
+    /// copy among the open messages.
+    pub(super) fn leave(
+        &mut self,
+        now: Timestamp,
+        address: &Address,
+        (position, is_copied): (Position, bool),
+    ) {
         self.backlog.left(address);
         let end = just_before(position);
         let known = self.backlog.end_of(self.extent_of(address));
         if known.is_none_or(|known| known > end) {
             self.set_extent(now, address, Extent::UpTo(end));
+        }
+        if known.is_none() {
+            // Nothing else is left.
+            self.backlog.set_copied(address, LAST);
+        }
+        if !is_copied {
+            self.backlog.not_copied(address, position);
         }
     }
 
@@ -225,8 +241,9 @@ impl<W> Shard<W> {
         {
             return;
         }
+        let is_copied = !self.unfinished.contains(&(position, message_id));
         self.release(message_id);
-        self.leave(now, &address, position);
+        self.leave(now, &address, (position, is_copied));
         if let Some(entity) = self.entities.get_mut(&address) {
             entity.left += 1;
         }

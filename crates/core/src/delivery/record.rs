@@ -14,7 +14,8 @@ use super::{
 
 impl<W> Shard<W> {
     /// An entity's next message that may have been run before begins its attempt only after the
-    /// attempt's number is committed: with its row where it has none yet.
+    /// attempt's number is committed: with its row where it has none yet. Not before the queries that it
+    /// waits for have ended: waiting is no attempt.
     pub(super) fn record_front(&mut self, address: &Address) {
         let front = self.entities.get(address).and_then(|entity| entity.queue.front().copied());
         let Some(message_id) = front else { return };
@@ -22,6 +23,7 @@ impl<W> Shard<W> {
         let is_next = message.phase == Phase::Queued
             && message.end.is_none()
             && self.may_begin(message_id)
+            && self.is_unhindered(message_id)
             && self.goes_on(address);
         if !is_next || !message.needs_recording || self.gate != Gate::Open {
             return;

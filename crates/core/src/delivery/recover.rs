@@ -11,7 +11,7 @@ use quarry_types::Timestamp;
 use super::{
     Effect, Recovered, Shard,
     backlog::Source,
-    batch::{Change, Unit},
+    batch::{Change, Reason, Unit},
     entity::Entity,
     message::{Acceptance, Message, Phase, Standing, Turn},
     stream::Stream,
@@ -51,13 +51,14 @@ impl<W> Shard<W> {
             message.phase = Phase::BackingOff(due);
             self.due.insert((due, message_id));
         }
-        if !is_due {
+        // Up to the mark, every row has a copy.
+        if !is_due && position.0 > self.low_water {
             self.unfinished.insert((position, message_id));
         }
         if is_out_of_attempts {
             message.phase = Phase::Settling;
             message.push_error(end_of(&message), self.limits.errors);
-            let change = Change::Quarantine;
+            let change = Change::Quarantine(Reason::Spent);
             let unit = Unit { message_id, address: address.clone(), is_accept: false, change };
             self.pending.push_back(unit);
         }
@@ -111,7 +112,7 @@ fn end_of<W>(message: &Message<W>) -> String {
         Suspicion::Guilty => {
             format!("{lost} attempts in a row ended with their process, the last one alone")
         }
-        Suspicion::None | Suspicion::Suspect => {
+        Suspicion::None | Suspicion::Suspect | Suspicion::Hindered => {
             "the last attempt ended with its process".to_string()
         }
     }

@@ -19,22 +19,23 @@ impl<W> Shard<W> {
         self.under_way().any(|unit| unit.address == *address)
     }
 
-    /// Lets go of entities that were idle for their type's time. Their actors are to be dropped, and
-    /// what is committed is their state.
+    /// Lets go of entities that were idle for their type's time, and of the actors of those whose
+    /// messages are held up. Their actors are to be dropped, and what is committed is their state.
     pub fn passivate_idle(&mut self, now: Timestamp) -> Vec<Address> {
         let under_way: BTreeSet<Address> =
             self.under_way().map(|unit| unit.address.clone()).collect();
         let limits = &self.limits;
         let mut idle = Vec::new();
         self.entities.retain(|address, entity| {
-            let idle_after = limits.of(&address.entity_type).idle_after;
-            let stays = !entity.is_idle()
-                || now < entity.used_at.after(idle_after)
-                || under_way.contains(address);
-            if !stays {
+            let limits = limits.of(&address.entity_type);
+            if now < entity.used_at.after(limits.idle_after) || under_way.contains(address) {
+                return true;
+            }
+            let is_idle = entity.is_idle();
+            if is_idle || entity.give_up_actor(limits) {
                 idle.push(address.clone());
             }
-            stays
+            !is_idle
         });
         idle
     }
@@ -49,22 +50,28 @@ impl<W> Shard<W> {
 
     pub(super) fn rest(&mut self, address: &Address) {
         let Some(entity) = self.entities.get_mut(address) else { return };
-        if entity.activation == Activation::Active && entity.is_idle() && !entity.rests {
+        let limits = self.limits.of(&address.entity_type);
+        let has_nothing_to_do = entity.is_idle() || (entity.is_held(limits) && entity.is_quiet());
+        if entity.activation == Activation::Active && has_nothing_to_do && !entity.rests {
             entity.rests = true;
             self.rested.push(address.clone());
         }
     }
 
-    /// Lets go of an entity that is to make room; whether it had nothing to do. Its actor is to be
-    /// dropped then, and what is committed is its state. Where it had, it is told when it rests again.
+    /// Lets go of an entity that is to make room, or of its actor where all that it has is held up;
+    /// whether it had nothing to do. Its actor is to be dropped then, and what is committed is its
+    /// state. Where it had, it is told when it rests again.
     pub fn evict(&mut self, address: &Address) -> bool {
         let is_under_way = self.is_under_way(address);
         let Some(entity) = self.entities.get_mut(address) else { return false };
         entity.rests = false;
-        let is_idle = entity.is_idle() && !is_under_way;
-        if is_idle {
-            self.entities.remove(address);
+        if is_under_way {
+            return false;
         }
-        is_idle
+        if entity.is_idle() {
+            self.entities.remove(address);
+            return true;
+        }
+        entity.give_up_actor(self.limits.of(&address.entity_type))
     }
 }

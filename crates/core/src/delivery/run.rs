@@ -11,7 +11,7 @@ use quarry_types::{
 
 use super::{
     Effect, Shard,
-    batch::{Change, Unit},
+    batch::{Change, Reason, Unit},
     entity::{Activation, Ended, HeldRead, Read, Running},
     limits::back_off,
     message::{Acceptance, Phase},
@@ -320,7 +320,7 @@ impl<W> Shard<W> {
             message.acceptance = Acceptance::Pending;
         }
         if message.attempts >= most {
-            return self.set_aside(message_id, is_accept);
+            return self.set_aside(message_id, is_accept, Reason::Failed);
         }
         let due = now.after(back_off(message.attempts));
         message.phase = Phase::BackingOff(due);
@@ -335,7 +335,7 @@ impl<W> Shard<W> {
     }
 
     /// The message is out of attempts: it goes to quarantine (D4).
-    pub(super) fn set_aside(&mut self, message_id: MessageId, is_accept: bool) {
+    pub(super) fn set_aside(&mut self, message_id: MessageId, is_accept: bool, reason: Reason) {
         let Some(message) = self.messages.get_mut(&message_id) else { return };
         message.phase = Phase::Settling;
         let address = message.envelope.address.clone();
@@ -343,7 +343,7 @@ impl<W> Shard<W> {
             entity.queue.retain(|id| *id != message_id);
         }
         self.hold(&address, message_id);
-        let change = Change::Quarantine;
+        let change = Change::Quarantine(reason);
         self.pending.push_back(Unit { message_id, address, is_accept, change });
     }
 

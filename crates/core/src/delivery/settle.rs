@@ -29,6 +29,8 @@ impl<W> Shard<W> {
         if self.pending.is_empty() && !self.outbox.is_pressing() {
             return;
         }
+        // What stands so stays so, whatever comes into memory again.
+        self.low_water = self.low_water();
         let units = self.take_units();
         self.tickets += 1;
         let mut batch = self.batch_of(&units);
@@ -62,7 +64,7 @@ impl<W> Shard<W> {
 
     fn batch_of(&self, units: &[Unit]) -> Batch {
         let mut batch =
-            Batch { ticket: self.tickets, low_water: self.low_water(), ..Batch::default() };
+            Batch { ticket: self.tickets, low_water: self.low_water, ..Batch::default() };
         let mut states = BTreeMap::new();
         for unit in units {
             let Some(message) = self.messages.get(&unit.message_id) else { continue };
@@ -81,7 +83,7 @@ impl<W> Shard<W> {
                 Change::Delay { until } => {
                     batch.open.push(open_record(message, *until, OpenRecordState::Delayed));
                 }
-                Change::Attempt | Change::Redrive => {
+                Change::Copy | Change::Attempt | Change::TakeBack | Change::Redrive => {
                     let waiting = OpenRecordState::Waiting;
                     batch.open.push(open_record(message, message.accepted_at, waiting));
                 }
@@ -89,7 +91,7 @@ impl<W> Shard<W> {
                     batch.retries += 1;
                     batch.open.push(open_record(message, *due, OpenRecordState::Waiting));
                 }
-                Change::Quarantine => {
+                Change::Quarantine(_) => {
                     batch.quarantined += 1;
                     let quarantined = OpenRecordState::Quarantined;
                     batch.open.push(open_record(message, message.accepted_at, quarantined));
@@ -198,10 +200,17 @@ impl<W> Shard<W> {
     fn is_durable(&mut self, now: Timestamp, unit: &Unit, out: &mut Vec<Effect<W>>) {
         let message_id = unit.message_id;
         match &unit.change {
-            Change::Accept => {}
+            Change::Accept | Change::TakeBack => {}
             Change::Chunks { first, chunks } => {
                 let end = first.saturating_add(u64::try_from(chunks.len()).unwrap_or(u64::MAX));
                 self.chunks_are_durable(message_id, end, out);
+            }
+            Change::Copy => {
+                if let Some(message) = self.messages.get_mut(&message_id) {
+                    message.is_copying = false;
+                    Self::leave_log(&mut self.unfinished, message_id, message);
+                }
+                self.leave_copied(message_id);
             }
             Change::Attempt => {
                 if let Some(message) = self.messages.get_mut(&message_id) {
@@ -224,7 +233,7 @@ impl<W> Shard<W> {
                     self.is_delayed(message_id, out);
                 }
             }
-            Change::Quarantine => {
+            Change::Quarantine(_) => {
                 for waiting in self.end(message_id, out) {
                     out.push(answer(waiting.waiter, Err(quarantined(message_id))));
                 }

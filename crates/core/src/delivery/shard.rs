@@ -16,12 +16,12 @@ use super::{
     Batch, Limits, OpenRead, Work,
     audit::Audit,
     backlog::Backlog,
-    batch::Unit,
+    batch::{Reason, Unit},
     delay::Delays,
     entity::Entity,
     message::{Acceptance, Message, Phase},
     operate::Inquiry,
-    suspect::{ProcessTurn, Suspicion},
+    suspect::ProcessTurn,
 };
 use crate::outbox::{Outbox, Passing, Place};
 
@@ -146,7 +146,8 @@ pub struct Shard<W> {
     pub(super) admissions: u64,
     pub(super) questions: u64,
     pub(super) committed: Sequence,
-    /// The mark that was found at the takeover.
+    /// All that stands up to here is finished or has an open row: the mark that was found at the
+    /// takeover, and raised since.
     pub(super) low_water: Sequence,
     /// What is open and not in memory.
     pub(super) backlog: Backlog<W>,
@@ -162,6 +163,9 @@ pub struct Shard<W> {
     /// Entities whose next message is a suspect that waits for the turn of the process.
     pub(super) suspects: BTreeSet<Address>,
     pub(super) process_turn: ProcessTurn,
+    /// While the shard closes: attempts that were recorded, are not begun, and are still to be taken
+    /// back. The next tick does it, until the shard is given up.
+    pub(super) untaken: BTreeSet<MessageId>,
 }
 
 impl<W> Shard<W> {
@@ -205,6 +209,7 @@ impl<W> Shard<W> {
             alone: 0,
             suspects: BTreeSet::new(),
             process_turn: ProcessTurn::Free,
+            untaken: BTreeSet::new(),
         }
     }
 
@@ -266,11 +271,9 @@ impl<W> Shard<W> {
             let Some(message) = self.messages.get_mut(&message_id) else { continue };
             message.phase = Phase::Queued;
             let address = message.envelope.address.clone();
-            let most = self.limits.most_attempts(&address.entity_type);
             // Its quarantine could not be stored before.
-            let is_guilty = message.suspicion == Suspicion::Guilty;
-            if (message.attempts >= most || is_guilty) && message.end.is_none() {
-                self.set_aside(message_id, false);
+            if self.is_spent(message_id) {
+                self.set_aside(message_id, false, Reason::Spent);
             }
             self.schedule(&address, now, out);
         }
@@ -284,8 +287,13 @@ impl<W> Shard<W> {
                 self.accept_wanted(&address);
             }
         }
+        // The commit in which they were taken back as the shard closed was not written.
+        for message_id in core::mem::take(&mut self.untaken) {
+            self.take_back(message_id);
+        }
         self.pump(now, out);
         self.flush(out);
+        self.finish_closing(out);
     }
 
     /// Lets go of callers that wait no more.

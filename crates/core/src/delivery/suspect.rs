@@ -6,6 +6,10 @@
 //! process before its attempt is recorded, so that one which ends its process then did so alone among
 //! them, and is quarantined. One that ends by itself, however, is cleared: an innocent message is
 //! only held up.
+//!
+//! Who has the turn begins at once, or gives it back. One that queries of its entity keep from beginning
+//! asks again when the last of them has ended; later ones wait for it then, as for any command, so that
+//! it begins when the turn comes next. A query that never ends holds up its entity, and no other.
 
 use alloc::vec::Vec;
 
@@ -13,7 +17,7 @@ use quarry_types::{Address, MessageId, Timestamp};
 
 use super::{
     Effect, Shard,
-    batch::{Change, Unit},
+    batch::{Change, Reason, Unit},
     message::{Message, Phase},
     shard::Gate,
 };
@@ -29,6 +33,8 @@ pub(super) enum Suspicion {
     None,
     /// It may have: it runs only while it has the turn of its process.
     Suspect,
+    /// The same, and when it had the turn, queries kept it from beginning: later ones wait for it.
+    Hindered,
     /// It had the turn when its process ended: it does not run.
     Guilty,
 }
@@ -70,6 +76,7 @@ impl<W> Message<W> {
         self.attempts = self.attempts.saturating_sub(1);
         self.lost = self.lost.saturating_sub(1);
         self.is_attempt_recorded = false;
+        self.needs_recording = true;
     }
 
     /// Its handler ended by itself, or was stopped: the process did not end with it. It is cleared
@@ -86,10 +93,15 @@ impl<W> Shard<W> {
         suspicion == Some(Suspicion::None) || self.process_turn == ProcessTurn::Of(message_id)
     }
 
-    /// Whether the message is known to end its process.
-    pub(super) fn is_guilty(&self, message_id: MessageId) -> bool {
-        let suspicion = self.messages.get(&message_id).map(|message| message.suspicion);
-        suspicion == Some(Suspicion::Guilty)
+    /// Whether the message has no attempt left, or is known to end its process: it waits for its
+    /// quarantine, and for nothing else.
+    pub(super) fn is_spent(&self, message_id: MessageId) -> bool {
+        let Some(message) = self.messages.get(&message_id) else { return false };
+        let most = self.limits.most_attempts(&message.envelope.address.entity_type);
+        // One that is recorded and not begun is counted already, and may be the last.
+        let has_none = message.attempts >= most && !message.is_attempt_recorded;
+        let is_guilty = message.suspicion == Suspicion::Guilty;
+        message.phase == Phase::Queued && message.end.is_none() && (has_none || is_guilty)
     }
 
     fn front(&self, address: &Address) -> Option<MessageId> {
@@ -100,7 +112,7 @@ impl<W> Shard<W> {
     fn next_suspect(&self, address: &Address) -> Option<MessageId> {
         let message_id = self.front(address)?;
         let message = self.messages.get(&message_id)?;
-        let is_next = message.suspicion == Suspicion::Suspect
+        let is_next = matches!(message.suspicion, Suspicion::Suspect | Suspicion::Hindered)
             && message.phase == Phase::Queued
             && message.end.is_none();
         let can_run = self.gate == Gate::Open
@@ -113,13 +125,16 @@ impl<W> Shard<W> {
     /// Asks for the turn of the process where the entity's next message needs it. Whose quarantine
     /// was not written is set aside again.
     pub(super) fn want_turn(&mut self, address: &Address, out: &mut Vec<Effect<W>>) {
-        while let Some(guilty) = self.front(address).filter(|id| self.is_guilty(*id))
-            && self.messages.get(&guilty).is_some_and(|message| message.phase == Phase::Queued)
-        {
-            self.set_aside(guilty, false);
+        while let Some(spent) = self.front(address).filter(|id| self.is_spent(*id)) {
+            self.set_aside(spent, false, Reason::Spent);
         }
         let Some(message_id) = self.next_suspect(address) else { return };
         if self.process_turn == ProcessTurn::Of(message_id) {
+            return;
+        }
+        let suspicion = self.messages.get(&message_id).map(|message| message.suspicion);
+        // The end of the last query before it wakes it.
+        if suspicion == Some(Suspicion::Hindered) && !self.is_unhindered(message_id) {
             return;
         }
         self.suspects.insert(address.clone());
@@ -135,32 +150,52 @@ impl<W> Shard<W> {
             return out.push(Effect::EndTurn);
         }
         while let Some(address) = self.suspects.pop_first() {
-            if let Some(message_id) = self.next_suspect(&address) {
+            let Some(message_id) = self.next_suspect(&address) else { continue };
+            if self.is_unhindered(message_id) {
                 self.process_turn = ProcessTurn::Of(message_id);
                 self.schedule(&address, now, out);
                 return self.flush(out);
+            }
+            if let Some(message) = self.messages.get_mut(&message_id) {
+                message.suspicion = Suspicion::Hindered;
             }
         }
         self.process_turn = ProcessTurn::Free;
         out.push(Effect::EndTurn);
     }
 
-    /// Gives the turn back when the end of its message's run is durable, or it cannot run now; and asks
+    /// Gives the turn back when the end of its message's run is durable, or it cannot begin now; and asks
     /// for it again where others wait. Before that, one of them could end the process, and this message
-    /// would seem to have.
+    /// would seem to have: so an attempt of it that is recorded and cannot begin is taken back first.
     pub(super) fn pass_turn_on(&mut self, out: &mut Vec<Effect<W>>) {
         let ProcessTurn::Of(message_id) = self.process_turn else { return };
-        let is_used = self.messages.get(&message_id).is_some_and(|message| match message.phase {
-            Phase::Recording | Phase::Running | Phase::Settling => true,
-            Phase::BackingOff(_) => self.under_way().any(|unit| unit.message_id == message_id),
-            Phase::Queued => self.next_suspect(&message.envelope.address) == Some(message_id),
-            Phase::Checking | Phase::Delayed | Phase::Aside => false,
-        });
-        if is_used {
-            return;
+        let message = self.messages.get(&message_id);
+        let address = message.map(|message| message.envelope.address.clone());
+        if let (Some(message), Some(address)) = (message, &address) {
+            let is_used = match message.phase {
+                Phase::Recording | Phase::Running | Phase::Settling => true,
+                Phase::Queued => {
+                    self.next_suspect(address) == Some(message_id) && self.is_unhindered(message_id)
+                }
+                Phase::BackingOff(_) | Phase::Checking | Phase::Delayed | Phase::Aside => false,
+            };
+            if is_used || self.under_way().any(|unit| unit.message_id == message_id) {
+                return;
+            }
+            if message.is_attempt_recorded {
+                // One that backs off waits for the store, as all others do that have to be recorded.
+                if self.gate == Gate::Open && message.phase == Phase::Queued {
+                    self.take_back(message_id);
+                }
+                return;
+            }
         }
         self.end_turn(out);
-        if self.gate == Gate::Open && !self.suspects.is_empty() {
+        if let Some(address) = address {
+            self.want_turn(&address, out);
+        }
+        let is_free = self.process_turn == ProcessTurn::Free;
+        if is_free && self.gate == Gate::Open && !self.suspects.is_empty() {
             self.process_turn = ProcessTurn::Asked;
             out.push(Effect::AskTurn);
         }
@@ -172,15 +207,15 @@ impl<W> Shard<W> {
         }
     }
 
-    /// The shard is closing: an attempt that was recorded and not begun is taken back, so that the
-    /// message does not count as one that ended its process.
+    /// An attempt that was recorded and is not begun is taken back, so that the message does not count
+    /// as one that ended its process.
     pub(super) fn take_back(&mut self, message_id: MessageId) {
         let Some(message) = self.messages.get_mut(&message_id) else { return };
         let is_waiting = matches!(message.phase, Phase::Queued | Phase::BackingOff(_));
         if message.is_attempt_recorded && is_waiting {
             message.unrecord();
             let address = message.envelope.address.clone();
-            let (is_accept, change) = (false, Change::Attempt);
+            let (is_accept, change) = (false, Change::TakeBack);
             self.pending.push_back(Unit { message_id, address, is_accept, change });
         }
     }

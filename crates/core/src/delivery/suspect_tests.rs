@@ -2,10 +2,12 @@
 
 use alloc::{sync::Arc, vec, vec::Vec};
 
-use quarry_types::{Envelope, Timestamp};
+use bytes::Bytes;
+use quarry_types::{Delivery, Envelope, Timestamp};
 
 use super::{
-    CommitFailure, Effect, OpenRecordState, Ran, Recovered, Shard, Work,
+    ActivationFailure, CommitFailure, Effect, OpenRecordState, Ran, Recovered, RunKind, Shard,
+    Work,
     horizon_tests::recover,
     tests::{
         NOW, activate, address, admit, batch_of, committed, done, message, recovered, run_of, shard,
@@ -215,4 +217,109 @@ fn what_is_put_back_while_the_shard_closes_does_not_overtake_what_was_turned_awa
     let begins = |effect: &Effect<u32>| matches!(effect, Effect::Run(..) | Effect::Activate(..));
     assert!(!out.iter().any(begins), "the first one is the next owner's (D3): {out:?}");
     assert_eq!(out.last(), Some(&Effect::Closed));
+}
+
+fn ask(shard: &mut Shard<u32>, id: &str, key: &str) -> Vec<Effect<u32>> {
+    let mut out = Vec::new();
+    shard.admit(NOW, Arc::new(message(id, key)), Delivery::VolatileLocal, 9, &mut out);
+    out
+}
+
+/// A query that nothing ends but [`answer`].
+fn asked(shard: &mut Shard<u32>, id: &str) -> Work {
+    ask(shard, id, "endless");
+    let query = run_of(&activate(shard, id));
+    assert_eq!(query.kind, RunKind::Read);
+    query
+}
+
+fn answer(shard: &mut Shard<u32>, query: &Work) -> Vec<Effect<u32>> {
+    let (mut out, reply) = (Vec::new(), Bytes::from_static(b"1"));
+    let result = Ran::Done { reply, state: None, sends: vec![], statements: vec![] };
+    shard.ran(NOW, &query.envelope.address, query.run, result, &mut out);
+    out
+}
+
+fn commits(effects: &[Effect<u32>]) -> bool {
+    effects.iter().any(|effect| matches!(effect, Effect::Commit(_)))
+}
+
+#[test]
+fn a_suspect_beside_an_endless_query_lets_the_others_have_the_turn() {
+    let mut shard = shard();
+    let query = asked(&mut shard, "c1");
+    let mut out = Vec::new();
+    recover(&mut shard, vec![lost("c1", 0, 2), lost("c2", 1, 2)], &mut out);
+    assert_eq!(asks(&out), 1);
+    let recorded = batch_of(&given(&mut shard));
+    let keys: Vec<_> = recorded.open.iter().map(|open| open.envelope.key.as_str()).collect();
+    assert_eq!(keys, ["c2"], "waiting for a query is no attempt");
+    committed(&mut shard, recorded.ticket, 4);
+    let other = run_of(&activate(&mut shard, "c2"));
+    let finished = batch_of(&done(&mut shard, "c2", other.run));
+    let effects = committed(&mut shard, finished.ticket, 5);
+    assert_eq!((ends(&effects), asks(&effects)), (1, 0), "it could not begin");
+    shard.audit(NOW, false, &mut Vec::new());
+    assert_eq!(shard.take_stalls(), 0, "the end of the query wakes it");
+
+    assert!(ask(&mut shard, "c1", "later").is_empty(), "a later query waits for it");
+    assert_eq!(asks(&answer(&mut shard, &query)), 1);
+    let recorded = batch_of(&given(&mut shard));
+    assert_eq!(recorded.open[0].lost, 3);
+    let effects = committed(&mut shard, recorded.ticket, 6);
+    assert_eq!(run_of(&effects).kind, RunKind::Command);
+}
+
+#[test]
+fn a_turn_that_a_query_keeps_from_being_used_goes_back_at_once() {
+    let mut shard = shard();
+    let query = asked(&mut shard, "c1");
+    let mut out = Vec::new();
+    recover(&mut shard, vec![lost("c1", 0, 2)], &mut out);
+    assert_eq!(given(&mut shard), [Effect::EndTurn]);
+    assert_eq!(asks(&answer(&mut shard, &query)), 1, "it asks again when it can begin");
+}
+
+#[test]
+fn queries_go_on_while_a_suspect_waits_for_the_turn() {
+    let mut shard = shard();
+    let mut out = Vec::new();
+    recover(&mut shard, vec![lost("c1", 0, 2)], &mut out);
+    assert_eq!(asks(&out), 1);
+    let query = asked(&mut shard, "c1");
+    answer(&mut shard, &query);
+    assert_eq!(run_of(&ask(&mut shard, "c1", "another")).kind, RunKind::Read);
+}
+
+#[test]
+fn an_attempt_is_recorded_when_no_query_is_before_it() {
+    let mut shard = shard();
+    let query = asked(&mut shard, "c1");
+    let mut out = Vec::new();
+    recover(&mut shard, vec![lost("c1", 0, 1)], &mut out);
+    assert!(!commits(&out), "waiting is no attempt: {out:?}");
+    assert!(ask(&mut shard, "c1", "later").is_empty(), "a later query waits for it");
+    let recorded = batch_of(&answer(&mut shard, &query));
+    assert_eq!((recorded.open[0].attempts, recorded.open[0].lost), (2, 2));
+    assert_eq!(run_of(&committed(&mut shard, recorded.ticket, 4)).kind, RunKind::Command);
+}
+
+#[test]
+fn a_suspect_whose_attempt_is_recorded_keeps_the_turn_until_it_begins_or_is_taken_back() {
+    let mut shard = shard();
+    let mut out = Vec::new();
+    recover(&mut shard, vec![lost("c1", 0, 2), lost("c2", 1, 2)], &mut out);
+    let recorded = batch_of(&given(&mut shard));
+    let mut out = committed(&mut shard, recorded.ticket, 4);
+    let gone = Err(ActivationFailure::Unavailable("away".into()));
+    shard.activated(NOW, &address("c1"), 1, gone, &mut out);
+    shard.tick(Timestamp(NOW.0 + 1_000), &mut out);
+    assert_eq!(ends(&out), 0, "the end of another's process would be laid on it: {out:?}");
+    let mut out = Vec::new();
+    shard.close(&mut out);
+    let back = batch_of(&out);
+    assert_eq!((back.open[0].attempts, back.open[0].lost, ends(&out)), (2, 2, 0));
+    let effects = committed(&mut shard, back.ticket, 5);
+    assert_eq!(ends(&effects), 1);
+    assert_eq!(effects.last(), Some(&Effect::Closed));
 }

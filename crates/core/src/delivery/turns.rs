@@ -4,7 +4,7 @@
 //! overtakes what its client sent before (G4), and neither starves: a command that waits for its turn
 //! keeps later queries from beginning. What the first command waits for may also be a time, room, a
 //! page of the store, the turn of the process, or an earlier message that was set aside; then queries
-//! go on, and see what stands.
+//! go on, and see what stands. Only a suspect that they kept from using the turn is waited for.
 
 use alloc::{sync::Arc, vec::Vec};
 
@@ -14,6 +14,7 @@ use super::{
     Effect, RunId, RunKind, Shard, Work,
     entity::{Entity, ReadRun, Running},
     message::Phase,
+    suspect::Suspicion,
 };
 
 /// The first command of an entity's queue.
@@ -75,9 +76,11 @@ impl<W> Shard<W> {
         let is_far = matches!(message.phase, Phase::BackingOff(_))
             || !self.is_next_known(address)
             || !self.outbox.has_room(address)
-            || !self.may_begin(*message_id)
-            || !self.goes_on(address);
+            || !(self.may_begin(*message_id) || message.suspicion == Suspicion::Hindered)
+            || self.is_held(address);
         let is_ready = message.phase == Phase::Queued
+            && self.may_begin(*message_id)
+            && self.goes_on(address)
             && !message.needs_recording
             && message.end.is_none()
             && entity.ahead.len() < self.limits.ahead;
@@ -86,6 +89,16 @@ impl<W> Shard<W> {
             (false, true) => Front::Ready(message.came, *message_id),
             (false, false) => Front::Near(message.came),
         }
+    }
+
+    /// Whether no query runs beside the command, or has its turn before it.
+    pub(super) fn is_unhindered(&self, message_id: MessageId) -> bool {
+        let Some(message) = self.messages.get(&message_id) else { return false };
+        let entity = self.entities.get(&message.envelope.address);
+        entity.is_none_or(|entity| {
+            let first = entity.reads.front().map_or(u64::MAX, |read| read.came);
+            entity.readers() == 0 && first > message.came
+        })
     }
 
     /// Hands the first `count` queries that wait to the entity's actor.

@@ -15,9 +15,19 @@ use crate::{
     residence::{Asked, Place},
 };
 
-/// An entity with an actor.
+/// A live actor. It ends when this is dropped, also in a handler, wherever that comes: a shard may end
+/// while some of a batch are started and others wait for room.
+struct Live(ActorRef<Run>);
+
+impl Drop for Live {
+    fn drop(&mut self) {
+        self.0.kill();
+    }
+}
+
+/// An entity with an actor, which ends with it.
 pub(super) struct Resident {
-    pub(super) actor: ActorRef<Run>,
+    actor: Live,
     place: Place,
     /// As of the last commit of it that was begun: the stored one, where none is in flight.
     state: Committed,
@@ -108,13 +118,8 @@ impl Serving {
     ) {
         let is_awaited = self.machine.awaits_activation(address, number);
         let result = result.map(|resident| {
-            let unused = if is_awaited {
-                self.residents.insert(address.clone(), resident)
-            } else {
-                Some(resident)
-            };
-            if let Some(unused) = unused {
-                unused.actor.kill();
+            if is_awaited {
+                self.residents.insert(address.clone(), resident);
             }
         });
         let now = self.now();
@@ -127,7 +132,7 @@ impl Serving {
         if std::mem::take(&mut resident.rests) {
             self.shared.residence.busy(resident.place.id);
         }
-        resident.actor.send_message(run).is_ok()
+        resident.actor.0.send_message(run).is_ok()
     }
 
     /// What a commit that begins makes the states of entities.
@@ -175,7 +180,7 @@ impl Serving {
     pub(super) fn passivate(&mut self, address: &Address, why: Leaving) {
         let Some(Resident { actor, state, .. }) = self.residents.remove(address) else { return };
         // A handler that still runs was given up by the machine: it must not run on.
-        actor.kill();
+        drop(actor);
         self.shared.metrics.passivations.with_label_values(&[why.as_str()]).inc();
         match why {
             Leaving::Idle | Leaving::Room => {
@@ -197,12 +202,12 @@ async fn start(
     address: Address,
     instance: Result<Arc<dyn Instance>, String>,
     (ends, timed): (tokio::sync::mpsc::UnboundedSender<RunEnd>, Timed),
-) -> Result<ActorRef<Run>, ActivationFailure> {
+) -> Result<Live, ActivationFailure> {
     let instance = instance.map_err(ActivationFailure::Broken)?;
     let hosted = Hosted::new(address, instance, ends, timed);
     match Actor::spawn(None, EntityActor, hosted).await {
         // The task ends by itself when the actor is stopped.
-        Ok((actor, _task)) => Ok(actor),
+        Ok((actor, _task)) => Ok(Live(actor)),
         Err(error) => Err(ActivationFailure::Broken(error.to_string())),
     }
 }

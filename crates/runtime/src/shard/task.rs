@@ -440,9 +440,7 @@ impl Serving {
     fn stop(&mut self) {
         self.give_up();
         self.perform();
-        for (_, resident) in std::mem::take(&mut self.residents) {
-            resident.actor.kill();
-        }
+        self.residents.clear();
         self.count();
         self.count_full(0);
     }

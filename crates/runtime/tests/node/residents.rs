@@ -1,10 +1,16 @@
 //! Entities in memory: no more than may be, and right whether they are or not.
 
-use std::{sync::atomic::Ordering, time::Duration};
+use std::{
+    future::poll_fn,
+    sync::atomic::{AtomicI64, Ordering},
+    task::Poll,
+    time::Duration,
+};
 
 use futures_util::{StreamExt, stream};
-use quarry_runtime::{Node, NodeConfig, TypeLimits};
+use quarry_runtime::{Context, Entity, HandlerError, Node, NodeConfig, Reply, TypeLimits};
 use quarry_types::{Address, EntityType, Tenant};
+use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
 
 use crate::world::{TIMEOUT, World, call, envelope_to, number};
@@ -140,6 +146,130 @@ async fn a_state_that_was_kept_is_not_used_once_another_owner_was_there() {
     two_lives.cut(true);
     until(|| one.owned_shards().len() == 8).await;
     assert_eq!(number(call(&one, "a", "get", "").await), 6);
+}
+
+/// How many guests live.
+static GUESTS: AtomicI64 = AtomicI64::new(0);
+
+/// An entity of which it is known whether it lives.
+pub(crate) struct Guest;
+
+/// The state of one that lives.
+#[derive(Serialize, Deserialize)]
+#[serde(from = "i64", into = "i64")]
+pub(crate) struct Alive;
+
+impl Default for Alive {
+    fn default() -> Self {
+        GUESTS.fetch_add(1, Ordering::Relaxed);
+        Self
+    }
+}
+
+impl From<i64> for Alive {
+    fn from(_: i64) -> Self {
+        Self::default()
+    }
+}
+
+impl From<Alive> for i64 {
+    fn from(_: Alive) -> Self {
+        1
+    }
+}
+
+impl Clone for Alive {
+    fn clone(&self) -> Self {
+        Self::default()
+    }
+}
+
+impl Drop for Alive {
+    fn drop(&mut self) {
+        GUESTS.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Stay {
+    Stay,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Look {
+    Look,
+}
+
+impl Entity for Guest {
+    const TYPE: &'static str = "Guest";
+    type State = Alive;
+    type Command = Stay;
+    type Query = Look;
+
+    async fn handle(
+        &self,
+        _: &mut Alive,
+        Stay::Stay: Stay,
+        _: &Context,
+    ) -> Result<Reply, HandlerError> {
+        Reply::of(&1)
+    }
+
+    async fn read(&self, _: &Alive, Look::Look: Look, _: &Context) -> Result<Reply, HandlerError> {
+        Reply::of(&1)
+    }
+}
+
+/// Lets each task that is ready run, so many times: a task that wakes itself is the last of them.
+async fn after(turns: usize) {
+    let mut left = turns;
+    poll_fn(|context| {
+        if left == 0 {
+            return Poll::Ready(());
+        }
+        left -= 1;
+        context.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
+}
+
+/// Guests that come at once, more than there is room for.
+const CROWD: usize = 24;
+/// In so many turns of the scheduler they have come, and some have left for others.
+const TURNS: usize = 40;
+
+#[tokio::test(start_paused = true)]
+async fn whenever_a_shard_ends_none_of_its_actors_stays() {
+    let mut seen = Vec::new();
+    for turns in 0..TURNS {
+        let world = World::new();
+        let (node, _) = world.start_as(1, |config| config.residents = CROWD / 2);
+        for id in 0..CROWD / 2 {
+            call(&node, &format!("rests{id}"), "set", "5").await.unwrap();
+        }
+        for id in 0..CROWD {
+            let address = Address::parse(Tenant::default_tenant(), &format!("Guest/g{id}"));
+            let asked = envelope_to(&node, address.unwrap(), "stay", "");
+            let caller = node.clone();
+            // Some are answered, some are not: the node goes.
+            world.host.spawn("guest", async move { drop(caller.call(asked, TIMEOUT).await) });
+        }
+        let (leaving, came) = (node.clone(), oneshot::channel());
+        world.host.spawn("leaving", async move {
+            after(turns).await;
+            came.0.send(GUESTS.load(Ordering::Relaxed)).unwrap();
+            leaving.hand_off().await;
+        });
+        seen.push(came.1.await.unwrap());
+        until(|| node.owned_shards().is_empty()).await;
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        let left = GUESTS.load(Ordering::Relaxed);
+        assert_eq!(left, 0, "actors stay of shards that ended after {turns} turns");
+    }
+    assert!(seen.iter().any(|live| *live > 0), "some ended while guests came: {seen:?}");
 }
 
 async fn until(what: impl Fn() -> bool) {

@@ -23,6 +23,7 @@ use serde::Deserialize;
 use crate::{
     quarantine::{Ledger, Sleeper},
     reads::{Book, Desk},
+    residents::Guest,
     sends::Relay,
     transactions::Clerk,
 };
@@ -165,6 +166,7 @@ impl World {
             .with(Book(Arc::clone(&self.desk)))
             .with(Ledger)
             .with(Sleeper)
+            .with(Guest)
             .build();
         let mut config = NodeConfig::new(NodeId(id), boot);
         configure(&mut config);

@@ -86,6 +86,11 @@ impl Disk {
                 self.times.entry(id).and_modify(|times| times.due = Some(record.due));
             }
             let old = self.open.insert(id, record.clone());
+            let known = old.as_ref().map_or((0, 0), |old| (old.attempts, old.lost));
+            if record.lost > known.1 {
+                let begun = (record.attempts - known.0, record.lost - known.1);
+                assert_eq!(begun, (1, 1), "{}: each attempt is counted (D4)", record.envelope.key);
+            }
             if record.state == OpenRecordState::Quarantined {
                 self.set_aside.insert(id);
             } else if old.is_some_and(|old| old.state == OpenRecordState::Quarantined) {

@@ -10,11 +10,13 @@
 //! sent to another entity is handled there, once and in order (G2, G4); nothing is stuck (G9). Memory holds a few of the
 //! messages that are open, and pages of the others come late (G7).
 
+mod checks;
 mod disk;
 mod every_commit;
 mod operators;
 mod pages;
 mod processes;
+mod queries;
 mod sends;
 mod step;
 mod whatever_fails;

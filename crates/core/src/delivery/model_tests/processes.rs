@@ -5,7 +5,7 @@ use alloc::{string::ToString, vec::Vec};
 use quarry_types::{Address, Envelope};
 
 use super::{
-    super::Effect,
+    super::{Effect, Work},
     step::{EDITED, Step},
     world::{Waiter, World, is_ordered},
 };
@@ -57,7 +57,11 @@ impl World {
 
     /// A suspect has the turn of the process, and nothing is handled behind what is quarantined where
     /// order outranks progress (D3).
-    pub(super) fn check_begun(&self, envelope: &Envelope) {
+    pub(super) fn check_begun(&self, address: &Address, work: &Work) {
+        let envelope = &work.envelope;
+        assert!(self.live.contains_key(address), "{} has an actor", envelope.key);
+        let beside = self.queries.iter().any(|(of, _)| of == address);
+        assert!(!beside, "{} is not beside a query", envelope.key);
         let record = self.disk.open.get(&envelope.message_id);
         let is_suspect = record.is_some_and(|open| open.lost > 2);
         assert!(!is_suspect || self.turn == Turn::Held, "{}: not alone", envelope.key);

@@ -39,6 +39,12 @@ pub(super) enum Step {
     Page,
     /// It is looked for what nothing would wake.
     Audit,
+    /// A query of the entity.
+    Ask {
+        entity: u8,
+    },
+    /// The query that has run longest ends.
+    AnswerQuery,
 }
 
 /// Most messages are not delayed.
@@ -75,6 +81,8 @@ fn common() -> impl Strategy<Value = Step> {
         2 => Just(Step::Tick),
         2 => Just(Step::Page),
         1 => Just(Step::Audit),
+        1 => (0..3_u8).prop_map(|entity| Step::Ask { entity }),
+        1 => Just(Step::AnswerQuery),
     ]
 }
 

@@ -7,6 +7,7 @@ use alloc::{
     sync::Arc,
     vec::Vec,
 };
+use core::time::Duration;
 
 use bytes::Bytes;
 use quarry_types::{
@@ -18,9 +19,9 @@ use quarry_types::{
 use super::{
     super::{
         AfterQuarantine, Batch, Chunk, CommitFailure, Effect, Limits, OpenPage, OpenRecord,
-        OpenRecordState, Ran, Shard, TypeLimits, Work,
+        OpenRecordState, Ran, RunId, RunKind, Shard, TypeLimits, Work,
     },
-    disk::{Disk, Stored},
+    disk::Disk,
     pages::few_messages,
     processes::{Turn, is_deadly},
     sends::few_sends,
@@ -29,7 +30,7 @@ use super::{
 use crate::outbox::Place;
 
 /// The chunks of a message: an attempt that fails makes others than one that is done.
-fn made_by(envelope: &Envelope, is_failing: bool) -> Vec<Chunk> {
+pub(super) fn made_by(envelope: &Envelope, is_failing: bool) -> Vec<Chunk> {
     let texts: &[&str] = if is_failing { &["a", "x", "y", "z"] } else { &["a", "b", "c"] };
     let made = |text: &&str| Chunk::Made(Bytes::from(format!("{} {text}", envelope.key)));
     texts.iter().map(made).collect()
@@ -54,7 +55,7 @@ pub(super) fn is_ordered(address: &Address) -> bool {
 const ORDERED: &str = "Ordered";
 
 /// What a reader holds who starts over where it is told to.
-fn read(stream: &[Chunk]) -> Vec<Chunk> {
+pub(super) fn read(stream: &[Chunk]) -> Vec<Chunk> {
     let mut held: Vec<(u64, Chunk)> = Vec::new();
     for (number, chunk) in (0..).zip(stream) {
         match chunk {
@@ -77,6 +78,11 @@ pub(super) enum Moment {
 /// Attempts that a message may have; few, so that some run out of them.
 pub(super) const ATTEMPTS: u32 = 4;
 
+/// For so many ticks queries run on when all else settles.
+const PATIENCE: usize = 12;
+/// For so many, operators let nothing go on.
+const WITHOUT_OPERATORS: usize = 30;
+
 #[derive(Clone, Debug)]
 struct Sending {
     entity: u8,
@@ -94,6 +100,8 @@ pub(super) enum Waiter {
     Outbox(Place),
     /// The operator of this number.
     Operator(u64),
+    /// Who asked the query of this number.
+    Reader(u64),
     /// Nobody any more.
     Nobody,
 }
@@ -112,7 +120,7 @@ pub(super) struct World {
     pub(super) alone: usize,
     /// Pages of what is delayed that were asked for before it was due.
     pub(super) due_later: usize,
-    live: BTreeMap<Address, Vec<String>>,
+    pub(super) live: BTreeMap<Address, Vec<String>>,
     pub(super) now: Timestamp,
     pub(super) ids: u64,
     sent: BTreeMap<String, Sending>,
@@ -120,8 +128,12 @@ pub(super) struct World {
     pub(super) known: Vec<MessageId>,
     /// What operators asked of this process and were not told.
     pub(super) asked: BTreeMap<u64, Intervention>,
-    done: BTreeSet<String>,
+    pub(super) done: BTreeSet<String>,
     pub(super) turn: Turn,
+    /// Queries that run; nothing but a step ends them.
+    pub(super) queries: VecDeque<(Address, RunId)>,
+    /// Queries that were asked of this process and are not answered.
+    pub(super) reading: BTreeSet<u64>,
     /// What is quarantined of entities, as it was read; the answers have not come yet.
     pub(super) asides: VecDeque<(Address, u64, Option<MessageId>)>,
 }
@@ -132,7 +144,8 @@ fn shard(
     now: Timestamp,
     is_ever_late: bool,
 ) -> Shard<Waiter> {
-    let default_type = TypeLimits { attempts: ATTEMPTS, ..TypeLimits::default() };
+    let idle_after = Duration::from_millis(300);
+    let default_type = TypeLimits { attempts: ATTEMPTS, idle_after, ..TypeLimits::default() };
     let (outbox, backlog) = (few_sends(), few_messages(is_ever_late));
     let ordered = TypeLimits { after_quarantine: AfterQuarantine::Wait, ..default_type };
     let types = BTreeMap::from([(EntityType::new(ORDERED).unwrap(), ordered)]);
@@ -160,6 +173,8 @@ impl Default for World {
             asked: BTreeMap::new(),
             done: BTreeSet::new(),
             turn: Turn::Free,
+            queries: VecDeque::new(),
+            reading: BTreeSet::new(),
             asides: VecDeque::new(),
         }
     }
@@ -185,6 +200,8 @@ impl World {
         self.live.clear();
         self.asked.clear();
         self.turn = Turn::Free;
+        self.queries.clear();
+        self.reading.clear();
         self.asides.clear();
         self.now = Timestamp(self.now.0 + 1);
         let marks = (Sequence(self.disk.sequence), Sequence(self.disk.low_water));
@@ -233,11 +250,14 @@ impl World {
             Step::Page if self.asides.is_empty() => self.page_comes(),
             Step::Page => self.aside_comes(),
             Step::Audit => self.audit(),
+            Step::Ask { entity } => self.ask(*entity),
+            Step::AnswerQuery => self.answer_query(),
             Step::Tick => {
                 self.now = Timestamp(self.now.0 + 200);
                 let mut out = Vec::new();
                 self.shard.tick(self.now, &mut out);
                 self.todo.extend(out);
+                self.let_rest();
             }
             _ => match self.todo.pop_front() {
                 Some(effect) => self.perform(effect, step),
@@ -246,6 +266,7 @@ impl World {
                 None => self.page_comes(),
             },
         }
+        self.check_turn();
     }
 
     fn perform(&mut self, effect: Effect<Waiter>, step: &Step) {
@@ -267,9 +288,12 @@ impl World {
                 }
                 self.shard.activated(self.now, &address, activation, Ok(()), &mut out);
             }
+            Effect::Run(address, work) if work.kind == RunKind::Read => {
+                self.query_begins(address, &work);
+            }
             Effect::Run(address, work) => {
                 assert!(work.attempt <= ATTEMPTS, "attempt {} (D4)", work.attempt);
-                self.check_begun(&work.envelope);
+                self.check_begun(&address, &work);
                 if matches!(step, Step::CrashInHandler) || is_deadly(&work.envelope) {
                     return self.die_in(&work.envelope);
                 }
@@ -287,7 +311,7 @@ impl World {
                 self.shard.ran(self.now, &address, work.run, result, &mut out);
             }
             Effect::Commit(batch) => return self.commit(&batch, step),
-            Effect::Passivate(address) => drop(self.live.remove(&address)),
+            Effect::Passivate(address) => self.drop_actor(&address),
             Effect::Answer { waiter: Waiter::Client(key), result, .. } => self.told(key, &result),
             Effect::Answer { waiter: Waiter::Operator(number), result, .. } => {
                 self.told_operator(number, &result);
@@ -302,6 +326,9 @@ impl World {
                 self.shard.sends_read(self.now, page, &mut out);
             }
             Effect::ReadOpen(read) => self.read_open(&read, step, &mut out),
+            Effect::Answer { waiter: Waiter::Reader(number), .. } => {
+                assert!(self.reading.remove(&number), "a query is answered once");
+            }
             Effect::Answer { waiter: Waiter::Nobody, .. }
             | Effect::Readable(_)
             | Effect::Settled(_) => {}
@@ -332,6 +359,7 @@ impl World {
     }
 
     fn commit(&mut self, batch: &Batch, step: &Step) {
+        self.check_recorded(batch);
         let crash = self.crashes.get(&self.commits).copied();
         self.commits += 1;
         if let Some(moment) = crash {
@@ -414,76 +442,30 @@ impl World {
 
     /// Lets everything finish, without faults.
     pub(super) fn settle(&mut self) {
-        for _ in 0..100_000 {
+        for round in 0..100_000 {
             while self.is_busy() {
                 self.step(&Step::Work);
             }
+            if round >= WITHOUT_OPERATORS {
+                self.check_copied();
+            }
             let is_over = self.shard.pending_messages() == 0 && self.disk.open().is_empty();
-            if is_over && self.disk.outbox.is_empty() {
+            if is_over && self.disk.outbox.is_empty() && self.reading.is_empty() {
                 return;
             }
             self.step(&Step::Tick);
-            self.let_go_on();
+            // Others go on beside queries that do not end, and beside what waits for an operator.
+            match round {
+                ..PATIENCE => {}
+                PATIENCE..WITHOUT_OPERATORS => self.step(&Step::AnswerQuery),
+                _ => {
+                    self.step(&Step::AnswerQuery);
+                    self.let_go_on();
+                }
+            }
         }
         let (messages, sends) = (self.disk.open().len(), self.disk.outbox.len());
         panic!("{messages} messages and {sends} sends never end");
-    }
-
-    pub(super) fn check(&self) {
-        let mut handled: BTreeSet<&str> = BTreeSet::new();
-        for (address, state) in &self.disk.states {
-            let state: Vec<&str> = text(state).split_terminator(',').collect();
-            self.check_order(address, &state);
-            for key in state {
-                assert!(handled.insert(key), "{address}: {key} stands twice (D2)");
-            }
-        }
-        assert!(self.asked.is_empty(), "operators were not told: {:?}", self.asked);
-        for key in &self.done {
-            let is_over = |id| self.disk.finished.contains_key(&id);
-            let is_there = self.disk.of_key(key).is_some_and(is_over) || self.is_quarantined(key);
-            assert!(is_there, "{key} was acknowledged and is gone (G1)");
-        }
-        for (id, (envelope, _)) in &self.disk.messages {
-            let is_finished = self.disk.finished.contains_key(id);
-            let is_handled = self.disk.is_handled(*id);
-            let key = envelope.key.as_str();
-            if is_finished && envelope.keep == Keep::Key {
-                assert!(!self.disk.chunks.contains_key(id), "{key}: only the key is kept");
-            } else if is_handled {
-                assert_eq!(read(&self.disk.chunks[id]), made_by(envelope, false), "{key} (R1)");
-            }
-            assert_eq!(is_handled, handled.contains(key), "{key}: outcome and state (D2)");
-            assert!(is_finished || self.is_quarantined(key), "{key} is stuck (G9)");
-        }
-        self.check_sends();
-        for record in self.disk.open.values() {
-            let key = &record.envelope.key;
-            assert_eq!(record.state, OpenRecordState::Quarantined, "{key} is stuck (G9)");
-            let is_out = record.attempts == ATTEMPTS || record.lost == 3;
-            assert!(is_out, "{key} is in quarantine too early (D4)");
-        }
-    }
-
-    /// Messages are handled in the order in which they joined their entity's queue (D3).
-    fn check_order(&self, address: &Address, handled: &[&str]) {
-        let is_handled = |id: &MessageId| self.disk.is_handled(*id);
-        let of_entity = |(id, (envelope, _)): &(&MessageId, &Stored)| {
-            envelope.address == *address && is_handled(id)
-        };
-        let stored: Vec<(&MessageId, &Stored)> =
-            self.disk.messages.iter().filter(of_entity).collect();
-        assert_eq!(stored.len(), handled.len(), "{address}: what is finished was handled");
-        let place =
-            |envelope: &Envelope| handled.iter().position(|key| *key == envelope.key.as_str());
-        for (first, (envelope, _)) in &stored {
-            for (second, (later, _)) in &stored {
-                let (key, after) = (&envelope.key, &later.key);
-                let is_first = self.disk.is_before(**first, **second);
-                let holds = !is_first || place(envelope) < place(later);
-                assert!(holds, "{address}: {key} joined before {after} (D3)");
-            }
-        }
     }
 }
 

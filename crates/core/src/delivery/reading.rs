@@ -1,0 +1,89 @@
+//! One page that is being read of what is open in the store.
+
+use alloc::collections::BTreeSet;
+
+use quarry_types::{Address, MessageId, Sequence};
+
+use super::{
+    Which,
+    backlog::behind,
+    message::{Cursor, Position},
+};
+
+/// What may end while a page is read, before the page is too old to be believed.
+const MOST_GONE: usize = 10_000;
+
+/// A page that is being read.
+pub(super) struct Reading {
+    pub(super) which: Which,
+    /// Whether it only looks for what was lost.
+    pub(super) is_audit: bool,
+    pub(super) after: Cursor,
+    /// Whether it only copies what is held up, and leaves it in the store.
+    pub(super) is_copying: bool,
+    /// The last commit when it was asked for.
+    pub(super) seen: Sequence,
+    /// What has ended since: it may still be open in the page.
+    pub(super) gone: BTreeSet<MessageId>,
+    /// So much has ended that the page is not believed.
+    pub(super) is_void: bool,
+    /// Something was left to the store since, which the page may lack.
+    pub(super) is_behind: bool,
+    /// The first of what is delayed and was left to the store since.
+    pub(super) left: Option<Cursor>,
+}
+
+impl Reading {
+    pub(super) const fn new(which: Which, after: Cursor, seen: Sequence) -> Self {
+        Self {
+            which,
+            is_audit: false,
+            is_copying: false,
+            after,
+            seen,
+            gone: BTreeSet::new(),
+            is_void: false,
+            is_behind: false,
+            left: None,
+        }
+    }
+
+    /// The entity that it is of.
+    pub(super) fn of(&self) -> Option<&Address> {
+        match &self.which {
+            Which::Entity(address) => Some(address),
+            Which::Waiting | Which::Delayed => None,
+        }
+    }
+
+    pub(super) fn is_scan(&self) -> bool {
+        !self.is_audit && self.which == Which::Waiting
+    }
+
+    pub(super) fn is_of_delays(&self) -> bool {
+        !self.is_audit && self.which == Which::Delayed
+    }
+
+    /// A message is over, or set aside: the page may still have it.
+    pub(super) fn has_gone(&mut self, message_id: MessageId) {
+        if !self.is_void {
+            self.gone.insert(message_id);
+            self.is_void = self.gone.len() > MOST_GONE;
+        }
+    }
+
+    pub(super) fn is_gone(&self, message_id: MessageId) -> bool {
+        self.gone.contains(&message_id)
+    }
+
+    /// Where to go on behind the page, which ended at `next`.
+    pub(super) fn next(&self, next: Option<Cursor>) -> Option<Position> {
+        let seen = (self.seen, u32::MAX).max(self.after.1);
+        next.map(|(_, position)| position).or_else(|| self.is_behind.then_some(seen))
+    }
+
+    /// Up to where what is delayed is in memory behind the page, which ended at `next`.
+    pub(super) fn horizon(&self, next: Option<Cursor>) -> Option<Cursor> {
+        next.into_iter().chain(self.left.map(behind)).min()
+    }
+}
