@@ -26,8 +26,9 @@ const BREACHES: &[(&str, &str)] = &[
     ),
     (
         "commits that do not follow the one before (L3)",
-        "select count(*) from (select sequence, lag(sequence) over (partition by shard \
-         order by sequence) as before from shard_commit) as c where c.sequence <> c.before + 1",
+        "select count(*) from (select coalesce(first, sequence) as first, sequence, \
+         lag(sequence) over (partition by shard order by sequence) as before from shard_commit) as c \
+         where c.first <> c.before + 1 or c.first > c.sequence",
     ),
     (
         "commits of an epoch above the fence's",
@@ -36,9 +37,11 @@ const BREACHES: &[(&str, &str)] = &[
     ),
     (
         "messages of no commit, or of a void one",
-        "select count(*) from message m left join shard_commit c on c.shard = m.shard \
-         and c.sequence = m.sequence where c.void <> 0 or (c.shard is null and m.sequence >= \
-         (select min(k.sequence) from shard_commit k where k.shard = m.shard))",
+        "select count(*) from message m where coalesce((select case \
+         when coalesce(c.first, c.sequence) <= m.sequence then c.void end from shard_commit c \
+         where c.shard = m.shard and c.sequence >= m.sequence order by c.sequence limit 1), \
+         case when m.sequence < (select min(coalesce(k.first, k.sequence)) from shard_commit k \
+         where k.shard = m.shard) then 0 end, 1) <> 0",
     ),
     (
         "messages that are not 0, 1, 2 … of their commit",
@@ -52,9 +55,11 @@ const BREACHES: &[(&str, &str)] = &[
     ),
     (
         "outcomes of no commit, or of a void one",
-        "select count(*) from outcome o left join shard_commit c on c.shard = o.shard \
-         and c.sequence = o.sequence where c.void <> 0 or (c.shard is null and o.sequence >= \
-         (select min(k.sequence) from shard_commit k where k.shard = o.shard))",
+        "select count(*) from outcome o where coalesce((select case \
+         when coalesce(c.first, c.sequence) <= o.sequence then c.void end from shard_commit c \
+         where c.shard = o.shard and c.sequence >= o.sequence order by c.sequence limit 1), \
+         case when o.sequence < (select min(coalesce(k.first, k.sequence)) from shard_commit k \
+         where k.shard = o.shard) then 0 end, 1) <> 0",
     ),
     (
         "outcomes of no message, or before it (D2), or out of their shard's slots",
@@ -72,9 +77,11 @@ const BREACHES: &[(&str, &str)] = &[
     (
         "states of no commit, or of a void one",
         "select count(*) from entity_state s where not exists (select 1 from shard_fence f \
-         left join shard_commit c on c.shard = f.shard and c.sequence = s.sequence \
-         where s.slot between f.first_slot and f.last_slot and (c.void = 0 or (c.shard is null \
-         and s.sequence < (select min(k.sequence) from shard_commit k where k.shard = f.shard))))",
+         where s.slot between f.first_slot and f.last_slot and coalesce((select case \
+         when coalesce(c.first, c.sequence) <= s.sequence then c.void end from shard_commit c \
+         where c.shard = f.shard and c.sequence >= s.sequence order by c.sequence limit 1), \
+         case when s.sequence < (select min(coalesce(k.first, k.sequence)) from shard_commit k \
+         where k.shard = f.shard) then 0 end, 1) = 0)",
     ),
     (
         "shards that were split and stand open, or have no part",
@@ -87,7 +94,8 @@ const BREACHES: &[(&str, &str)] = &[
         "select count(*) from shard_fence p join shard_fence w on w.closed = 1 \
          and w.shard <> p.shard and p.first_slot >= w.first_slot and p.last_slot <= w.last_slot \
          and p.shard / 131072 = w.shard / 131072 \
-         where (select min(c.sequence) from shard_commit c where c.shard = p.shard) \
+         where (select min(coalesce(c.first, c.sequence)) from shard_commit c \
+         where c.shard = p.shard) \
          < (select max(c.sequence) from shard_commit c where c.shard = w.shard)",
     ),
     (
@@ -106,7 +114,8 @@ const BREACHES: &[(&str, &str)] = &[
 ];
 
 const TOTALS: &str = "select (select count(distinct shard) from shard_commit), \
-    (select count(*) from shard_commit), (select count(*) from message), \
+    (select cast(coalesce(sum(sequence - coalesce(first, sequence) + 1), 0) as bigint) \
+    from shard_commit), (select count(*) from message), \
     (select count(*) from outcome), (select count(*) from entity_state)";
 
 enum Reader {
@@ -129,7 +138,7 @@ const BUSY: Duration = Duration::from_secs(10);
 /// A connection of its own to the store of a cluster.
 pub struct Ledger(Reader);
 
-/// One row of `shard_commit`.
+/// One commit of a shard.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CommitRow {
     /// Id of the shard.
@@ -162,7 +171,7 @@ pub struct Kept {
     pub messages: i64,
     /// Outcomes.
     pub outcomes: i64,
-    /// Commits of all shards.
+    /// Rows of commits of all shards.
     pub commits: i64,
 }
 
@@ -247,10 +256,13 @@ impl Ledger {
 
     /// Every commit that is kept, by shard and sequence.
     pub async fn commits(&mut self) -> Result<Vec<CommitRow>> {
-        let sql = "select shard, sequence, epoch from shard_commit order by shard, sequence";
-        let rows: Vec<(i64, i64, i64)> = fetch!(&mut self.0, sql)?;
-        let row = |(shard, sequence, epoch)| CommitRow { shard, sequence, epoch };
-        Ok(rows.into_iter().map(row).collect())
+        let sql = "select shard, coalesce(first, sequence), sequence, epoch from shard_commit \
+            order by shard, sequence";
+        let rows: Vec<(i64, i64, i64, i64)> = fetch!(&mut self.0, sql)?;
+        let run = |(shard, first, last, epoch): (i64, i64, i64, i64)| {
+            (first..=last).map(move |sequence| CommitRow { shard, sequence, epoch })
+        };
+        Ok(rows.into_iter().flat_map(run).collect())
     }
 
     /// Of each table of PostgreSQL how many rows it has, and the newest transaction that wrote one of

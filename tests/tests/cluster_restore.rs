@@ -103,10 +103,12 @@ async fn newest_rows_are_gone(store: StoreKind) -> Result<()> {
         append(cluster, 1, "before").await?;
         append(cluster, 1, "forgotten").await?;
         // The register's shard has two commits, the others have none.
-        for table in ["message", "outcome", "shard_commit"] {
-            let sql = format!("delete from {table} where sequence = 2");
-            change(cluster, &sql).await?;
+        for table in ["message", "outcome"] {
+            change(cluster, &format!("delete from {table} where sequence = 2")).await?;
         }
+        change(cluster, "delete from shard_commit where sequence = 2 and first is null").await?;
+        // One row for both, on SQLite.
+        change(cluster, "update shard_commit set sequence = 1 where sequence = 2").await?;
         let took = append_again(cluster, 2, "after").await?;
         let violations = cluster.violations().await?;
         say(format!("{violations} violations were counted, answered after {took:?}"));

@@ -46,13 +46,16 @@ pub(crate) const FENCE: &str = "select epoch, boot, closed from shard_fence wher
 pub(crate) const VOID_COMMIT: &str = "insert into shard_commit \
     (shard, sequence, epoch, low_water, now_ms, void) \
     select c.shard, $2, $3, c.low_water, c.now_ms, 1 from shard_commit c \
-    where c.shard = $1 and c.sequence = $2 - 1 on conflict (shard, sequence) do nothing";
+    where c.shard = $1 and c.sequence = $2 - 1 and not exists (select 1 from shard_commit n \
+    where n.shard = $1 and n.sequence >= $2) on conflict (shard, sequence) do nothing";
 /// Whether all commits up to a sequence are retired.
-pub(crate) const RETIRED: &str = "select cast(count(*) as bigint) from (select sequence \
-    from shard_commit where shard = $1 order by sequence limit 1) c where c.sequence > $2";
-/// Who has a sequence.
-pub(crate) const COMMIT_AT: &str =
-    "select epoch, void from shard_commit where shard = $1 and sequence = $2";
+pub(crate) const RETIRED: &str = "select cast(count(*) as bigint) from (select first, sequence \
+    from shard_commit where shard = $1 order by sequence limit 1) c \
+    where coalesce(c.first, c.sequence) > $2";
+/// Who has a sequence: the row of the run that it lies in.
+pub(crate) const COMMIT_AT: &str = "select epoch, void from (select first, sequence, epoch, void \
+    from shard_commit where shard = $1 and sequence >= $2 order by sequence limit 1) c \
+    where coalesce(c.first, c.sequence) <= $2";
 
 /// The ids of the shards of `space`: the first and the last.
 pub(crate) fn ids_of(space: Space) -> (i64, i64) {

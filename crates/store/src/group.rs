@@ -12,7 +12,7 @@ use quarry_types::{
 
 use crate::{check::Encoded, head::Head};
 
-/// What one shard records of a group: one row of `shard_commit`.
+/// What one shard records of a group: one commit of `shard_commit`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Part {
     pub(crate) shard: ShardId,
@@ -76,6 +76,8 @@ pub(crate) struct Batch<'a> {
     pub(crate) discarded: Vec<Of<MessageId>>,
     /// Those of them that the group itself accepts: they never get a payload.
     emptied: BTreeSet<MessageId>,
+    /// Messages that the group finishes, or copies to the open ones.
+    settled: BTreeSet<MessageId>,
     /// With their places among the sends of their shard's commits.
     pub(crate) sends: Vec<Of<(u32, &'a SendRow)>>,
     pub(crate) sent: Vec<Of<SendKey>>,
@@ -111,6 +113,12 @@ impl<'a> Batch<'a> {
     /// What is stored of the payload of a message that the group accepts.
     pub(crate) fn payload(&self, row: &'a MessageRow) -> &'a [u8] {
         if self.emptied.contains(&row.message_id) { &[] } else { &row.payload }
+    }
+
+    /// Whether the group itself finishes a message that it accepts, or copies it to the open ones: then
+    /// nobody looks for it by its position.
+    pub(crate) fn is_settled(&self, row: &MessageRow) -> bool {
+        self.settled.contains(&row.message_id)
     }
 
     /// Whether every writer's lease is still held (L2).
@@ -248,6 +256,8 @@ impl<'a> Merge<'a> {
             .filter(|(id, _)| !finished.contains(id))
             .map(|(_, row)| row)
             .collect();
+        let copied = self.batch.open.iter().map(|of| of.row.row.message.message_id);
+        self.batch.settled = finished.into_iter().chain(copied).collect();
         for Of { part, row } in self.states.into_values() {
             match &row.state {
                 Some(state) => {

@@ -49,8 +49,10 @@ pub(crate) async fn find_commits<D: Database>(
     for run in runs(known) {
         let asked = values_of(run.len(), 2, 2);
         let sql = format!(
-            "with asked (place, shard, sequence) as {asked} select (select c.epoch \
-             from shard_commit c where c.shard = a.shard and c.sequence = a.sequence), \
+            "with asked (place, shard, sequence) as {asked} select (select case \
+             when coalesce(c.first, c.sequence) <= a.sequence then c.epoch end \
+             from shard_commit c where c.shard = a.shard and c.sequence >= a.sequence \
+             order by c.sequence limit 1), \
              (select c.sequence from shard_commit c where c.shard = a.shard \
              order by c.sequence desc limit 1) from asked a order by a.place"
         );

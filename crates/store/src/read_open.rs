@@ -27,11 +27,12 @@ const COPIED: &str = "select p.message_id, p.tenant, p.entity_type, p.entity_id,
         and m.message_id = p.message_id and m.payload <> p.payload) as original \
     from open_message p where p.shard = $1 and p.slot between $2 and $3";
 /// Looks for the outcome and the open row one by one: a join would go through all that is retained.
+/// What is settled has one of them; the index of SQLite holds only the others.
 const FRESH: &str = "select m.message_id, m.tenant, m.entity_type, m.entity_id, m.method, m.key, \
     m.payload, m.digest, m.accepted_at, m.sequence, m.ordinal, 0, m.accepted_at, 0, \
     cast(null as bytea), 0, 0, cast(null as bytea) \
     from message m where m.shard = $1 and m.slot between $2 and $3 \
-    and (m.sequence, m.ordinal) > ($9, $10) \
+    and m.settled = 0 and (m.sequence, m.ordinal) > ($9, $10) \
     and (select 1 from outcome o where o.message_id = m.message_id) is null \
     and (select 1 from open_message q where q.message_id = m.message_id) is null";
 
@@ -202,4 +203,27 @@ pub(crate) async fn open_messages<D: Database>(
         }
     }
     Ok(Found { page: OpenPage { messages, next }, hold })
+}
+
+#[cfg(test)]
+mod tests {
+    use sqlx::{AssertSqlSafe, Connection as _, SqlSafeStr as _, SqliteConnection};
+
+    use super::*;
+    use crate::schema;
+
+    /// How SQLite finds what is neither finished nor copied.
+    #[tokio::test]
+    async fn what_is_fresh_is_found_by_its_position() {
+        let mut connection = SqliteConnection::connect("sqlite::memory:").await.unwrap();
+        for migration in schema::SQLITE {
+            let sql = sqlx::raw_sql(migration.sql.into_sql_str());
+            sql.execute(&mut connection).await.unwrap();
+        }
+        let sql = format!("explain query plan {}", statement(&OpenOf::Waiting));
+        let plan: Vec<(i64, i64, i64, String)> =
+            sqlx::query_as(AssertSqlSafe(sql)).fetch_all(&mut connection).await.unwrap();
+        let by = "SEARCH m USING INDEX message_position (shard=? AND (sequence,ordinal)>(?,?))";
+        assert!(plan.iter().any(|(.., step)| step == by), "{plan:?}");
+    }
 }

@@ -57,6 +57,11 @@ pub(crate) const SQLITE: &[Migration] = &[
         name: "suspects",
         sql: include_str!("../migrations/sqlite/0010_suspects.sql"),
     },
+    Migration {
+        version: 11,
+        name: "runs",
+        sql: include_str!("../migrations/sqlite/0011_runs.sql"),
+    },
 ];
 
 /// What PostgreSQL databases go through.
@@ -106,6 +111,11 @@ pub(crate) const POSTGRES: &[Migration] = &[
         version: 10,
         name: "suspects",
         sql: include_str!("../migrations/postgres/0010_suspects.sql"),
+    },
+    Migration {
+        version: 11,
+        name: "runs",
+        sql: include_str!("../migrations/postgres/0011_runs.sql"),
     },
 ];
 

@@ -211,3 +211,83 @@ async fn void(turn: &mut Turn<'_>, part: Part) -> Result<Fate, sqlx::Error> {
         .await?;
     Ok(Fate::of(recorded, epoch, found, retired > 0))
 }
+
+#[cfg(test)]
+mod tests {
+    use quarry_types::{BootId, Epoch, ShardId, SlotRange};
+
+    use super::*;
+    use crate::{
+        group::Batch,
+        open::Options,
+        sqlite::{connect, write},
+    };
+
+    const SHARD: ShardId = ShardId(1);
+
+    fn part(epoch: u64, sequence: u64) -> Part {
+        let (epoch, sequence) = (Epoch(epoch), Sequence(sequence));
+        Part { shard: SHARD, epoch, sequence, low_water: Sequence(0), now: Timestamp(7) }
+    }
+
+    /// A shard of a new file, and who commits to it.
+    struct Shard {
+        writer: Writer,
+        host: Host,
+        _directory: tempfile::TempDir,
+    }
+
+    impl Shard {
+        async fn new() -> Self {
+            let directory = tempfile::tempdir().unwrap();
+            let (path, host) = (directory.path().join("quarry.db"), Host::system());
+            let opened = connect::open(&path, &Options::default(), &host).await;
+            Self { writer: opened.unwrap().0, host, _directory: directory }
+        }
+
+        async fn load(&self, epoch: u64) -> u64 {
+            let (epoch, boot, range) = (Epoch(epoch), BootId(epoch), SlotRange::ALL);
+            let request = FenceRequest { shard: SHARD, range, epoch, boot };
+            load(&self.writer, &self.host, request).await.unwrap().sequence.0
+        }
+
+        /// Whether a commit stands.
+        async fn writes(&self, epoch: u64, sequence: u64) -> bool {
+            let mut batch = Batch::default();
+            batch.parts.push(part(epoch, sequence));
+            write::write(&self.writer, &self.host, &batch).await.unwrap().is_empty()
+        }
+
+        async fn fate(&self, epoch: u64, sequence: u64) -> Fate {
+            decide(&self.writer, &self.host, part(epoch, sequence)).await.unwrap()
+        }
+    }
+
+    #[tokio::test]
+    async fn fates_are_known_within_runs_of_commits() {
+        let shard = Shard::new().await;
+        assert_eq!(shard.load(1).await, 0);
+        for sequence in 1..=3 {
+            assert!(shard.writes(1, sequence).await, "{sequence}");
+        }
+        for sequence in [1, 3, 5, 9] {
+            assert!(!shard.writes(1, sequence).await, "{sequence} is not the next");
+        }
+        assert_eq!(shard.fate(1, 3).await, Fate::Written);
+        assert_eq!(shard.fate(1, 4).await, Fate::Voided);
+        assert_eq!(shard.fate(1, 4).await, Fate::Voided, "asked again");
+        assert!(!shard.writes(1, 4).await, "what was given up comes late");
+        assert!(shard.writes(1, 5).await && shard.writes(1, 6).await);
+        assert_eq!(shard.fate(1, 6).await, Fate::Written);
+
+        assert_eq!(shard.load(2).await, 6);
+        assert!(!shard.writes(1, 7).await, "another owner has the shard");
+        let fenced = |written| Fate::Fenced { recorded: Epoch(2), written };
+        assert_eq!(shard.fate(1, 7).await, fenced(false));
+        assert!(shard.writes(2, 7).await && shard.writes(2, 8).await);
+        for (sequence, written) in [(1, true), (3, true), (4, false), (6, true), (7, false)] {
+            assert_eq!(shard.fate(1, sequence).await, fenced(written), "{sequence}");
+        }
+        assert_eq!(shard.load(3).await, 8);
+    }
+}

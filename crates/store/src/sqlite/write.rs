@@ -20,8 +20,20 @@ use super::{
     writer::{Turn, WRITE_FAILED, Writer, code, primary_code, reason},
 };
 
-/// Writes the parts whose fence stands and whose sequence is the next (L3); the rows of a part go
-/// only with it.
+/// Moves the newest row of a shard on to the next sequence (L3), where the fence stands and the row is
+/// of the same epoch.
+const RUNS: Rows = Rows {
+    head: "update shard_commit set first = coalesce(first, sequence), sequence = p.column2, \
+        low_water = p.column4, now_ms = p.column5 from (values ",
+    row: "(?,?,?,?,?)",
+    tail: ") p join shard_fence f on f.shard = p.column1 and f.epoch = p.column3 \
+        where shard_commit.shard = p.column1 and shard_commit.sequence = p.column2 - 1 \
+        and shard_commit.epoch = p.column3 and shard_commit.void = 0 \
+        and not exists (select 1 from shard_commit n \
+            where n.shard = p.column1 and n.sequence >= p.column2)",
+};
+/// Begins a run for the other parts whose fence stands and whose sequence is the next (L3): the first
+/// of an epoch, and the one behind an empty commit. The rows of a part go only with it.
 const PARTS: Rows = Rows {
     head: "insert into shard_commit (shard, sequence, epoch, low_water, now_ms, void) \
         select p.column1, p.column2, p.column3, p.column4, p.column5, 0 from (values ",
@@ -29,12 +41,13 @@ const PARTS: Rows = Rows {
     tail: ") p \
         join shard_fence f on f.shard = p.column1 and f.epoch = p.column3 \
         join shard_commit c on c.shard = p.column1 and c.sequence = p.column2 - 1 \
-        where true on conflict (shard, sequence) do nothing",
+        where not exists (select 1 from shard_commit n \
+            where n.shard = p.column1 and n.sequence >= p.column2)",
 };
 const MESSAGES: Rows = Rows {
     head: "insert into message (shard, sequence, ordinal, message_id, tenant, slot, entity_type, \
-        entity_id, method, key, payload, digest, accepted_at) select * from (values ",
-    row: "(?,?,?,?,?,?,?,?,?,?,?,?,?)",
+        entity_id, method, key, payload, digest, accepted_at, settled) select * from (values ",
+    row: "(?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
     tail: ") where column4 is not null",
 };
 const OUTCOMES: Rows = Rows {
@@ -134,7 +147,7 @@ async fn undone(turn: Turn<'_>, error: WriteError) -> WriteError {
 /// that owner's.
 async fn insert(turn: &mut Turn<'_>, batch: &Batch<'_>) -> Result<bool, sqlx::Error> {
     let mut script = Script::default();
-    let first = script.add(&PARTS, batch.parts.iter().map(part_values).collect());
+    let first = add_parts(&mut script, &batch.parts);
     add_rows(&mut script, batch, |_| true);
     match script.run(turn).await {
         Ok(changed) => {
@@ -154,8 +167,8 @@ async fn insert_by_part(
     let mut refused = BTreeSet::new();
     for part in &batch.parts {
         let mut script = Script::default();
-        script.add(&PARTS, vec![part_values(part)]);
-        if script.run(turn).await?.first() != Some(&1) {
+        add_parts(&mut script, std::slice::from_ref(part));
+        if script.run(turn).await?.iter().sum::<u64>() != 1 {
             refused.insert(part.shard);
         }
     }
@@ -165,11 +178,19 @@ async fn insert_by_part(
     recorded(turn, refused).await
 }
 
+/// Adds what records `parts`; how many statements that takes, which change one row per part.
+fn add_parts(script: &mut Script, parts: &[Part]) -> usize {
+    let rows: Vec<Vec<Value>> = parts.iter().map(part_values).collect();
+    script.add(&RUNS, rows.clone()) + script.add(&PARTS, rows)
+}
+
 /// The rows of the parts that stand.
 fn add_rows(script: &mut Script, batch: &Batch<'_>, stands: impl Fn(&Part) -> bool + Copy) {
     let rows = values(&batch.messages, stands, |part, (ordinal, row)| {
         let position = Position { sequence: part.sequence, ordinal: *ordinal };
-        message_values(part, position, row)
+        let mut values = message_values(part, position, row);
+        values.push(Value::Int(i64::from(batch.is_settled(row))));
+        values
     });
     script.add(&MESSAGES, rows);
     script.add(&OUTCOMES, values(&batch.outcomes, stands, outcome_values));
