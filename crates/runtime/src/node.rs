@@ -182,8 +182,7 @@ impl Node {
             return Ok(None);
         }
         let range = SlotRange { first: address.slot(), last: address.slot() };
-        let view = inner.ports.coordinator.view();
-        let space = view.borrow().bindings.bound_to(&address.entity_type);
+        let space = inner.space_of(address);
         first_aside(&*inner.ports.store, (space, range), address).await
     }
 

@@ -147,7 +147,7 @@ pub enum Refused {
         /// How many.
         types: u32,
     },
-    /// No node could ever have such a label.
+    /// It is no name of a group that types are bound to.
     #[error("a group is named by 1 to 64 letters, digits, - or _")]
     InvalidGroup,
 }

@@ -97,6 +97,10 @@ pub fn fit(
             return Err(Unfit::TooOld { node: node.id, speaks: caller, needed });
         }
     }
+    // Whoever is in was asked then.
+    if command.since() <= needed_by(view) {
+        return Ok(command);
+    }
     match understood(view, spoken, command.since()) {
         Ok(()) => Ok(command),
         Err(unfit @ Unfit::TooOld { .. }) => command.for_older(view)?.ok_or(unfit),

@@ -85,7 +85,7 @@ impl Inner {
         timeout: Duration,
     ) {
         let message_id = record.message.message_id;
-        let spot = self.spot_of_stored(message_id, &record.message.address.entity_type);
+        let spot = self.spot_of_stored(message_id, &record.message.address);
         match self.owner(spot) {
             Owner::None => {}
             Owner::Here(inbox) => {

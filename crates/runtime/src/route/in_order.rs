@@ -11,7 +11,7 @@ use tokio::sync::oneshot;
 
 use super::{
     ONE_TRY,
-    answer::{in_hand_at_deadline, refused, unknown},
+    answer::{elsewhere, in_hand_at_deadline, refused, unknown},
     owner::{Spot, Way, push},
     tries::{Pause, Tries},
 };
@@ -121,10 +121,13 @@ impl Inner {
         let left = deadline.since(self.ports.host.now());
         let whole = match self.way_to(&first.envelope.address) {
             Err(error) => Err(error),
-            Ok((_, Way::Here(inbox))) => {
-                let calls = open
-                    .iter()
-                    .map(|(_, tries)| (Arc::new(tries.envelope.clone()), Ok(tries.delivery)));
+            Ok((spot, Way::Here(inbox))) => {
+                let calls = open.iter().map(|(_, tries)| {
+                    let own = self.spot_of(&tries.envelope.address);
+                    let is_there = own.is_some_and(|own| own.space == spot.space);
+                    let checked = if is_there { Ok(tries.delivery) } else { Err(elsewhere()) };
+                    (Arc::new(tries.envelope.clone()), checked)
+                });
                 match hand_over(&inbox, calls.collect()) {
                     Ok(handed) => Ok(handed.gather(&self.ports.host, deadline).await),
                     Err(error) => Err(error),

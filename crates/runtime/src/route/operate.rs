@@ -106,9 +106,7 @@ impl Inner {
         }
         let record = self.ports.store.message(message_id).await;
         let record = record.map_err(|error| refused(RefusalCode::NoOwner, error.to_string()))?;
-        let of = |record: MessageRecord| {
-            self.spot_of_stored(message_id, &record.message.address.entity_type)
-        };
+        let of = |record: MessageRecord| self.spot_of_stored(message_id, &record.message.address);
         Ok(record.map_or(nowhere, of))
     }
 }

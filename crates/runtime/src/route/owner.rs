@@ -124,9 +124,13 @@ impl Inner {
     }
 
     /// Where a message to an entity of this type lives; it is stored, so the type is used.
-    pub(super) fn spot_of_stored(&self, message_id: MessageId, entity_type: &EntityType) -> Spot {
-        let space = self.ports.coordinator.view().borrow().bindings.bound_to(entity_type);
-        Spot { space, slot: message_id.slot() }
+    pub(super) fn spot_of_stored(&self, message_id: MessageId, address: &Address) -> Spot {
+        Spot { space: self.space_of(address), slot: message_id.slot() }
+    }
+
+    /// The space of an entity whose type is used, as this node knows.
+    pub(crate) fn space_of(&self, address: &Address) -> Space {
+        self.ports.coordinator.view().borrow().bindings.bound_to(&address.entity_type)
     }
 
     /// Has it recorded that a type is used, unless this is being done; callers look again.

@@ -39,10 +39,17 @@ impl Inner {
     /// Sends as they go together: those to one shard, as this node knows the shards.
     pub(crate) fn parcels(&self, passing: Vec<Passing>) -> Vec<Parcel> {
         let mut full = Vec::new();
-        let mut open: BTreeMap<Option<ShardId>, Parcel> = BTreeMap::new();
+        let mut open: BTreeMap<ShardId, Parcel> = BTreeMap::new();
         for send in passing {
             let envelope = send.envelope();
-            let parcel = open.entry(self.shard_of(&envelope.address)).or_default();
+            // What has no shard yet goes alone: it may have one when it is tried.
+            let Some(shard) = self.shard_of(&envelope.address) else {
+                let mut alone = Parcel::default();
+                alone.add(send.place, envelope);
+                full.push(alone);
+                continue;
+            };
+            let parcel = open.entry(shard).or_default();
             if !parcel.has_room_for(envelope.payload.len()) {
                 full.push(std::mem::take(parcel));
             }

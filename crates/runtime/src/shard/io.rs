@@ -34,7 +34,7 @@ pub(super) struct Claim {
 pub(super) enum Done {
     Keys(Vec<MessageId>, Result<Vec<Option<MessageRecord>>, StoreError>),
     Activated(Vec<(Address, u64, Result<Resident, ActivationFailure>)>),
-    Fetched(MessageId, Result<Option<Fetched>, StoreError>),
+    Fetched(MessageId, Result<Option<Fetched>, CallError>),
     Committed(u64, Failed, Result<Committed, CommitError>),
     FenceChecked(Vec<Claim>, Result<bool, StoreError>),
     PassedOn(Vec<(Place, Result<Answer, CallError>)>),
@@ -74,8 +74,19 @@ impl Serving {
     /// Asks for a message that an operator acts on, with its chunks where it may run again.
     pub(super) fn fetch(&mut self, message_id: MessageId) {
         let store = Arc::clone(&self.shared.store);
+        let (node, space, epoch) = (self.shared.caller.clone(), self.shard.space(), self.epoch);
         self.io.push(Box::pin(async move {
-            Done::Fetched(message_id, fetched(&*store, message_id).await)
+            let found = match fetched(&*store, message_id).await {
+                // Who asked knew the message by its id only.
+                Ok(Some((address, _)))
+                    if node.upgrade().is_some_and(|node| node.space_of(&address) != space) =>
+                {
+                    Err(not_owner(epoch))
+                }
+                Ok(found) => Ok(found.map(|(_, fetched)| fetched)),
+                Err(error) => Err(refused(RefusalCode::StoreUnavailable, &error.to_string())),
+            };
+            Done::Fetched(message_id, found)
         }));
     }
 
@@ -152,8 +163,6 @@ impl Serving {
                 }
             }
             Done::Fetched(message_id, found) => {
-                let found = found
-                    .map_err(|error| refused(RefusalCode::StoreUnavailable, &error.to_string()));
                 self.machine.fetched(now, message_id, &found, &mut self.out);
             }
             Done::Committed(ticket, failed, Ok(committed)) => {
@@ -219,8 +228,12 @@ fn split(commit: &mut Commit) -> Option<Commit> {
     Some(Commit { sends, states, low_water: commit.low_water, ..nothing })
 }
 
-async fn fetched(store: &dyn Store, message_id: MessageId) -> Result<Option<Fetched>, StoreError> {
+async fn fetched(
+    store: &dyn Store,
+    message_id: MessageId,
+) -> Result<Option<(Address, Fetched)>, StoreError> {
     let Some(record) = store.message(message_id).await? else { return Ok(None) };
+    let address = record.message.address.clone();
     let chunks = store.chunks_of(vec![message_id]).await?.pop().unwrap_or_default();
-    Ok(Some(convert::fetched(record, chunks)))
+    Ok(Some((address, convert::fetched(record, chunks))))
 }

@@ -346,6 +346,10 @@ impl Serving {
     }
 
     fn admit(&mut self, now: Timestamp, call: Call) {
+        // Who routed it may have known the shard from before a split.
+        if !self.range.contains(call.envelope.address.slot()) {
+            return call.waiter.answer(Err(not_owner(self.epoch)));
+        }
         self.machine.admit(now, call.envelope, call.delivery, call.waiter, &mut self.out);
         crash::point("admitted");
     }

@@ -71,13 +71,15 @@ pub(crate) async fn founding(
     bindings: BTreeMap<EntityType, String>,
     recovery: Recovery,
 ) -> Result<Founding, Failure> {
-    match recovery {
-        Recovery::Refuse => Ok(Founding { bindings, ..Founding::default() }),
+    let founding = match recovery {
+        Recovery::Refuse => Founding { bindings, ..Founding::default() },
         Recovery::AllVotersLost => {
             let uses = quarry_store::uses(&store_url(settings, data)).await;
-            recover::founding(bindings, uses.map_err(|error| no_store(&error))?)
+            recover::founding(bindings, uses.map_err(|error| no_store(&error))?)?
         }
-    }
+    };
+    recover::tried(&founding, settings.cluster.shards, settings.cluster.max_moves)?;
+    Ok(founding)
 }
 
 /// Starts the message plane.

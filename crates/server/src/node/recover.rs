@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use quarry_core::coordinator::Founding;
+use quarry_core::coordinator::{Command, Founding, Response, State};
 use quarry_store::Uses;
-use quarry_types::{DEFAULT_GROUP, EntityType, Space};
+use quarry_types::{ClusterId, DEFAULT_GROUP, EntityType, Space};
 
 use crate::failure::{Exit, Failure};
 
@@ -31,6 +31,12 @@ pub(crate) fn founding(
             return Err(other_group(entity_type, *space, group));
         }
     }
+    if let Some(unsaid) =
+        uses.types.iter().find(|name| !is_placed(&uses, name) && !bindings.contains_key(*name))
+        && knew_groups
+    {
+        return Err(unsaid_group(unsaid));
+    }
     let mut rest: Vec<&str> = bindings.values().map(String::as_str).collect();
     rest.sort_unstable();
     rest.dedup();
@@ -43,6 +49,35 @@ pub(crate) fn founding(
         groups.push(group.ok_or_else(|| too_few(last, &groups))?.to_owned());
     }
     Ok(Founding { bindings, groups, used: uses.types })
+}
+
+/// Whether a cluster can be made with this: the coordinator would refuse it when the node serves already.
+///
+/// # Errors
+/// What the coordinator would say.
+pub(crate) fn tried(founding: &Founding, shards: u32, max_moves: u32) -> Result<(), Failure> {
+    let (cluster, founding) = (ClusterId(0), founding.clone());
+    let command = Command::Found { cluster, shards, max_moves, founding };
+    match State::default().apply(1, command) {
+        Response::Refused(reason) => Err(Failure::new(Exit::Usage, reason.to_string())
+            .advise("see group in [entities] and [entities.TYPE], and cluster.shards")),
+        _ => Ok(()),
+    }
+}
+
+fn is_placed(uses: &Uses, entity_type: &EntityType) -> bool {
+    uses.placed.iter().any(|(placed, _)| placed == entity_type)
+}
+
+fn unsaid_group(entity_type: &EntityType) -> Failure {
+    let message = format!(
+        "the store has states of {entity_type} and no messages that tell its group, and the \
+         configuration does not either"
+    );
+    Failure::new(Exit::Refused, message).advise(format!(
+        "bind it as the lost coordinator did: group in [entities.{entity_type}], {DEFAULT_GROUP:?} for \
+         none"
+    ))
 }
 
 fn other_group(entity_type: &EntityType, space: Space, group: &str) -> Failure {
@@ -114,6 +149,34 @@ mod tests {
         let found = founding(bindings(&bound), rows).unwrap();
         assert_eq!(found.groups, ["big", "late", "gpu"]);
         assert_eq!(found.used, BTreeSet::from(["Counter", "Heavy", "Wide"].map(named)));
+    }
+
+    #[test]
+    fn what_no_cluster_can_be_made_with_is_told_before_it_is_tried() {
+        let made = |group, shards| {
+            let bindings = bindings(&[("Heavy", group)]);
+            tried(&Founding { bindings, ..Founding::default() }, shards, 4)
+        };
+        assert_eq!(made("gpu", 256), Ok(()));
+        let refused = made("a100.80gb", 256).unwrap_err().to_string();
+        assert!(refused.contains("a group is named by"), "{refused}");
+        let refused = made("gpu", 65_536).unwrap_err().to_string();
+        assert!(refused.contains("65536"), "{refused}");
+    }
+
+    #[test]
+    fn a_type_of_which_there_are_only_states_has_to_be_bound_in_words() {
+        let with_states = || {
+            let mut uses = uses(&[("Heavy", 1)], 1);
+            uses.types.insert(named("Old"));
+            uses
+        };
+        assert!(told(&[("Heavy", "gpu")], with_states()).contains("states of Old"));
+        for group in ["gpu", DEFAULT_GROUP] {
+            let bound = bindings(&[("Heavy", "gpu"), ("Old", group)]);
+            let found = founding(bound, with_states()).unwrap();
+            assert!(found.used.contains(&named("Old")), "{found:?}");
+        }
     }
 
     #[test]
