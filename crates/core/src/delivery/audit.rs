@@ -39,15 +39,15 @@ impl<W> Shard<W> {
         self.tick(now, out);
         let mut found = self.set_timers();
         found += self.requeue_stray(now);
-        let before = out.len();
         // An entity with something in a commit goes on when that stands.
         let flying = self.in_flight.iter().flat_map(|(_, units)| units);
         let under_way: BTreeSet<&Address> =
             flying.chain(&self.pending).map(|unit| &unit.address).collect();
         let idle = self.entities.keys().filter(|address| !under_way.contains(address));
         for address in idle.cloned().collect::<Vec<_>>() {
-            self.schedule(&address, now, out);
+            found += self.goes_on_now(&address, now, out);
         }
+        let before = out.len();
         self.pump(now, out);
         self.flush(out);
         found += out.len() - before;
@@ -62,6 +62,22 @@ impl<W> Shard<W> {
     /// How many stalls were found since this was asked last.
     pub fn take_stalls(&mut self) -> usize {
         core::mem::take(&mut self.audit.found)
+    }
+
+    /// How much the entity does now that nothing made it do before. Where its first command waits for
+    /// what is read, its queries go on when that comes, if not before.
+    fn goes_on_now(
+        &mut self,
+        address: &Address,
+        now: Timestamp,
+        out: &mut Vec<Effect<W>>,
+    ) -> usize {
+        let is_known = self.is_next_known(address);
+        let before = out.len();
+        self.schedule(address, now, out);
+        let done = out.iter().skip(before);
+        let begins = |effect: &&Effect<W>| matches!(effect, Effect::Run(..) | Effect::Activate(..));
+        done.filter(|effect| is_known || !begins(effect)).count()
     }
 
     /// Timers of what waits for its time. A message found without one has it from now on.

@@ -149,6 +149,24 @@ fn a_call_that_waits_behind_a_quarantined_message_gets_its_row() {
 }
 
 #[test]
+fn a_query_waits_for_the_command_before_it_while_the_store_is_asked_and_not_while_it_is_held_up() {
+    let mut shard = waiting();
+    let number = asked(&admit(&mut shard, message("c1", "k1"), 1))[0];
+    let query = |key| Arc::new(message("c1", key));
+    let mut out = Vec::new();
+    shard.admit(NOW, query("q1"), Delivery::VolatileLocal, 2, &mut out);
+    assert!(out.is_empty(), "it sees what was sent before (G4): {out:?}");
+    aside(&mut shard, number, None);
+    let first = run_of(&activate(&mut shard, "c1"));
+    assert_eq!(first.kind, RunKind::Command);
+
+    let (mut held, _) = held_up();
+    let mut out = Vec::new();
+    held.admit(NOW, query("q2"), Delivery::VolatileLocal, 2, &mut out);
+    assert_eq!(run_of(&out).kind, RunKind::Read);
+}
+
+#[test]
 fn where_progress_outranks_order_nothing_is_asked() {
     let mut shard = shard_of(Limits::default());
     let effects = admit(&mut shard, one_way("k1"), 1);

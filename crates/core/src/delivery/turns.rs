@@ -73,11 +73,14 @@ impl<W> Shard<W> {
     fn front_of(&self, address: &Address, entity: &Entity<W>) -> Front {
         let Some(message_id) = entity.queue.front() else { return Front::Absent };
         let Some(message) = self.messages.get(message_id) else { return Front::Absent };
-        let is_far = matches!(message.phase, Phase::BackingOff(_))
-            || !self.is_next_known(address)
-            || !self.outbox.has_room(address)
-            || !(self.may_begin(*message_id) || message.suspicion == Suspicion::Hindered)
-            || self.is_held(address);
+        // Whose key is asked for, or whose attempt is being recorded, waits for the store alone.
+        let is_asked = matches!(message.phase, Phase::Checking | Phase::Recording);
+        let is_far = !is_asked
+            && (matches!(message.phase, Phase::BackingOff(_))
+                || !self.is_next_known(address)
+                || !self.outbox.has_room(address)
+                || !(self.may_begin(*message_id) || message.suspicion == Suspicion::Hindered)
+                || self.is_held(address));
         let is_ready = message.phase == Phase::Queued
             && self.may_begin(*message_id)
             && self.goes_on(address)
