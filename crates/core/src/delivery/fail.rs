@@ -70,7 +70,8 @@ impl<W> Shard<W> {
         for address in &touched {
             self.drop_activation(address, out);
         }
-        for unit in failed.iter().chain(&behind) {
+        // What was done last is undone first.
+        for unit in failed.iter().chain(&behind).rev() {
             self.again(unit);
             self.requeue(unit);
         }
@@ -207,8 +208,10 @@ impl<W> Shard<W> {
             // Not even the failure could be stored: it counts, and its texts are let go.
             let is_failure =
                 matches!(unit.change, Change::Retry { .. } | Change::Quarantine(Reason::Failed));
-            message.attempts += u32::from(is_failure);
-            message.errors = alloc::vec![String::from("an error could not be stored")];
+            if is_failure {
+                message.attempts += 1;
+                message.errors = alloc::vec![String::from("an error could not be stored")];
+            }
             let due = now.after(back_off(message.attempts.max(1)));
             message.phase = Phase::BackingOff(due);
             self.due.insert((due, unit.message_id));

@@ -24,6 +24,9 @@ use super::{
     stream::Stream,
 };
 
+/// How many messages that operators act on find room in a memory that is full.
+const OPERATED: usize = 256;
+
 /// What the store has of a message that was asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fetched {
@@ -314,7 +317,9 @@ impl<W> Shard<W> {
         let most = self.limits.of(&address.entity_type).mailbox;
         let queued = self.entities.get(&address).map_or(0, |entity| entity.queue.len());
         let is_full = end.is_none() && queued + self.delays.of(&address) >= most;
-        if is_full || self.messages.len() >= self.limits.pending {
+        // What waits behind a quarantined message may fill memory: what an operator lets run again, or
+        // drops, makes room.
+        if is_full || self.messages.len() >= self.limits.pending.saturating_add(OPERATED) {
             return out.push(answer(waiter, Err(full(&address, most))));
         }
         let sent = aside.original.unwrap_or_else(|| envelope.payload.clone());

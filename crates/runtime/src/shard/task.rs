@@ -29,6 +29,8 @@ use crate::{
     wire::Response,
 };
 
+/// How often a shard that closes looks whether it can.
+const CLOSING: Duration = Duration::from_millis(10);
 /// How many requests are taken in one turn.
 const TURN: usize = 256;
 /// What all handlers of a shard said and was not taken yet; a handler that says more waits.
@@ -228,6 +230,8 @@ impl ShardTask {
     async fn serve(&mut self, serving: &mut Serving, news: &mut News) -> End {
         let mut asks = Vec::with_capacity(TURN);
         let mut sweep = tokio::time::interval(SWEEP);
+        let mut closing = tokio::time::interval(CLOSING);
+        closing.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let mut close_by: Option<Monotonic> = None;
         loop {
             serving.perform();
@@ -256,6 +260,11 @@ impl ShardTask {
                         Control::Abandon => serving.give_up(),
                     }
                 }
+                // Before whatever else comes: traffic must not keep a shard from closing.
+                _ = closing.tick(), if close_by.is_some() => {
+                    serving.tick();
+                    serving.close_when_quiet(close_by);
+                }
                 Some(ask) = self.lanes.control.recv() => serving.ask(ask),
                 Some(asked) = news.asked.recv() => serving.make_room(&asked),
                 Some(end) = news.ended.recv() => {
@@ -266,10 +275,7 @@ impl ShardTask {
                     serving.said(vec![said]);
                 }
                 Some(done) = serving.io.next(), if !serving.io.is_empty() => serving.done(done),
-                () = tokio::time::sleep(wake) => {
-                    serving.tick();
-                    serving.close_when_quiet(close_by);
-                }
+                () = tokio::time::sleep(wake) => serving.tick(),
                 _ = sweep.tick() => serving.sweep(),
                 taken = self.lanes.messages.recv_many(&mut asks, TURN) => {
                     if taken == 0 {
@@ -305,11 +311,9 @@ impl Serving {
     }
 
     fn next_wake(&self, is_closing: bool) -> Duration {
-        if is_closing {
-            return Duration::from_millis(10);
-        }
         let now = self.now();
-        let Some(at) = self.machine.next_wake() else { return Duration::from_hours(1) };
+        let at = self.machine.next_wake().filter(|_| !is_closing);
+        let Some(at) = at else { return Duration::from_hours(1) };
         Duration::from_millis(u64::try_from(at.0.saturating_sub(now.0)).unwrap_or(0))
     }
 
