@@ -11,6 +11,7 @@ use quarry_types::{
 use super::{
     tests::{
         NOW, activate, address, admit, answers, batch_of, committed, done, message, run_of, shard,
+        shard_of,
     },
     *,
 };
@@ -190,6 +191,20 @@ fn a_message_that_is_not_in_memory_is_asked_for_once() {
     let effects = committed(&mut shard, batch.ticket, 1);
     assert_eq!(ends(&effects), [(OPERATOR, "dropped"); 2]);
     assert_eq!(shard.pending_messages(), 0);
+}
+
+#[test]
+fn a_shard_that_is_full_takes_what_operators_act_on() {
+    for intervention in [Intervention::Drop, REDRIVE] {
+        let mut shard = shard_of(Limits { pending: 1, ..Limits::default() });
+        admit(&mut shard, message("c2", "k2"), 1);
+        let refused = admit(&mut shard, message("c3", "k3"), 2);
+        assert!(matches!(answers(&refused)[..], [(2, Err(CallError::Refused(_)))]));
+        act(&mut shard, message("c1", "k1").message_id, intervention);
+        let effects = found(&mut shard, aside("k1"));
+        assert!(answers(&effects).is_empty(), "{effects:?}");
+        batch_of(&effects);
+    }
 }
 
 #[test]
