@@ -170,9 +170,9 @@ pub(crate) async fn open_messages<D: Database>(
     query: &OpenQuery,
     limit: u32,
 ) -> Result<Found, StoreError> {
-    let (least, most) = ids_of(query.space);
+    let (lowest, highest) = ids_of(query.space);
     let (first, last) = (i64::from(query.range.first.0), i64::from(query.range.last.0));
-    let among = [first, last, least, most].map(Value::Int).into();
+    let among = [first, last, lowest, highest].map(Value::Int).into();
     let shards: Vec<(i64,)> = database.fetch(SHARDS.to_owned(), among).await?;
     let (mut rows, mut end): (Vec<OpenRow>, Option<OpenCursor>) = (Vec::new(), None);
     let place = |row: &OpenRow| row.place(&query.of);

@@ -302,12 +302,12 @@ async fn begin(
 ) -> Result<Result<(), FenceError>, sqlx::Error> {
     let (shard, epoch) = (i64::from(request.shard.0), stored(request.epoch.0));
     let (first, last) = (i64::from(request.range.first.0), i64::from(request.range.last.0));
-    let (least, most) = ids_of(request.shard.space());
-    let newest_part = sqlx::query_scalar(PARTS).bind(first).bind(last).bind(least).bind(most);
+    let (lowest, highest) = ids_of(request.shard.space());
+    let newest_part = sqlx::query_scalar(PARTS).bind(first).bind(last).bind(lowest).bind(highest);
     let newest_part: Option<i64> = newest_part.fetch_one(&mut *connection).await?;
     // Waits for what is being committed under it.
     let whole = sqlx::AssertSqlSafe(format!("{WHOLE} for update"));
-    let whole = sqlx::query_as(whole).bind(first).bind(last).bind(least).bind(most);
+    let whole = sqlx::query_as(whole).bind(first).bind(last).bind(lowest).bind(highest);
     let whole: Option<Whole> = whole.fetch_optional(&mut *connection).await?;
     if let Err(refused) = may_begin(newest_part, whole, &request) {
         return Ok(Err(refused));

@@ -136,10 +136,10 @@ async fn begin(
 ) -> Result<Result<Timestamp, FenceError>, sqlx::Error> {
     let (shard, epoch) = (i64::from(request.shard.0), stored(request.epoch.0));
     let (first, last) = (i64::from(request.range.first.0), i64::from(request.range.last.0));
-    let (least, most) = ids_of(request.shard.space());
-    let newest_part = sqlx::query_scalar(PARTS).bind(first).bind(last).bind(least).bind(most);
+    let (lowest, highest) = ids_of(request.shard.space());
+    let newest_part = sqlx::query_scalar(PARTS).bind(first).bind(last).bind(lowest).bind(highest);
     let newest_part: Option<i64> = newest_part.fetch_one(turn.connection()?).await?;
-    let whole = sqlx::query_as(WHOLE).bind(first).bind(last).bind(least).bind(most);
+    let whole = sqlx::query_as(WHOLE).bind(first).bind(last).bind(lowest).bind(highest);
     let whole: Option<Whole> = whole.fetch_optional(turn.connection()?).await?;
     if let Err(refused) = may_begin(newest_part, whole, &request) {
         return Ok(Err(refused));
