@@ -9,7 +9,7 @@ use alloc::{
 };
 
 use quarry_types::{
-    Delivery, Envelope, Epoch, Intervention, MessageId, ReplyMode, Sequence, Timestamp,
+    Delivery, Envelope, Epoch, Intervention, KeyOrigin, MessageId, ReplyMode, Sequence, Timestamp,
 };
 
 use super::{
@@ -336,6 +336,22 @@ fn what_is_held_up_and_not_in_memory_is_copied_page_by_page_and_left_in_its_orde
     rows.settle(&mut shard, effects);
     assert_eq!(rows.begun, keys, "in the order of the rows (D3)");
     assert_eq!(shard.pending_messages(), 0);
+}
+
+#[test]
+fn a_caller_of_what_is_copied_keeps_nothing_else_from_being_copied() {
+    let (mut shard, mut rows) = taken_over();
+    let mut out = Vec::new();
+    shard.start(NOW, &mut out);
+    let again = Envelope { key_origin: KeyOrigin::Client, ..message("c1", "k07") };
+    out.extend(admit(&mut shard, again, 5));
+    rows.settle(&mut shard, out);
+    let mut all = rows.copied.clone();
+    all.sort_unstable();
+    let keys: Vec<String> = rows.open.iter().map(|row| row.envelope.key.to_string()).collect();
+    assert_eq!(all, keys);
+    assert!(shard.await_outcome(message("c1", "k07").message_id, 6).is_ok(), "it stays");
+    assert!(shard.await_outcome(message("c1", "k12").message_id, 6).is_err(), "no other does");
 }
 
 #[test]
