@@ -14,7 +14,7 @@ use super::{
     batch::{Change, Unit},
     delay,
     entity::{Entity, Read},
-    message::{Acceptance, Message, Phase, Standing, Turn, Waiting},
+    message::{Acceptance, Copying, Message, Phase, Standing, Turn, Waiting},
     read::waits_for,
     shard::{Gate, answer, draining, refused},
 };
@@ -296,7 +296,7 @@ impl<W> Shard<W> {
                 message.begin_recorded();
                 Change::Attempt
             } else if is_held && message.phase == Phase::Queued {
-                message.is_copying = true;
+                message.copying = Copying::Pending;
                 Change::Copy
             } else {
                 Change::Accept

@@ -22,7 +22,7 @@ use super::{
     Recovered,
     message::{Cursor, Position, Waiting},
     part::{LAST, Part},
-    reading::Reading,
+    reading::{Purpose, Reading},
 };
 
 /// After a page could not be read, the next try comes this much later.
@@ -238,17 +238,17 @@ impl<W> Backlog<W> {
 
     /// A page of the entity is to be read.
     pub(super) fn want(&mut self, address: &Address) {
-        self.want_page(address, false);
+        self.want_page(address, Purpose::Run);
     }
 
     /// A page of the entity is to be copied, and left in the store.
     pub(super) fn want_copies(&mut self, address: &Address) {
-        self.want_page(address, true);
+        self.want_page(address, Purpose::Copy);
     }
 
-    fn want_page(&mut self, address: &Address, is_copying: bool) {
+    fn want_page(&mut self, address: &Address, purpose: Purpose) {
         if let Some(part) = self.parts.get_mut(address) {
-            part.is_copying = is_copying;
+            part.purpose = purpose;
         }
         self.queue_up(address);
     }
@@ -319,9 +319,9 @@ impl<W> Backlog<W> {
                 }
                 let address = self.next_wanted()?;
                 let part = self.parts.get(&address)?;
-                let (is_copying, after) = (part.is_copying, part.next());
+                let (purpose, after) = (part.purpose, part.next());
                 let reading = Reading::new(Which::Entity(address), at(after), seen);
-                Reading { is_copying, ..reading }
+                Reading { purpose, ..reading }
             }
         };
         Some(self.begin_read(reading))
@@ -343,8 +343,9 @@ impl<W> Backlog<W> {
         after: Cursor,
         seen: Sequence,
     ) -> Option<OpenRead> {
-        let is_under_way = self.reads.values().any(|reading| reading.is_audit);
-        let reading = Reading { is_audit: true, ..Reading::new(which, after, seen) };
+        let purpose = Purpose::Audit;
+        let is_under_way = self.reads.values().any(|reading| reading.purpose == purpose);
+        let reading = Reading { purpose, ..Reading::new(which, after, seen) };
         (!is_under_way).then(|| self.begin_read(reading))
     }
 
@@ -440,7 +441,7 @@ impl<W> Backlog<W> {
     /// A page could not be read.
     pub(super) fn read_failed(&mut self, now: Timestamp, number: u64) {
         let Some(reading) = self.reads.remove(&number) else { return };
-        if reading.is_audit {
+        if reading.purpose == Purpose::Audit {
             return;
         }
         self.again_at = Some(now.after(READ_AGAIN));

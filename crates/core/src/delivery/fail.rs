@@ -9,7 +9,7 @@ use super::{
     batch::{Change, Reason, Unit},
     entity::{Activation, Running},
     limits::back_off,
-    message::{Acceptance, Phase},
+    message::{Acceptance, Copying, Phase},
     shard::{Gate, refused},
 };
 
@@ -164,8 +164,13 @@ impl<W> Shard<W> {
             message.acceptance = Acceptance::None;
         }
         match &unit.change {
-            Change::Accept | Change::Delay { .. } | Change::End { .. } | Change::Redrive => {}
-            Change::Copy => message.is_copying = false,
+            // A quarantine that stands anyway undoes no attempt.
+            Change::Accept
+            | Change::Delay { .. }
+            | Change::End { .. }
+            | Change::Redrive
+            | Change::Quarantine(Reason::Spent) => {}
+            Change::Copy => message.copying = Copying::None,
             // The run that made them is gone with the activation; so is its attempt.
             Change::Chunks { first, .. } => message.stream.undo(*first),
             Change::Attempt => message.unrecord(),
@@ -181,7 +186,6 @@ impl<W> Shard<W> {
                 message.attempts = message.attempts.saturating_sub(1);
                 message.errors.pop();
             }
-            Change::Quarantine(Reason::Spent) => {}
             Change::Finish { .. } => message.attempts = message.attempts.saturating_sub(1),
         }
         if matches!(unit.change, Change::Quarantine(_)) {

@@ -18,7 +18,7 @@ use super::{
     AfterQuarantine, Effect, OpenPage, Shard,
     backlog::Source,
     batch::{Change, Unit},
-    message::{Acceptance, Order, Phase, Turn},
+    message::{Acceptance, Copying, Order, Phase, Turn},
     part::LAST,
     reading::Reading,
     shard::Gate,
@@ -135,7 +135,7 @@ impl<W> Shard<W> {
                     message.wants_acceptance = true;
                     wants_rows = true;
                 }
-                Acceptance::Stored(position) if !message.is_copying => {
+                Acceptance::Stored(position) if message.copying == Copying::None => {
                     let is_copied = !self.unfinished.contains(&(position, *id));
                     standing.push((*id, is_copied, message.is_attempt_recorded));
                 }
@@ -159,7 +159,7 @@ impl<W> Shard<W> {
 
     fn copy(&mut self, message_id: MessageId, address: &Address) {
         let Some(message) = self.messages.get_mut(&message_id) else { return };
-        message.is_copying = true;
+        message.copying = Copying::Pending;
         let (address, change) = (address.clone(), Change::Copy);
         self.pending.push_back(Unit { message_id, address, is_accept: false, change });
     }

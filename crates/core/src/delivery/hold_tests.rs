@@ -9,7 +9,7 @@ use alloc::{
 };
 
 use quarry_types::{
-    Delivery, Envelope, Epoch, Intervention, MessageId, ReplyMode, Sequence, Timestamp,
+    Delivery, Envelope, Epoch, Intervention, KeyOrigin, MessageId, ReplyMode, Sequence, Timestamp,
 };
 
 use super::{
@@ -235,7 +235,7 @@ fn an_entity_of_which_all_is_held_up_gives_up_its_actor() {
 /// Rows of one entity in the store, in order, and what became of them.
 #[derive(Default)]
 struct Rows {
-    rows: Vec<Recovered>,
+    open: Vec<Recovered>,
     /// The first one in quarantine.
     aside: Option<MessageId>,
     committed: u64,
@@ -248,7 +248,7 @@ impl Rows {
     fn page(&self, read: &OpenRead) -> OpenPage {
         let is_behind = |row: &&Recovered| row.position > read.after.1;
         let limit = usize::try_from(read.limit).unwrap();
-        let mut messages: Vec<_> = self.rows.iter().filter(is_behind).cloned().collect();
+        let mut messages: Vec<_> = self.open.iter().filter(is_behind).cloned().collect();
         let is_whole = messages.len() <= limit || read.which == Which::Delayed;
         messages.truncate(if read.which == Which::Delayed { 0 } else { limit });
         let next = messages.last().map(|row| (Timestamp(0), row.position));
@@ -276,7 +276,7 @@ impl Rows {
                     self.committed += 1;
                     self.copied.extend(copied(&batch));
                     let is_over = |id| batch.finishes.iter().any(|finish| finish.message_id == id);
-                    self.rows.retain(|row| !is_over(row.envelope.message_id));
+                    self.open.retain(|row| !is_over(row.envelope.message_id));
                     out = committed(shard, batch.ticket, self.committed);
                 }
                 Effect::Activate(address, number) => {
@@ -306,7 +306,7 @@ fn taken_over() -> (Shard<u32>, Rows) {
         ..recovered(&alloc::format!("k{number:02}"), 0, 0)
     };
     let aside = Some(message("c1", "k00").message_id);
-    let rows = Rows { rows: (1..=12).map(row).collect(), aside, committed: 20, ..Rows::default() };
+    let rows = Rows { open: (1..=12).map(row).collect(), aside, committed: 20, ..Rows::default() };
     let marks = (Sequence(20), Sequence(0));
     (Shard::new(limits, Epoch(7), marks, NOW), rows)
 }
@@ -317,7 +317,7 @@ fn what_is_held_up_and_not_in_memory_is_copied_page_by_page_and_left_in_its_orde
     let mut out = Vec::new();
     shard.start(NOW, &mut out);
     rows.settle(&mut shard, out);
-    let keys: Vec<String> = rows.rows.iter().map(|row| row.envelope.key.to_string()).collect();
+    let keys: Vec<String> = rows.open.iter().map(|row| row.envelope.key.to_string()).collect();
     assert_eq!((rows.begun.len(), &rows.copied), (0, &keys), "each once");
     assert!(rows.most_in_memory <= 4, "{} in memory", rows.most_in_memory);
     let others = [("c2", "a"), ("c2", "b")].map(|(id, key)| {
@@ -336,6 +336,22 @@ fn what_is_held_up_and_not_in_memory_is_copied_page_by_page_and_left_in_its_orde
     rows.settle(&mut shard, effects);
     assert_eq!(rows.begun, keys, "in the order of the rows (D3)");
     assert_eq!(shard.pending_messages(), 0);
+}
+
+#[test]
+fn a_caller_of_what_is_copied_keeps_nothing_else_from_being_copied() {
+    let (mut shard, mut rows) = taken_over();
+    let mut out = Vec::new();
+    shard.start(NOW, &mut out);
+    let again = Envelope { key_origin: KeyOrigin::Client, ..message("c1", "k07") };
+    out.extend(admit(&mut shard, again, 5));
+    rows.settle(&mut shard, out);
+    let mut all = rows.copied.clone();
+    all.sort_unstable();
+    let keys: Vec<String> = rows.open.iter().map(|row| row.envelope.key.to_string()).collect();
+    assert_eq!(all, keys);
+    assert!(shard.await_outcome(message("c1", "k07").message_id, 6).is_ok(), "it stays");
+    assert!(shard.await_outcome(message("c1", "k12").message_id, 6).is_err(), "no other does");
 }
 
 #[test]

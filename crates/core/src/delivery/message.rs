@@ -141,6 +141,15 @@ pub(super) enum Phase {
     Aside,
 }
 
+/// Whether a copy of a message among the open messages is on its way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Copying {
+    /// There is none.
+    None,
+    /// A unit that writes it waits for a commit or is in one.
+    Pending,
+}
+
 pub(super) struct Message<W> {
     pub(super) envelope: Arc<Envelope>,
     /// The payload that it was sent with, where an operator put another in its place.
@@ -162,8 +171,7 @@ pub(super) struct Message<W> {
     /// Of those, the last ones in a row of which no end is known.
     pub(super) lost: u32,
     pub(super) suspicion: Suspicion,
-    /// A copy of it among the open messages is on its way.
-    pub(super) is_copying: bool,
+    pub(super) copying: Copying,
     /// The next attempt's number is already in `attempts`.
     pub(super) is_attempt_recorded: bool,
     /// It may have been run before by someone else: the next attempt's number is committed first.
@@ -216,7 +224,7 @@ impl<W> Message<W> {
             attempts: 0,
             lost: 0,
             suspicion: Suspicion::None,
-            is_copying: false,
+            copying: Copying::None,
             is_attempt_recorded: false,
             needs_recording: false,
             errors: Vec::new(),

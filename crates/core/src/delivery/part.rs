@@ -2,7 +2,10 @@
 
 use quarry_types::Sequence;
 
-use super::{message::Position, reading::Reading};
+use super::{
+    message::Position,
+    reading::{Purpose, Reading},
+};
 
 /// Behind all rows.
 pub(super) const LAST: Position = (Sequence(u64::MAX), u32::MAX);
@@ -14,13 +17,13 @@ pub(super) struct Part {
     pub(super) end: Position,
     /// What stands up to here is in memory, or has a copy among the open messages.
     pub(super) copied: Position,
-    /// The next page is to be copied, and left in the store.
-    pub(super) is_copying: bool,
+    /// What the next page is read for.
+    pub(super) purpose: Purpose,
 }
 
 impl Part {
     pub(super) const fn new(end: Position) -> Self {
-        Self { end, copied: (Sequence(0), 0), is_copying: false }
+        Self { end, copied: (Sequence(0), 0), purpose: Purpose::Run }
     }
 
     /// Up to where nothing is left to the log.
@@ -30,12 +33,18 @@ impl Part {
 
     /// Behind which place the next page begins.
     pub(super) fn next(&self) -> Position {
-        if self.is_copying { self.floor() } else { self.end }
+        self.behind(self.purpose)
+    }
+
+    fn behind(&self, purpose: Purpose) -> Position {
+        match purpose {
+            Purpose::Run | Purpose::Audit => self.end,
+            Purpose::Copy => self.floor(),
+        }
     }
 
     /// Whether the page is the next one.
     pub(super) fn is_next(&self, reading: &Reading) -> bool {
-        let after = if reading.is_copying { self.floor() } else { self.end };
-        reading.after.1 == after
+        reading.after.1 == self.behind(reading.purpose)
     }
 }

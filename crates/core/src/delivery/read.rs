@@ -10,7 +10,7 @@ use super::{
     entity::{Activation, Entity},
     message::{Acceptance, Message, Phase, Position, Standing, Waiting},
     part::LAST,
-    reading::Reading,
+    reading::{Purpose, Reading},
     shard::{Gate, answer, owner_lost},
 };
 
@@ -45,11 +45,11 @@ impl<W> Shard<W> {
             None => self.backlog.read_failed(now, number),
             Some(page) => {
                 if let Some(reading) = self.backlog.end_read(number) {
-                    let take = match reading.which {
-                        _ if reading.is_audit => Self::take_audit,
-                        _ if reading.is_copying => Self::take_copies,
-                        Which::Delayed => Self::take_delayed,
-                        Which::Waiting | Which::Entity(_) => Self::take_page,
+                    let take = match (reading.purpose, &reading.which) {
+                        (Purpose::Audit, _) => Self::take_audit,
+                        (Purpose::Copy, _) => Self::take_copies,
+                        (Purpose::Run, Which::Delayed) => Self::take_delayed,
+                        (Purpose::Run, Which::Waiting | Which::Entity(_)) => Self::take_page,
                     };
                     take(self, now, &reading, page, out);
                 }

@@ -13,14 +13,22 @@ use super::{
 /// What may end while a page is read, before the page is too old to be believed.
 const MOST_GONE: usize = 10_000;
 
+/// What a page is read for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Purpose {
+    /// What is on it is to run.
+    Run,
+    /// It is held up: it is copied among the open messages, and left in the store.
+    Copy,
+    /// It is only looked for what was lost.
+    Audit,
+}
+
 /// A page that is being read.
 pub(super) struct Reading {
     pub(super) which: Which,
-    /// Whether it only looks for what was lost.
-    pub(super) is_audit: bool,
+    pub(super) purpose: Purpose,
     pub(super) after: Cursor,
-    /// Whether it only copies what is held up, and leaves it in the store.
-    pub(super) is_copying: bool,
     /// The last commit when it was asked for.
     pub(super) seen: Sequence,
     /// What has ended since: it may still be open in the page.
@@ -37,8 +45,7 @@ impl Reading {
     pub(super) const fn new(which: Which, after: Cursor, seen: Sequence) -> Self {
         Self {
             which,
-            is_audit: false,
-            is_copying: false,
+            purpose: Purpose::Run,
             after,
             seen,
             gone: BTreeSet::new(),
@@ -57,11 +64,11 @@ impl Reading {
     }
 
     pub(super) fn is_scan(&self) -> bool {
-        !self.is_audit && self.which == Which::Waiting
+        self.purpose == Purpose::Run && self.which == Which::Waiting
     }
 
     pub(super) fn is_of_delays(&self) -> bool {
-        !self.is_audit && self.which == Which::Delayed
+        self.purpose == Purpose::Run && self.which == Which::Delayed
     }
 
     /// A message is over, or set aside: the page may still have it.

@@ -9,7 +9,7 @@ use super::{
     admit::quarantined,
     backlog::before,
     batch::{Change, Unit},
-    message::{Acceptance, Message, Phase, Standing, Turn, Waiting},
+    message::{Acceptance, Copying, Message, Phase, Standing, Turn, Waiting},
     shard::{Check, Gate, answer},
     suspect::Suspicion,
 };
@@ -207,7 +207,7 @@ impl<W> Shard<W> {
             }
             Change::Copy => {
                 if let Some(message) = self.messages.get_mut(&message_id) {
-                    message.is_copying = false;
+                    message.copying = Copying::None;
                     Self::leave_log(&mut self.unfinished, message_id, message);
                 }
                 self.leave_copied(message_id);

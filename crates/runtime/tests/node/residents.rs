@@ -157,12 +157,12 @@ pub(crate) struct Guest;
 /// The state of one that lives.
 #[derive(Serialize, Deserialize)]
 #[serde(from = "i64", into = "i64")]
-pub(crate) struct Alive;
+pub(crate) struct Alive(());
 
 impl Default for Alive {
     fn default() -> Self {
         GUESTS.fetch_add(1, Ordering::Relaxed);
-        Self
+        Self(())
     }
 }
 

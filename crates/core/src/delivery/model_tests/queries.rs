@@ -9,7 +9,7 @@ use quarry_types::{
 };
 
 use super::{
-    super::{Batch, Ran, Work, message::Phase, suspect::ProcessTurn},
+    super::{Batch, Ran, Work, entity::Entity, message::Phase, suspect::ProcessTurn},
     world::{Waiter, World, entity_of},
 };
 
@@ -75,7 +75,7 @@ impl World {
         let ProcessTurn::Of(message_id) = self.shard.process_turn else { return };
         let Some(message) = self.shard.messages.get(&message_id) else { return };
         let entity = self.shard.entities.get(&message.envelope.address);
-        let beside = entity.map_or(0, |entity| entity.readers());
+        let beside = entity.map_or(0, Entity::readers);
         let waits = message.phase == Phase::Queued && beside > 0 && self.shard.in_flight.is_none();
         assert!(!waits, "{} has the turn and waits", message.envelope.key);
     }
