@@ -36,12 +36,11 @@ const ROWS: &str = "select distinct entity_type, space from (\
 /// [`OpenError`], as [`open`](crate::open); where a row is no entity's, as of a database that does not
 /// answer.
 pub async fn uses(url: &str) -> Result<Uses, OpenError> {
-    let (store, rows) = match crate::open::sqlite_path(url)? {
-        Some(path) => (format!("sqlite {}", path.display()), sqlite(&path).await),
-        None => {
-            let parsed = postgres::parse(url)?;
-            (postgres::name(&parsed), server(parsed).await)
-        }
+    let (store, rows) = if let Some(path) = crate::open::sqlite_path(url)? {
+        (format!("sqlite {}", path.display()), sqlite(&path).await)
+    } else {
+        let parsed = postgres::parse(url)?;
+        (postgres::name(&parsed), server(parsed).await)
     };
     let failed = |reason: String| OpenError::Database { store: store.clone(), reason };
     let mut found = Uses::default();

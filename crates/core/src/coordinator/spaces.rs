@@ -2,7 +2,7 @@
 
 use alloc::borrow::ToOwned;
 
-use quarry_types::{Bindings, ClusterId, DEFAULT_GROUP, EntityType, SLOT_COUNT, ShardView, Space};
+use quarry_types::{Bindings, ClusterId, EntityType, SLOT_COUNT, ShardView, Space};
 
 use super::{
     Founding, Ignored, Refused, Response, State,
