@@ -126,13 +126,16 @@ async fn binds_what_was_never_used(cluster: &Cluster) -> Result<()> {
     ensure!(refused.stderr.contains("was used already"), "{refused:?}");
     let bound = quarry(cluster, "cluster bind KGExtractor gpu").await?;
     ensure!(bound["type"] == "KGExtractor" && bound["group"] == "gpu", "{bound}");
-    let status = quarry(cluster, "cluster status").await?;
     let expected = json!([
         { "type": "KGExtractor", "group": "gpu" },
         { "type": "Register", "group": "gpu" }
     ]);
-    ensure!(status["bindings"] == expected, "{status}");
-    Ok(())
+    // A node tells what it has applied, and may be behind the leader that answered.
+    until("node 1 knows the binding", WITHIN, async || {
+        let status = quarry(cluster, "cluster status").await.ok()?;
+        (status["bindings"] == expected).then_some(())
+    })
+    .await
 }
 
 /// The data of all voters are lost: the coordinator is made anew by the bindings that the store has rows
