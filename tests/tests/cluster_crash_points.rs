@@ -120,9 +120,8 @@ async fn ends_at(cluster: &mut Cluster, node: u16, point: &str) -> Result<()> {
     cluster.start(node)?;
     // A node that came too late for its share gives nothing away by itself; one that did has ended.
     let hands_off = HANDING_OFF.contains(&point) && cluster.ready(node, STEP_WITHIN).await.is_ok();
-    if hands_off {
-        drain(cluster, node, "drain").await?;
-    }
+    // One that has just given something away by itself has ended, and is not to be drained any more.
+    let is_drained = hands_off && drain(cluster, node, "drain").await.is_ok();
     if point == SPLITTING {
         // Until the process has shards, those that it had before its end may still be called its own.
         cluster.ready(node, STEP_WITHIN).await?;
@@ -132,7 +131,7 @@ async fn ends_at(cluster: &mut Cluster, node: u16, point: &str) -> Result<()> {
     let status = cluster.ended(node, ENDS_WITHIN).await.with_context(|| point.to_owned())?;
     ensure!(!status.success(), "{point}: node {node} ended with {status}");
     cluster.unset(node, "QUARRY_CRASH_POINT")?;
-    if hands_off {
+    if is_drained {
         drain(cluster, node, "undrain").await?;
     }
     cluster.restart(node).await.with_context(|| format!("after {point}"))?;

@@ -252,7 +252,10 @@ impl World {
             }
             self.kill(id);
             tokio::time::sleep(self.random.milliseconds(10, 1_000)).await;
-            self.start(id);
+            // Who had killed it before the drain may have started it again meanwhile.
+            if !self.running().contains_key(&id) {
+                self.start(id);
+            }
             self.administer(Administration::undrain([NodeId(id)]));
         }
     }
