@@ -112,6 +112,15 @@ async fn drain(cluster: &Cluster, node: u16, what: &str) -> Result<()> {
     ran.ended_with(0).map(drop)
 }
 
+/// Drains `node`; false where it has given something away by itself and ended before it was asked.
+async fn is_drained(cluster: &Cluster, node: u16) -> Result<bool> {
+    match drain(cluster, node, "drain").await {
+        Ok(()) => Ok(true),
+        Err(error) if format!("{error:#}").contains(&format!("node {node} is down")) => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
 /// Ends `node` at `point`, and starts it again.
 async fn ends_at(cluster: &mut Cluster, node: u16, point: &str) -> Result<()> {
     let watch = Stopwatch::start();
@@ -120,8 +129,7 @@ async fn ends_at(cluster: &mut Cluster, node: u16, point: &str) -> Result<()> {
     cluster.start(node)?;
     // A node that came too late for its share gives nothing away by itself; one that did has ended.
     let hands_off = HANDING_OFF.contains(&point) && cluster.ready(node, STEP_WITHIN).await.is_ok();
-    // One that has just given something away by itself has ended, and is not to be drained any more.
-    let is_drained = hands_off && drain(cluster, node, "drain").await.is_ok();
+    let is_drained = hands_off && is_drained(cluster, node).await?;
     if point == SPLITTING {
         // Until the process has shards, those that it had before its end may still be called its own.
         cluster.ready(node, STEP_WITHIN).await?;
