@@ -40,11 +40,13 @@ pub enum Point {
     Retired,
     /// A half of a shard was loaded, and the whole closed.
     Split,
+    /// A handler ended its process.
+    ProcessEnded,
 }
 
 impl Point {
     /// All of them.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::LeaseEndedEarly,
         Self::ZombieRefused,
         Self::HandoffDuringCommit,
@@ -58,6 +60,7 @@ impl Point {
         Self::Drained,
         Self::Retired,
         Self::Split,
+        Self::ProcessEnded,
     ];
 
     /// In words.
@@ -76,6 +79,7 @@ impl Point {
             Self::Drained => "drained",
             Self::Retired => "retired",
             Self::Split => "split",
+            Self::ProcessEnded => "process ended by a handler",
         }
     }
 }

@@ -43,7 +43,7 @@ pub(crate) enum Told {
     /// The message is kept, and will be handled.
     Accepted { message_id: MessageId },
     /// It is set aside.
-    Quarantined,
+    Quarantined { message_id: MessageId },
     /// The key stands for another payload.
     KeyReused,
 }
@@ -130,7 +130,7 @@ impl Client {
 
     async fn ask_once(&self, envelope: Envelope) -> Option<Told> {
         let (node, process) = self.world.any_node()?;
-        let through = node.id();
+        let (through, message_id) = (node.id(), envelope.message_id);
         // The part of the call that is the node's runs, stops and ends with its process.
         let (tell, told) = tokio::sync::oneshot::channel();
         let host = process.host(&self.world.host);
@@ -151,7 +151,8 @@ impl Client {
             Ok(Ok(Ok(Answer::Accepted { message_id, .. }))) => Some(Told::Accepted { message_id }),
             Ok(Ok(Err(CallError::Unknown(unknown)))) => {
                 chronicle.note(&format!("unknown from {through}: {}", unknown.code.as_str()));
-                (unknown.code == UnknownCode::Quarantined).then_some(Told::Quarantined)
+                let is_aside = unknown.code == UnknownCode::Quarantined;
+                is_aside.then_some(Told::Quarantined { message_id })
             }
             Ok(Ok(Err(CallError::Refused(refusal)))) => {
                 chronicle.note(&format!("refused by {through}: {}", refusal.code.as_str()));
@@ -210,7 +211,7 @@ impl Client {
     async fn annoy(&self, name: &str) {
         let ask = Ask::new(format!("Grump/g{}", self.id), "smile", String::new(), name);
         let told = self.ask(&ask).await;
-        self.world.chronicle.expect(matches!(told, None | Some(Told::Quarantined)), || {
+        self.world.chronicle.expect(matches!(told, None | Some(Told::Quarantined { .. })), || {
             format!("{ask:?} cannot end as {told:?}")
         });
     }

@@ -19,6 +19,7 @@
 //!
 //! The checks are shown to find something by [planted bugs](quarry_types::planted).
 
+mod bombs;
 mod chronicle;
 mod clients;
 mod entities;

@@ -20,6 +20,7 @@ use quarry_sim::{MemoryStore, Process};
 use quarry_types::{BootId, Monotonic, NodeId, Role, Timestamp};
 
 use crate::{
+    bombs::Bomb,
     entities::{Brief, Grump, Teller},
     world::World,
 };
@@ -134,7 +135,7 @@ impl World {
             host,
             metrics,
         };
-        let node = Node::start(NodeConfig::new(id, boot), registry(), ports);
+        let node = Node::start(NodeConfig::new(id, boot), self.registry(id, boot), ports);
         self.began(id, boot, node);
         consensus.join();
         let beliefs = self.beliefs.follow(id, quarry_ports::Coordinator::view(&*consensus));
@@ -157,6 +158,18 @@ impl World {
         }
         self.chronicle.violation("two clusters were made");
         Err(StartFailed::Other("the store is of another cluster".to_owned()))
+    }
+
+    fn registry(self: &Arc<Self>, node: NodeId, boot: BootId) -> Registry {
+        Registry::builder()
+            .with(Counter::default())
+            .with(Register::default())
+            .with(Publisher::default())
+            .with(Teller::default())
+            .with(Grump)
+            .with(Brief::default())
+            .with(Bomb { world: Arc::downgrade(self), node, boot })
+            .build()
     }
 
     /// The control plane and the disk of a node.
@@ -209,13 +222,3 @@ impl World {
     }
 }
 
-fn registry() -> Registry {
-    Registry::builder()
-        .with(Counter::default())
-        .with(Register::default())
-        .with(Publisher::default())
-        .with(Teller::default())
-        .with(Grump)
-        .with(Brief::default())
-        .build()
-}

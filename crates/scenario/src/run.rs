@@ -57,6 +57,8 @@ async fn live(world: &Arc<World>) {
             world.host.spawn("client", client.run(end))
         })
         .collect();
+    let bombs = Arc::clone(world).light_bombs(Arc::clone(&history), end);
+    let bombs = world.host.spawn("bombs", bombs);
     let troubles: Vec<_> = (0..TROUBLES)
         .map(|_| world.host.spawn("trouble", Arc::clone(world).break_things(end)))
         .collect();
@@ -69,7 +71,7 @@ async fn live(world: &Arc<World>) {
     world.chronicle.expect(ended, || "what splits shards is broken".to_owned());
     world.heal_a_quorum().await;
     let by = world.host.now().after(LIVELINESS);
-    for client in clients {
+    for client in clients.into_iter().chain([bombs]) {
         let left = by.since(world.host.now());
         let ended = tokio::time::timeout(left, client.ended()).await;
         world.chronicle.expect(ended == Ok(true), || {

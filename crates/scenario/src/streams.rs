@@ -38,7 +38,7 @@ impl Client {
                 self.history.told_story(teller, message_id, story);
             }
             // Its processes may have ended too often.
-            Some(Told::Quarantined) | None => {}
+            Some(Told::Quarantined { .. }) | None => {}
             Some(other) => self.world.chronicle.violation(&format!("{ask:?}: {other:?}")),
         }
     }

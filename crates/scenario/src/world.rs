@@ -10,7 +10,7 @@ use quarry::prelude::Node;
 use quarry_consensus::MemoryDisk;
 use quarry_ports::{Administration, Host, Random};
 use quarry_sim::{FaultPlan, MemoryDatabase, Network, Weather, host::SeededRandom};
-use quarry_types::{BootId, Division, Epoch, Monotonic, NodeId, ShardId};
+use quarry_types::{BootId, Division, Epoch, MessageId, Monotonic, NodeId, ShardId};
 
 use crate::{
     chronicle::{Chronicle, Point},
@@ -52,6 +52,8 @@ pub(crate) struct World {
     pub(crate) random: Dice,
     /// Chooses what is split: apart from what goes wrong.
     pub(crate) splits: Dice,
+    /// Chooses when bombs are lit.
+    pub(crate) bombs: Dice,
     pub(crate) chronicle: Arc<Chronicle>,
     pub(crate) beliefs: Arc<Beliefs>,
     pub(crate) observer: Arc<Observer>,
@@ -64,6 +66,8 @@ pub(crate) struct World {
     running: Mutex<BTreeMap<u64, Running>>,
     /// Processes that are frozen for good.
     frozen: Mutex<Vec<Running>>,
+    /// How often each bomb has ended a process.
+    exploded: Mutex<BTreeMap<MessageId, u32>>,
     /// When connections to or from a process that lives were refused last.
     refused: Mutex<Option<Monotonic>>,
 }
@@ -82,6 +86,8 @@ impl World {
             Self {
                 random: Dice(SeededRandom::new(plan.seed ^ 0x5eed)),
                 splits: Dice(SeededRandom::new(plan.seed ^ 0x5917)),
+                bombs: Dice(SeededRandom::new(plan.seed ^ 0xb0b5)),
+                exploded: Mutex::default(),
                 beliefs,
                 observer,
                 network: Network::new(host.clone(), plan.seed ^ 1),
@@ -137,6 +143,14 @@ impl World {
 
     pub(crate) fn frozen(&self) -> MutexGuard<'_, Vec<Running>> {
         self.frozen.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A bomb ends a process; how often it has, this time included.
+    pub(crate) fn exploded(&self, bomb: MessageId) -> u32 {
+        let mut exploded = self.exploded.lock().unwrap_or_else(PoisonError::into_inner);
+        let times = exploded.entry(bomb).or_default();
+        *times += 1;
+        *times
     }
 
     /// A process's runner has started.

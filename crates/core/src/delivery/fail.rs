@@ -6,6 +6,7 @@ use quarry_types::{Address, RefusalCode, Timestamp};
 
 use super::{
     CommitFailure, Effect, Shard,
+    attempts::Recorded,
     batch::{Change, Reason, Unit},
     entity::{Activation, Running},
     limits::back_off,
@@ -75,6 +76,7 @@ impl<W> Shard<W> {
             self.again(unit);
             self.requeue(unit);
         }
+        self.keep_untaken();
         for unit in failed {
             each(self, unit, out);
         }
@@ -92,6 +94,15 @@ impl<W> Shard<W> {
             self.schedule(&address, now, out);
         }
         self.flush(out);
+    }
+
+    /// What a shard that closes is to take back, with its next tick: nothing of it begins any more.
+    fn keep_untaken(&mut self) {
+        if self.gate != Gate::Closing {
+            return;
+        }
+        let recorded = self.messages.iter().filter(|(_, m)| m.recorded == Recorded::Next);
+        self.untaken = recorded.map(|(message_id, _)| *message_id).collect();
     }
 
     /// Puts the message back into its entity's queue, in the order of admission (D3).
@@ -126,7 +137,7 @@ impl<W> Shard<W> {
                 self.accept_due.remove(&(since.after(self.limits.accept_after), message_id));
                 if let Some(message) = self.messages.get_mut(&message_id) {
                     message.phase = Phase::Queued;
-                    message.attempts = message.attempts.saturating_sub(1);
+                    message.undo_attempt();
                     // What it waits for did not become durable: it must not go on (D1).
                     message.settling.clear();
                 }
@@ -178,15 +189,12 @@ impl<W> Shard<W> {
             Change::TakeBack => {
                 message.begin_recorded();
                 message.needs_recording = false;
-                if self.gate == Gate::Closing {
-                    self.untaken.insert(unit.message_id);
-                }
             }
             Change::Retry { .. } | Change::Quarantine(Reason::Failed) => {
-                message.attempts = message.attempts.saturating_sub(1);
+                message.undo_attempt();
                 message.errors.pop();
             }
-            Change::Finish { .. } => message.attempts = message.attempts.saturating_sub(1),
+            Change::Finish { .. } => message.undo_attempt(),
         }
         if matches!(unit.change, Change::Quarantine(_)) {
             self.forget_aside(&unit.address);

@@ -142,8 +142,14 @@ fn the_last_attempt_is_made_also_where_the_store_was_away_when_it_was_recorded()
     let mut out = Vec::new();
     let gone = Err(ActivationFailure::Unavailable("away".into()));
     shard.activated(NOW, &address("c1"), 1, gone, &mut out);
+    let back = batch_of(&out);
+    assert_eq!((back.open[0].attempts, back.open[0].lost), (9, 0), "not while it waits");
+    committed(&mut shard, back.ticket, 5);
+    let mut out = Vec::new();
     shard.tick(Timestamp(NOW.0 + 1_000), &mut out);
-    assert!(begins(&out), "only recorded: {out:?}");
+    let recorded = batch_of(&out);
+    assert_eq!((recorded.open[0].attempts, recorded.open[0].lost), (10, 1));
+    committed(&mut shard, recorded.ticket, 6);
     let mut out = Vec::new();
     shard.activated(NOW, &address("c1"), 2, Ok(()), &mut out);
     assert_eq!(run_of(&out).attempt, 10);

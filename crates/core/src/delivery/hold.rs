@@ -16,6 +16,7 @@ use quarry_types::{Address, MessageId, Timestamp};
 
 use super::{
     AfterQuarantine, Effect, OpenPage, Shard,
+    attempts::Recorded,
     backlog::Source,
     batch::{Change, Unit},
     message::{Acceptance, Copying, Order, Phase, Turn},
@@ -137,7 +138,8 @@ impl<W> Shard<W> {
                 }
                 Acceptance::Stored(position) if message.copying == Copying::None => {
                     let is_copied = !self.unfinished.contains(&(position, *id));
-                    standing.push((*id, is_copied, message.is_attempt_recorded));
+                    let is_recorded = message.recorded == Recorded::Next;
+                    standing.push((*id, is_copied, is_recorded));
                 }
                 Acceptance::Pending | Acceptance::Stored(_) => {}
             }
@@ -145,8 +147,8 @@ impl<W> Shard<W> {
         if wants_rows {
             self.accept_wanted(address);
         }
-        for (message_id, is_copied, is_attempt_recorded) in standing {
-            if is_attempt_recorded {
+        for (message_id, is_copied, is_recorded) in standing {
+            if is_recorded {
                 // It was to begin when another one went to quarantine.
                 self.take_back(message_id);
             } else if is_copied {

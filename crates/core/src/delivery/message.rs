@@ -11,7 +11,7 @@ use quarry_types::{
     Envelope, Failure, Keep, MessageId, Outcome, PayloadDigest, ReplyMode, Sequence, Timestamp,
 };
 
-use super::{Chunk, backlog::Source, stream::Stream, suspect::Suspicion};
+use super::{Chunk, attempts::Recorded, backlog::Source, stream::Stream, suspect::Suspicion};
 
 /// What the store knows of a key that was asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -172,8 +172,7 @@ pub(super) struct Message<W> {
     pub(super) lost: u32,
     pub(super) suspicion: Suspicion,
     pub(super) copying: Copying,
-    /// The next attempt's number is already in `attempts`.
-    pub(super) is_attempt_recorded: bool,
+    pub(super) recorded: Recorded,
     /// It may have been run before by someone else: the next attempt's number is committed first.
     pub(super) needs_recording: bool,
     pub(super) errors: Vec<String>,
@@ -225,7 +224,7 @@ impl<W> Message<W> {
             lost: 0,
             suspicion: Suspicion::None,
             copying: Copying::None,
-            is_attempt_recorded: false,
+            recorded: Recorded::None,
             needs_recording: false,
             errors: Vec::new(),
             waiting: Vec::new(),

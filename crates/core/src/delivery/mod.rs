@@ -19,6 +19,7 @@
 mod admit;
 #[cfg(test)]
 mod ahead_tests;
+mod attempts;
 mod audit;
 #[cfg(test)]
 mod audit_tests;

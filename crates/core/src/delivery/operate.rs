@@ -151,6 +151,7 @@ impl<W> Shard<W> {
         out.push(Effect::Passivate(address.clone()));
         self.accept_due.remove(&(since.after(self.limits.accept_after), message_id));
         message.phase = Phase::Queued;
+        message.is_recorded_again();
         // Whoever waits in the handler is gone with it.
         message.settling.clear();
     }

@@ -110,7 +110,7 @@ fn end_of<W>(message: &Message<W>) -> String {
     let lost = message.lost;
     match message.suspicion {
         Suspicion::Guilty => {
-            format!("{lost} attempts in a row ended with their process, the last one alone")
+            format!("{lost} attempts in a row ended with their process, the last two alone")
         }
         Suspicion::None | Suspicion::Suspect | Suspicion::Hindered => {
             "the last attempt ended with its process".to_string()

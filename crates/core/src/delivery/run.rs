@@ -134,10 +134,7 @@ impl<W> Shard<W> {
         let Some(message) = self.messages.get_mut(&message_id) else { return };
         self.runs += 1;
         let run = RunId(self.runs);
-        if !message.is_attempt_recorded {
-            message.attempts += 1;
-        }
-        message.is_attempt_recorded = false;
+        message.begin_attempt();
         message.phase = Phase::Running;
         message.stream.begin();
         if message.acceptance == Acceptance::None {
@@ -197,6 +194,7 @@ impl<W> Shard<W> {
             Err(ActivationFailure::Unavailable(error)) => {
                 entity.activation = Activation::Inactive;
                 self.store_is_away(now, address, error, out);
+                self.take_back_queued(address);
             }
         }
         self.schedule(address, now, out);
@@ -311,10 +309,9 @@ impl<W> Shard<W> {
         let most = self.limits.most_attempts(&address.entity_type);
         message.survived();
         message.push_error(error, self.limits.errors);
-        if !is_counted && !message.is_attempt_recorded {
-            message.attempts += 1;
+        if !is_counted {
+            message.begin_attempt();
         }
-        message.is_attempt_recorded = false;
         let is_accept = message.acceptance == Acceptance::None;
         if is_accept {
             message.acceptance = Acceptance::Pending;

@@ -227,6 +227,7 @@ impl<W> Shard<W> {
             Change::Delay { .. } | Change::Retry { .. } => {
                 if let Some(message) = self.messages.get_mut(&message_id) {
                     message.suspicion = Suspicion::None;
+                    message.end_is_recorded();
                     Self::leave_log(&mut self.unfinished, message_id, message);
                 }
                 if matches!(unit.change, Change::Delay { .. }) {

@@ -4,8 +4,9 @@
 //! attempts of a message that began since one ended by itself is recorded before an attempt begins,
 //! so the next owner knows it. Suspects run one at a time per process: each asks for the turn of the
 //! process before its attempt is recorded, so that one which ends its process then did so alone among
-//! them, and is quarantined. One that ends by itself, however, is cleared: an innocent message is
-//! only held up.
+//! them. A process may end for reasons of its own just then, and take an innocent message with it: only
+//! when that happens twice is the message quarantined. One that ends by itself, however, is cleared: an
+//! innocent message is only held up.
 //!
 //! Who has the turn begins at once, or gives it back. One that queries of its entity keep from beginning
 //! asks again when the last of them has ended; later ones wait for it then, as for any command, so that
@@ -17,14 +18,17 @@ use quarry_types::{Address, MessageId, Timestamp};
 
 use super::{
     Effect, Shard,
+    attempts::Recorded,
     batch::{Change, Reason, Unit},
-    message::{Message, Phase},
+    message::Phase,
     shard::Gate,
 };
 
-/// So many attempts in a row that ended with their process make a message a suspect; one more, for
-/// which it had the turn, quarantines it.
+/// So many attempts in a row that ended with their process make a message a suspect.
 const SUSPECT: u32 = 2;
+
+/// So many more, for each of which it had the turn, quarantine it.
+const ALONE: u32 = 2;
 
 /// Whether a message ended the processes of owners before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,7 +39,7 @@ pub(super) enum Suspicion {
     Suspect,
     /// The same, and when it had the turn, queries kept it from beginning: later ones wait for it.
     Hindered,
-    /// It had the turn when its process ended: it does not run.
+    /// It had the turn whenever its process ended of late: it does not run.
     Guilty,
 }
 
@@ -44,7 +48,7 @@ impl Suspicion {
     pub(super) const fn of(lost: u32) -> Self {
         if lost < SUSPECT {
             Self::None
-        } else if lost == SUSPECT {
+        } else if lost < SUSPECT + ALONE {
             Self::Suspect
         } else {
             Self::Guilty
@@ -63,29 +67,6 @@ pub(super) enum ProcessTurn {
     Of(MessageId),
 }
 
-impl<W> Message<W> {
-    /// The number of its next attempt is recorded.
-    pub(super) const fn begin_recorded(&mut self) {
-        self.attempts += 1;
-        self.lost += 1;
-        self.is_attempt_recorded = true;
-    }
-
-    /// The attempt that was recorded as the next is not made.
-    pub(super) const fn unrecord(&mut self) {
-        self.attempts = self.attempts.saturating_sub(1);
-        self.lost = self.lost.saturating_sub(1);
-        self.is_attempt_recorded = false;
-        self.needs_recording = true;
-    }
-
-    /// Its handler ended by itself, or was stopped: the process did not end with it. It is cleared
-    /// when that is durable: where it is not written, it runs again as it did.
-    pub(super) const fn survived(&mut self) {
-        self.lost = 0;
-    }
-}
-
 impl<W> Shard<W> {
     /// Whether the message is no suspect, or has the turn.
     pub(super) fn may_begin(&self, message_id: MessageId) -> bool {
@@ -99,7 +80,7 @@ impl<W> Shard<W> {
         let Some(message) = self.messages.get(&message_id) else { return false };
         let most = self.limits.most_attempts(&message.envelope.address.entity_type);
         // One that is recorded and not begun is counted already, and may be the last.
-        let has_none = message.attempts >= most && !message.is_attempt_recorded;
+        let has_none = message.attempts >= most && message.recorded != Recorded::Next;
         let is_guilty = message.suspicion == Suspicion::Guilty;
         message.phase == Phase::Queued && message.end.is_none() && (has_none || is_guilty)
     }
@@ -182,7 +163,7 @@ impl<W> Shard<W> {
             if is_used || self.under_way().any(|unit| unit.message_id == message_id) {
                 return;
             }
-            if message.is_attempt_recorded {
+            if message.recorded == Recorded::Next {
                 // One that backs off waits for the store, as all others do that have to be recorded.
                 if self.gate == Gate::Open && message.phase == Phase::Queued {
                     self.take_back(message_id);
@@ -207,16 +188,24 @@ impl<W> Shard<W> {
         }
     }
 
-    /// An attempt that was recorded and is not begun is taken back, so that the message does not count
+    /// An attempt that is recorded and not under way is taken back, so that the message does not count
     /// as one that ended its process.
     pub(super) fn take_back(&mut self, message_id: MessageId) {
         let Some(message) = self.messages.get_mut(&message_id) else { return };
         let is_waiting = matches!(message.phase, Phase::Queued | Phase::BackingOff(_));
-        if message.is_attempt_recorded && is_waiting {
+        if message.recorded == Recorded::Next && is_waiting {
             message.unrecord();
             let address = message.envelope.address.clone();
             let (is_accept, change) = (false, Change::TakeBack);
             self.pending.push_back(Unit { message_id, address, is_accept, change });
+        }
+    }
+
+    /// What stands in the entity's queue waits for the store: nothing of it begins for a while.
+    pub(super) fn take_back_queued(&mut self, address: &Address) {
+        let queue = self.entities.get(address).map(|entity| entity.queue.clone());
+        for message_id in queue.unwrap_or_default() {
+            self.take_back(message_id);
         }
     }
 }

@@ -77,13 +77,13 @@ fn suspects_run_one_after_the_other_while_others_go_on() {
 }
 
 #[test]
-fn who_ends_its_process_alone_is_set_aside() {
+fn who_ends_its_process_alone_twice_is_set_aside() {
     let mut shard = shard();
     let mut out = Vec::new();
-    recover(&mut shard, vec![lost("c1", 0, 3)], &mut out);
+    recover(&mut shard, vec![lost("c1", 0, 4)], &mut out);
     let batch = batch_of(&out);
     assert_eq!(batch.open[0].state, OpenRecordState::Quarantined);
-    let error = "3 attempts in a row ended with their process, the last one alone";
+    let error = "4 attempts in a row ended with their process, the last two alone";
     assert_eq!(batch.open[0].errors, [error]);
     let mut out = Vec::new();
     let away = CommitFailure::Unavailable("away".into());
@@ -191,10 +191,10 @@ fn a_suspect_is_cleared_only_when_its_end_is_durable() {
     let away = CommitFailure::Unavailable("away".into());
     shard.commit_failed(NOW, finished.ticket, away, &mut out);
     shard.tick(Timestamp(NOW.0 + 1_000), &mut out);
-    assert_eq!(asks(&out), 1, "the store knows of three attempts without an end: {out:?}");
-    assert!(!out.iter().any(|effect| matches!(effect, Effect::Run(..) | Effect::Activate(..))));
-    given(&mut shard);
-    let work = run_of(&activate(&mut shard, "c1"));
+    assert_eq!(ends(&out), 0, "the store knows of three attempts without an end: {out:?}");
+    let mut out = Vec::new();
+    shard.activated(NOW, &address("c1"), 2, Ok(()), &mut out);
+    let work = run_of(&out);
     let failed = batch_of(&fail(&mut shard, &work));
     committed(&mut shard, failed.ticket, 5);
     let mut out = Vec::new();
@@ -305,15 +305,32 @@ fn an_attempt_is_recorded_when_no_query_is_before_it() {
 }
 
 #[test]
-fn a_suspect_whose_attempt_is_recorded_keeps_the_turn_until_it_begins_or_is_taken_back() {
+fn one_end_of_its_process_alone_is_no_proof() {
+    let mut shard = shard();
+    let mut out = Vec::new();
+    recover(&mut shard, vec![lost("c1", 0, 3)], &mut out);
+    assert_eq!(asks(&out), 1);
+    let recorded = batch_of(&given(&mut shard));
+    assert_eq!(recorded.open[0].lost, 4);
+    committed(&mut shard, recorded.ticket, 4);
+    run_of(&activate(&mut shard, "c1"));
+}
+
+#[test]
+fn a_suspect_whose_state_cannot_be_read_is_taken_back_before_it_gives_the_turn_on() {
     let mut shard = shard();
     let mut out = Vec::new();
     recover(&mut shard, vec![lost("c1", 0, 2), lost("c2", 1, 2)], &mut out);
     let recorded = batch_of(&given(&mut shard));
-    let mut out = committed(&mut shard, recorded.ticket, 4);
+    committed(&mut shard, recorded.ticket, 4);
+    let mut out = Vec::new();
     let gone = Err(ActivationFailure::Unavailable("away".into()));
     shard.activated(NOW, &address("c1"), 1, gone, &mut out);
-    shard.tick(Timestamp(NOW.0 + 1_000), &mut out);
+    let back = batch_of(&out);
+    assert_eq!((back.open[0].attempts, back.open[0].lost, ends(&out)), (2, 2, 0));
+    let mut out = Vec::new();
+    let away = CommitFailure::Unavailable("away".into());
+    shard.commit_failed(NOW, back.ticket, away, &mut out);
     assert_eq!(ends(&out), 0, "the end of another's process would be laid on it: {out:?}");
     let mut out = Vec::new();
     shard.close(&mut out);
@@ -322,4 +339,67 @@ fn a_suspect_whose_attempt_is_recorded_keeps_the_turn_until_it_begins_or_is_take
     let effects = committed(&mut shard, back.ticket, 5);
     assert_eq!(ends(&effects), 1);
     assert_eq!(effects.last(), Some(&Effect::Closed));
+}
+
+/// A suspect that ran with the turn; the commit of what came of it failed.
+fn unwritten(shard: &mut Shard<u32>) -> Vec<Effect<u32>> {
+    let mut out = Vec::new();
+    recover(shard, vec![lost("c1", 0, 3), lost("c2", 1, 2)], &mut out);
+    let recorded = batch_of(&given(shard));
+    committed(shard, recorded.ticket, 4);
+    let alone = run_of(&activate(shard, "c1"));
+    let finished = batch_of(&done(shard, "c1", alone.run));
+    assert_eq!(finished.finishes[0].attempts, 4);
+    let mut out = Vec::new();
+    let away = CommitFailure::Unavailable("away".into());
+    shard.commit_failed(NOW, finished.ticket, away, &mut out);
+    out
+}
+
+#[test]
+fn a_suspect_whose_end_is_not_written_keeps_the_turn_and_runs_again_as_the_same_attempt() {
+    let mut shard = shard();
+    let mut out = unwritten(&mut shard);
+    shard.tick(Timestamp(NOW.0 + 1_000), &mut out);
+    assert_eq!(ends(&out), 0, "its row says that it began: {out:?}");
+    assert!(!commits(&out), "which is not to be said again");
+    let mut out = Vec::new();
+    shard.activated(NOW, &address("c1"), 2, Ok(()), &mut out);
+    let again = run_of(&out);
+    assert_eq!(again.attempt, 4);
+    let failed = batch_of(&fail(&mut shard, &again));
+    assert_eq!((failed.open[0].attempts, failed.open[0].lost), (4, 0));
+    assert_eq!(ends(&committed(&mut shard, failed.ticket, 5)), 1);
+}
+
+#[test]
+fn an_attempt_whose_end_is_not_written_is_taken_back_when_the_shard_closes() {
+    let mut shard = shard();
+    unwritten(&mut shard);
+    let mut out = Vec::new();
+    shard.close(&mut out);
+    let back = batch_of(&out);
+    assert_eq!((back.open[0].attempts, back.open[0].lost), (3, 3), "no process ended with it");
+}
+
+#[test]
+fn what_was_stopped_and_could_not_be_written_is_taken_back_until_it_is() {
+    let mut shard = shard();
+    let mut out = Vec::new();
+    recover(&mut shard, vec![lost("c1", 0, 1)], &mut out);
+    committed(&mut shard, batch_of(&out).ticket, 4);
+    run_of(&activate(&mut shard, "c1"));
+    let mut out = Vec::new();
+    shard.cut_off(NOW, "its time was over", &mut out);
+    for after in 1..=3 {
+        let mut tried = Vec::new();
+        let away = CommitFailure::Unavailable("away".into());
+        shard.commit_failed(NOW, batch_of(&out).ticket, away, &mut tried);
+        assert!(!tried.contains(&Effect::Closed), "{tried:?}");
+        out.clear();
+        shard.tick(Timestamp(NOW.0 + after), &mut out);
+    }
+    let back = batch_of(&out);
+    assert_eq!((back.open[0].attempts, back.open[0].lost), (1, 1));
+    assert_eq!(committed(&mut shard, back.ticket, 5).last(), Some(&Effect::Closed));
 }

@@ -8,6 +8,7 @@ use quarry_ports::{Commit, MessageRow, OpenState, OutcomeRow};
 use quarry_types::{Address, EntityType, MessageId, Outcome};
 
 use crate::{
+    bombs::Bomb,
     chronicle::{Chronicle, Point},
     entities::{Brief, Grump, Teller},
 };
@@ -47,7 +48,10 @@ impl Messages {
             self.check_attempts(chronicle, id, row.attempts);
             if row.state == OpenState::Quarantined {
                 chronicle.reach(Point::Quarantine);
-                self.leave(address, id);
+                // What comes after a bomb waits until it is dropped.
+                if address.entity_type.as_str() != Bomb::TYPE {
+                    self.leave(address, id);
+                }
             }
         }
         for row in &commit.outcomes {
@@ -59,7 +63,7 @@ impl Messages {
     fn accept(&mut self, chronicle: &Chronicle, row: &MessageRow) {
         let (id, address) = (row.message_id, row.address.clone());
         let changes_state = match row.method.as_str() {
-            "append" | "publish" | "tell" | "count" => true,
+            "append" | "publish" | "tell" | "count" | "carry" => true,
             "add" => *row.payload != *b"0",
             _ => false,
         };

@@ -11,8 +11,8 @@ use super::{
 };
 
 /// How often in a row the process may end in the handler of one message: the first time may be before
-/// anything of it was recorded, then twice beside others, and once alone.
-const DEATHS: u32 = 4;
+/// anything of it was recorded, then twice beside others, and twice alone.
+const DEATHS: u32 = 5;
 
 /// Who has the turn of the process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
