@@ -188,3 +188,57 @@ async fn the_next_owner_does_what_an_operator_decides_on_sqlite() -> Result<()> 
 async fn the_next_owner_does_what_an_operator_decides_on_postgres() -> Result<()> {
     with_two_attempts(StoreKind::Postgres).await
 }
+
+/// A process ends in a handler, or lives and has set the message aside; whether it ended.
+async fn ends_again(cluster: &mut Cluster, operator: &Operator, id: &str) -> Result<bool> {
+    cluster.start(1)?;
+    tokio::select! {
+        status = cluster.ended(1, Duration::from_mins(2)) => {
+            ensure!(!status?.success(), "it was to end in the handler");
+            Ok(true)
+        }
+        aside = operator.is_in_state(id, "quarantined") => aside.map(|()| false),
+    }
+}
+
+/// A message ends each process that handles it: it is set aside after four of them, its entity goes
+/// on, and it can be let run again.
+async fn a_message_that_ends_its_process(cluster: &mut Cluster) -> Result<()> {
+    let operator = Operator::of(cluster)?;
+    let deadly = r#"send Register/p append {"value":"deadly"} --delay 2s"#;
+    let id = operator.sent(deadly).await?;
+    cluster.kill(1).await?;
+    cluster.set(1, "QUARRY_CRASH_POINT", "handled")?;
+    let (watch, mut ends) = (Stopwatch::start(), 0);
+    while ends_again(cluster, &operator, &id).await? {
+        ends += 1;
+        ensure!(ends <= 4, "the message has ended {ends} processes");
+    }
+    say(format!("set aside after {ends} processes and {:?}", watch.elapsed()));
+    ensure!(ends == 4, "{ends} ends are no reason");
+    let shown = operator.does(&format!("message show {id}")).await?;
+    let reason = "4 attempts in a row ended with their process, the last two alone";
+    ensure!(shown.to_string().contains(reason), "{shown}");
+    cluster.kill(1).await?;
+    cluster.unset(1, "QUARRY_CRASH_POINT")?;
+    cluster.restart(1).await?;
+    operator.does(r#"send Register/p append {"value":"behind"}"#).await?;
+    operator.does(&format!("message redrive {id} --timeout 60s")).await?;
+    operator.is_in_state(&id, "finished").await?;
+    let registers = Registers::new(cluster.client().clone(), cluster.urls());
+    let entries = registers.read("p", 0).await?;
+    let values: Vec<&str> = entries.iter().map(|entry| entry.value.as_str()).collect();
+    ensure!(values == ["behind", "deadly"], "{values:?}");
+    say(format!("{:?}", Ledger::of(cluster).await?.audit().await?));
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_message_that_ends_its_process_is_set_aside_on_sqlite() -> Result<()> {
+    cluster::run(1, StoreKind::Sqlite, a_message_that_ends_its_process).await
+}
+
+#[tokio::test]
+async fn a_message_that_ends_its_process_is_set_aside_on_postgres() -> Result<()> {
+    cluster::run(1, StoreKind::Postgres, a_message_that_ends_its_process).await
+}

@@ -249,8 +249,8 @@ impl Coordinator for Consensus {
         self.propose(Command::Release { node, boot, shards }).await.map(|_| ())
     }
 
-    async fn fence_refused(&self, shard: ShardId, recorded: Epoch) -> Result<(), CoordinatorError> {
-        self.propose(Command::RaiseBase { refused: vec![(shard, recorded)] }).await.map(|_| ())
+    async fn fences_refused(&self, spent: Vec<(ShardId, Epoch)>) -> Result<(), CoordinatorError> {
+        self.propose(Command::RaiseBase { refused: spent }).await.map(|_| ())
     }
 
     async fn administer(&self, what: Administration) -> Result<u64, CoordinatorError> {

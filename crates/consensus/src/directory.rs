@@ -44,7 +44,12 @@ impl Directory {
 
     /// Where the coordinator keeps its log.
     pub(crate) fn coordinator(&self) -> PathBuf {
-        self.path.join("coordinator.db")
+        Self::coordinator_in(&self.path)
+    }
+
+    /// The same in the data directory `path`.
+    pub(crate) fn coordinator_in(path: &Path) -> PathBuf {
+        path.join("coordinator.db")
     }
 }
 

@@ -41,5 +41,5 @@ mod view;
 
 pub use config::{Config, Recovery, Times};
 pub use consensus::Consensus;
-pub use start::{StartError, start, start_in_memory};
+pub use start::{StartError, knows_cluster, start, start_in_memory};
 pub use storage::{MemoryDisk, StorageError, Witness};

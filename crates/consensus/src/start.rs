@@ -2,7 +2,7 @@
 
 use std::{
     collections::BTreeMap,
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::{Arc, Mutex},
     time::Duration,
 };
@@ -145,6 +145,12 @@ pub async fn start(
     });
     let began = began.await;
     began.unwrap_or_else(|error| Err(StartError::Raft { reason: error.to_string() }))
+}
+
+/// Whether the coordinator whose data are in `data_dir` knows a cluster: then it is not made anew, also
+/// where it may be ([`Recovery::AllVotersLost`]).
+pub async fn knows_cluster(data_dir: &Path) -> bool {
+    storage::is_known(&Directory::coordinator_in(data_dir)).await
 }
 
 /// As [`start`], for simulations: on `transport` instead of sockets, `disk` instead of files, and

@@ -73,7 +73,7 @@ async fn drains_epochs_and_refusals_go_through_the_log() {
     let shard = view.shards[3].id;
     assert_eq!(metrics.epochs_raised.get(), 0);
     for _ in 0..2 {
-        node.fence_refused(shard, Epoch(1_000_000)).await.unwrap();
+        node.fences_refused(vec![(shard, Epoch(1_000_000))]).await.unwrap();
         assert_eq!(metrics.epochs_raised.get(), 1, "the second time they are above it already");
     }
     let view = node.view().borrow().clone();

@@ -114,11 +114,12 @@ pub trait Coordinator: Send + Sync + 'static {
     /// [`CoordinatorError`]; the caller repeats it while it is alive.
     async fn release(&self, shards: Vec<(ShardId, Epoch)>) -> Result<(), CoordinatorError>;
 
-    /// Reports that the store refused to load a shard because it recorded a newer epoch.
+    /// Reports that the store refused to load these shards because epochs up to these were spent. Those
+    /// that are granted under newer ones are passed over.
     ///
     /// # Errors
     /// [`CoordinatorError`]; the caller repeats it.
-    async fn fence_refused(&self, shard: ShardId, recorded: Epoch) -> Result<(), CoordinatorError>;
+    async fn fences_refused(&self, spent: Vec<(ShardId, Epoch)>) -> Result<(), CoordinatorError>;
 
     /// Asks for a change; returns when it is applied, with its log index.
     ///

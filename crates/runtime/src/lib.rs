@@ -19,6 +19,7 @@ mod method_shape;
 mod node;
 mod patience;
 mod registry;
+mod reports;
 mod residence;
 mod retire;
 mod route;

@@ -7,13 +7,14 @@ use std::{
     time::Duration,
 };
 
-use quarry_ports::{Administration, Coordinator, Task, crash};
+use quarry_ports::{Coordinator, Task};
 use quarry_types::{ClusterView, Epoch, Monotonic, ShardId, ShardView, SlotRange};
 use tokio::sync::{Notify, mpsc, watch};
 
 use crate::{
     inbox::Inbox,
     node::Inner,
+    reports::{Refused, Reports},
     shard::{Control, End, Ended, ShardTask, Shared},
 };
 
@@ -51,23 +52,11 @@ impl Served {
     }
 }
 
-/// A report that takes longer is tried again, so that the end of the lease is never missed for it.
-const REPORT: Duration = Duration::from_millis(250);
-
 struct Held {
     epoch: Epoch,
     range: SlotRange,
     control: watch::Sender<Control>,
     _task: Task,
-}
-
-/// Why the store refused a load.
-#[derive(Clone, Copy)]
-enum Refused {
-    /// It recorded this epoch.
-    Newer(Epoch),
-    /// It holds the shard in parts.
-    Split,
 }
 
 /// A shard task that ended: which shard, under which epoch, and how.
@@ -82,10 +71,7 @@ pub(crate) struct Runner {
     held: BTreeMap<ShardId, Held>,
     /// Grants that this process must not load (again): closed, lost or refused under this epoch.
     spent: BTreeMap<ShardId, Epoch>,
-    /// What is released, until it is granted to another; and since when it admits nothing.
-    releasing: BTreeMap<ShardId, (Epoch, Option<Monotonic>)>,
-    /// Loads that the store refused: the epoch granted, and why.
-    refused: BTreeMap<ShardId, (Epoch, Refused)>,
+    reports: Reports,
     ends: (mpsc::UnboundedSender<TaskEnd>, mpsc::UnboundedReceiver<TaskEnd>),
     idle: Arc<Notify>,
 }
@@ -104,8 +90,7 @@ impl Runner {
             idle: Arc::clone(&node.idle),
             held: BTreeMap::new(),
             spent: BTreeMap::new(),
-            releasing: BTreeMap::new(),
-            refused: BTreeMap::new(),
+            reports: Reports::default(),
             // One entry per ended shard task: bounded by the number of shards.
             ends: mpsc::unbounded_channel(),
         }
@@ -115,6 +100,10 @@ impl Runner {
     pub(crate) async fn run(mut self) {
         let mut view = self.coordinator.view();
         loop {
+            // Before the view: what is told changes it, and must not keep what ended from being told.
+            while let Ok(ended) = self.ends.1.try_recv() {
+                self.ended(ended);
+            }
             let current = Arc::clone(&view.borrow_and_update());
             self.follow(&current);
             self.coordinator.report(self.shared.loads.all());
@@ -123,13 +112,7 @@ impl Runner {
             tokio::select! {
                 biased;
                 changed = view.changed() => if changed.is_err() { break },
-                Some(ended) = self.ends.1.recv() => {
-                    self.ended(ended);
-                    // What ended meanwhile goes with it in one report.
-                    while let Ok(ended) = self.ends.1.try_recv() {
-                        self.ended(ended);
-                    }
-                }
+                Some(ended) = self.ends.1.recv() => self.ended(ended),
                 stopping = self.stopping.changed() => if stopping.is_err() { break },
                 () = tokio::time::sleep(wait) => {}
             }
@@ -139,13 +122,12 @@ impl Runner {
 
     /// Until the lease may end, or something is to be reported again.
     fn wait(&self) -> Duration {
-        if !self.releasing.is_empty() || !self.refused.is_empty() {
-            return Duration::from_millis(50);
-        }
+        let now = self.shared.host.now();
         if !self.shared.lease.is_held() {
             return Duration::from_millis(20);
         }
-        let left = self.shared.lease.deadline().since(self.shared.host.now());
+        let again = self.reports.wait(now).unwrap_or(LOOK_AGAIN);
+        let left = self.shared.lease.deadline().since(now).min(again);
         left.clamp(Duration::from_millis(1), LOOK_AGAIN)
     }
 
@@ -168,12 +150,11 @@ impl Runner {
                 }
             }
         }
-        self.hand_off(&mine);
-        self.refused.retain(|shard, (epoch, _)| {
-            mine.get(shard).is_some_and(|granted| granted.epoch == *epoch)
-        });
-        self.spent
-            .retain(|shard, epoch| mine.get(shard).is_some_and(|granted| granted.epoch == *epoch));
+        let is_mine = |shard, epoch| {
+            mine.get(&shard).is_some_and(|granted: &&ShardView| granted.epoch == epoch)
+        };
+        self.reports.forget_past(self.shared.host.now(), &self.shared.metrics, is_mine);
+        self.spent.retain(|shard, epoch| is_mine(*shard, *epoch));
         let stop_by = *self.stopping.borrow();
         for granted in mine.values() {
             let must_close = stop_by.is_some() || granted.moving_to.is_some();
@@ -186,32 +167,17 @@ impl Runner {
                 None if self.overlaps_held(granted) => {}
                 None if self.spent.get(&granted.id) == Some(&granted.epoch) => {
                     // One that is moving is not split; its next owner has it done.
-                    let is_in_parts =
-                        matches!(self.refused.get(&granted.id), Some((_, Refused::Split)));
-                    if must_close && is_in_parts {
-                        self.releasing.insert(granted.id, (granted.epoch, None));
+                    if must_close && self.reports.is_in_parts(granted.id) {
+                        self.reports.release(granted.id, granted.epoch, None);
                     }
                 }
                 None if must_close => {
                     self.spent.insert(granted.id, granted.epoch);
-                    self.releasing.insert(granted.id, (granted.epoch, None));
+                    self.reports.release(granted.id, granted.epoch, None);
                 }
                 None => self.start(granted),
             }
         }
-    }
-
-    /// Forgets what was released and is granted to another.
-    fn hand_off(&mut self, mine: &BTreeMap<ShardId, &ShardView>) {
-        let clock = self.shared.host.now();
-        let seconds = &self.shared.metrics.handoff_seconds;
-        self.releasing.retain(|shard, (epoch, silent_since)| {
-            let is_mine = mine.get(shard).is_some_and(|granted| granted.epoch == *epoch);
-            if let Some(since) = silent_since.filter(|_| !is_mine) {
-                seconds.observe(clock.since(since).as_secs_f64());
-            }
-            is_mine
-        });
     }
 
     fn overlaps_held(&self, granted: &ShardView) -> bool {
@@ -248,14 +214,18 @@ impl Runner {
         match ended.end {
             // A lost shard that is still ours by the view needs a new epoch: release asks for one.
             End::Closed | End::Lost => {
-                self.releasing.insert(shard, (epoch, ended.silent_since));
+                self.reports.release(shard, epoch, ended.silent_since);
+            }
+            // Another process had it under this very epoch: the coordinator's data were lost, and it
+            // grants epochs once more. So this one is spent too, and the next may be.
+            End::Refused(recorded) if recorded == epoch => {
+                let next = Epoch(recorded.0.saturating_add(1));
+                self.reports.refuse(shard, epoch, Refused::Spent(next));
             }
             End::Refused(recorded) => {
-                self.refused.insert(shard, (epoch, Refused::Newer(recorded)));
+                self.reports.refuse(shard, epoch, Refused::Spent(recorded));
             }
-            End::Split => {
-                self.refused.insert(shard, (epoch, Refused::Split));
-            }
+            End::Split => self.reports.refuse(shard, epoch, Refused::Split),
         }
     }
 
@@ -264,34 +234,8 @@ impl Runner {
         if self.held.is_empty() {
             self.idle.notify_waiters();
         }
-        if !self.shared.lease.is_held() {
-            return;
-        }
-        let released: Vec<(ShardId, Epoch)> =
-            self.releasing.iter().map(|(shard, (epoch, _))| (*shard, *epoch)).collect();
-        if !released.is_empty() {
-            crash::point("release-wanted");
-            let reported = tokio::time::timeout(REPORT, self.coordinator.release(released)).await;
-            match reported {
-                Ok(Ok(())) => crash::point("released"),
-                Ok(Err(error)) => tracing::debug!(%error, "shards could not be released yet"),
-                Err(_) => tracing::debug!("shards could not be released in time"),
-            }
-        }
-        for (shard, (_, refused)) in self.refused.clone() {
-            let reported = async {
-                match refused {
-                    Refused::Newer(epoch) => self.coordinator.fence_refused(shard, epoch).await,
-                    Refused::Split => {
-                        let split = Administration::Split(shard);
-                        self.coordinator.administer(split).await.map(drop)
-                    }
-                }
-            };
-            if !matches!(tokio::time::timeout(REPORT, reported).await, Ok(Ok(()))) {
-                tracing::debug!(%shard, "a refused fence could not be reported yet");
-                return;
-            }
+        if self.shared.lease.is_held() {
+            self.reports.tell(&*self.coordinator, &self.shared.host).await;
         }
     }
 

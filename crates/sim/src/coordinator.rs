@@ -203,9 +203,9 @@ impl Coordinator for MemoryCoordinator {
         Ok(())
     }
 
-    async fn fence_refused(&self, shard: ShardId, recorded: Epoch) -> Result<(), CoordinatorError> {
+    async fn fences_refused(&self, spent: Vec<(ShardId, Epoch)>) -> Result<(), CoordinatorError> {
         self.reach()?;
-        self.all.apply(Command::RaiseBase { refused: vec![(shard, recorded)] });
+        self.all.apply(Command::RaiseBase { refused: spent });
         Ok(())
     }
 

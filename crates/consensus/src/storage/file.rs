@@ -81,6 +81,26 @@ pub(crate) async fn open(
     Ok((Log::new(held, writes.clone()), Machine::new(snapshot, writes, views)))
 }
 
+/// Whether the file at `path` holds anything of a cluster. Also where it cannot be read: to open it then
+/// says why.
+pub(crate) async fn is_known(path: &Path) -> bool {
+    if !path.exists() {
+        return false;
+    }
+    let Ok(mut connection) = connect(path).await else { return true };
+    let format: Result<i64, sqlx::Error> =
+        sqlx::query_scalar("pragma user_version").fetch_one(&mut connection).await;
+    if matches!(format, Ok(0)) {
+        return false;
+    }
+    let any = "select exists (select 1 from log) or exists (select 1 from snapshot)";
+    let any: Result<bool, sqlx::Error> =
+        sqlx::query_scalar(any).fetch_one(&mut connection).await;
+    // Before the one that stays is opened, since it has the file for itself.
+    drop(connection.close().await);
+    any.unwrap_or(true)
+}
+
 async fn connect(path: &Path) -> Result<SqliteConnection, sqlx::Error> {
     let options = SqliteConnectOptions::new()
         .filename(path)

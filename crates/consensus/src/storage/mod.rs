@@ -15,7 +15,7 @@ mod writer;
 mod tests;
 
 pub use file::StorageError;
-pub(crate) use file::open;
+pub(crate) use file::{is_known, open};
 pub(crate) use log::Log;
 pub(crate) use machine::Machine;
 pub use machine::Witness;

@@ -1,6 +1,9 @@
 //! Who serves: nodes that give their shards away, and nodes that are cut off.
 
-use std::{sync::atomic::Ordering, time::Duration};
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 
 use quarry_types::{CallError, Envelope, NodeId, RefusalCode, ReplyMode};
 
@@ -87,6 +90,40 @@ async fn an_old_backlog_makes_its_owner_give_its_other_shards_away_until_it_is_w
     until(&world, "each owns its half again", || owned(1) == 4 && owned(2) == 4).await;
     assert_eq!(heavy().load, 1);
     assert_eq!(world.attempts.load(Ordering::Relaxed), MESSAGES, "each was handled once");
+}
+
+/// A coordinator whose data were lost grants epochs once more: under some of them the store has loads of
+/// processes that are gone, and of other shards it has newer ones.
+#[tokio::test(start_paused = true)]
+async fn a_coordinator_that_is_made_anew_grants_its_way_past_all_epochs_of_the_store() {
+    let lost = World::new();
+    let (one, one_lives) = lost.start(1);
+    let owned = |world: &World, by: u64| world.coordination.view().owned_by(NodeId(by)).count();
+    until(&lost, "the first has all", || one.owned_shards().len() == 8).await;
+    let (two, two_lives) = lost.start(2);
+    until(&lost, "each serves its half", || {
+        one.owned_shards().len() == 4 && two.owned_shards().len() == 4
+    })
+    .await;
+    for id in ["a", "b", "c", "d", "e"] {
+        call(&one, id, "set", "5").await.unwrap();
+    }
+    one_lives.cut(true);
+    two_lives.cut(true);
+
+    let world = World { database: Arc::clone(&lost.database), ..World::new() };
+    // Both worlds have the same chances: so that its processes are none of those that were.
+    let passed = [world.host.random.next_u64(), world.host.random.next_u64()];
+    assert_ne!(passed[0], passed[1]);
+    let (again, _again_lives) = world.start(3);
+    until(&world, "all are its own", || owned(&world, 3) == 8).await;
+    let before = world.coordination.view().applied;
+    for id in ["a", "b", "c", "d", "e"] {
+        assert_eq!(number(call(&again, id, "get", "").await), 5);
+    }
+    until(&world, "all are served", || again.owned_shards().len() == 8).await;
+    let entries = world.coordination.view().applied - before;
+    assert!(entries <= 4, "{entries} entries for 8 refused loads");
 }
 
 async fn until(world: &World, what: &str, condition: impl Fn() -> bool) {

@@ -64,7 +64,8 @@ fn no_store(error: &OpenError) -> Failure {
 }
 
 /// What is said of entity types where this node makes the cluster: what is configured, and where the
-/// coordinator's data were lost, what the opened store has rows of.
+/// coordinator's data were lost, what the opened store has rows of. A node that may make it anew and
+/// knows it still only goes on.
 pub(crate) async fn founding(
     settings: &Settings,
     data: &Path,
@@ -72,11 +73,11 @@ pub(crate) async fn founding(
     recovery: Recovery,
 ) -> Result<Founding, Failure> {
     let founding = match recovery {
-        Recovery::Refuse => Founding { bindings, ..Founding::default() },
-        Recovery::AllVotersLost => {
+        Recovery::AllVotersLost if !quarry_consensus::knows_cluster(data).await => {
             let uses = quarry_store::uses(&store_url(settings, data)).await;
             recover::founding(bindings, uses.map_err(|error| no_store(&error))?)?
         }
+        Recovery::Refuse | Recovery::AllVotersLost => Founding { bindings, ..Founding::default() },
     };
     recover::tried(&founding, settings.cluster.shards, settings.cluster.max_moves)?;
     Ok(founding)
