@@ -167,14 +167,12 @@ async fn is_made_anew_by_its_bindings(cluster: &mut Cluster) -> Result<()> {
     for id in cluster.ids() {
         cluster.ready(id, WITHIN).await?;
     }
-    until("all is served again", WITHIN, async || {
-        append(cluster, 1, "r1", "made-anew").await.ok()
-    })
-    .await
-    .and_then(|owner| {
-        ensure!(owner == u64::from(OWN), "Register/r1 was handled by node {owner}");
-        Ok(())
-    })?;
+    until("all is served again", WITHIN, async || append(cluster, 1, "r1", "made-anew").await.ok())
+        .await
+        .and_then(|owner| {
+            ensure!(owner == u64::from(OWN), "Register/r1 was handled by node {owner}");
+            Ok(())
+        })?;
     let count = count(cluster, 2, "r1").await?;
     ensure!(count == 3, "Register/r1 has {count} values after the coordinator was made anew");
     let refused = run_quarry(cluster, "cluster bind Register default").await?.ended_with(4)?;

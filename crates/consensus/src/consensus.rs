@@ -9,7 +9,7 @@ use std::{
 
 use async_trait::async_trait;
 use openraft::async_runtime::watch::WatchReceiver;
-use quarry_core::coordinator::{Command, LeaseEnd, Loads, Response};
+use quarry_core::coordinator::{Command, LeaseEnd, Loads, MAX_RECORDED, Response};
 use quarry_ports::{
     Administration, Coordinator, CoordinatorError, CoordinatorStatus, Host, LeaseGuard, Task,
 };
@@ -250,7 +250,16 @@ impl Coordinator for Consensus {
     }
 
     async fn fences_refused(&self, spent: Vec<(ShardId, Epoch)>) -> Result<(), CoordinatorError> {
-        self.propose(Command::RaiseBase { refused: spent }).await.map(|_| ())
+        // One that nothing can follow is refused with all that it is told with.
+        let (refused, beyond): (Vec<_>, Vec<_>) =
+            spent.into_iter().partition(|(_, epoch)| *epoch <= MAX_RECORDED);
+        if !refused.is_empty() {
+            self.propose(Command::RaiseBase { refused }).await?;
+        }
+        beyond.first().map_or(Ok(()), |(shard, epoch)| {
+            let reason = format!("the store has epoch {epoch} of shard {shard}, which is no epoch");
+            Err(CoordinatorError::Refused { reason })
+        })
     }
 
     async fn administer(&self, what: Administration) -> Result<u64, CoordinatorError> {

@@ -147,8 +147,9 @@ pub async fn start(
     began.unwrap_or_else(|error| Err(StartError::Raft { reason: error.to_string() }))
 }
 
-/// Whether the coordinator whose data are in `data_dir` knows a cluster: then it is not made anew, also
-/// where it may be ([`Recovery::AllVotersLost`]).
+/// Whether the coordinator whose data are in `data_dir` knows a cluster: then it is not made anew, even
+/// where it may be ([`Recovery::AllVotersLost`]). Not where its data cannot be read: to start it then
+/// says why.
 pub async fn knows_cluster(data_dir: &Path) -> bool {
     storage::is_known(&Directory::coordinator_in(data_dir)).await
 }

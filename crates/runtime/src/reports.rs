@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, time::Duration};
 use quarry_ports::{Administration, Coordinator, Host, Metrics, crash};
 use quarry_types::{Epoch, Monotonic, ShardId};
 
-/// A report that takes longer is tried again, so that the end of the lease is never missed for it.
+/// Reports of one kind that take longer are tried again: the runner looks after its lease meanwhile.
 const REPORT: Duration = Duration::from_millis(250);
 /// Between two reports of the same: each is an entry of the log, which is a change of the view.
 const AGAIN: Duration = Duration::from_millis(50);
@@ -102,13 +102,16 @@ impl Reports {
                 Err(_) => tracing::debug!("refused fences could not be told in time"),
             }
         }
+        if tokio::time::timeout(REPORT, self.split_again(coordinator)).await.is_err() {
+            tracing::debug!("shards were not all split again in time");
+        }
+    }
+
+    async fn split_again(&self, coordinator: &dyn Coordinator) {
         let in_parts = self.refused.iter().filter(|(_, (_, why))| *why == Refused::Split);
         for (shard, _) in in_parts {
-            let split = coordinator.administer(Administration::Split(*shard));
-            match tokio::time::timeout(REPORT, split).await {
-                Ok(Ok(_)) => {}
-                Ok(Err(error)) => tracing::debug!(%shard, %error, "it is not split again yet"),
-                Err(_) => return tracing::debug!(%shard, "it was not split again in time"),
+            if let Err(error) = coordinator.administer(Administration::Split(*shard)).await {
+                tracing::debug!(%shard, %error, "it is not split again yet");
             }
         }
     }

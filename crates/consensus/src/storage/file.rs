@@ -2,6 +2,8 @@
 
 use std::{path::Path, path::PathBuf, sync::Arc};
 
+use openraft::EntryPayload;
+use quarry_core::coordinator::Command;
 use quarry_ports::{
     Host,
     codec::{self, CodecError, schema},
@@ -81,24 +83,24 @@ pub(crate) async fn open(
     Ok((Log::new(held, writes.clone()), Machine::new(snapshot, writes, views)))
 }
 
-/// Whether the file at `path` holds anything of a cluster. Also where it cannot be read: to open it then
-/// says why.
+/// Whether the file at `path` holds a snapshot, or the entry by which a cluster is made. A group of
+/// voters alone is no cluster.
 pub(crate) async fn is_known(path: &Path) -> bool {
     if !path.exists() {
         return false;
     }
-    let Ok(mut connection) = connect(path).await else { return true };
-    let format: Result<i64, sqlx::Error> =
-        sqlx::query_scalar("pragma user_version").fetch_one(&mut connection).await;
-    if matches!(format, Ok(0)) {
-        return false;
-    }
-    let any = "select exists (select 1 from log) or exists (select 1 from snapshot)";
-    let any: Result<bool, sqlx::Error> =
-        sqlx::query_scalar(any).fetch_one(&mut connection).await;
+    let Ok(connection) = connect(path).await else { return false };
+    let mut file = File { path, connection };
+    let (snapshot, held) = (file.snapshot().await, file.held().await);
     // Before the one that stays is opened, since it has the file for itself.
-    drop(connection.close().await);
-    any.unwrap_or(true)
+    drop(file.connection.close().await);
+    matches!(snapshot, Ok(Some(_))) || held.is_ok_and(|held| held.entries.values().any(makes))
+}
+
+/// Whether a cluster is made by the entry.
+fn makes(entry: &Entry) -> bool {
+    let EntryPayload::Normal(proposal) = &entry.payload else { return false };
+    matches!(proposal.command, Command::Initialize { .. } | Command::Found { .. })
 }
 
 async fn connect(path: &Path) -> Result<SqliteConnection, sqlx::Error> {

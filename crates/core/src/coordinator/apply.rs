@@ -20,8 +20,9 @@ use quarry_types::planted::{Bug, is_planted};
 pub(super) const MAX_SHARDS: u32 = 65_536;
 /// How many ended processes of a node are remembered.
 const MAX_RETIRED: usize = 8;
-/// Stores keep epochs in signed 64-bit columns; half of that leaves room to grow for ever.
-const MAX_RECORDED: Epoch = Epoch(1 << 62);
+/// The newest epoch that a store may have recorded. Stores keep epochs in signed 64-bit columns; half of
+/// that leaves room to grow for ever.
+pub const MAX_RECORDED: Epoch = Epoch(1 << 62);
 
 impl State {
     /// Applies the entry that stands `at` this place of the log. Indexes only grow.

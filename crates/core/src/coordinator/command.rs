@@ -59,11 +59,11 @@ pub enum Command {
         /// What it closed; pairs that it does not own are passed over.
         shards: Vec<(ShardId, Epoch)>,
     },
-    /// The store refused to load these shards, because it had recorded these epochs: where one is
+    /// The store refused to load these shards, because these epochs are spent: where one is
     /// above the shard's grant, the coordinator's data was lost. The base is raised above it, and
     /// the shard is granted anew to its owner.
     RaiseBase {
-        /// The shards, with the epochs that the store recorded.
+        /// The shards, with the newest epochs that are spent.
         refused: Vec<(ShardId, Epoch)>,
     },
     /// Records what shards cost, and marks the next round of moves for balance by that.

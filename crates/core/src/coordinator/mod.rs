@@ -34,6 +34,7 @@ mod state;
 mod tests;
 mod versions;
 
+pub use apply::MAX_RECORDED;
 pub use audit::{Breach, Ownership, audit};
 pub use command::{At, Command, Founding, LeaseEnd, Loads, Member};
 pub use forecast::{Forecast, Foreseen, Unknown, forecast};

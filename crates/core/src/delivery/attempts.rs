@@ -13,6 +13,8 @@ pub(super) enum Recorded {
     None,
     /// The next one: it did not begin, or is to be made again because its end was not written.
     Next,
+    /// One that was taken back, which is still to be written: before that, none is recorded.
+    TakenBack,
     /// The one of this number began, with so many in a row of which no end is known, itself included.
     Begun {
         /// Its number, from 1.
@@ -30,12 +32,25 @@ impl<W> Message<W> {
         self.recorded = Recorded::Next;
     }
 
-    /// The attempt that was recorded as the next is not made.
+    /// The attempt that was to be recorded as the next is not made.
     pub(super) const fn unrecord(&mut self) {
         self.attempts = self.attempts.saturating_sub(1);
         self.lost = self.lost.saturating_sub(1);
         self.recorded = Recorded::None;
         self.needs_recording = true;
+    }
+
+    /// The attempt that is recorded as the next is not made, once that is written.
+    pub(super) const fn take_back(&mut self) {
+        self.unrecord();
+        self.recorded = Recorded::TakenBack;
+    }
+
+    /// Its row says that the attempt which was taken back was not made.
+    pub(super) fn is_taken_back(&mut self) {
+        if self.recorded == Recorded::TakenBack {
+            self.recorded = Recorded::None;
+        }
     }
 
     /// An attempt begins, or counts as one.
@@ -62,7 +77,7 @@ impl<W> Message<W> {
                 self.recorded = Recorded::Next;
                 true
             }
-            Recorded::None | Recorded::Next | Recorded::Begun { .. } => false,
+            _ => false,
         }
     }
 

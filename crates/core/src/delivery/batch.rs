@@ -139,7 +139,7 @@ pub(super) enum Change {
     Delay { until: Timestamp },
     /// The number of the attempt that is about to begin.
     Attempt,
-    /// That the attempt which was recorded does not begin.
+    /// That the attempt which was recorded is not made: it did not begin, or its end was not written.
     TakeBack,
     /// A failed attempt; tried again at the time.
     Retry { due: Timestamp },

@@ -14,7 +14,7 @@ use super::{
 impl<W> Shard<W> {
     /// Stops admitting. What runs is finished and committed, then comes [`Effect::Closed`]. What has
     /// not begun is refused where it has no row, and left to the next owner where it has one. Attempts
-    /// that were recorded and are not begun are taken back, again with each [`Shard::tick`] while the
+    /// that are recorded and not under way are taken back, again with each [`Shard::tick`] while the
     /// store is away.
     pub fn close(&mut self, out: &mut Vec<Effect<W>>) {
         if self.gate != Gate::Open {

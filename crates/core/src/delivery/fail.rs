@@ -221,7 +221,7 @@ impl<W> Shard<W> {
             let is_failure =
                 matches!(unit.change, Change::Retry { .. } | Change::Quarantine(Reason::Failed));
             if is_failure {
-                message.attempts += 1;
+                message.begin_attempt();
                 message.errors = alloc::vec![String::from("an error could not be stored")];
             }
             let due = now.after(back_off(message.attempts.max(1)));

@@ -142,17 +142,33 @@ fn the_last_attempt_is_made_also_where_the_store_was_away_when_it_was_recorded()
     let mut out = Vec::new();
     let gone = Err(ActivationFailure::Unavailable("away".into()));
     shard.activated(NOW, &address("c1"), 1, gone, &mut out);
-    let back = batch_of(&out);
-    assert_eq!((back.open[0].attempts, back.open[0].lost), (9, 0), "not while it waits");
-    committed(&mut shard, back.ticket, 5);
-    let mut out = Vec::new();
     shard.tick(Timestamp(NOW.0 + 1_000), &mut out);
-    let recorded = batch_of(&out);
-    assert_eq!((recorded.open[0].attempts, recorded.open[0].lost), (10, 1));
-    committed(&mut shard, recorded.ticket, 6);
+    assert!(begins(&out), "only recorded: {out:?}");
     let mut out = Vec::new();
     shard.activated(NOW, &address("c1"), 2, Ok(()), &mut out);
     assert_eq!(run_of(&out).attempt, 10);
+}
+
+#[test]
+fn no_attempt_is_made_beyond_the_last_where_its_failure_cannot_be_stored() {
+    let mut shard = shard();
+    let mut out = Vec::new();
+    recover(&mut shard, vec![recovered("k", 9, 0)], &mut out);
+    committed(&mut shard, batch_of(&out).ticket, 4);
+    let last = run_of(&activate(&mut shard, "c1"));
+    let mut out = Vec::new();
+    let result = Ran::Retry { error: "no".into(), is_broken: false };
+    shard.ran(NOW, &last.envelope.address, last.run, result, &mut out);
+    for round in 1..=3 {
+        let aside = batch_of(&out);
+        assert_eq!(
+            (aside.open[0].state, aside.open[0].attempts),
+            (OpenRecordState::Quarantined, 10)
+        );
+        out = fails(&mut shard, aside.ticket, CommitFailure::Rejected("no".into()));
+        shard.tick(Timestamp(NOW.0 + round * 60_000), &mut out);
+        assert!(!out.iter().any(|effect| matches!(effect, Effect::Run(..))), "{out:?}");
+    }
 }
 
 /// A shard that closes, and what it commits: that an attempt which was recorded is not made.

@@ -6,6 +6,7 @@ use quarry_types::Address;
 
 use super::{
     Effect, RunId, Shard,
+    attempts::Recorded,
     batch::{Change, Unit},
     entity::Running,
     message::{Acceptance, Phase},
@@ -25,7 +26,9 @@ impl<W> Shard<W> {
             && self.may_begin(message_id)
             && self.is_unhindered(message_id)
             && self.goes_on(address);
-        if !is_next || !message.needs_recording || self.gate != Gate::Open {
+        // Two numbers of it are never on their way at once: a row has what is true when it is sent.
+        let is_free = message.needs_recording && message.recorded == Recorded::None;
+        if !is_next || !is_free || self.gate != Gate::Open {
             return;
         }
         if !self.is_next_known(address) {

@@ -22,7 +22,7 @@ impl<W> Shard<W> {
     /// Takes an open message from the store. It runs, when its turn comes, only after the number of its
     /// next attempt is committed (one commit for the first ones of a page), so that a message that
     /// ends its process is counted, and one that only waits is not; one that is out of attempts, or
-    /// ended its process alone, is quarantined (D4). One whose back-off has not ended waits for its end first.
+    /// ended its process alone twice, is quarantined (D4). One whose back-off has not ended waits for its end first.
     pub(super) fn recover_one(
         &mut self,
         now: Timestamp,

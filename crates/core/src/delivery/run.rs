@@ -194,7 +194,7 @@ impl<W> Shard<W> {
             Err(ActivationFailure::Unavailable(error)) => {
                 entity.activation = Activation::Inactive;
                 self.store_is_away(now, address, error, out);
-                self.take_back_queued(address);
+                self.take_suspect_back(address);
             }
         }
         self.schedule(address, now, out);
@@ -307,11 +307,11 @@ impl<W> Shard<W> {
         let Some(message) = self.messages.get_mut(&message_id) else { return };
         let address = message.envelope.address.clone();
         let most = self.limits.most_attempts(&address.entity_type);
-        message.survived();
-        message.push_error(error, self.limits.errors);
         if !is_counted {
             message.begin_attempt();
         }
+        message.survived();
+        message.push_error(error, self.limits.errors);
         let is_accept = message.acceptance == Acceptance::None;
         if is_accept {
             message.acceptance = Acceptance::Pending;

@@ -200,7 +200,12 @@ impl<W> Shard<W> {
     fn is_durable(&mut self, now: Timestamp, unit: &Unit, out: &mut Vec<Effect<W>>) {
         let message_id = unit.message_id;
         match &unit.change {
-            Change::Accept | Change::TakeBack => {}
+            Change::Accept => {}
+            Change::TakeBack => {
+                if let Some(message) = self.messages.get_mut(&message_id) {
+                    message.is_taken_back();
+                }
+            }
             Change::Chunks { first, chunks } => {
                 let end = first.saturating_add(u64::try_from(chunks.len()).unwrap_or(u64::MAX));
                 self.chunks_are_durable(message_id, end, out);

@@ -163,8 +163,7 @@ pub struct Shard<W> {
     /// Entities whose next message is a suspect that waits for the turn of the process.
     pub(super) suspects: BTreeSet<Address>,
     pub(super) process_turn: ProcessTurn,
-    /// While the shard closes: attempts that were recorded, are not begun, and are still to be taken
-    /// back. The next tick does it, until the shard is given up.
+    /// While the shard closes: attempts that are recorded, not under way, and still to be taken back. The next tick does it, until the shard is given up.
     pub(super) untaken: BTreeSet<MessageId>,
 }
 

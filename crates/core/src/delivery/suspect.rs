@@ -194,17 +194,20 @@ impl<W> Shard<W> {
         let Some(message) = self.messages.get_mut(&message_id) else { return };
         let is_waiting = matches!(message.phase, Phase::Queued | Phase::BackingOff(_));
         if message.recorded == Recorded::Next && is_waiting {
-            message.unrecord();
+            message.take_back();
             let address = message.envelope.address.clone();
             let (is_accept, change) = (false, Change::TakeBack);
             self.pending.push_back(Unit { message_id, address, is_accept, change });
         }
     }
 
-    /// What stands in the entity's queue waits for the store: nothing of it begins for a while.
-    pub(super) fn take_back_queued(&mut self, address: &Address) {
-        let queue = self.entities.get(address).map(|entity| entity.queue.clone());
-        for message_id in queue.unwrap_or_default() {
+    /// The entity's state cannot be read: a suspect of it gives the turn on meanwhile. Of another message
+    /// the attempt stays recorded, so that a store in need is not asked to write it again and again: one
+    /// end of a process more does not make it guilty.
+    pub(super) fn take_suspect_back(&mut self, address: &Address) {
+        if let ProcessTurn::Of(message_id) = self.process_turn
+            && self.front(address) == Some(message_id)
+        {
             self.take_back(message_id);
         }
     }

@@ -71,7 +71,7 @@ pub(crate) enum End {
     Closed,
     /// Lost: nothing more will be committed under this epoch by this process.
     Lost,
-    /// The store recorded a newer epoch than the grant's.
+    /// The store recorded this epoch: a newer one than the grant's, or the same of another process.
     Refused(Epoch),
     /// The store holds the shard in parts.
     Split,

@@ -73,11 +73,18 @@ pub(crate) async fn founding(
     recovery: Recovery,
 ) -> Result<Founding, Failure> {
     let founding = match recovery {
-        Recovery::AllVotersLost if !quarry_consensus::knows_cluster(data).await => {
+        Recovery::Refuse => Founding { bindings, ..Founding::default() },
+        Recovery::AllVotersLost => {
             let uses = quarry_store::uses(&store_url(settings, data)).await;
-            recover::founding(bindings, uses.map_err(|error| no_store(&error))?)?
+            let uses = uses.map_err(|error| no_store(&error))?;
+            match recover::founding(bindings.clone(), uses) {
+                Ok(founding) => founding,
+                Err(_) if quarry_consensus::knows_cluster(data).await => {
+                    Founding { bindings, ..Founding::default() }
+                }
+                Err(failure) => return Err(failure),
+            }
         }
-        Recovery::Refuse | Recovery::AllVotersLost => Founding { bindings, ..Founding::default() },
     };
     recover::tried(&founding, settings.cluster.shards, settings.cluster.max_moves)?;
     Ok(founding)

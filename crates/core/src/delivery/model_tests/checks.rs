@@ -43,7 +43,7 @@ impl World {
         for record in self.disk.open.values() {
             let key = &record.envelope.key;
             assert_eq!(record.state, OpenRecordState::Quarantined, "{key} is stuck (G9)");
-            let is_out = record.attempts == ATTEMPTS || record.lost == 3;
+            let is_out = record.attempts == ATTEMPTS || record.lost == 4;
             assert!(is_out, "{key} is in quarantine too early (D4)");
         }
     }

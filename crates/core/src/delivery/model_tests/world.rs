@@ -18,8 +18,8 @@ use quarry_types::{
 
 use super::{
     super::{
-        AfterQuarantine, Batch, Chunk, CommitFailure, Effect, Limits, OpenPage, OpenRecord,
-        OpenRecordState, Ran, RunId, RunKind, Shard, TypeLimits, Work,
+        ActivationFailure, AfterQuarantine, Batch, Chunk, CommitFailure, Effect, Limits, OpenPage,
+        OpenRecord, OpenRecordState, Ran, RunId, RunKind, Shard, TypeLimits, Work,
     },
     disk::Disk,
     pages::few_messages,
@@ -75,8 +75,9 @@ pub(super) enum Moment {
     After,
 }
 
-/// Attempts that a message may have; few, so that some run out of them.
-pub(super) const ATTEMPTS: u32 = 4;
+/// Attempts that a message may have; few, so that some run out of them, and more than the ends of a process
+/// that make one guilty.
+pub(super) const ATTEMPTS: u32 = 6;
 
 /// For so many ticks queries run on when all else settles.
 const PATIENCE: usize = 12;
@@ -283,10 +284,13 @@ impl World {
             Effect::Activate(address, activation) => {
                 let stored = self.disk.states.get(&address).cloned().unwrap_or_default();
                 let state = text(&stored).split_terminator(',').map(ToString::to_string);
-                if self.shard.awaits_activation(&address, activation) {
+                let is_away = matches!(step, Step::StoreAway);
+                if self.shard.awaits_activation(&address, activation) && !is_away {
                     self.live.insert(address.clone(), state.collect());
                 }
-                self.shard.activated(self.now, &address, activation, Ok(()), &mut out);
+                let away = Err(ActivationFailure::Unavailable("away".to_string()));
+                let result = if is_away { away } else { Ok(()) };
+                self.shard.activated(self.now, &address, activation, result, &mut out);
             }
             Effect::Run(address, work) if work.kind == RunKind::Read => {
                 self.query_begins(address, &work);
