@@ -138,10 +138,12 @@ async fn run_round(
     }
     let (appended, added) = (registers.verify().await?, counters.verify().await?);
     say(format!("round {round}: {appended:?}, {added:?}"));
-    ensure!(appended.epochs_most > 1, "no register ever moved");
     say(format!("round {round}: {:?}", Ledger::of(cluster).await?.audit().await?));
     let violations = cluster.violations().await?;
     ensure!(violations == 0, "{violations} violations of invariants");
+    // The few steps at the end of a schedule may move none that was written meanwhile.
+    let is_rest = round > 1 && steps.len() < DECK;
+    ensure!(appended.epochs_most > 1 || is_rest, "no register ever moved");
     survived.appends += appended.acknowledged;
     survived.additions += added.acknowledged;
     Ok(())

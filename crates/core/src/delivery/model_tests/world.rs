@@ -82,7 +82,7 @@ pub(super) const ATTEMPTS: u32 = 6;
 /// For so many ticks queries run on when all else settles.
 const PATIENCE: usize = 12;
 /// For so many, operators let nothing go on.
-const WITHOUT_OPERATORS: usize = 30;
+const WITHOUT_OPERATORS: usize = 60;
 
 #[derive(Clone, Debug)]
 struct Sending {
