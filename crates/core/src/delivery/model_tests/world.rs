@@ -270,6 +270,23 @@ impl World {
         self.check_turn();
     }
 
+    fn activate(
+        &mut self,
+        address: &Address,
+        activation: u64,
+        step: &Step,
+    ) -> Result<(), ActivationFailure> {
+        if matches!(step, Step::StoreAway) {
+            return Err(ActivationFailure::Unavailable("away".to_string()));
+        }
+        let stored = self.disk.states.get(address).cloned().unwrap_or_default();
+        let state = text(&stored).split_terminator(',').map(ToString::to_string);
+        if self.shard.awaits_activation(address, activation) {
+            self.live.insert(address.clone(), state.collect());
+        }
+        Ok(())
+    }
+
     fn perform(&mut self, effect: Effect<Waiter>, step: &Step) {
         let mut out = Vec::new();
         match effect {
@@ -282,14 +299,7 @@ impl World {
                 self.shard.fetched(self.now, id, &Ok(found), &mut out);
             }
             Effect::Activate(address, activation) => {
-                let stored = self.disk.states.get(&address).cloned().unwrap_or_default();
-                let state = text(&stored).split_terminator(',').map(ToString::to_string);
-                let is_away = matches!(step, Step::StoreAway);
-                if self.shard.awaits_activation(&address, activation) && !is_away {
-                    self.live.insert(address.clone(), state.collect());
-                }
-                let away = Err(ActivationFailure::Unavailable("away".to_string()));
-                let result = if is_away { away } else { Ok(()) };
+                let result = self.activate(&address, activation, step);
                 self.shard.activated(self.now, &address, activation, result, &mut out);
             }
             Effect::Run(address, work) if work.kind == RunKind::Read => {
