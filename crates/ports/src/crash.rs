@@ -103,6 +103,11 @@ pub fn check() -> Result<(), CrashPointError> {
     asked().as_ref().map(|_| ()).map_err(Clone::clone)
 }
 
+/// Whether the point `name` will end or freeze this process.
+pub fn is_armed(name: &'static str) -> bool {
+    matches!(asked(), Ok(Some(armed)) if armed.name == name)
+}
+
 /// Passes the point `name`, which must be one of [`POINTS`].
 pub fn point(name: &'static str) {
     debug_assert!(POINTS.contains(&name), "{name} is not in the list of crash points");

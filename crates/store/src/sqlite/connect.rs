@@ -15,7 +15,7 @@ use crate::{
 };
 
 use super::{
-    checkpoint,
+    checkpoint, tally,
     trust::Trust,
     writer::{LOCK_WAIT, Turn, Writer, is_busy, pause},
 };
@@ -41,13 +41,15 @@ pub(super) async fn connect(
     host: &Host,
     until: Monotonic,
 ) -> Result<SqliteConnection, sqlx::Error> {
-    loop {
+    let mut connection = loop {
         match SqliteConnection::connect_with(options).await {
             // Switching to WAL and recovering it take the lock for a moment.
             Err(error) if is_busy(&error) && host.now() < until => pause(host).await,
-            result => return result,
+            result => break result?,
         }
-    }
+    };
+    sqlx::raw_sql(tally::TABLES).execute(&mut connection).await?;
+    Ok(connection)
 }
 
 /// Opens the file, brings its schema up to date, and connects its readers.

@@ -13,6 +13,7 @@ mod retire;
 mod script;
 mod sends;
 mod statements;
+mod tally;
 mod time;
 mod trust;
 mod write;

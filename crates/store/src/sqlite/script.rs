@@ -6,7 +6,7 @@
 //! rows only, filled up with nulls, so that few scripts are prepared.
 
 use futures_util::TryStreamExt as _;
-use sqlx::{AssertSqlSafe, Either, Executor as _};
+use sqlx::{AssertSqlSafe, Executor as _, SqliteConnection};
 
 use crate::database::Value;
 
@@ -14,7 +14,7 @@ use super::{file::arguments, writer::Turn};
 
 /// How many rows a statement holds: more go in several, fewer are filled up.
 const SIZES: [usize; 5] = [1, 4, 16, 64, 256];
-const MOST: usize = 256;
+pub(super) const MOST: usize = 256;
 
 /// A statement over many rows: `head row, row, … tail`. A row of nulls must change nothing.
 pub(super) struct Rows {
@@ -29,6 +29,7 @@ pub(super) struct Rows {
 pub(super) struct Script {
     sql: String,
     values: Vec<Value>,
+    statements: usize,
 }
 
 impl Script {
@@ -49,6 +50,26 @@ impl Script {
         statements
     }
 
+    /// Adds one statement with its values.
+    pub(super) fn add_text(&mut self, sql: &str, values: Vec<Value>) {
+        self.sql.push_str(sql);
+        self.sql.push(';');
+        self.values.extend(values);
+        self.statements += 1;
+    }
+
+    /// Adds the statements of `other`.
+    pub(super) fn append(&mut self, other: Self) {
+        self.sql.push_str(&other.sql);
+        self.values.extend(other.values);
+        self.statements += other.statements;
+    }
+
+    /// How many statements there are.
+    pub(super) const fn statements(&self) -> usize {
+        self.statements
+    }
+
     fn add_sql(&mut self, statement: &Rows, size: usize) {
         let rows = size * (statement.row.len() + 1);
         self.sql.reserve(statement.head.len() + rows + statement.tail.len() + 1);
@@ -61,22 +82,30 @@ impl Script {
         }
         self.sql.push_str(statement.tail);
         self.sql.push(';');
+        self.statements += 1;
     }
 
     /// Runs the statements, in one exchange; how many rows each changed.
     pub(super) async fn run(self, turn: &mut Turn<'_>) -> Result<Vec<u64>, sqlx::Error> {
+        let mut changed = Vec::with_capacity(self.statements);
+        self.run_into(turn.connection()?, &mut changed).await.map(|()| changed)
+    }
+
+    /// As [`Script::run`]; what an error leaves in `changed` is of the statements before it.
+    pub(super) async fn run_into(
+        self,
+        connection: &mut SqliteConnection,
+        changed: &mut Vec<u64>,
+    ) -> Result<(), sqlx::Error> {
         if self.sql.is_empty() {
-            return Ok(Vec::new());
+            return Ok(());
         }
         let query = sqlx::query_with(AssertSqlSafe(self.sql), arguments(self.values));
-        let results = turn.connection()?.fetch_many(query);
-        let changed = results.try_filter_map(|result| {
-            std::future::ready(Ok(match result {
-                Either::Left(done) => Some(done.rows_affected()),
-                Either::Right(_) => None,
-            }))
-        });
-        changed.try_collect().await
+        let mut results = connection.fetch_many(query);
+        while let Some(result) = results.try_next().await? {
+            changed.extend(result.left().map(|done| done.rows_affected()));
+        }
+        Ok(())
     }
 }
 

@@ -2,7 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use quarry_ports::{Host, MessageRow, OutcomeRow, Position, crash::point};
+use quarry_ports::{
+    Host, MessageRow, OutcomeRow, Position,
+    crash::{is_armed, point},
+};
 use quarry_types::{Address, Epoch, MessageId, ShardId, Tenant};
 use uuid::Uuid;
 
@@ -15,9 +18,10 @@ use crate::{
 
 use super::{
     journal,
-    script::{Rows, Script},
+    script::{MOST, Rows, Script},
     sends, statements,
-    writer::{Turn, WRITE_FAILED, Writer, code, primary_code, reason},
+    tally::Tally,
+    writer::{LOCK_WAIT, Stopped, Turn, WRITE_FAILED, Writer, code, pause, primary_code, reason},
 };
 
 /// Moves the newest row of a shard on to the next sequence (L3), where the fence stands and the row is
@@ -101,17 +105,13 @@ pub(super) async fn write(
     batch: &Batch<'_>,
 ) -> Result<Vec<Refused>, WriteError> {
     point("commit-before-send");
+    let is_plain = batch.statements.is_empty() && !is_armed("commit-inside");
+    if is_plain && write_at_once(writer, host, batch).await? {
+        return Ok(Vec::new());
+    }
     let mut turn = begin(writer, host, batch).await?;
-    let refused = match insert(&mut turn, batch).await {
-        Ok(true) => Vec::new(),
-        Ok(false) => {
-            turn.rollback().await;
-            turn = begin(writer, host, batch).await?;
-            match insert_by_part(&mut turn, batch).await {
-                Ok(refused) => refused,
-                Err(error) => return Err(undone(turn, inside(&error)).await),
-            }
-        }
+    let refused = match insert_by_part(&mut turn, batch).await {
+        Ok(refused) => refused,
         Err(error) => return Err(undone(turn, inside(&error)).await),
     };
     if refused.is_empty()
@@ -124,6 +124,48 @@ pub(super) async fn write(
         Ok(()) => Ok(refused),
         Err(error) => Err(at_commit(&error)),
     }
+}
+
+/// Writes `batch` as one script that goes on to its commit only where all parts stand; whether it
+/// did. Where one does not, rows were written that must not stand. Their own errors say nothing then:
+/// a row of a shard that has another owner may collide with that owner's.
+async fn write_at_once(
+    writer: &Writer,
+    host: &Host,
+    batch: &Batch<'_>,
+) -> Result<bool, WriteError> {
+    let unavailable = |error: &sqlx::Error| WriteError::Unavailable(reason(error));
+    let mut turn = writer.take(host).await.map_err(|error| unavailable(&error))?;
+    let until = host.now().after(LOCK_WAIT);
+    loop {
+        // The wait may have been long (L2).
+        if !batch.leases_are_held() {
+            return Err(WriteError::LeaseOver);
+        }
+        match turn.transact(whole(batch)).await {
+            Ok(()) => return Ok(true),
+            Err(Stopped::Busy) if host.now() < until => pause(host).await,
+            Err(Stopped::Busy) => return Err(WriteError::Unavailable(LOCKED.to_owned())),
+            Err(Stopped::AtBegin(error)) => return Err(unavailable(&error)),
+            Err(Stopped::Inside(error)) if is_own(&error) => return Ok(false),
+            Err(Stopped::Inside(error)) => return Err(inside(&error)),
+            Err(Stopped::AtCommit(error)) => return Err(at_commit(&error)),
+        }
+    }
+}
+
+/// All rows of `batch`, which fail where a part does not stand.
+fn whole(batch: &Batch<'_>) -> Script {
+    let (mut script, mut tally) = (Script::default(), Tally::default());
+    for parts in batch.parts.chunks(MOST) {
+        let rows: Vec<Vec<Value>> = parts.iter().map(part_values).collect();
+        for statement in [&RUNS, &PARTS] {
+            tally.add(&mut script, statement, rows.clone());
+        }
+    }
+    tally.compare(&mut script, batch.parts.len());
+    add_rows(&mut script, batch, |_| true);
+    script
 }
 
 async fn begin<'a>(
@@ -142,23 +184,6 @@ async fn undone(turn: Turn<'_>, error: WriteError) -> WriteError {
     error
 }
 
-/// Writes all rows; whether all parts stand. Where one does not, rows were written that must not
-/// stand. Their own errors say nothing then: a row of a shard that has another owner may collide with
-/// that owner's.
-async fn insert(turn: &mut Turn<'_>, batch: &Batch<'_>) -> Result<bool, sqlx::Error> {
-    let mut script = Script::default();
-    let first = add_parts(&mut script, &batch.parts);
-    add_rows(&mut script, batch, |_| true);
-    match script.run(turn).await {
-        Ok(changed) => {
-            let written: u64 = changed.iter().take(first).sum();
-            Ok(usize::try_from(written) == Ok(batch.parts.len()))
-        }
-        Err(error) if is_own(&error) => Ok(false),
-        Err(error) => Err(error),
-    }
-}
-
 /// Writes the parts one by one, and the rows of those that stand; returns the others.
 async fn insert_by_part(
     turn: &mut Turn<'_>,
@@ -167,7 +192,8 @@ async fn insert_by_part(
     let mut refused = BTreeSet::new();
     for part in &batch.parts {
         let mut script = Script::default();
-        add_parts(&mut script, std::slice::from_ref(part));
+        script.add(&RUNS, vec![part_values(part)]);
+        script.add(&PARTS, vec![part_values(part)]);
         if script.run(turn).await?.iter().sum::<u64>() != 1 {
             refused.insert(part.shard);
         }
@@ -176,12 +202,6 @@ async fn insert_by_part(
     add_rows(&mut script, batch, |part| !refused.contains(&part.shard));
     script.run(turn).await?;
     recorded(turn, refused).await
-}
-
-/// Adds what records `parts`; how many statements that takes, which change one row per part.
-fn add_parts(script: &mut Script, parts: &[Part]) -> usize {
-    let rows: Vec<Vec<Value>> = parts.iter().map(part_values).collect();
-    script.add(&RUNS, rows.clone()) + script.add(&PARTS, rows)
 }
 
 /// The rows of the parts that stand.
@@ -331,6 +351,8 @@ pub(super) fn id(message_id: MessageId) -> Value {
     Value::Id(Uuid::from_bytes(message_id.to_bytes()))
 }
 
+/// What a write says that found the lock taken for all of [`LOCK_WAIT`].
+const LOCKED: &str = "database is locked";
 /// Result codes that a commit's own rows cause: too large, a broken rule, a value of a wrong type.
 const OWN: [i32; 3] = [18, 19, 20];
 

@@ -6,7 +6,7 @@ use quarry_ports::{Host, StoreError};
 use sqlx::{SqliteConnection, sqlite::SqliteConnectOptions};
 use tokio::sync::{Mutex, MutexGuard};
 
-use super::{Sqlite, connect::connect, trust::Trust};
+use super::{Sqlite, connect::connect, script::Script, trust::Trust};
 
 /// How long a write waits for other processes that hold the file's lock.
 pub(super) const LOCK_WAIT: Duration = Duration::from_secs(5);
@@ -26,12 +26,25 @@ pub(super) struct Writer {
     trust: Trust,
 }
 
-/// The write connection in use, inside a transaction. Dropped before [`Turn::commit`] or
+/// The write connection in use. Dropped inside a transaction, before [`Turn::commit`] or
 /// [`Turn::rollback`] is done, it takes the connection along, and the transaction with it.
 pub(super) struct Turn<'a> {
     connection: MutexGuard<'a, Option<SqliteConnection>>,
     trust: &'a Trust,
     ended: bool,
+}
+
+/// Why a script that is a transaction of its own did not reach its end; nothing of it is left but
+/// maybe where the commit failed.
+pub(super) enum Stopped {
+    /// Another process holds the lock.
+    Busy,
+    /// It could not begin.
+    AtBegin(sqlx::Error),
+    /// One of its statements failed.
+    Inside(sqlx::Error),
+    /// The commit failed.
+    AtCommit(sqlx::Error),
 }
 
 impl Writer {
@@ -44,16 +57,22 @@ impl Writer {
         &self.trust
     }
 
-    /// Waits for the connection, makes it where it is missing, and begins a transaction that holds
-    /// the file's write lock.
-    pub(super) async fn begin(&self, host: &Host) -> Result<Turn<'_>, sqlx::Error> {
-        let connection = self.connection.lock().await;
+    /// Waits for the connection, and makes it where it is missing.
+    pub(super) async fn take(&self, host: &Host) -> Result<Turn<'_>, sqlx::Error> {
+        let mut connection = self.connection.lock().await;
         self.trust.check().map_err(lost_trust)?;
-        let mut turn = Turn { connection, trust: &self.trust, ended: false };
-        let until = host.now().after(LOCK_WAIT);
-        if turn.connection.is_none() {
-            *turn.connection = Some(connect(&self.options, host, until).await?);
+        if connection.is_none() {
+            let until = host.now().after(LOCK_WAIT);
+            *connection = Some(connect(&self.options, host, until).await?);
         }
+        Ok(Turn { connection, trust: &self.trust, ended: true })
+    }
+
+    /// As [`Writer::take`], and begins a transaction that holds the file's write lock.
+    pub(super) async fn begin(&self, host: &Host) -> Result<Turn<'_>, sqlx::Error> {
+        let mut turn = self.take(host).await?;
+        turn.ended = false;
+        let until = host.now().after(LOCK_WAIT);
         loop {
             match turn.execute("begin immediate").await {
                 Err(error) if is_busy(&error) && host.now() < until => pause(host).await,
@@ -87,6 +106,33 @@ impl Turn<'_> {
             }
         }
         self.trust.look().map_err(lost_trust)
+    }
+
+    /// Begins a transaction, runs the statements of `body` and makes it durable, in one exchange with
+    /// the thread of the connection. What to do about errors of the commit: see [`Turn::commit`].
+    pub(super) async fn transact(&mut self, body: Script) -> Result<(), Stopped> {
+        let mut script = Script::default();
+        script.add_text("begin immediate", Vec::new());
+        script.append(body);
+        script.add_text("commit", Vec::new());
+        let (last, mut done) = (script.statements() - 1, Vec::new());
+        self.ended = false;
+        let connection = self.connection().map_err(Stopped::AtBegin)?;
+        let Err(error) = script.run_into(connection, &mut done).await else {
+            self.ended = true;
+            return self.trust.look().map_err(lost_trust).map_err(Stopped::AtCommit);
+        };
+        if done.is_empty() && is_busy(&error) {
+            self.ended = true;
+            return Err(Stopped::Busy);
+        }
+        self.trust.heard(&error);
+        self.ended = self.execute("rollback").await.is_ok();
+        Err(match done.len() {
+            0 => Stopped::AtBegin(error),
+            done if done == last => Stopped::AtCommit(error),
+            _ => Stopped::Inside(error),
+        })
     }
 
     /// Undoes the transaction.
