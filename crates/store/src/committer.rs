@@ -29,6 +29,8 @@ use crate::{
 /// Commits that one transaction holds at most, by rows and by bytes of payload.
 const GROUP_ROWS: usize = 2_048;
 const GROUP_BYTES: usize = 8 * 1024 * 1024;
+/// A commit that takes this long is logged.
+const SLOW: Duration = Duration::from_secs(1);
 /// A fate that is not decided within this time is given up.
 const DECIDE_WITHIN: Duration = Duration::from_secs(10);
 const DECIDE_AGAIN: Duration = Duration::from_millis(50);
@@ -160,8 +162,11 @@ impl<D: Database> Committer<D> {
                 Ok(refused) => {
                     point("committed");
                     self.refusals.written(&self.host);
-                    let seconds = self.host.now().since(before).as_secs_f64();
-                    self.metrics.commit_seconds.observe(seconds);
+                    let took = self.host.now().since(before);
+                    self.metrics.commit_seconds.observe(took.as_secs_f64());
+                    if took >= SLOW {
+                        tracing::warn!(?took, messages, "a commit of the store was slow");
+                    }
                     self.count(messages);
                     self.settle(group, &ordinals, &parts, &refused);
                 }

@@ -10,6 +10,8 @@ pub const OWN_TABLES: &[&str] = &[
     "cache_entry",
     "chunk",
     "cluster_identity",
+    "commit_doubt",
+    "commit_tally",
     "dedupe_key",
     "document",
     "entity_state",

@@ -5,7 +5,7 @@ use std::{path::Path, time::Duration};
 use quarry_ports::Host;
 use quarry_types::Monotonic;
 use sqlx::{
-    Connection as _, SqlSafeStr as _, SqliteConnection, SqlitePool,
+    ConnectOptions as _, Connection as _, SqlSafeStr as _, SqliteConnection, SqlitePool,
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
 };
 
@@ -41,13 +41,17 @@ pub(super) async fn connect(
     host: &Host,
     until: Monotonic,
 ) -> Result<SqliteConnection, sqlx::Error> {
-    let mut connection = loop {
-        match SqliteConnection::connect_with(options).await {
+    loop {
+        match connect_once(options).await {
             // Switching to WAL and recovering it take the lock for a moment.
             Err(error) if is_busy(&error) && host.now() < until => pause(host).await,
-            result => break result?,
+            result => return result,
         }
-    };
+    }
+}
+
+async fn connect_once(options: &SqliteConnectOptions) -> Result<SqliteConnection, sqlx::Error> {
+    let mut connection = SqliteConnection::connect_with(options).await?;
     sqlx::raw_sql(tally::TABLES).execute(&mut connection).await?;
     Ok(connection)
 }
@@ -68,7 +72,9 @@ pub(super) async fn open(
             .await
             .map_err(|source| OpenError::Directory { path: parent.to_owned(), source })?;
     }
-    let writer = Writer::new(connect_options(path), Trust::new(path));
+    // The text of its statements would be that of whole groups.
+    let quiet = connect_options(path).disable_statement_logging();
+    let writer = Writer::new(quiet, Trust::new(path));
     migrate(&writer, host, &store).await?;
     let turn = writer.begin(host).await.map_err(failed)?;
     if let Err(error) = checkpoint::reserve(path).await {

@@ -91,7 +91,8 @@ impl Script {
         self.run_into(turn.connection()?, &mut changed).await.map(|()| changed)
     }
 
-    /// As [`Script::run`]; what an error leaves in `changed` is of the statements before it.
+    /// As [`Script::run`]; what an error leaves in `changed` is of the statements before it. That the
+    /// thread of the connection ended is an error too: results would only end early.
     pub(super) async fn run_into(
         self,
         connection: &mut SqliteConnection,
@@ -100,12 +101,13 @@ impl Script {
         if self.sql.is_empty() {
             return Ok(());
         }
+        let statements = self.statements;
         let query = sqlx::query_with(AssertSqlSafe(self.sql), arguments(self.values));
         let mut results = connection.fetch_many(query);
         while let Some(result) = results.try_next().await? {
             changed.extend(result.left().map(|done| done.rows_affected()));
         }
-        Ok(())
+        if changed.len() == statements { Ok(()) } else { Err(sqlx::Error::WorkerCrashed) }
     }
 }
 

@@ -4,15 +4,17 @@
 use super::script::{MOST, Rows, Script};
 use crate::database::Value;
 
-/// What the write connection keeps in its own memory: the count, and a table that takes no row.
-pub(super) const TABLES: &str = "create temp table tally (changed integer not null);
-    insert into tally values (0);
-    create temp table doubt (never integer not null check (never = 1))";
+/// What the write connection keeps in its own memory: the count, and a table that takes no row. A
+/// handler's statements, which run on the same connection, must not name them.
+pub(super) const TABLES: &str = "create temp table commit_tally (changed integer not null);
+    insert into commit_tally values (0);
+    create temp table commit_doubt (never integer not null check (never = 1))";
 
-const FIRST: &str = "update temp.tally set changed = changes()";
-const NEXT: &str = "update temp.tally set changed = changed + changes()";
-/// Fails as a broken rule does.
-const COMPARE: &str = "insert into temp.doubt select 0 where (select changed from temp.tally) <> ?";
+const FIRST: &str = "update temp.commit_tally set changed = changes()";
+const NEXT: &str = "update temp.commit_tally set changed = changed + changes()";
+/// Fails as a broken rule does; also where there is no count.
+const COMPARE: &str =
+    "insert into temp.commit_doubt select 0 where (select changed from temp.commit_tally) is not ?";
 
 /// Counts the rows that statements of a script change.
 #[derive(Debug, Default)]
@@ -96,6 +98,25 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn without_a_count_nothing_is_committed() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("quarry.db");
+        let opened = connect::open(&path, &Options::default(), &Host::system()).await;
+        let writer = opened.unwrap().0;
+        let mut turn = writer.take(&Host::system()).await.unwrap();
+        sqlx::raw_sql("delete from temp.commit_tally")
+            .execute(turn.connection().unwrap())
+            .await
+            .unwrap();
+        drop(turn);
+        assert!(matches!(add(&writer, &[&[1]], 1).await, Err(Stopped::Inside(_))));
+        assert_eq!(ages(&writer).await, 0);
+        for table in ["commit_tally", "commit_doubt"] {
+            assert!(TABLES.contains(table) && quarry_types::OWN_TABLES.contains(&table), "{table}");
+        }
+    }
+
+    #[tokio::test]
     async fn a_script_that_finds_the_lock_taken_leaves_nothing() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("quarry.db");
@@ -107,5 +128,11 @@ mod tests {
         holds.rollback().await;
         assert!(add(&writer, &[&[1]], 1).await.is_ok());
         assert_eq!(ages(&writer).await, 1);
+        let mut begun = writer.begin(&host).await.unwrap();
+        let mut script = Script::default();
+        script.add(&AGES, vec![vec![Value::Int(2)]]);
+        assert!(begun.transact(script).await.is_ok(), "a transaction that has begun ends with it");
+        drop(begun);
+        assert_eq!(ages(&other).await, 2);
     }
 }

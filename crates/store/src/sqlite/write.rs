@@ -21,7 +21,7 @@ use super::{
     script::{MOST, Rows, Script},
     sends, statements,
     tally::Tally,
-    writer::{LOCK_WAIT, Stopped, Turn, WRITE_FAILED, Writer, code, pause, primary_code, reason},
+    writer::{Stopped, Turn, WRITE_FAILED, Writer, code, primary_code, reason},
 };
 
 /// Moves the newest row of a shard on to the next sequence (L3), where the fence stands and the row is
@@ -136,21 +136,23 @@ async fn write_at_once(
 ) -> Result<bool, WriteError> {
     let unavailable = |error: &sqlx::Error| WriteError::Unavailable(reason(error));
     let mut turn = writer.take(host).await.map_err(|error| unavailable(&error))?;
-    let until = host.now().after(LOCK_WAIT);
-    loop {
-        // The wait may have been long (L2).
-        if !batch.leases_are_held() {
-            return Err(WriteError::LeaseOver);
-        }
-        match turn.transact(whole(batch)).await {
-            Ok(()) => return Ok(true),
-            Err(Stopped::Busy) if host.now() < until => pause(host).await,
-            Err(Stopped::Busy) => return Err(WriteError::Unavailable(LOCKED.to_owned())),
-            Err(Stopped::AtBegin(error)) => return Err(unavailable(&error)),
-            Err(Stopped::Inside(error)) if is_own(&error) => return Ok(false),
-            Err(Stopped::Inside(error)) => return Err(inside(&error)),
-            Err(Stopped::AtCommit(error)) => return Err(at_commit(&error)),
-        }
+    // The wait for the connection may have been long (L2).
+    if !batch.leases_are_held() {
+        return Err(WriteError::LeaseOver);
+    }
+    let mut ended = turn.transact(whole(batch)).await;
+    if matches!(ended, Err(Stopped::Busy)) {
+        drop(turn);
+        turn = begin(writer, host, batch).await?;
+        ended = turn.transact(whole(batch)).await;
+    }
+    match ended {
+        Ok(()) => Ok(true),
+        Err(Stopped::Inside(error)) if is_own(&error) => Ok(false),
+        Err(Stopped::Inside(error)) => Err(inside(&error)),
+        Err(Stopped::Busy) => Err(WriteError::Unavailable(LOCKED.to_owned())),
+        Err(Stopped::AtBegin(error)) => Err(unavailable(&error)),
+        Err(Stopped::AtCommit(error)) => Err(at_commit(&error)),
     }
 }
 
@@ -351,7 +353,7 @@ pub(super) fn id(message_id: MessageId) -> Value {
     Value::Id(Uuid::from_bytes(message_id.to_bytes()))
 }
 
-/// What a write says that found the lock taken for all of [`LOCK_WAIT`].
+/// What a write says that found the lock taken.
 const LOCKED: &str = "database is locked";
 /// Result codes that a commit's own rows cause: too large, a broken rule, a value of a wrong type.
 const OWN: [i32; 3] = [18, 19, 20];

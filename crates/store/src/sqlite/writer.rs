@@ -34,8 +34,7 @@ pub(super) struct Turn<'a> {
     ended: bool,
 }
 
-/// Why a script that is a transaction of its own did not reach its end; nothing of it is left but
-/// maybe where the commit failed.
+/// Why a transaction did not reach its end; nothing of it is left but maybe where the commit failed.
 pub(super) enum Stopped {
     /// Another process holds the lock.
     Busy,
@@ -108,11 +107,15 @@ impl Turn<'_> {
         self.trust.look().map_err(lost_trust)
     }
 
-    /// Begins a transaction, runs the statements of `body` and makes it durable, in one exchange with
-    /// the thread of the connection. What to do about errors of the commit: see [`Turn::commit`].
+    /// Runs the statements of `body` and makes them durable, in one exchange with the thread of the
+    /// connection, in which the transaction begins too where it has not yet. About errors of the commit
+    /// see [`Turn::commit`].
     pub(super) async fn transact(&mut self, body: Script) -> Result<(), Stopped> {
+        let begins = self.ended;
         let mut script = Script::default();
-        script.add_text("begin immediate", Vec::new());
+        if begins {
+            script.add_text("begin immediate", Vec::new());
+        }
         script.append(body);
         script.add_text("commit", Vec::new());
         let (last, mut done) = (script.statements() - 1, Vec::new());
@@ -122,14 +125,16 @@ impl Turn<'_> {
             self.ended = true;
             return self.trust.look().map_err(lost_trust).map_err(Stopped::AtCommit);
         };
-        if done.is_empty() && is_busy(&error) {
+        if begins && done.is_empty() && is_busy(&error) {
             self.ended = true;
             return Err(Stopped::Busy);
         }
         self.trust.heard(&error);
         self.ended = self.execute("rollback").await.is_ok();
         Err(match done.len() {
-            0 => Stopped::AtBegin(error),
+            // How far its thread came is not known.
+            _ if matches!(error, sqlx::Error::WorkerCrashed) => Stopped::AtCommit(error),
+            0 if begins => Stopped::AtBegin(error),
             done if done == last => Stopped::AtCommit(error),
             _ => Stopped::Inside(error),
         })
