@@ -106,6 +106,9 @@ async fn a_fate_is_not_guessed_where_its_commits_are_retired() -> Result<(), Bro
     let (wired, wire) = database.behind_wire().await?;
     let old = Owner::start(&wired, 1, 1).await?;
     round(&old, 0).await?;
+    // Of this kind too, so that the connection knows the statement.
+    let known = message(&old.address("a")?, "known")?;
+    old.write(old.accept(&known)).await?;
     // The answer to a commit is lost, and nobody can ask what became of it for a while.
     let row = message(&old.address("a")?, "lost")?;
     wire.arm(Fault::LoseAnswerAndSilence);

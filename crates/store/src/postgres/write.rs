@@ -165,9 +165,59 @@ with part as materialized (
 )
 select f.shard, f.epoch, w.shard is not null from fence f left join written w on w.shard = f.shard";
 
-/// [`WRITE`], or what is left of it where [`Bug::NoFence`] is planted: any owner's part is taken,
-/// becomes the last of its shard, and passes over what another owner has written of it.
-fn statement() -> &'static str {
+/// The queries of [`WRITE`] for messages that outlive their commit.
+const OPEN: &[&str] = &["opened", "closed"];
+/// Those for rows that few batches have.
+const RARE: &[&str] = &[
+    "deleted",
+    "chunks",
+    "sends",
+    "sent",
+    "stuck",
+    "journaled",
+    "cleared",
+    "emptied",
+    "unchunked",
+];
+
+/// [`WRITE`] without the queries for which `batch` has no rows, in groups so that there are few
+/// statements: the server begins and ends each query of a statement, whatever it has to do.
+fn statement(batch: &Batch<'_>) -> &'static str {
+    static STATEMENTS: LazyLock<[String; 4]> = LazyLock::new(|| {
+        [without(&[]), without(OPEN), without(RARE), without(&[OPEN, RARE].concat())]
+    });
+    if is_planted(Bug::NoFence) {
+        return unfenced();
+    }
+    let has_open = !(batch.open.is_empty() && batch.closed.is_empty());
+    let [whole, settled, usual, least] = &*STATEMENTS;
+    match (has_open, has_rare(batch)) {
+        (true, true) => whole,
+        (false, true) => settled,
+        (true, false) => usual,
+        (false, false) => least,
+    }
+}
+
+fn has_rare(batch: &Batch<'_>) -> bool {
+    let Batch { deleted, chunks, sends, sent, stuck, journal, discarded, .. } = batch;
+    let is_settled = sends.is_empty() && sent.is_empty() && stuck.is_empty();
+    let is_plain = chunks.is_empty() && journal.is_empty();
+    !(is_settled && is_plain && deleted.is_empty() && discarded.is_empty())
+}
+
+/// [`WRITE`] without the queries of these names. Parameters keep their numbers; those that are not
+/// read any more are bound with their types all the same.
+fn without(names: &[&str]) -> String {
+    let (queries, result) = WRITE.rsplit_once("\n)\n").unwrap_or((WRITE, ""));
+    let stays = |query: &&str| !names.iter().any(|name| query.starts_with(&format!("{name} as (")));
+    let queries: Vec<&str> = queries.split("\n), ").filter(stays).collect();
+    format!("{}\n)\n{result}", queries.join("\n), "))
+}
+
+/// What is left of [`WRITE`] where [`Bug::NoFence`] is planted: any owner's part is taken, becomes the
+/// last of its shard, and passes over what another owner has written of it.
+fn unfenced() -> &'static str {
     const CHECKED: &str =
         "select p.shard, p.sequence, p.epoch, p.low_water, p.now_ms, 0 from part p
     join fence f on f.shard = p.shard and f.epoch = p.epoch
@@ -184,7 +234,7 @@ fn statement() -> &'static str {
             .replace(&behind("outcomes"), &passing("outcomes"))
             .replace(&behind("opened"), &passing("opened"))
     });
-    if is_planted(Bug::NoFence) { &UNFENCED } else { WRITE }
+    &UNFENCED
 }
 
 /// A fence row that the statement saw, and whether its part was written.
@@ -193,7 +243,7 @@ pub(super) type Write<'q> = QueryAs<'q, Pg, Seen, PgArguments>;
 
 /// Writes `batch`; see [`crate::database::Database::write`].
 pub(super) async fn write(lane: &Lane, batch: &Batch<'_>) -> Result<Vec<Refused>, WriteError> {
-    let query = bind_rows(bind_parts(sqlx::query_as(statement()), batch), batch);
+    let query = bind_rows(bind_parts(sqlx::query_as(statement(batch)), batch), batch);
     let mut turn = match lane.connect().await {
         Ok(turn) => turn,
         Err(error) => return Err(WriteError::Unavailable(error.to_string())),
@@ -379,4 +429,26 @@ pub(super) fn bind_addresses<'q, T>(
         .bind(column(rows, |of| address(&of.row).tenant.as_str()))
         .bind(column(rows, |of| address(&of.row).entity_type.as_str()))
         .bind(column(rows, |of| address(&of.row).id.as_str()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_statement_lacks_the_queries_that_were_left_out_and_no_other() {
+        assert_eq!(without(&[]), WRITE);
+        let queries = |statement: &str| statement.matches(" as (\n").count();
+        for name in OPEN.iter().chain(RARE) {
+            assert_eq!(queries(&without(&[name])), queries(WRITE) - 1, "{name}");
+        }
+        let least = without(&[OPEN, RARE].concat());
+        for table in ["open_message", "chunk", "outbox", "journal", "delete", "update message"] {
+            assert!(!least.contains(table), "{table}: {least}");
+        }
+        for query in ["part as mat", "fence as mat", "written as", "messages as", "outcomes as"] {
+            assert!(least.contains(query), "{query}: {least}");
+        }
+        assert!(least.contains("states as (") && least.ends_with("w.shard = f.shard"), "{least}");
+    }
 }
