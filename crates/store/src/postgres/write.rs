@@ -32,8 +32,9 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(10);
 /// L3 has its commit in the snapshot (J1).
 const WRITE: &str = "\
 with part as materialized (
-    select * from unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[])
-        as p (shard, sequence, epoch, low_water, now_ms)
+    select * from (select unnest($1::bigint[]) as shard, unnest($2::bigint[]) as sequence,
+        unnest($3::bigint[]) as epoch, unnest($4::bigint[]) as low_water,
+        unnest($5::bigint[]) as now_ms) p
 ), fence as materialized (
     select f.shard, f.epoch from shard_fence f where f.shard = any($1::bigint[])
     order by f.shard for share
@@ -49,11 +50,12 @@ with part as materialized (
         entity_id, method, key, payload, accepted_at, digest)
     select w.shard, w.sequence, r.ordinal, r.message_id, r.tenant, r.slot, r.entity_type,
         r.entity_id, r.method, r.key, r.payload, r.accepted_at, r.digest
-    from unnest($6::bigint[], $7::bigint[], $8::uuid[], $9::text[], $10::bigint[], $11::text[],
-        $12::text[], $13::text[], $14::text[], $15::bytea[], $16::bigint[],
-        $97::bytea[])
-        as r (shard, ordinal, message_id, tenant, slot, entity_type, entity_id, method, key,
-            payload, accepted_at, digest)
+    from (select unnest($6::bigint[]) as shard, unnest($7::bigint[]) as ordinal,
+        unnest($8::uuid[]) as message_id, unnest($9::text[]) as tenant,
+        unnest($10::bigint[]) as slot, unnest($11::text[]) as entity_type,
+        unnest($12::text[]) as entity_id, unnest($13::text[]) as method,
+        unnest($14::text[]) as key, unnest($15::bytea[]) as payload,
+        unnest($16::bigint[]) as accepted_at, unnest($97::bytea[]) as digest) r
     join written w on w.shard = r.shard
 ), outcomes as (
     insert into outcome (message_id, shard, sequence, tenant, slot, kind, body, attempts,
@@ -62,9 +64,11 @@ with part as materialized (
         coalesce(r.tenant, (select m.tenant from message m where m.message_id = r.message_id)),
         r.slot, r.kind, r.body, r.attempts, r.finished_at,
         r.keep_until
-    from unnest($17::bigint[], $18::uuid[], $19::text[], $20::bigint[], $21::bigint[], $22::bytea[],
-        $23::bigint[], $24::bigint[], $61::bigint[])
-        as r (shard, message_id, tenant, slot, kind, body, attempts, finished_at, keep_until)
+    from (select unnest($17::bigint[]) as shard, unnest($18::uuid[]) as message_id,
+        unnest($19::text[]) as tenant, unnest($20::bigint[]) as slot,
+        unnest($21::bigint[]) as kind, unnest($22::bytea[]) as body,
+        unnest($23::bigint[]) as attempts, unnest($24::bigint[]) as finished_at,
+        unnest($61::bigint[]) as keep_until) r
     join written w on w.shard = r.shard
 ), opened as (
     insert into open_message (shard, sequence, ordinal, message_id, tenant, slot, entity_type,
@@ -73,12 +77,15 @@ with part as materialized (
     select w.shard, r.sequence, r.ordinal, r.message_id, r.tenant, r.slot, r.entity_type,
         r.entity_id, r.method, r.key, r.payload, r.accepted_at, r.attempts, r.due, r.state,
         r.errors, r.digest, r.lost
-    from unnest($25::bigint[], $26::bigint[], $27::uuid[], $28::text[], $29::bigint[], $30::text[],
-        $31::text[], $32::text[], $33::text[], $34::bytea[], $35::bigint[], $36::bigint[],
-        $37::bigint[], $38::bigint[], $39::bigint[], $40::bytea[], $98::bytea[],
-        $101::bigint[])
-        as r (shard, ordinal, message_id, tenant, slot, entity_type, entity_id, method, key,
-            payload, accepted_at, sequence, attempts, due, state, errors, digest, lost)
+    from (select unnest($25::bigint[]) as shard, unnest($26::bigint[]) as ordinal,
+        unnest($27::uuid[]) as message_id, unnest($28::text[]) as tenant,
+        unnest($29::bigint[]) as slot, unnest($30::text[]) as entity_type,
+        unnest($31::text[]) as entity_id, unnest($32::text[]) as method,
+        unnest($33::text[]) as key, unnest($34::bytea[]) as payload,
+        unnest($35::bigint[]) as accepted_at, unnest($36::bigint[]) as sequence,
+        unnest($37::bigint[]) as attempts, unnest($38::bigint[]) as due,
+        unnest($39::bigint[]) as state, unnest($40::bytea[]) as errors,
+        unnest($98::bytea[]) as digest, unnest($101::bigint[]) as lost) r
     join written w on w.shard = r.shard
     on conflict (message_id) do update set shard = excluded.shard, sequence = excluded.sequence,
         ordinal = excluded.ordinal, payload = excluded.payload, attempts = excluded.attempts,
@@ -86,20 +93,21 @@ with part as materialized (
         lost = excluded.lost
 ), closed as (
     delete from open_message o
-    using unnest($41::bigint[], $42::uuid[]) as r (shard, message_id), written w
+    using (select unnest($41::bigint[]) as shard, unnest($42::uuid[]) as message_id) r, written w
     where w.shard = r.shard and o.message_id = r.message_id
 ), states as (
     insert into entity_state (tenant, entity_type, entity_id, slot, sequence, updated_at, state)
     select r.tenant, r.entity_type, r.entity_id, r.slot, w.sequence, w.now_ms, r.state
-    from unnest($43::bigint[], $44::text[], $45::text[], $46::text[], $47::bigint[], $48::bytea[])
-        as r (shard, tenant, entity_type, entity_id, slot, state)
+    from (select unnest($43::bigint[]) as shard, unnest($44::text[]) as tenant,
+        unnest($45::text[]) as entity_type, unnest($46::text[]) as entity_id,
+        unnest($47::bigint[]) as slot, unnest($48::bytea[]) as state) r
     join written w on w.shard = r.shard
     on conflict (tenant, entity_type, entity_id) do update set sequence = excluded.sequence,
         updated_at = excluded.updated_at, state = excluded.state
 ), deleted as (
     delete from entity_state s
-    using unnest($49::bigint[], $50::text[], $51::text[], $52::text[])
-        as r (shard, tenant, entity_type, entity_id), written w
+    using (select unnest($49::bigint[]) as shard, unnest($50::text[]) as tenant,
+        unnest($51::text[]) as entity_type, unnest($52::text[]) as entity_id) r, written w
     where w.shard = r.shard and s.tenant = r.tenant and s.entity_type = r.entity_type
         and s.entity_id = r.entity_id
 ), chunks as (
@@ -108,30 +116,35 @@ with part as materialized (
         case when not r.leads or r.first = coalesce((select c.first + c.count from chunk c
             where c.message_id = r.message_id order by c.first desc limit 1), 0) then r.first end,
         r.count, w.shard, r.tenant, r.slot, w.now_ms, r.body
-    from unnest($53::bigint[], $54::uuid[], $55::bigint[], $56::bigint[], $57::text[],
-        $58::bigint[], $59::bytea[], $60::boolean[])
-        as r (shard, message_id, first, count, tenant, slot, body, leads)
+    from (select unnest($53::bigint[]) as shard, unnest($54::uuid[]) as message_id,
+        unnest($55::bigint[]) as first, unnest($56::bigint[]) as count,
+        unnest($57::text[]) as tenant, unnest($58::bigint[]) as slot,
+        unnest($59::bytea[]) as body, unnest($60::boolean[]) as leads) r
     join written w on w.shard = r.shard
 ), sends as (
     insert into outbox (shard, sequence, ordinal, message_id, place, tenant, slot, sender_type,
         sender_id, send_id, entity_type, entity_id, method, payload, due, made_at, state)
     select w.shard, w.sequence, r.ordinal, r.message_id, r.place, r.tenant, r.slot, r.sender_type,
         r.sender_id, r.send_id, r.entity_type, r.entity_id, r.method, r.payload, r.due, r.made_at, 0
-    from unnest($62::bigint[], $63::bigint[], $64::uuid[], $65::bigint[], $66::text[],
-        $67::bigint[], $68::text[], $69::text[], $70::uuid[], $71::text[], $72::text[],
-        $73::text[], $74::bytea[], $75::bigint[], $76::bigint[])
-        as r (shard, ordinal, message_id, place, tenant, slot, sender_type, sender_id, send_id,
-            entity_type, entity_id, method, payload, due, made_at)
+    from (select unnest($62::bigint[]) as shard, unnest($63::bigint[]) as ordinal,
+        unnest($64::uuid[]) as message_id, unnest($65::bigint[]) as place,
+        unnest($66::text[]) as tenant, unnest($67::bigint[]) as slot,
+        unnest($68::text[]) as sender_type, unnest($69::text[]) as sender_id,
+        unnest($70::uuid[]) as send_id, unnest($71::text[]) as entity_type,
+        unnest($72::text[]) as entity_id, unnest($73::text[]) as method,
+        unnest($74::bytea[]) as payload, unnest($75::bigint[]) as due,
+        unnest($76::bigint[]) as made_at) r
     join written w on w.shard = r.shard
 ), sent as (
     delete from outbox o
-    using unnest($77::bigint[], $78::uuid[], $79::bigint[]) as r (shard, message_id, place),
+    using (select unnest($77::bigint[]) as shard, unnest($78::uuid[]) as message_id,
+        unnest($79::bigint[]) as place) r,
         written w
     where w.shard = r.shard and o.message_id = r.message_id and o.place = r.place
 ), stuck as (
     update outbox o set state = 1, reason = r.reason
-    from unnest($80::bigint[], $81::uuid[], $82::bigint[], $83::text[])
-        as r (shard, message_id, place, reason), written w
+    from (select unnest($80::bigint[]) as shard, unnest($81::uuid[]) as message_id,
+        unnest($82::bigint[]) as place, unnest($83::text[]) as reason) r, written w
     where w.shard = r.shard and o.message_id = r.message_id and o.place = r.place
 ), journaled as (
     insert into journal (tenant, entity_type, entity_id, sequence, slot, shard, entry_id,
@@ -143,24 +156,27 @@ with part as materialized (
             + row_number() over (partition by r.tenant, r.entity_type, r.entity_id
                 order by r.ordinal),
         r.slot, w.shard, r.entry_id, r.message_id, r.chunk, r.kind, r.request_id, w.now_ms, r.data
-    from unnest($84::bigint[], $85::text[], $86::text[], $87::text[], $88::bigint[], $89::bigint[],
-        $90::uuid[], $91::uuid[], $92::bigint[], $93::text[], $94::text[], $95::bytea[])
-        as r (shard, tenant, entity_type, entity_id, ordinal, slot, entry_id, message_id, chunk,
-            kind, request_id, data)
+    from (select unnest($84::bigint[]) as shard, unnest($85::text[]) as tenant,
+        unnest($86::text[]) as entity_type, unnest($87::text[]) as entity_id,
+        unnest($88::bigint[]) as ordinal, unnest($89::bigint[]) as slot,
+        unnest($90::uuid[]) as entry_id, unnest($91::uuid[]) as message_id,
+        unnest($92::bigint[]) as chunk, unnest($93::text[]) as kind,
+        unnest($94::text[]) as request_id, unnest($95::bytea[]) as data) r
     join written w on w.shard = r.shard
 ), cleared as (
     delete from journal j
-    using unnest($84::bigint[], $85::text[], $86::text[], $87::text[], $96::boolean[])
-        as r (shard, tenant, entity_type, entity_id, clears), written w
+    using (select unnest($84::bigint[]) as shard, unnest($85::text[]) as tenant,
+        unnest($86::text[]) as entity_type, unnest($87::text[]) as entity_id,
+        unnest($96::boolean[]) as clears) r, written w
     where r.clears and w.shard = r.shard and j.tenant = r.tenant
         and j.entity_type = r.entity_type and j.entity_id = r.entity_id
 ), emptied as (
     update message m set payload = ''::bytea
-    from unnest($99::bigint[], $100::uuid[]) as r (shard, message_id), written w
+    from (select unnest($99::bigint[]) as shard, unnest($100::uuid[]) as message_id) r, written w
     where w.shard = r.shard and m.message_id = r.message_id
 ), unchunked as (
     delete from chunk c
-    using unnest($99::bigint[], $100::uuid[]) as r (shard, message_id), written w
+    using (select unnest($99::bigint[]) as shard, unnest($100::uuid[]) as message_id) r, written w
     where w.shard = r.shard and c.message_id = r.message_id
 )
 select f.shard, f.epoch, w.shard is not null from fence f left join written w on w.shard = f.shard";
