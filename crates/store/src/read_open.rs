@@ -27,7 +27,7 @@ const COPIED: &str = "select p.message_id, p.tenant, p.entity_type, p.entity_id,
         and m.message_id = p.message_id and m.payload <> p.payload) as original \
     from open_message p where p.shard = $1 and p.slot between $2 and $3";
 /// Looks for the outcome and the open row one by one: a join would go through all that is retained.
-/// What is settled has one of them; the index of SQLite holds only the others.
+/// What is settled has one of them; the index of positions holds only the others.
 const FRESH: &str = "select m.message_id, m.tenant, m.entity_type, m.entity_id, m.method, m.key, \
     m.payload, m.digest, m.accepted_at, m.sequence, m.ordinal, 0, m.accepted_at, 0, \
     cast(null as bytea), 0, 0, cast(null as bytea) \

@@ -62,6 +62,11 @@ pub(crate) const SQLITE: &[Migration] = &[
         name: "runs",
         sql: include_str!("../migrations/sqlite/0011_runs.sql"),
     },
+    Migration {
+        version: 12,
+        name: "settled",
+        sql: include_str!("../migrations/sqlite/0012_settled.sql"),
+    },
 ];
 
 /// What PostgreSQL databases go through.
@@ -116,6 +121,11 @@ pub(crate) const POSTGRES: &[Migration] = &[
         version: 11,
         name: "runs",
         sql: include_str!("../migrations/postgres/0011_runs.sql"),
+    },
+    Migration {
+        version: 12,
+        name: "settled",
+        sql: include_str!("../migrations/postgres/0012_settled.sql"),
     },
 ];
 

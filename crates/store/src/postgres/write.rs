@@ -47,15 +47,16 @@ with part as materialized (
     returning shard, sequence, now_ms
 ), messages as (
     insert into message (shard, sequence, ordinal, message_id, tenant, slot, entity_type,
-        entity_id, method, key, payload, accepted_at, digest)
+        entity_id, method, key, payload, accepted_at, digest, settled)
     select w.shard, w.sequence, r.ordinal, r.message_id, r.tenant, r.slot, r.entity_type,
-        r.entity_id, r.method, r.key, r.payload, r.accepted_at, r.digest
+        r.entity_id, r.method, r.key, r.payload, r.accepted_at, r.digest, r.settled
     from (select unnest($6::bigint[]) as shard, unnest($7::bigint[]) as ordinal,
         unnest($8::uuid[]) as message_id, unnest($9::text[]) as tenant,
         unnest($10::bigint[]) as slot, unnest($11::text[]) as entity_type,
         unnest($12::text[]) as entity_id, unnest($13::text[]) as method,
         unnest($14::text[]) as key, unnest($15::bytea[]) as payload,
-        unnest($16::bigint[]) as accepted_at, unnest($97::bytea[]) as digest) r
+        unnest($16::bigint[]) as accepted_at, unnest($97::bytea[]) as digest,
+        unnest($102::bigint[]) as settled) r
     join written w on w.shard = r.shard
 ), outcomes as (
     insert into outcome (message_id, shard, sequence, tenant, slot, kind, body, attempts,
@@ -398,6 +399,7 @@ fn bind_rows<'q>(query: Write<'q>, batch: &'q Batch<'q>) -> Write<'q> {
         .bind(column(&batch.discarded, |of| number(of.part.shard)))
         .bind(column(&batch.discarded, |of| uuid(of.row)))
         .bind(column(open, |of| i64::from(of.row.row.lost)))
+        .bind(column(messages, |of| i64::from(batch.is_settled(of.row.1))))
 }
 
 fn bind_messages<'q, T>(

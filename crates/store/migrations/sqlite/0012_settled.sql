@@ -1,0 +1,1 @@
+-- Positions of settled messages are not indexed on PostgreSQL either from here on; here nothing changes.
