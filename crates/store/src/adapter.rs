@@ -23,6 +23,7 @@ use crate::{
     committer::{Committer, Job, Request},
     database::Database,
     known::Known,
+    lookup::Lookups,
     open::Options,
     queue::Queue,
     read, read_chunks, read_journal, read_open, read_sends,
@@ -48,6 +49,7 @@ pub(crate) struct SqlStore<D> {
     metrics: Metrics,
     unreadable: Unreadable,
     retirement: Retirement,
+    lookups: Lookups,
 }
 
 impl<D: Database> SqlStore<D> {
@@ -75,6 +77,7 @@ impl<D: Database> SqlStore<D> {
             lanes.push(queue);
         }
         let readers = usize::try_from(options.readers).unwrap_or(1);
+        let lookups = Lookups::start(&database, &host);
         Self {
             database,
             lanes,
@@ -86,6 +89,7 @@ impl<D: Database> SqlStore<D> {
             metrics: metrics.clone(),
             unreadable: Unreadable::new(metrics),
             retirement: Retirement::default(),
+            lookups,
         }
     }
 
@@ -183,7 +187,7 @@ impl<D: Database> Store for SqlStore<D> {
         &self,
         queries: Vec<KeyQuery>,
     ) -> Result<Vec<Option<MessageRecord>>, StoreError> {
-        read::find_keys(&*self.database, &queries).await
+        self.lookups.find(queries).await
     }
 
     async fn states(

@@ -23,6 +23,7 @@ mod fence_sql;
 mod group;
 mod head;
 mod known;
+mod lookup;
 mod open;
 mod postgres;
 mod queue;

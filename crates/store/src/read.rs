@@ -26,6 +26,9 @@ const RECORD_JOINS: &str = "message m left join outcome o on o.message_id = m.me
 /// How many rows one statement asks for by key; smaller rests go one by one.
 const LOOKUP_SIZES: [usize; 3] = [64, 8, 1];
 
+/// How many keys one statement asks for.
+const MOST_KEYS: usize = 64;
+
 fn text(value: &str) -> Value {
     Value::Text(value.to_owned())
 }
@@ -125,16 +128,19 @@ pub(crate) async fn find_keys<D: Database>(
     queries: &[KeyQuery],
 ) -> Result<Vec<Option<MessageRecord>>, StoreError> {
     let mut found = BTreeMap::new();
-    for run in runs(queries) {
-        let asked = values_of(run.len(), 6, 1);
+    for run in queries.chunks(MOST_KEYS) {
+        // Filled up to a few lengths with the first key again, so that few statements are prepared.
+        let length = run.len().next_power_of_two();
+        let again = run.iter().cycle().take(length);
+        let asked = values_of(length, 6, 1);
         let sql = format!(
             "with asked (place, slot, tenant, entity_type, entity_id, method, key) as {asked} \
              {RECORD_COLUMNS} asked a cross join {RECORD_JOINS} a.slot = m.slot \
              and a.tenant = m.tenant and a.entity_type = m.entity_type \
              and a.entity_id = m.entity_id and a.method = m.method and a.key = m.key"
         );
-        let mut values = Vec::with_capacity(run.len().saturating_mul(6));
-        for query in run {
+        let mut values = Vec::with_capacity(length.saturating_mul(6));
+        for query in again {
             let address = &query.address;
             values.push(Value::Int(i64::from(address.slot().0)));
             values.push(text(address.tenant.as_str()));

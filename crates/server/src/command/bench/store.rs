@@ -29,7 +29,10 @@ impl BenchStore {
     ) -> Result<T, Failure> {
         let store = Self::create(server, host).await?;
         let worked = work(&store).await;
-        store.remove().await?;
+        // What was measured is not lost for that.
+        if let Err(error) = store.remove().await {
+            tracing::warn!(%error, "the database of the bench was not removed");
+        }
         worked
     }
 
@@ -71,10 +74,10 @@ impl BenchStore {
         Ok(())
     }
 
-    async fn remove(self) -> Result<(), Failure> {
-        if let Some(database) = self.database {
-            database.remove().await?;
+    async fn remove(self) -> anyhow::Result<()> {
+        match self.database {
+            Some(database) => database.remove().await,
+            None => Ok(()),
         }
-        Ok(())
     }
 }
