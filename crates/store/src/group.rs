@@ -121,6 +121,34 @@ impl<'a> Batch<'a> {
         self.settled.contains(&row.message_id)
     }
 
+    /// Whether there are rows besides the fences, the messages, open or not, their outcomes and states.
+    pub(crate) fn has_rare(&self) -> bool {
+        // All are named, so that none is forgotten.
+        let Self {
+            parts: _,
+            messages: _,
+            outcomes: _,
+            open: _,
+            closed: _,
+            states: _,
+            emptied: _,
+            settled: _,
+            statements: _,
+            leases: _,
+            first_ordinals: _,
+            deleted,
+            chunks,
+            discarded,
+            sends,
+            sent,
+            stuck,
+            journal,
+        } = self;
+        let has_sends = !(sends.is_empty() && sent.is_empty() && stuck.is_empty());
+        let goes = !(deleted.is_empty() && discarded.is_empty());
+        has_sends || goes || !(chunks.is_empty() && journal.is_empty())
+    }
+
     /// Whether every writer's lease is still held (L2).
     pub(crate) fn leases_are_held(&self) -> bool {
         self.leases.iter().all(|lease| lease.is_held())

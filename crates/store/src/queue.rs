@@ -1,4 +1,4 @@
-//! The queue of a lane: bounded, and in the order of calls.
+//! A bounded queue in the order of calls: of a lane, or of those who look for messages.
 
 use std::{
     collections::VecDeque,
@@ -12,7 +12,7 @@ struct Inner<T> {
     closed: bool,
 }
 
-/// Many callers, one taker. A push never waits, so that the order of calls is the order of items
+/// Many callers, and one taker or a few. A push never waits, so that the order of calls is the order of items
 /// (a bounded channel hands its permits out in order, but not the places behind them).
 pub(crate) struct Queue<T> {
     inner: Mutex<Inner<T>>,
@@ -62,13 +62,27 @@ impl<T> Queue<T> {
 
     /// Waits until there is something and takes all of it; `None` once closed and empty.
     pub(crate) async fn take(&self) -> Option<VecDeque<T>> {
+        self.take_with(std::mem::take).await
+    }
+
+    /// Waits until there is something and takes what `pick` takes of it; another taker sees the rest.
+    /// `None` once closed and empty.
+    pub(crate) async fn take_with<R>(
+        &self,
+        mut pick: impl FnMut(&mut VecDeque<T>) -> R,
+    ) -> Option<R> {
         loop {
             {
                 let mut inner = self.inner();
                 if !inner.waiting.is_empty() {
-                    return Some(std::mem::take(&mut inner.waiting));
+                    let picked = pick(&mut inner.waiting);
+                    if !inner.waiting.is_empty() {
+                        self.arrived.notify_one();
+                    }
+                    return Some(picked);
                 }
                 if inner.closed {
+                    self.arrived.notify_one();
                     return None;
                 }
             }
@@ -97,5 +111,32 @@ mod tests {
         assert!(!queue.push(6), "a closed queue refuses");
         assert_eq!(queue.take().await, Some(VecDeque::from([5])));
         assert_eq!(queue.take().await, None);
+    }
+
+    #[tokio::test]
+    async fn what_one_taker_leaves_another_takes_and_all_end() {
+        let queue = std::sync::Arc::new(Queue::new(100));
+        let taken = std::sync::Arc::new(Mutex::new(Vec::new()));
+        let takers: Vec<_> = (0..3)
+            .map(|_| {
+                let (queue, taken) = (queue.clone(), taken.clone());
+                tokio::spawn(async move {
+                    while let Some(item) = queue.take_with(VecDeque::pop_front).await {
+                        taken.lock().unwrap().extend(item);
+                        tokio::task::yield_now().await;
+                    }
+                })
+            })
+            .collect();
+        assert!((0..50).all(|item| queue.push(item)));
+        tokio::task::yield_now().await;
+        assert!((50..100).all(|item| queue.push(item)));
+        queue.close();
+        for taker in takers {
+            taker.await.unwrap();
+        }
+        let mut taken = std::mem::take(&mut *taken.lock().unwrap());
+        taken.sort_unstable();
+        assert_eq!(taken, (0..100).collect::<Vec<_>>());
     }
 }

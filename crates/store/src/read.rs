@@ -26,7 +26,7 @@ const RECORD_JOINS: &str = "message m left join outcome o on o.message_id = m.me
 /// How many rows one statement asks for by key; smaller rests go one by one.
 const LOOKUP_SIZES: [usize; 3] = [64, 8, 1];
 
-/// How many keys one statement asks for.
+/// How many keys one statement asks for at most.
 const MOST_KEYS: usize = 64;
 
 fn text(value: &str) -> Value {
@@ -129,9 +129,8 @@ pub(crate) async fn find_keys<D: Database>(
 ) -> Result<Vec<Option<MessageRecord>>, StoreError> {
     let mut found = BTreeMap::new();
     for run in queries.chunks(MOST_KEYS) {
-        // Filled up to a few lengths with the first key again, so that few statements are prepared.
+        // Filled up to a few lengths with what is nowhere, so that few statements are prepared.
         let length = run.len().next_power_of_two();
-        let again = run.iter().cycle().take(length);
         let asked = values_of(length, 6, 1);
         let sql = format!(
             "with asked (place, slot, tenant, entity_type, entity_id, method, key) as {asked} \
@@ -140,7 +139,7 @@ pub(crate) async fn find_keys<D: Database>(
              and a.entity_id = m.entity_id and a.method = m.method and a.key = m.key"
         );
         let mut values = Vec::with_capacity(length.saturating_mul(6));
-        for query in again {
+        for query in run {
             let address = &query.address;
             values.push(Value::Int(i64::from(address.slot().0)));
             values.push(text(address.tenant.as_str()));
@@ -148,6 +147,10 @@ pub(crate) async fn find_keys<D: Database>(
             values.push(text(address.id.as_str()));
             values.push(text(query.method.as_str()));
             values.push(text(query.key.as_str()));
+        }
+        for _ in run.len()..length {
+            values.push(Value::Int(-1));
+            values.extend(std::iter::repeat_n(text(""), 5));
         }
         let rows: Vec<RecordColumns> = database.fetch(sql, values).await?;
         for row in rows {

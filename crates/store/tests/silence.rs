@@ -10,7 +10,9 @@ use std::{
 
 use databases::{postgres_database, wire::Wire};
 use futures_util::future::{join_all, try_join_all};
-use quarry_ports::{Commit, CommitError, FenceError, Host, MessageRow, Store, StoreError};
+use quarry_ports::{
+    Commit, CommitError, FenceError, Host, KeyQuery, MessageRow, Store, StoreError,
+};
 use quarry_sim::contract::store::{Broken, Owner, message, success};
 use quarry_types::MessageId;
 
@@ -22,6 +24,7 @@ const COMMIT: Duration = Duration::from_secs(24);
 const SHARDS: u32 = 4;
 const WRITERS: usize = 16;
 const READERS: u64 = 16;
+const LOOKERS: usize = 1_000;
 
 /// What `future` gives, which must come within `limit`.
 async fn within<T>(limit: Duration, what: &str, future: impl Future<Output = T>) -> T {
@@ -74,6 +77,17 @@ async fn read(store: &dyn Store, asked: MessageId) -> Result<(), Broken> {
     }
 }
 
+/// The same by its key.
+async fn look(store: &dyn Store, asked: &KeyQuery) -> Result<(), Broken> {
+    loop {
+        match within(READ, "a look", store.find_keys(vec![asked.clone()])).await {
+            Ok(_) => tokio::task::yield_now().await,
+            Err(StoreError::Unavailable { .. }) => return Ok(()),
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
 /// Silences the wire once all are at it.
 async fn silence(wire: &Wire, written: &AtomicU64) {
     let busy = async {
@@ -117,13 +131,16 @@ async fn silence_ends_every_call_in_time_and_all_goes_on_after_it() -> Result<()
         try_join_all(loads)
     };
     let owners = load(1).await?;
-    let asked = message(&first.address("never")?, "k")?.message_id;
+    let row = message(&first.address("never")?, "k")?;
+    let (asked, key) = (row.message_id, row.key);
+    let key = KeyQuery { address: row.address, method: row.method, key };
     let written = AtomicU64::new(0);
 
     let began = Host::system();
     let writers =
         (0..WRITERS).map(|writer| write(&owners[writer % owners.len()], writer, &written));
     let readers = (0..READERS).map(|_| read(&*store, asked));
+    let lookers = (0..LOOKERS).map(|_| look(&*store, &key));
     let loading = async {
         silence(&wire, &written).await;
         let silenced = began.now();
@@ -134,8 +151,9 @@ async fn silence_ends_every_call_in_time_and_all_goes_on_after_it() -> Result<()
         assert!(matches!(probed, Err(StoreError::Unavailable { .. })), "{probed:?}");
         Ok::<_, FenceError>(silenced)
     };
-    let (fates, read, silenced) = tokio::join!(join_all(writers), join_all(readers), loading);
-    for read in read {
+    let (fates, read, looked, silenced) =
+        tokio::join!(join_all(writers), join_all(readers), join_all(lookers), loading);
+    for read in read.into_iter().chain(looked) {
         read?;
     }
     let mut fates = fates.into_iter().collect::<Result<Vec<_>, _>>()?;

@@ -5,8 +5,10 @@ mod databases;
 use std::sync::Arc;
 
 use databases::{postgres_database, sqlite_file};
+use futures_util::future::join_all;
 use quarry_ports::{
-    ChunkBody, ChunkRow, Commit, Host, MessageRow, Metrics, OpenOf, OpenQuery, OpenRow, OpenState,
+    ChunkBody, ChunkRow, Commit, Host, KeyQuery, MessageRow, Metrics, OpenOf, OpenQuery, OpenRow,
+    OpenState, Store, StoreError,
 };
 use quarry_sim::contract::store::{Broken, Owner, message};
 use quarry_store::{Options, open};
@@ -64,6 +66,7 @@ async fn go_on(url: &str, damage: impl AsyncFnOnce() -> Result<(), Broken>) -> R
     }
     damage().await?;
 
+    looks_for_others_go_on(&*store, &rows).await?;
     let owner = Owner::load(Arc::clone(&store), 1, 2, 1).await?;
     let readable = [first, second, third].map(|row| row.message_id);
     for limit in [1, 2, 100] {
@@ -80,6 +83,25 @@ async fn go_on(url: &str, damage: impl AsyncFnOnce() -> Result<(), Broken>) -> R
     owner.write(Commit { low_water: Sequence(8), ..owner.commit() }).await?;
     let next = Owner::load(store, 1, 3, 1).await?;
     assert_eq!(next.loaded.low_water, Sequence(3));
+    Ok(())
+}
+
+/// Who looks for the second of `rows` is told that it cannot be read; who looks beside, what is there.
+async fn looks_for_others_go_on(store: &dyn Store, rows: &[MessageRow]) -> Result<(), Broken> {
+    let [first, errors, ..] = rows else { panic!("five rows") };
+    let looks = (0..40).map(|number| async move {
+        let row = if number % 2 == 0 { first } else { errors };
+        let (address, method, key) = (row.address.clone(), row.method.clone(), row.key.clone());
+        store.find_keys(vec![KeyQuery { address, method, key }]).await
+    });
+    for (number, found) in join_all(looks).await.into_iter().enumerate() {
+        if number % 2 == 0 {
+            let found = found?.into_iter().flatten().map(|record| record.message.message_id);
+            assert_eq!(found.collect::<Vec<_>>(), [first.message_id]);
+        } else {
+            assert!(matches!(found, Err(StoreError::Corrupt { .. })), "{found:?}");
+        }
+    }
     Ok(())
 }
 

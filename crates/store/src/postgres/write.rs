@@ -32,9 +32,9 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(10);
 /// L3 has its commit in the snapshot (J1).
 const WRITE: &str = "\
 with part as materialized (
-    select * from (select unnest($1::bigint[]) as shard, unnest($2::bigint[]) as sequence,
+    select unnest($1::bigint[]) as shard, unnest($2::bigint[]) as sequence,
         unnest($3::bigint[]) as epoch, unnest($4::bigint[]) as low_water,
-        unnest($5::bigint[]) as now_ms) p
+        unnest($5::bigint[]) as now_ms
 ), fence as materialized (
     select f.shard, f.epoch from shard_fence f where f.shard = any($1::bigint[])
     order by f.shard for share
@@ -184,7 +184,7 @@ select f.shard, f.epoch, w.shard is not null from fence f left join written w on
 
 /// The queries of [`WRITE`] for messages that outlive their commit.
 const OPEN: &[&str] = &["opened", "closed"];
-/// Those for rows that few batches have.
+/// Those for rows that few batches have: see [`Batch::has_rare`].
 const RARE: &[&str] = &[
     "deleted",
     "chunks",
@@ -207,20 +207,13 @@ fn statement(batch: &Batch<'_>) -> &'static str {
         return unfenced();
     }
     let has_open = !(batch.open.is_empty() && batch.closed.is_empty());
-    let [whole, settled, usual, least] = &*STATEMENTS;
-    match (has_open, has_rare(batch)) {
+    let [whole, no_open, no_rare, least] = &*STATEMENTS;
+    match (has_open, batch.has_rare()) {
         (true, true) => whole,
-        (false, true) => settled,
-        (true, false) => usual,
+        (false, true) => no_open,
+        (true, false) => no_rare,
         (false, false) => least,
     }
-}
-
-fn has_rare(batch: &Batch<'_>) -> bool {
-    let Batch { deleted, chunks, sends, sent, stuck, journal, discarded, .. } = batch;
-    let is_settled = sends.is_empty() && sent.is_empty() && stuck.is_empty();
-    let is_plain = chunks.is_empty() && journal.is_empty();
-    !(is_settled && is_plain && deleted.is_empty() && discarded.is_empty())
 }
 
 /// [`WRITE`] without the queries of these names. Parameters keep their numbers; those that are not

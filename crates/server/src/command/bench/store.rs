@@ -1,6 +1,10 @@
 //! A store of the run's own.
 
-use std::{fs::File, path::Path};
+use std::{
+    fs::File,
+    io::{self, Write},
+    path::Path,
+};
 
 use quarry_ports::Host;
 use rustix::fs::{Advice, fadvise};
@@ -31,7 +35,8 @@ impl BenchStore {
         let worked = work(&store).await;
         // What was measured is not lost for that.
         if let Err(error) = store.remove().await {
-            tracing::warn!(%error, "the database of the bench was not removed");
+            let warning = format!("warning: the database of the bench was not removed: {error:#}");
+            drop(writeln!(io::stderr().lock(), "{warning}"));
         }
         worked
     }

@@ -43,7 +43,39 @@ pub async fn keys_are_found_in_the_order_asked(database: &dyn OpenStore) -> Resu
     let Some(quarry_ports::MessageState::Finished { outcome, .. }) = first else {
         return Err(Broken::new(format!("the first is {first:?}")));
     };
-    same("failure", outcome, Outcome::Failure(failed))
+    same("failure", outcome, Outcome::Failure(failed))?;
+    let known: Vec<_> = messages.iter().chain([&unknown]).collect();
+    questions_at_once_are_each_answered(&*owner.store, &known).await
+}
+
+/// Each of many questions is answered with what it asked for, in its order; the last of `rows` is not
+/// there.
+async fn questions_at_once_are_each_answered(
+    store: &dyn Store,
+    rows: &[&MessageRow],
+) -> Result<(), Broken> {
+    let asked = |number: usize| -> Vec<&MessageRow> {
+        rows.iter()
+            .rev()
+            .cycle()
+            .skip(number)
+            .step_by(1 + number % 3)
+            .take(number % 7)
+            .copied()
+            .collect()
+    };
+    let questions = (0..200).map(|number| async move {
+        store.find_keys(asked(number).into_iter().map(query).collect()).await
+    });
+    for (number, found) in futures_util::future::join_all(questions).await.into_iter().enumerate() {
+        let found = found?;
+        let ids = found.iter().map(|found| found.as_ref().map(|record| record.message.message_id));
+        let unknown = rows.last().map(|row| row.message_id);
+        let wanted = asked(number).into_iter().map(|row| Some(row.message_id));
+        let wanted = wanted.map(|id| id.filter(|_| id != unknown));
+        same("ids of a question", ids.collect::<Vec<_>>(), wanted.collect::<Vec<_>>())?;
+    }
+    Ok(())
 }
 
 fn kind(state: &quarry_ports::MessageState) -> MessageStateKind {
