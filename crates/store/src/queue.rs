@@ -115,27 +115,24 @@ mod tests {
 
     #[tokio::test]
     async fn what_one_taker_leaves_another_takes_and_all_end() {
-        let queue = std::sync::Arc::new(Queue::new(100));
-        let taken = std::sync::Arc::new(Mutex::new(Vec::new()));
-        let takers: Vec<_> = (0..3)
-            .map(|_| {
-                let (queue, taken) = (queue.clone(), taken.clone());
-                tokio::spawn(async move {
-                    while let Some(item) = queue.take_with(VecDeque::pop_front).await {
-                        taken.lock().unwrap().extend(item);
-                        tokio::task::yield_now().await;
-                    }
-                })
-            })
-            .collect();
-        assert!((0..50).all(|item| queue.push(item)));
-        tokio::task::yield_now().await;
-        assert!((50..100).all(|item| queue.push(item)));
-        queue.close();
-        for taker in takers {
-            taker.await.unwrap();
-        }
-        let mut taken = std::mem::take(&mut *taken.lock().unwrap());
+        let (queue, taken) = (Queue::new(100), Mutex::new(Vec::new()));
+        let takers = (0..3).map(|_| async {
+            while let Some(item) = queue.take_with(VecDeque::pop_front).await {
+                taken.lock().unwrap().extend(item);
+                tokio::task::yield_now().await;
+            }
+        });
+        let pusher = async {
+            for item in 0..100 {
+                assert!(queue.push(item));
+                if item % 7 == 0 {
+                    tokio::task::yield_now().await;
+                }
+            }
+            queue.close();
+        };
+        tokio::join!(futures_util::future::join_all(takers), pusher);
+        let mut taken = taken.into_inner().unwrap();
         taken.sort_unstable();
         assert_eq!(taken, (0..100).collect::<Vec<_>>());
     }
