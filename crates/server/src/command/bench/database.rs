@@ -30,8 +30,8 @@ impl Database {
         Ok(Self { server: server.to_owned(), name, url })
     }
 
-    /// Drops it. The server itself ends a vacuum that is at work there, which our role may not; only
-    /// sessions that stay are ended by force.
+    /// Drops it. Sessions that stay are ended by force; that fails where the server's own vacuum is among
+    /// them, which our role may not end.
     pub(crate) async fn remove(self) -> anyhow::Result<()> {
         let mut connection = connect(&self.server).await?;
         let statement = format!("drop database if exists {}", self.name);
