@@ -3,8 +3,13 @@
 use std::process::ExitCode;
 
 use clap::Parser;
+use tikv_jemallocator::Jemalloc;
 
 use crate::{cli::Cli, command, output::Output};
+
+/// That of the C library costs a call over HTTP a quarter of its time at 64 callers.
+#[global_allocator]
+static ALLOCATOR: Jemalloc = Jemalloc;
 
 /// Does what the command line asks for, and ends with one of the codes of `failure`.
 pub fn run() -> ExitCode {

@@ -49,7 +49,8 @@ pub(crate) struct SqlStore<D> {
     metrics: Metrics,
     unreadable: Unreadable,
     retirement: Retirement,
-    lookups: Lookups,
+    keys: Lookups<KeyQuery>,
+    states: Lookups<Address>,
 }
 
 impl<D: Database> SqlStore<D> {
@@ -77,7 +78,8 @@ impl<D: Database> SqlStore<D> {
             lanes.push(queue);
         }
         let readers = usize::try_from(options.readers).unwrap_or(1);
-        let lookups = Lookups::start(&database, &host);
+        let keys = Lookups::start(&database, &host);
+        let states = Lookups::start(&database, &host);
         Self {
             database,
             lanes,
@@ -89,7 +91,8 @@ impl<D: Database> SqlStore<D> {
             metrics: metrics.clone(),
             unreadable: Unreadable::new(metrics),
             retirement: Retirement::default(),
-            lookups,
+            keys,
+            states,
         }
     }
 
@@ -187,14 +190,14 @@ impl<D: Database> Store for SqlStore<D> {
         &self,
         queries: Vec<KeyQuery>,
     ) -> Result<Vec<Option<MessageRecord>>, StoreError> {
-        self.lookups.find(queries).await
+        self.keys.find(queries).await
     }
 
     async fn states(
         &self,
         addresses: Vec<Address>,
     ) -> Result<Vec<Option<StoredState>>, StoreError> {
-        read::states(&*self.database, &addresses).await
+        self.states.find(addresses).await
     }
 
     async fn commit(&self, commit: Commit, lease: &LeaseGuard) -> Result<Committed, CommitError> {

@@ -1,4 +1,4 @@
-//! A bounded queue in the order of calls: of a lane, or of those who look for messages.
+//! A bounded queue in the order of calls: of a lane, or of those who look for something.
 
 use std::{
     collections::VecDeque,

@@ -23,11 +23,8 @@ const RECORD_COLUMNS: &str = "select m.message_id, m.tenant, m.entity_type, m.en
 const RECORD_JOINS: &str = "message m left join outcome o on o.message_id = m.message_id \
     left join open_message p on p.message_id = m.message_id where ";
 
-/// How many rows one statement asks for by key; smaller rests go one by one.
-const LOOKUP_SIZES: [usize; 3] = [64, 8, 1];
-
-/// How many keys one statement asks for at most.
-const MOST_KEYS: usize = 64;
+/// How many rows one statement asks for at most.
+const MOST_ASKED: usize = 64;
 
 fn text(value: &str) -> Value {
     Value::Text(value.to_owned())
@@ -49,8 +46,8 @@ pub(crate) async fn find_commits<D: Database>(
     known: &[KnownCommit],
 ) -> Result<Vec<FoundCommit>, StoreError> {
     let mut found = Vec::with_capacity(known.len());
-    for run in runs(known) {
-        let asked = values_of(run.len(), 2, 2);
+    for (run, length) in runs(known) {
+        let asked = values_of(length, (2, 0));
         let sql = format!(
             "with asked (place, shard, sequence) as {asked} select (select case \
              when coalesce(c.first, c.sequence) <= a.sequence then c.epoch end \
@@ -60,9 +57,10 @@ pub(crate) async fn find_commits<D: Database>(
              order by c.sequence desc limit 1) from asked a order by a.place"
         );
         let of = |known: &KnownCommit| [i64::from(known.shard.0), stored(known.sequence.0)];
-        let values = run.iter().flat_map(of).map(Value::Int).collect();
+        let mut values = run.iter().flat_map(of).map(Value::Int).collect();
+        fill_up(&mut values, length, (2, 0));
         let rows: Vec<(Option<i64>, Option<i64>)> = database.fetch(sql, values).await?;
-        found.extend(rows.into_iter().map(|(epoch, newest)| FoundCommit {
+        found.extend(rows.into_iter().take(run.len()).map(|(epoch, newest)| FoundCommit {
             epoch: epoch.map(|epoch| Epoch(counter(epoch))),
             newest: newest.map(|newest| Sequence(counter(newest))),
         }));
@@ -86,16 +84,15 @@ pub(crate) async fn check_fences<D: Database>(
     Ok(shards.iter().map(stands).collect())
 }
 
-/// A cross join keeps the asked rows outside, so that each is one look into the index.
-///
-/// `(values …)` of `count` rows with a leading number each and then `columns` texts.
-pub(crate) fn values_of(count: usize, columns: usize, integers: usize) -> String {
+/// `(values …)` of `rows` rows, of which each has a leading number and then `integers` numbers and
+/// `texts` texts as parameters.
+pub(crate) fn values_of(rows: usize, (integers, texts): (usize, usize)) -> String {
     let mut sql = String::from("(values ");
     let mut bound = 0;
-    for row in 0..count {
+    for row in 0..rows {
         sql.push_str(if row == 0 { "(" } else { ", (" });
         sql.push_str(&row.to_string());
-        for column in 0..columns {
+        for column in 0..integers.saturating_add(texts) {
             bound += 1;
             let kind = if column < integers { "bigint" } else { "text" };
             sql.push_str(", cast($");
@@ -110,17 +107,21 @@ pub(crate) fn values_of(count: usize, columns: usize, integers: usize) -> String
     sql
 }
 
-/// Splits `items` into runs whose lengths are of [`LOOKUP_SIZES`], so that few statements are
-/// prepared.
-pub(crate) fn runs<T>(mut items: &[T]) -> Vec<&[T]> {
-    let mut runs = Vec::new();
-    for size in LOOKUP_SIZES {
-        while let Some((run, rest)) = items.split_at_checked(size) {
-            runs.push(run);
-            items = rest;
-        }
+/// Splits `items` into runs that one statement asks for, each with the length to which what is asked
+/// is filled up with what is nowhere: the lengths are few, so that few statements are prepared.
+pub(crate) fn runs<T>(items: &[T]) -> impl Iterator<Item = (&[T], usize)> {
+    items.chunks(MOST_ASKED).map(|run| (run, run.len().next_power_of_two()))
+}
+
+/// Fills the values of [`values_of`] up to `rows` rows with what no table has: negative numbers and
+/// empty texts.
+pub(crate) fn fill_up(values: &mut Vec<Value>, rows: usize, (integers, texts): (usize, usize)) {
+    let nowhere = std::iter::repeat_n(Value::Int(-1), integers)
+        .chain(std::iter::repeat_n(text(""), texts))
+        .collect::<Vec<_>>();
+    while values.len() < rows.saturating_mul(nowhere.len()) {
+        values.extend_from_slice(&nowhere);
     }
-    runs
 }
 
 pub(crate) async fn find_keys<D: Database>(
@@ -128,10 +129,9 @@ pub(crate) async fn find_keys<D: Database>(
     queries: &[KeyQuery],
 ) -> Result<Vec<Option<MessageRecord>>, StoreError> {
     let mut found = BTreeMap::new();
-    for run in queries.chunks(MOST_KEYS) {
-        // Filled up to a few lengths with what is nowhere, so that few statements are prepared.
-        let length = run.len().next_power_of_two();
-        let asked = values_of(length, 6, 1);
+    for (run, length) in runs(queries) {
+        let asked = values_of(length, (1, 5));
+        // A cross join keeps the asked rows outside, so that each is one look into the index.
         let sql = format!(
             "with asked (place, slot, tenant, entity_type, entity_id, method, key) as {asked} \
              {RECORD_COLUMNS} asked a cross join {RECORD_JOINS} a.slot = m.slot \
@@ -148,10 +148,7 @@ pub(crate) async fn find_keys<D: Database>(
             values.push(text(query.method.as_str()));
             values.push(text(query.key.as_str()));
         }
-        for _ in run.len()..length {
-            values.push(Value::Int(-1));
-            values.extend(std::iter::repeat_n(text(""), 5));
-        }
+        fill_up(&mut values, length, (1, 5));
         let rows: Vec<RecordColumns> = database.fetch(sql, values).await?;
         for row in rows {
             let record = row.parse()?;
@@ -168,20 +165,21 @@ pub(crate) async fn states<D: Database>(
     addresses: &[Address],
 ) -> Result<Vec<Option<StoredState>>, StoreError> {
     let mut found = Vec::with_capacity(addresses.len());
-    for run in runs(addresses) {
-        let asked = values_of(run.len(), 3, 0);
+    for (run, length) in runs(addresses) {
+        let asked = values_of(length, (0, 3));
         let sql = format!(
             "with asked (place, tenant, entity_type, entity_id) as {asked} \
              select cast(a.place as bigint) as place, s.state, s.sequence from asked a \
              cross join entity_state s where s.tenant = a.tenant and s.entity_type = a.entity_type \
              and s.entity_id = a.entity_id"
         );
-        let mut values = Vec::with_capacity(run.len().saturating_mul(3));
+        let mut values = Vec::with_capacity(length.saturating_mul(3));
         for address in run {
             values.push(text(address.tenant.as_str()));
             values.push(text(address.entity_type.as_str()));
             values.push(text(address.id.as_str()));
         }
+        fill_up(&mut values, length, (0, 3));
         let rows: Vec<(i64, Vec<u8>, i64)> = database.fetch(sql, values).await?;
         let mut places: BTreeMap<i64, StoredState> = BTreeMap::new();
         for (place, state, sequence) in rows {

@@ -19,7 +19,7 @@ use uuid::Uuid;
 use crate::{
     database::{Database, Value, counter, stored},
     fence_sql::ids_of,
-    read::{runs, values_of},
+    read::{fill_up, runs, values_of},
 };
 
 /// Rows of commits of one shard from which their removal is worth a statement, and how many go at
@@ -94,8 +94,8 @@ impl Retirement {
             self.known().get(&shard.shard).is_none_or(|(epoch, _)| *epoch != shard.epoch)
         };
         let new: Vec<Retiring> = shards.iter().filter(is_new).copied().collect();
-        for run in runs(&new) {
-            let found = piles_of(database, run).await?;
+        for (run, length) in runs(&new) {
+            let found = piles_of(database, run, length).await?;
             let mut known = self.known();
             for shard in run {
                 let piles = found.get(&shard.shard).cloned().unwrap_or_default();
@@ -121,8 +121,8 @@ impl Retirement {
         let piles = self.piles(database, shards).await?;
         let mut plan = Plan::default();
         let (mut due, mut empty) = (Vec::new(), BTreeSet::new());
-        for run in runs(&piles) {
-            let nexts = next_of(database, run).await?;
+        for (run, length) in runs(&piles) {
+            let nexts = next_of(database, run, length).await?;
             for ((shard, pile), next) in run.iter().zip(nexts) {
                 let is_of_whole = pile.of != shard.shard;
                 let before = plan.commits.len();
@@ -220,8 +220,9 @@ impl Plan {
 async fn piles_of<D: Database>(
     database: &D,
     run: &[Retiring],
+    length: usize,
 ) -> Result<BTreeMap<ShardId, Vec<Pile>>, StoreError> {
-    let (asked, (_, last)) = (values_of(run.len(), 1, 1), ids_of(Space::DEFAULT));
+    let (asked, (_, last)) = (values_of(length, (1, 0)), ids_of(Space::DEFAULT));
     let per_space = last.saturating_add(1);
     let sql = format!(
         "with asked (place, shard) as {asked} \
@@ -231,8 +232,9 @@ async fn piles_of<D: Database>(
          and w.first_slot <= f.first_slot and w.last_slot >= f.last_slot \
          and w.shard / {per_space} = f.shard / {per_space}) order by a.place, w.shard"
     );
-    let values = run.iter().map(|shard| Value::Int(i64::from(shard.shard.0)));
-    let rows: Vec<(i64, i64, i64, i64)> = database.fetch(sql, values.collect()).await?;
+    let mut values = run.iter().map(|shard| Value::Int(i64::from(shard.shard.0))).collect();
+    fill_up(&mut values, length, (1, 0));
+    let rows: Vec<(i64, i64, i64, i64)> = database.fetch(sql, values).await?;
     let id = |stored: i64| ShardId(u32::try_from(stored).unwrap_or(u32::MAX));
     let mut piles: BTreeMap<ShardId, Vec<Pile>> = BTreeMap::new();
     for (owner, of, first, last) in rows {
@@ -242,12 +244,13 @@ async fn piles_of<D: Database>(
     Ok(piles)
 }
 
-/// What each of these piles holds next, in their order.
+/// What each of these piles holds next, in their order; behind them is what fills up the statement.
 async fn next_of<D: Database>(
     database: &D,
     run: &[(Retiring, Pile)],
+    length: usize,
 ) -> Result<Vec<Next>, StoreError> {
-    let asked = values_of(run.len(), 6, 6);
+    let asked = values_of(length, (6, 0));
     let sql = format!(
         "with asked (place, shard, owner, first_slot, last_slot, kept_from, commits_from) \
          as {asked} select a.shard, \
@@ -261,12 +264,14 @@ async fn next_of<D: Database>(
          (select c.low_water from shard_commit c where c.shard = a.owner \
          order by c.sequence desc limit 1) from asked a order by a.place"
     );
-    let values = run.iter().flat_map(|(shard, pile)| {
+    let of = |(shard, pile): &(Retiring, Pile)| {
         let ids = [pile.of, shard.shard].map(|shard| Value::Int(i64::from(shard.0)));
         let rest = [pile.slots.0, pile.slots.1, pile.kept_from, pile.commits_from];
         ids.into_iter().chain(rest.map(Value::Int))
-    });
-    database.fetch(sql, values.collect()).await
+    };
+    let mut values = run.iter().flat_map(of).collect();
+    fill_up(&mut values, length, (6, 0));
+    database.fetch(sql, values).await
 }
 
 /// The statement that finds what is due of these piles, at most `each` of one.

@@ -88,6 +88,17 @@ async fn look(store: &dyn Store, asked: &KeyQuery) -> Result<(), Broken> {
     }
 }
 
+/// For the state of its entity, likewise.
+async fn look_for_state(store: &dyn Store, asked: &KeyQuery) -> Result<(), Broken> {
+    loop {
+        match within(READ, "a look for a state", store.states(vec![asked.address.clone()])).await {
+            Ok(_) => tokio::task::yield_now().await,
+            Err(StoreError::Unavailable { .. }) => return Ok(()),
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
 /// Silences the wire once all are at it.
 async fn silence(wire: &Wire, written: &AtomicU64) {
     let busy = async {
@@ -141,6 +152,7 @@ async fn silence_ends_every_call_in_time_and_all_goes_on_after_it() -> Result<()
         (0..WRITERS).map(|writer| write(&owners[writer % owners.len()], writer, &written));
     let readers = (0..READERS).map(|_| read(&*store, asked));
     let lookers = (0..LOOKERS).map(|_| look(&*store, &key));
+    let state_lookers = (0..LOOKERS).map(|_| look_for_state(&*store, &key));
     let loading = async {
         silence(&wire, &written).await;
         let silenced = began.now();
@@ -151,9 +163,14 @@ async fn silence_ends_every_call_in_time_and_all_goes_on_after_it() -> Result<()
         assert!(matches!(probed, Err(StoreError::Unavailable { .. })), "{probed:?}");
         Ok::<_, FenceError>(silenced)
     };
-    let (fates, read, looked, silenced) =
-        tokio::join!(join_all(writers), join_all(readers), join_all(lookers), loading);
-    for read in read.into_iter().chain(looked) {
+    let (fates, read, looked, looked_for_states, silenced) = tokio::join!(
+        join_all(writers),
+        join_all(readers),
+        join_all(lookers),
+        join_all(state_lookers),
+        loading
+    );
+    for read in read.into_iter().chain(looked).chain(looked_for_states) {
         read?;
     }
     let mut fates = fates.into_iter().collect::<Result<Vec<_>, _>>()?;

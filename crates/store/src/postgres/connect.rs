@@ -8,6 +8,7 @@ use sqlx::{PgConnection, SqlSafeStr as _, postgres::PgConnectOptions};
 use tokio::sync::{Mutex, MutexGuard};
 
 use crate::{
+    lookup::LOOKERS,
     open::{OpenError, Options},
     schema,
 };
@@ -129,8 +130,9 @@ pub(super) async fn open(url: &str, options: &Options, host: &Host) -> Result<Op
     let lanes = (0..options.committers.max(1))
         .map(|_| Lane::new(Arc::clone(&connector), host.clone()))
         .collect();
-    // Reads, the probe and a retirement.
-    let pool = Pool::new(Arc::clone(&connector), options.readers.max(1).saturating_add(2));
+    // Reads, the probe and a retirement; and the lookers, which keep theirs while many look.
+    let beside = u32::try_from(LOOKERS).unwrap_or(u32::MAX).saturating_add(2);
+    let pool = Pool::new(Arc::clone(&connector), options.readers.max(1).saturating_add(beside));
     // Beside the loads, one to decide fates and one to end blocking sessions.
     let fences = Pool::new(Arc::clone(&connector), TURNS.saturating_add(2));
     let looking =

@@ -1,11 +1,12 @@
 //! Checks of what is read by key and by people.
 
-use std::time::Duration;
+use std::{fmt::Debug, time::Duration};
 
+use bytes::Bytes;
 use quarry_ports::{
     Commit, EntityFilter, KeyQuery, MessageFilter, MessageRow,
     MessageStateKind::{self, Delayed, Finished, Open, Quarantined, Unfinished},
-    OpenRow, OpenState, Store,
+    OpenRow, OpenState, StateRow, Store,
 };
 use quarry_types::{Address, EntityType, Failure, Outcome, Tenant};
 
@@ -44,36 +45,28 @@ pub async fn keys_are_found_in_the_order_asked(database: &dyn OpenStore) -> Resu
         return Err(Broken::new(format!("the first is {first:?}")));
     };
     same("failure", outcome, Outcome::Failure(failed))?;
-    let known: Vec<_> = messages.iter().chain([&unknown]).collect();
-    questions_at_once_are_each_answered(&*owner.store, &known).await
+    let there = messages.iter().map(|row| (query(row), Some(row.message_id)));
+    let there: Vec<_> = there.chain([(query(&unknown), None)]).collect();
+    questions_at_once_are_each_answered(&there, async |keys| {
+        let found = owner.store.find_keys(keys).await?;
+        Ok(found.into_iter().map(|found| Some(found?.message.message_id)).collect())
+    })
+    .await
 }
 
-/// Each of many questions is answered with what it asked for, in its order; the last of `rows` is not
-/// there.
-async fn questions_at_once_are_each_answered(
-    store: &dyn Store,
-    rows: &[&MessageRow],
+/// Each of many questions is answered with what it asked for, in its order; `there` is what can be asked
+/// for and what there is of it.
+async fn questions_at_once_are_each_answered<Q: Clone, A: Clone + PartialEq + Debug>(
+    there: &[(Q, Option<A>)],
+    ask: impl AsyncFn(Vec<Q>) -> Result<Vec<Option<A>>, Broken>,
 ) -> Result<(), Broken> {
-    let asked = |number: usize| -> Vec<&MessageRow> {
-        rows.iter()
-            .rev()
-            .cycle()
-            .skip(number)
-            .step_by(1 + number % 3)
-            .take(number % 7)
-            .copied()
-            .collect()
+    let asked = |number: usize| {
+        let turned = there.iter().rev().cycle().skip(number).step_by(1 + number % 3);
+        turned.take(number % 7).cloned().unzip::<_, _, Vec<_>, Vec<_>>()
     };
-    let questions = (0..200).map(|number| async move {
-        store.find_keys(asked(number).into_iter().map(query).collect()).await
-    });
+    let questions = (0..200).map(|number| ask(asked(number).0));
     for (number, found) in futures_util::future::join_all(questions).await.into_iter().enumerate() {
-        let found = found?;
-        let ids = found.iter().map(|found| found.as_ref().map(|record| record.message.message_id));
-        let unknown = rows.last().map(|row| row.message_id);
-        let wanted = asked(number).into_iter().map(|row| Some(row.message_id));
-        let wanted = wanted.map(|id| id.filter(|_| id != unknown));
-        same("ids of a question", ids.collect::<Vec<_>>(), wanted.collect::<Vec<_>>())?;
+        same("answer to a question", found?, asked(number).1)?;
     }
     Ok(())
 }
@@ -90,15 +83,32 @@ fn kind(state: &quarry_ports::MessageState) -> MessageStateKind {
 /// As for keys.
 pub async fn states_are_found_in_the_order_asked(database: &dyn OpenStore) -> Result<(), Broken> {
     let owner = Owner::start(database, 1, 1).await?;
-    let (a, b, c) = (owner.address("a")?, owner.address("b")?, owner.address("c")?);
-    let states = vec![state(&a, "a"), state(&b, "b")];
+    let ids: Vec<_> = (0..75).map(|number| format!("e{number}")).collect();
+    let addresses: Vec<_> = ids.iter().map(|id| owner.address(id)).collect::<Result<_, _>>()?;
+    // Every third was never stored.
+    let is_there = |number: usize| number % 3 != 1;
+    let stored = addresses.iter().zip(&ids).enumerate().filter(|(number, _)| is_there(*number));
+    let row = |(_, (address, id)): (usize, (&Address, &String))| StateRow {
+        address: address.clone(),
+        state: Some(Bytes::from(id.clone())),
+    };
+    let states = stored.map(row).collect();
     owner.write(Commit { states, ..owner.commit() }).await?;
-    let mut asked = vec![b, c, a];
-    asked.extend(asked.clone().into_iter().cycle().take(72).collect::<Vec<_>>());
-    let found = owner.store.states(asked).await?;
-    let found: Vec<_> = found.into_iter().map(|stored| stored.map(|stored| stored.state)).collect();
-    let wanted = [Some("b".into()), None, Some("a".into())];
-    same("states", found, wanted.into_iter().cycle().take(75).collect())
+    let there: Vec<_> = addresses
+        .into_iter()
+        .zip(&ids)
+        .enumerate()
+        .map(|(number, (address, id))| (address, is_there(number).then(|| Bytes::from(id.clone()))))
+        .collect();
+    let ask = async |addresses| {
+        let found = owner.store.states(addresses).await?;
+        Ok(found.into_iter().map(|stored| Some(stored?.state)).collect::<Vec<_>>())
+    };
+    // Repeats, and more than one statement asks for.
+    let twice = there.iter().rev().chain(&there).cloned();
+    let (asked, wanted): (_, Vec<_>) = twice.unzip();
+    same("states", ask(asked).await?, wanted)?;
+    questions_at_once_are_each_answered(&there, ask).await
 }
 
 async fn pages(
