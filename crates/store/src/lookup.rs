@@ -173,7 +173,9 @@ impl<D: Database, S: Sought> Looker<D, S> {
     async fn look_one_by_one(&self, group: Vec<Question<S>>, error: StoreError) -> bool {
         let mut waiting = VecDeque::from(group);
         if waiting.len() == 1 {
-            waiting.into_iter().for_each(|question| question.answer(Err(error.clone())));
+            for question in waiting {
+                question.answer(Err(error.clone()));
+            }
             return false;
         }
         while let Some(question) = waiting.pop_front() {
