@@ -1,6 +1,6 @@
 //! The loop: receive, step, perform.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, pin::pin, sync::Arc, time::Duration};
 
 use futures_util::{StreamExt, stream::FuturesUnordered};
 use quarry_core::{
@@ -233,15 +233,23 @@ impl ShardTask {
         let mut closing = tokio::time::interval(CLOSING);
         closing.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let mut close_by: Option<Monotonic> = None;
+        let mut alarm = pin!(tokio::time::sleep(Duration::ZERO));
+        let mut set_for: Option<Timestamp> = None;
         loop {
             serving.perform();
             if let Some(end) = serving.end {
                 return end;
             }
-            let wake = serving.next_wake(close_by.is_some());
-            if wake.is_zero() {
+            let mut wake = serving.next_wake(close_by.is_some());
+            if wake.is_some_and(|at| serving.until(at).is_zero()) {
                 serving.tick();
                 serving.perform();
+                wake = serving.next_wake(close_by.is_some());
+            }
+            // One that rings too early costs a look; most are put off again and again before they ring.
+            if let Some(at) = wake.filter(|at| set_for.is_none_or(|set| *at < set)) {
+                alarm.set(tokio::time::sleep(serving.until(at)));
+                set_for = wake;
             }
             tokio::select! {
                 biased;
@@ -275,7 +283,10 @@ impl ShardTask {
                     serving.said(vec![said]);
                 }
                 Some(done) = serving.io.next(), if !serving.io.is_empty() => serving.done(done),
-                () = tokio::time::sleep(wake) => serving.tick(),
+                () = &mut alarm, if set_for.is_some() => {
+                    set_for = None;
+                    serving.tick();
+                }
                 _ = sweep.tick() => serving.sweep(),
                 taken = self.lanes.messages.recv_many(&mut asks, TURN) => {
                     if taken == 0 {
@@ -310,11 +321,13 @@ impl Serving {
         (self.now(), self.clock.age(&self.shared.host))
     }
 
-    fn next_wake(&self, is_closing: bool) -> Duration {
-        let now = self.now();
-        let at = self.machine.next_wake().filter(|_| !is_closing);
-        let Some(at) = at else { return Duration::from_hours(1) };
-        Duration::from_millis(u64::try_from(at.0.saturating_sub(now.0)).unwrap_or(0))
+    /// When the machine wants to be told that time has come; a shard that closes looks by itself.
+    fn next_wake(&self, is_closing: bool) -> Option<Timestamp> {
+        self.machine.next_wake().filter(|_| !is_closing)
+    }
+
+    fn until(&self, at: Timestamp) -> Duration {
+        Duration::from_millis(u64::try_from(at.0.saturating_sub(self.now().0)).unwrap_or(0))
     }
 
     fn ask(&mut self, ask: Ask) {
