@@ -85,6 +85,11 @@ impl Registers {
         self.done.load(Ordering::Relaxed)
     }
 
+    /// The attempts so far that a node answered, and not with success; their calls go on.
+    pub fn failed(&self) -> Vec<String> {
+        self.caller.failed()
+    }
+
     /// A value that nobody has appended yet.
     pub fn next_value(&self, client: u32) -> String {
         format!("c{client}-p{}", self.recorder.stamp())
