@@ -273,6 +273,17 @@ impl Cluster {
         self.end_with(id, Signal::TERM, within).await
     }
 
+    /// Asks node `id` to go (SIGTERM), and does not wait for that.
+    pub fn ask_to_go(&self, id: u16) -> Result<()> {
+        self.process(id)?.signal(Signal::TERM)
+    }
+
+    /// Whether the process of node `id` has not ended yet.
+    pub fn runs(&mut self, id: u16) -> Result<bool> {
+        let process = self.node_mut(id)?.process.as_mut();
+        process.map_or(Ok(false), |process| Ok(process.ended()?.is_none()))
+    }
+
     /// Stops node `id` as it stands (SIGSTOP).
     pub fn freeze(&self, id: u16) -> Result<()> {
         self.process(id)?.signal(Signal::STOP)

@@ -245,7 +245,7 @@ async fn measure(ground: &mut Ground, cluster: &mut Cluster, cases: &[Case]) -> 
     }
     say(format!("{:?}", registers.verify().await?));
     say(format!("{:?}", Ledger::of(cluster).await?.audit().await?));
-    println!(
+    say(format!(
         "{:<24} {:>5} {:>12} {:>12} {:>12} {:>12} {:>13} {:>10}",
         "p50/max in ms",
         "times",
@@ -255,9 +255,9 @@ async fn measure(ground: &mut Ground, cluster: &mut Cluster, cases: &[Case]) -> 
         "answered",
         "failed/calls",
         "target"
-    );
+    ));
     for (row, _) in &rows {
-        println!("{row}");
+        say(row);
     }
     ensure!(
         !figures_are_checked() || rows.iter().all(|(_, is_met)| *is_met),

@@ -1,23 +1,27 @@
-//! A rolling restart under load: every node is asked to go, goes, and comes back. With
+//! A rolling restart under load: every node is asked to go, goes, and comes back; and one that is asked
+//! twice. With
 //! `QUARRY_FAILOVER_CHECKED`, longer gaps than the promised ones are a failure: they are promised for a
 //! release build on a machine with nothing else to do.
 
-use std::{collections::BTreeMap, env, time::Duration};
+use std::{collections::BTreeMap, time::Duration};
 
 use anyhow::{Context, Result, ensure};
 use quarry_tests::{
     cluster::{self, Cluster},
+    environment::figures_are_checked,
     failover::progressed,
     ledger::Ledger,
     process::StoreKind,
     report::say,
-    wait::Stopwatch,
+    wait::{Stopwatch, until},
     workload::{Counters, Load, Pace, Registers, Timed, Verified, quantile},
 };
 
 const LOAD: Load = Load { clients: 8, registers: 50, appends: 1_000 };
 const STEP_WITHIN: Duration = Duration::from_mins(1);
 const GONE_WITHIN: Duration = Duration::from_secs(40);
+/// How long a node may take to be gone that was asked twice.
+const GONE_AT_ONCE: Duration = Duration::from_secs(2);
 
 /// Counters that are called all the time, each by a client of its own for either kind of call.
 const COUNTERS: u32 = 40;
@@ -104,7 +108,6 @@ async fn a_rolling_restart_loses_nothing_on_postgres() -> Result<()> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_rolling_restart_fails_no_call() -> Result<()> {
-    let is_checked = env::var_os("QUARRY_FAILOVER_CHECKED").is_some();
     cluster::run(3, StoreKind::Postgres, async |cluster| {
         let registers = Registers::new(cluster.client().clone(), cluster.urls());
         let (durable, volatile) =
@@ -124,7 +127,40 @@ async fn a_rolling_restart_fails_no_call() -> Result<()> {
         say(format!("{:?}", durable.verify().await?));
         say(format!("{:?}", Ledger::of(cluster).await?.audit().await?));
         ensure!(failed.is_empty(), "attempts failed: {failed:#?}");
-        ensure!(!is_checked || gap < GAP, "the gaps are longer than promised");
+        ensure!(!figures_are_checked() || gap < GAP, "the gaps are longer than promised");
+        Ok(())
+    })
+    .await
+}
+
+/// Its commits do not reach the database, so that it cannot hand its shards over meanwhile.
+#[tokio::test]
+async fn a_second_signal_ends_a_node_at_once_and_loses_nothing() -> Result<()> {
+    let mut cluster = Cluster::prepare(3, StoreKind::Postgres).await?;
+    let wire = cluster.wire(1).await?;
+    cluster::run_prepared(cluster, async |cluster| {
+        let registers = Registers::new(cluster.client().clone(), cluster.urls());
+        let load = registers.load(Load::endless(8, 50));
+        progressed(&registers, 100, STEP_WITHIN).await?;
+        wire.shut();
+        cluster.ask_to_go(1)?;
+        let readiness = format!("{}/readyz", cluster.url(1)?);
+        until("it says that it goes", STEP_WITHIN, async || {
+            let status = cluster.client().status(&readiness).await?;
+            (status.as_u16() == 503).then_some(())
+        })
+        .await?;
+        ensure!(cluster.runs(1)?, "it went without handing its shards over");
+        cluster.ask_to_go(1)?;
+        let status = cluster.ended(1, GONE_AT_ONCE).await?;
+        ensure!(status.code() == Some(1), "asked twice it went with {status}");
+        progressed(&registers, registers.done() + 100, STEP_WITHIN).await?;
+        wire.open();
+        cluster.restart(1).await?;
+        let unanswered = load.stop().await?;
+        ensure!(unanswered == 0, "{unanswered} appends were never answered");
+        say(format!("{:?}", registers.verify().await?));
+        say(format!("{:?}", Ledger::of(cluster).await?.audit().await?));
         Ok(())
     })
     .await

