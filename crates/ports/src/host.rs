@@ -78,7 +78,7 @@ pub struct Host {
 }
 
 impl Host {
-    /// The real machine: `CLOCK_BOOTTIME`, the kernel's random bytes, tokio's tasks.
+    /// The real machine: `CLOCK_BOOTTIME`, generators that the kernel seeds, tokio's tasks.
     pub fn system() -> Self {
         Self {
             clock: Arc::new(SystemClock),

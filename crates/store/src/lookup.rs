@@ -10,8 +10,10 @@ use tokio::sync::oneshot;
 
 use crate::{database::Database, queue::Queue, read};
 
-/// Lookers of each kind, each with a connection: while one waits for a slow answer the other goes on.
-pub(crate) const LOOKERS: usize = 2;
+/// Lookers of each kind: while one waits for a slow answer the other goes on.
+const LOOKERS: u32 = 2;
+/// Connections that all lookers use, for keys and for states.
+pub(crate) const CONNECTIONS: u32 = 2 * LOOKERS;
 /// Questions that wait; more are refused as unavailable.
 const WAITING: usize = 16_384;
 /// A question that waited for this long is not asked any more.
@@ -134,8 +136,8 @@ struct Looker<D, S: Sought> {
 
 impl<D: Database, S: Sought> Looker<D, S> {
     /// Runs until the queue is closed and empty. After a look that was not answered in time it takes one
-    /// question at a time, until one is: what is slow to read may be so much that it cannot be read
-    /// together.
+    /// question, and twice as much after each that was: what is slow to read may be so much that it cannot be
+    /// read together.
     async fn run(self) {
         let mut together = S::TOGETHER;
         while let Some(mut group) = self.queue.take_with(|queue| gather(queue, together)).await {
@@ -145,7 +147,7 @@ impl<D: Database, S: Sought> Looker<D, S> {
             }
             if !group.is_empty() {
                 let is_silent = self.look(group).await;
-                together = if is_silent { 1 } else { S::TOGETHER };
+                together = if is_silent { 1 } else { S::TOGETHER.min(together * 2) };
             }
         }
     }
@@ -153,8 +155,9 @@ impl<D: Database, S: Sought> Looker<D, S> {
     /// Answers a group; whether the database was silent. What cannot be read is the error only of who
     /// asked for it; where the database is silent, all who wait hear it.
     async fn look(&self, group: Vec<Question<S>>) -> bool {
+        let began = self.host.now();
         let sought: Vec<S> = group.iter().flat_map(|question| question.sought.clone()).collect();
-        match self.look_for(&sought).await {
+        match self.look_for(&sought, began).await {
             Ok(found) => {
                 let mut found = found.into_iter();
                 for question in group {
@@ -163,14 +166,21 @@ impl<D: Database, S: Sought> Looker<D, S> {
                 }
                 false
             }
-            Err(Failed { error, is_silent: false }) => self.look_one_by_one(group, error).await,
+            Err(Failed { error, is_silent: false }) => {
+                self.look_one_by_one(group, error, began).await
+            }
             Err(Failed { error, is_silent: true }) => self.give_up(group.into(), &error),
         }
     }
 
     /// Answers a group that cannot be answered together, because of `error`; whether the database was
     /// silent.
-    async fn look_one_by_one(&self, group: Vec<Question<S>>, error: StoreError) -> bool {
+    async fn look_one_by_one(
+        &self,
+        group: Vec<Question<S>>,
+        error: StoreError,
+        began: Monotonic,
+    ) -> bool {
         let mut waiting = VecDeque::from(group);
         if waiting.len() == 1 {
             for question in waiting {
@@ -179,7 +189,7 @@ impl<D: Database, S: Sought> Looker<D, S> {
             return false;
         }
         while let Some(question) = waiting.pop_front() {
-            match self.look_for(&question.sought).await {
+            match self.look_for(&question.sought, began).await {
                 Err(Failed { error, is_silent: true }) => {
                     waiting.push_front(question);
                     return self.give_up(waiting, &error);
@@ -199,8 +209,12 @@ impl<D: Database, S: Sought> Looker<D, S> {
         true
     }
 
-    async fn look_for(&self, sought: &[S]) -> Result<Vec<Option<S::Found>>, Failed> {
-        let began = self.host.now();
+    /// A failure is one of a silent database where the group's looks `began` too long ago.
+    async fn look_for(
+        &self,
+        sought: &[S],
+        began: Monotonic,
+    ) -> Result<Vec<Option<S::Found>>, Failed> {
         let found = S::look(&*self.database, sought).await;
         let is_silent = || self.host.now().since(began) >= SILENT;
         found.map_err(|error| Failed { error, is_silent: is_silent() })

@@ -19,8 +19,8 @@ use crate::{
 const APPENDS: Load = Load::endless(6, 40);
 const ADDITIONS: Load = Load::endless(3, 10);
 /// Each read is kept until its round is checked.
-const READS: Load = Load::endless(1, 40);
-const READ_EVERY: Duration = Duration::from_millis(50);
+const READS: Load = Load::endless(4, 40);
+const READ_EVERY: Duration = Duration::from_millis(200);
 /// How soon after the end of its faults the cluster has to be whole again.
 const WHOLE_WITHIN: Duration = Duration::from_secs(30);
 /// How many appends have to be answered then.
@@ -147,6 +147,7 @@ async fn run_round(
     ensure!(violations == 0, "{violations} violations of invariants");
     // The few steps at the end of a schedule may move none that was written meanwhile.
     let is_rest = round > 1 && steps.len() < DECK;
+    ensure!(appended.reads >= steps.len(), "registers were hardly read: {appended:?}");
     ensure!(appended.epochs_most > 1 || is_rest, "no register ever moved");
     survived.appends += appended.acknowledged;
     survived.additions += added.acknowledged;

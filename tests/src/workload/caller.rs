@@ -41,9 +41,9 @@ impl Caller {
         Self { client, urls: urls.into(), failed: Arc::default() }
     }
 
-    /// The same client, through `urls` only.
+    /// The same client, through `urls` only, whose attempts are noted by themselves.
     pub(super) fn through(&self, urls: Vec<String>) -> Self {
-        Self { urls: urls.into(), ..self.clone() }
+        Self::new(self.client.clone(), urls)
     }
 
     /// The attempts so far that a node answered, and not with success: refused, or saying that nobody

@@ -196,8 +196,9 @@ impl Registers {
 
     /// Reads every register that was used, through every address, and checks the history.
     pub async fn verify(&self) -> Result<Verified> {
-        let calls = self.recorder.history().calls;
-        let used: BTreeSet<String> = calls.into_iter().map(|call| call.register).collect();
+        let history = self.recorder.history();
+        let reads = history.reads.len();
+        let used: BTreeSet<String> = history.calls.into_iter().map(|call| call.register).collect();
         let mut finals = BTreeMap::new();
         for register in used {
             for address in 0..self.caller.addresses() {
@@ -217,7 +218,7 @@ impl Registers {
             registers: finals.len(),
             acknowledged: history.calls.iter().filter(|call| acknowledged(&call.end)).count(),
             stored: finals.values().map(Vec::len).sum(),
-            reads: history.reads.len(),
+            reads,
             epochs_most: finals.values().map(|entries| epochs(entries)).max().unwrap_or_default(),
         })
     }
@@ -236,7 +237,7 @@ pub struct Verified {
     pub acknowledged: usize,
     /// Values that stand in the registers.
     pub stored: usize,
-    /// Current reads that were answered, those of the check itself included.
+    /// Current reads that were answered before.
     pub reads: usize,
     /// The largest number of epochs that one register went through; 1 means that none moved.
     pub epochs_most: usize,

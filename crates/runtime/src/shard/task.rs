@@ -236,16 +236,15 @@ impl ShardTask {
         let mut alarm = pin!(tokio::time::sleep(Duration::ZERO));
         let mut set_for: Option<Timestamp> = None;
         loop {
+            let due = serving.next_wake(close_by.is_some());
+            if due.is_some_and(|at| serving.until(at).is_zero()) {
+                serving.tick();
+            }
             serving.perform();
             if let Some(end) = serving.end {
                 return end;
             }
-            let mut wake = serving.next_wake(close_by.is_some());
-            if wake.is_some_and(|at| serving.until(at).is_zero()) {
-                serving.tick();
-                serving.perform();
-                wake = serving.next_wake(close_by.is_some());
-            }
+            let wake = serving.next_wake(close_by.is_some());
             // One that rings too early costs a look; most are put off again and again before they ring.
             if let Some(at) = wake.filter(|at| set_for.is_none_or(|set| *at < set)) {
                 alarm.set(tokio::time::sleep(serving.until(at)));
@@ -276,7 +275,11 @@ impl ShardTask {
                     set_for = None;
                     serving.tick();
                 }
-                _ = sweep.tick() => serving.sweep(),
+                _ = sweep.tick() => {
+                    // The alarm's clock stands still while the machine sleeps.
+                    set_for = None;
+                    serving.sweep();
+                }
                 taken = self.lanes.messages.recv_many(&mut asks, TURN) => {
                     if taken == 0 {
                         serving.give_up();

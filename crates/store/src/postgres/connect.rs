@@ -8,7 +8,7 @@ use sqlx::{PgConnection, SqlSafeStr as _, postgres::PgConnectOptions};
 use tokio::sync::{Mutex, MutexGuard};
 
 use crate::{
-    lookup::LOOKERS,
+    lookup,
     open::{OpenError, Options},
     schema,
 };
@@ -130,9 +130,9 @@ pub(super) async fn open(url: &str, options: &Options, host: &Host) -> Result<Op
     let lanes = (0..options.committers.max(1))
         .map(|_| Lane::new(Arc::clone(&connector), host.clone()))
         .collect();
-    // Reads, the probe and a retirement; and the lookers, which keep theirs while many look.
-    let beside = u32::try_from(LOOKERS).unwrap_or(u32::MAX).saturating_add(2);
-    let pool = Pool::new(Arc::clone(&connector), options.readers.max(1).saturating_add(beside));
+    // Reads, the probe and a retirement, and all who look for what many ask for.
+    let readers = options.readers.max(1).saturating_add(2 + lookup::CONNECTIONS);
+    let pool = Pool::new(Arc::clone(&connector), readers);
     // Beside the loads, one to decide fates and one to end blocking sessions.
     let fences = Pool::new(Arc::clone(&connector), TURNS.saturating_add(2));
     let looking =
