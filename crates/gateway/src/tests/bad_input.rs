@@ -332,6 +332,7 @@ async fn what_exists_is_listed_and_what_was_meant_is_guessed() {
             "ExtractionWork",
             "KGExtractor",
             "Moody",
+            "Narrow",
             "Ontology",
             "Register"
         ])

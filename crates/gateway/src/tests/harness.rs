@@ -91,10 +91,10 @@ impl Moody {
 
 /// An entity for which few messages may wait.
 #[derive(Default, Serialize, Deserialize)]
-pub(super) struct Busy;
+pub(super) struct Narrow;
 
 #[entity]
-impl Busy {
+impl Narrow {
     const MAILBOX: Option<usize> = Some(2);
 
     /// Never ends.
@@ -159,7 +159,7 @@ impl World {
         let stored = StoredOntology::new(Arc::clone(&library));
         let registry =
             Registry::builder().with(Counter::default()).with(Register::default()).with(Moody);
-        let registry = registry.with(Busy).with(extractor).with(work).with(stored).build();
+        let registry = registry.with(Narrow).with(extractor).with(work).with(stored).build();
         let node = Node::start(NodeConfig::new(NodeId(1), boot), registry, ports);
         let gateway = Gateway::with_library(node, config, library);
         let router = router(gateway.clone());

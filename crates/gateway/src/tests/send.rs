@@ -121,7 +121,7 @@ async fn without_a_store_calls_are_refused_with_a_time_to_retry() {
 async fn a_full_mailbox_refuses_with_a_time_to_retry_and_others_go_on() {
     let world = World::new().await;
     let hang = async |id: &str| {
-        let ask = Ask::post(&format!("/v1/entities/Busy/{id}/hang"));
+        let ask = Ask::post(&format!("/v1/entities/Narrow/{id}/hang"));
         world.ask(ask.header("prefer", "respond-async")).await
     };
     for _ in 0..2 {
