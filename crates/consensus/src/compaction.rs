@@ -3,20 +3,32 @@
 use std::sync::Arc;
 
 use openraft::async_runtime::watch::WatchReceiver;
-use quarry_ports::Host;
+use quarry_ports::{Host, Metrics};
 use quarry_types::Monotonic;
 
 use crate::{config::Times, leader::Lead, storage::Log};
 
 /// Takes a snapshot when what is behind the last one is large, or old and not nothing. openraft then
 /// drops what the snapshot covers.
-pub(crate) async fn compact(lead: Arc<Lead>, log: Log, host: Host, times: Times) {
+pub(crate) async fn compact(
+    lead: Arc<Lead>,
+    log: Log,
+    (host, metrics): (Host, Metrics),
+    times: Times,
+) {
     let mut tail = Tail::default();
+    let covered =
+        || lead.raft().metrics().borrow_watched().snapshot.as_ref().map(|snapshot| snapshot.index);
+    let mut counted = covered();
     loop {
         tokio::time::sleep(times.compaction).await;
-        let covered =
-            lead.raft().metrics().borrow_watched().snapshot.map(|snapshot| snapshot.index);
+        let covered = covered();
+        if covered != counted {
+            metrics.raft_snapshots.inc();
+            counted = covered;
+        }
         let (entries, bytes) = log.behind(covered);
+        metrics.raft_log_bytes.set(i64::try_from(bytes).unwrap_or(i64::MAX));
         if tail.is_due(host.now(), covered, (entries, bytes), &times) {
             tracing::debug!(entries, bytes, "compacting the coordinator's log");
             if lead.raft().trigger().snapshot().await.is_err() {

@@ -1,6 +1,6 @@
 //! What a leader does of its own accord: make the cluster, end leases, balance.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use openraft::async_runtime::watch::WatchReceiver;
 use quarry_core::coordinator::{Command, Founding, LeaseEnd, Response};
@@ -53,6 +53,7 @@ pub(crate) struct Duty {
     pub(crate) host: Host,
     pub(crate) times: Times,
     pub(crate) node: NodeId,
+    pub(crate) metrics: Metrics,
     pub(crate) foundation: Foundation,
 }
 
@@ -96,12 +97,15 @@ impl Duty {
         let mut changes = self.views.subscribe();
         changes.mark_changed();
         let mut balance = Balance::new(self.host.now());
+        let (mut counted, mut early) = (changes.borrow().applied, BTreeSet::new());
         let (gone, mut refusals) = mpsc::channel(REFUSALS);
         let mut attendance =
             Attendance::new(Arc::clone(&self.links), self.host.clone(), self.node, gone);
         while self.leads() {
-            let Some(next) = self.end_leases(leadership).await else { return };
+            let Some(next) = self.end_leases(leadership, &mut early).await else { return };
             let view = changes.borrow_and_update().clone();
+            self.count_moves(&view, counted);
+            counted = counted.max(view.applied);
             attendance.attend(&view);
             balance.see(&view, self.host.now());
             if balance.due(self.host.now()) {
@@ -116,6 +120,7 @@ impl Duty {
                 biased;
                 Some((node, boot)) = refusals.recv() => {
                     tracing::warn!(%node, "nobody listens at the node's address any more");
+                    early.insert((node, boot));
                     let ended = self.lead.with_leases(leadership, |leases| {
                         leases.end_early(node, boot);
                     });
@@ -130,27 +135,46 @@ impl Duty {
     /// Ends the leases that ran out, and says when the next one would; nothing where a later
     /// leadership has begun. One proposal per process at a time, and its fate is awaited: a late
     /// copy could end the lease of a process that has joined again.
-    async fn end_leases(&self, leadership: LeaderId) -> Option<Option<Monotonic>> {
+    async fn end_leases(
+        &self,
+        leadership: LeaderId,
+        early: &mut BTreeSet<(NodeId, BootId)>,
+    ) -> Option<Option<Monotonic>> {
         let now = self.host.now();
         let (_, ended) = self.lead.with_leases(leadership, |leases| leases.expired(now))?;
         for (node, boot) in ended {
-            self.end_lease(leadership, node, boot).await?;
+            let cause = if early.remove(&(node, boot)) { "gone" } else { "expired" };
+            self.end_lease(leadership, (node, boot), cause).await?;
         }
         self.lead.with_leases(leadership, |leases| leases.next_deadline()).map(|(_, next)| next)
     }
 
-    async fn end_lease(&self, leadership: LeaderId, node: NodeId, boot: BootId) -> Option<()> {
+    async fn end_lease(
+        &self,
+        leadership: LeaderId,
+        (node, boot): (NodeId, BootId),
+        cause: &str,
+    ) -> Option<()> {
         let command = Command::EndLease { node, boot, cause: LeaseEnd::Expired };
         let response = self.lead.propose_as(leadership, command).await?;
         self.lead.lease_ended(leadership, node, boot);
         match response {
             Response::Applied(changes) => {
-                tracing::warn!(%node, granted = changes.granted, "a lease ran out");
+                self.metrics.leases_ended.with_label_values(&[cause]).inc();
+                tracing::warn!(%node, cause, granted = changes.granted, "ended a lease");
             }
             Response::Ignored(reason) => tracing::debug!(%node, %reason, "no lease to end"),
             Response::Refused(reason) => tracing::error!(%node, %reason, "a lease cannot be ended"),
         }
         Some(())
+    }
+
+    /// Counts what changed hands behind `counted`.
+    fn count_moves(&self, view: &ClusterView, counted: u64) {
+        for news in view.moves.iter().filter(|news| news.index > counted) {
+            let moves = self.metrics.shard_moves.with_label_values(&[news.reason.label()]);
+            moves.inc_by(u64::from(news.count));
+        }
     }
 
     /// Marks shards that should move for balance, as many as may move at a time; whether any did.

@@ -138,6 +138,9 @@ impl Keeper {
             let sent = self.host.now();
             let id = lease.sent(sent);
             let outcome = self.heartbeat().await;
+            if matches!(outcome, Outcome::Renewed) {
+                self.metrics.heartbeat_seconds.observe(self.host.now().since(sent).as_secs_f64());
+            }
             self.metrics.heartbeats.with_label_values(&[outcome.label()]).inc();
             next = match &outcome {
                 Outcome::Renewed => {

@@ -239,9 +239,13 @@ impl Lead {
         {
             reign.leases.end_early(*node, *boot);
         }
+        let says_goodbye = matches!(command, Command::EndLease { .. });
         let raises = matches!(command, Command::RaiseBase { .. });
         match self.raft.client_write(self.entry(command)).await {
             Ok(written) => {
+                if says_goodbye && matches!(written.data, Some(Response::Applied(_))) {
+                    self.metrics.leases_ended.with_label_values(&["goodbye"]).inc();
+                }
                 if raises && let Some(Response::Applied(Changes { granted, .. })) = &written.data {
                     self.metrics.epochs_raised.inc();
                     tracing::error!(

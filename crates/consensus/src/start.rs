@@ -399,10 +399,11 @@ async fn vote(
         host: host.clone(),
         times: config.times,
         node: config.node,
+        metrics: metrics.clone(),
         foundation,
     };
     drop(host.spawn("coordinator duties", duty.run()));
-    let compaction = compact(Arc::clone(&lead), log, host.clone(), config.times);
+    let compaction = compact(Arc::clone(&lead), log, (host.clone(), metrics.clone()), config.times);
     drop(host.spawn("coordinator compaction", compaction));
     if !is_taken_in {
         form(config, &lead).await?;

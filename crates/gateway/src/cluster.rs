@@ -23,10 +23,11 @@ pub(crate) async fn show(
     Query::parse(uri.query(), &[])?;
     let view = gateway.node().view();
     let status = gateway.coordinator().status();
+    let leader = leader(&gateway, &view);
     Ok(Json(api::Cluster {
         node: gateway.node().id().0,
         applied: view.applied,
-        leader: status.leader.or(view.leader).map(|node| node.0),
+        leader,
         term: status.term,
         voters: status.voters.iter().map(|node| node.0).collect(),
         has_quorum: status.has_quorum,
@@ -35,6 +36,11 @@ pub(crate) async fn show(
         bindings: view.bindings.bound().map(binding).collect(),
         nodes: view.nodes.values().map(|node| node_document(&view, node)).collect(),
     }))
+}
+
+/// Who leads the coordinator, as this node knows.
+fn leader(gateway: &Gateway, view: &ClusterView) -> Option<u64> {
+    gateway.coordinator().status().leader.or(view.leader).map(|node| node.0)
 }
 
 /// All shards, in order of their slots.
@@ -46,7 +52,7 @@ pub(crate) async fn shards(
     Query::parse(uri.query(), &[])?;
     let view = gateway.node().view();
     let shards = view.shards.iter().map(shard_document).collect();
-    Ok(Json(api::Shards { applied: view.applied, shards }))
+    Ok(Json(api::Shards { applied: view.applied, leader: leader(&gateway, &view), shards }))
 }
 
 /// What would change hands if some nodes were lost, and what is still to come of itself.
@@ -69,6 +75,7 @@ pub(crate) async fn plan(
     });
     Ok(Json(api::Plan {
         applied: view.applied,
+        leader: leader(&gateway, &view),
         if_lost: lost.iter().map(|node| node.0).collect(),
         moves: moves.collect(),
         waiting: foreseen.waiting.iter().map(|shard| shard.0).collect(),
@@ -93,7 +100,8 @@ pub(crate) async fn moves(
         count: told.count,
         shards: told.shards.iter().map(|shard| shard.0).collect(),
     });
-    Ok(Json(api::Moves { applied: view.applied, moves: moves.collect() }))
+    let moves = moves.collect();
+    Ok(Json(api::Moves { applied: view.applied, leader: leader(&gateway, &view), moves }))
 }
 
 /// Moves all shards away from nodes. Whoever ends a whole cluster ends its nodes.

@@ -90,6 +90,11 @@ catalogue! {
     raft_leader_changes: IntCounter = "quarry_raft_leader_changes_total", "Changes of leader seen by this node.";
     epochs_raised: IntCounter = "quarry_coordinator_epochs_raised_total", "Times that this node, leading the coordinator, raised all epochs to come because the store knew newer ones: the coordinator's data were lost.";
     heartbeats: IntCounterVec = "quarry_heartbeats_total", "Lease heartbeats sent, by outcome.", ["outcome"];
+    heartbeat_seconds: Histogram = "quarry_heartbeat_seconds", "Time from when this node sent a lease heartbeat until the leader had renewed the lease, with a quorum round in between.";
+    leases_ended: IntCounterVec = "quarry_leases_ended_total", "Leases that this node ended while it led the coordinator, by cause (expired, gone: its process listens no more, goodbye).", ["cause"];
+    shard_moves: IntCounterVec = "quarry_shard_moves_total", "Shards that went to a node while this one led the coordinator, by reason.", ["reason"];
+    raft_log_bytes: IntGauge = "quarry_raft_log_bytes", "The coordinator's log on this node behind its last snapshot, as was looked last.";
+    raft_snapshots: IntCounter = "quarry_raft_snapshots_total", "Snapshots of the coordinator's state that this node made or was sent.";
     mesh_frames: IntCounterVec = "quarry_mesh_frames_total", "Frames on the mesh by direction (sent, received) and kind.", ["direction", "kind"];
     mesh_bytes: IntCounterVec = "quarry_mesh_bytes_total", "Bytes of frames on the mesh by direction.", ["direction"];
     mesh_reconnects: IntCounter = "quarry_mesh_reconnects_total", "Links to peers made anew.";

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use quarry_ports::Host;
 use quarry_types::ClusterId;
 use sqlx::{
     Connection as _, PgConnection, SqliteConnection, postgres::PgConnectOptions,
@@ -11,7 +12,9 @@ use sqlx::{
 use crate::{
     database::bits,
     open::{OpenError, Options},
-    postgres, schema,
+    postgres,
+    schema::{self, Migration},
+    sqlite::{Machine, serves_another},
 };
 
 /// What a database is found to be.
@@ -40,15 +43,15 @@ const OWNER: &str = "select cluster from cluster_identity";
 ///
 /// # Errors
 /// [`OpenError`], as [`open`](crate::open).
-pub async fn examine(url: &str, options: &Options) -> Result<Examined, OpenError> {
+pub async fn examine(url: &str, options: &Options, host: &Host) -> Result<Examined, OpenError> {
     if let Some(path) = crate::open::sqlite_path(url)? {
-        return sqlite(&path).await;
+        return sqlite(&path, options, host).await;
     }
     let parsed = postgres::parse(url)?;
     server(parsed, options).await
 }
 
-async fn sqlite(path: &Path) -> Result<Examined, OpenError> {
+async fn sqlite(path: &Path, options: &Options, host: &Host) -> Result<Examined, OpenError> {
     let store = format!("sqlite {}", path.display());
     let failed = |error: sqlx::Error| OpenError::Database {
         store: store.clone(),
@@ -60,8 +63,8 @@ async fn sqlite(path: &Path) -> Result<Examined, OpenError> {
     if !path.exists() {
         return Ok(found);
     }
-    let options = SqliteConnectOptions::new().filename(path).read_only(true);
-    let mut connection = SqliteConnection::connect_with(&options).await.map_err(failed)?;
+    let reading = SqliteConnectOptions::new().filename(path).read_only(true);
+    let mut connection = SqliteConnection::connect_with(&reading).await.map_err(failed)?;
     let tables: i64 =
         sqlx::query_scalar(HAS_SQLITE).fetch_one(&mut connection).await.map_err(failed)?;
     if tables < 2 {
@@ -71,9 +74,22 @@ async fn sqlite(path: &Path) -> Result<Examined, OpenError> {
         .fetch_one(&mut connection)
         .await
         .map_err(failed)?;
+    let mut served = None;
+    if schema::is_newer(schema::SQLITE, version) {
+        let asked = sqlx::query_scalar(schema::OLDEST_SERVED).bind(newest);
+        served = asked.fetch_one(&mut connection).await.map_err(failed)?;
+    }
     let owner: Option<i64> =
         sqlx::query_scalar(OWNER).fetch_optional(&mut connection).await.map_err(failed)?;
-    known(Examined { schema: version, cluster: owner.map(|id| ClusterId(bits(id))), ..found })
+    let cluster = owner.map(|id| ClusterId(bits(id)));
+    let found = known(schema::SQLITE, Examined { schema: version, cluster, ..found }, served)?;
+    let names_machine = version >= Some(schema::NAMES_MACHINE) && !options.take_from_other_host;
+    if names_machine
+        && serves_another(&mut connection, Machine::here(host)).await.map_err(failed)?
+    {
+        return Err(OpenError::OtherHost { store });
+    }
+    Ok(found)
 }
 
 async fn server(parsed: PgConnectOptions, options: &Options) -> Result<Examined, OpenError> {
@@ -105,21 +121,31 @@ async fn server(parsed: PgConnectOptions, options: &Options) -> Result<Examined,
             .fetch_one(&mut connection)
             .await
             .map_err(failed)?;
+        let mut oldest = None;
+        if schema::is_newer(schema::POSTGRES, version) {
+            let asked = sqlx::query_scalar(schema::OLDEST_SERVED).bind(newest);
+            oldest = asked.fetch_one(&mut connection).await.map_err(failed)?;
+        }
         let owner: Option<i64> =
             sqlx::query_scalar(OWNER).fetch_optional(&mut connection).await.map_err(failed)?;
-        known(Examined { schema: version, cluster: owner.map(|id| ClusterId(bits(id))), ..found })
+        let cluster = owner.map(|id| ClusterId(bits(id)));
+        known(schema::POSTGRES, Examined { schema: version, cluster, ..found }, oldest)
     };
     let within = postgres::LOOK_WITHIN;
     let late = || database(format!("no answer within {} s", within.as_secs()));
     tokio::time::timeout(within, looking).await.unwrap_or_else(|_| Err(late()))
 }
 
-/// Refuses what a newer program wrote.
-fn known(found: Examined) -> Result<Examined, OpenError> {
-    match found.schema {
-        Some(version) if version > found.newest => {
-            Err(OpenError::Newer { store: found.store, found: version, known: found.newest })
+/// Refuses what a newer program wrote, unless it `served` this one too.
+fn known(
+    migrations: &'static [Migration],
+    found: Examined,
+    served: Option<i64>,
+) -> Result<Examined, OpenError> {
+    match schema::pending(migrations, found.schema, served) {
+        Ok(_) => Ok(found),
+        Err(known) => {
+            Err(OpenError::Newer { store: found.store, found: found.schema.unwrap_or(0), known })
         }
-        _ => Ok(found),
     }
 }

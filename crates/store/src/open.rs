@@ -11,6 +11,8 @@ use crate::{adapter::SqlStore, postgres::Postgres, sqlite::Sqlite};
 pub struct Options {
     /// Take a database that may forget what it acknowledged (`fsync` or `synchronous_commit` off).
     pub allow_unsafe_durability: bool,
+    /// Take a SQLite file that another machine used last.
+    pub take_from_other_host: bool,
     /// Connections for reads; at least 1.
     pub readers: u32,
     /// Lanes that write side by side on PostgreSQL; at least 1. SQLite has one.
@@ -21,7 +23,13 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Self { allow_unsafe_durability: false, readers: 4, committers: 2, queued_commits: 16_384 }
+        Self {
+            allow_unsafe_durability: false,
+            take_from_other_host: false,
+            readers: 4,
+            committers: 2,
+            queued_commits: 16_384,
+        }
     }
 }
 
@@ -75,6 +83,16 @@ pub enum OpenError {
         store: String,
         /// The setting and its value.
         setting: String,
+    },
+    /// A SQLite file serves another machine.
+    #[error(
+        "the store {store} serves another host: the nodes of several hosts would break a SQLite file; \
+         use PostgreSQL for them. If the file was moved here and nothing else uses it, take it with \
+         store.take_from_other_host"
+    )]
+    OtherHost {
+        /// Which one.
+        store: String,
     },
     /// The server is too old.
     #[error("the store {store} runs PostgreSQL {found}; Quarry needs 13 or newer")]

@@ -216,6 +216,7 @@ mod tests {
     #[tokio::test]
     async fn what_is_fresh_is_found_by_its_position() {
         let mut connection = SqliteConnection::connect("sqlite::memory:").await.unwrap();
+        sqlx::query(schema::CREATE_VERSIONS).execute(&mut connection).await.unwrap();
         for migration in schema::SQLITE {
             let sql = sqlx::raw_sql(migration.sql.into_sql_str());
             sql.execute(&mut connection).await.unwrap();

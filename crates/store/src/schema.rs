@@ -7,127 +7,53 @@ pub(crate) struct Migration {
     pub(crate) version: i64,
     pub(crate) name: &'static str,
     pub(crate) sql: &'static str,
+    /// The oldest schema whose programs go on with the database after this step; `None` where only those
+    /// do that know the step. Those of the minor release before should: nodes are upgraded one by one,
+    /// and one that is not yet may have to start again.
+    pub(crate) serves: Option<i64>,
+}
+
+/// A step after which only programs that know it go on.
+const fn step(version: i64, name: &'static str, sql: &'static str) -> Migration {
+    Migration { version, name, sql, serves: None }
 }
 
 /// What SQLite files go through.
 pub(crate) const SQLITE: &[Migration] = &[
-    Migration {
-        version: 1,
-        name: "messages",
-        sql: include_str!("../migrations/sqlite/0001_messages.sql"),
-    },
-    Migration {
-        version: 2,
-        name: "delays",
-        sql: include_str!("../migrations/sqlite/0002_delays.sql"),
-    },
-    Migration {
-        version: 3,
-        name: "retention",
-        sql: include_str!("../migrations/sqlite/0003_retention.sql"),
-    },
-    Migration {
-        version: 4,
-        name: "outbox",
-        sql: include_str!("../migrations/sqlite/0004_outbox.sql"),
-    },
-    Migration {
-        version: 5,
-        name: "journal",
-        sql: include_str!("../migrations/sqlite/0005_journal.sql"),
-    },
-    Migration {
-        version: 6,
-        name: "discard",
-        sql: include_str!("../migrations/sqlite/0006_discard.sql"),
-    },
-    Migration {
-        version: 7,
-        name: "machine_time",
-        sql: include_str!("../migrations/sqlite/0007_machine_time.sql"),
-    },
-    Migration {
-        version: 8,
-        name: "split",
-        sql: include_str!("../migrations/sqlite/0008_split.sql"),
-    },
-    Migration { version: 9, name: "due", sql: include_str!("../migrations/sqlite/0009_due.sql") },
-    Migration {
-        version: 10,
-        name: "suspects",
-        sql: include_str!("../migrations/sqlite/0010_suspects.sql"),
-    },
-    Migration {
-        version: 11,
-        name: "runs",
-        sql: include_str!("../migrations/sqlite/0011_runs.sql"),
-    },
-    Migration {
-        version: 12,
-        name: "settled",
-        sql: include_str!("../migrations/sqlite/0012_settled.sql"),
-    },
+    step(1, "messages", include_str!("../migrations/sqlite/0001_messages.sql")),
+    step(2, "delays", include_str!("../migrations/sqlite/0002_delays.sql")),
+    step(3, "retention", include_str!("../migrations/sqlite/0003_retention.sql")),
+    step(4, "outbox", include_str!("../migrations/sqlite/0004_outbox.sql")),
+    step(5, "journal", include_str!("../migrations/sqlite/0005_journal.sql")),
+    step(6, "discard", include_str!("../migrations/sqlite/0006_discard.sql")),
+    step(7, "machine_time", include_str!("../migrations/sqlite/0007_machine_time.sql")),
+    step(8, "split", include_str!("../migrations/sqlite/0008_split.sql")),
+    step(9, "due", include_str!("../migrations/sqlite/0009_due.sql")),
+    step(10, "suspects", include_str!("../migrations/sqlite/0010_suspects.sql")),
+    step(11, "runs", include_str!("../migrations/sqlite/0011_runs.sql")),
+    step(12, "settled", include_str!("../migrations/sqlite/0012_settled.sql")),
+    step(13, "skew", include_str!("../migrations/sqlite/0013_skew.sql")),
 ];
 
 /// What PostgreSQL databases go through.
 pub(crate) const POSTGRES: &[Migration] = &[
-    Migration {
-        version: 1,
-        name: "messages",
-        sql: include_str!("../migrations/postgres/0001_messages.sql"),
-    },
-    Migration {
-        version: 2,
-        name: "delays",
-        sql: include_str!("../migrations/postgres/0002_delays.sql"),
-    },
-    Migration {
-        version: 3,
-        name: "retention",
-        sql: include_str!("../migrations/postgres/0003_retention.sql"),
-    },
-    Migration {
-        version: 4,
-        name: "outbox",
-        sql: include_str!("../migrations/postgres/0004_outbox.sql"),
-    },
-    Migration {
-        version: 5,
-        name: "journal",
-        sql: include_str!("../migrations/postgres/0005_journal.sql"),
-    },
-    Migration {
-        version: 6,
-        name: "discard",
-        sql: include_str!("../migrations/postgres/0006_discard.sql"),
-    },
-    Migration {
-        version: 7,
-        name: "machine_time",
-        sql: include_str!("../migrations/postgres/0007_machine_time.sql"),
-    },
-    Migration {
-        version: 8,
-        name: "split",
-        sql: include_str!("../migrations/postgres/0008_split.sql"),
-    },
-    Migration { version: 9, name: "due", sql: include_str!("../migrations/postgres/0009_due.sql") },
-    Migration {
-        version: 10,
-        name: "suspects",
-        sql: include_str!("../migrations/postgres/0010_suspects.sql"),
-    },
-    Migration {
-        version: 11,
-        name: "runs",
-        sql: include_str!("../migrations/postgres/0011_runs.sql"),
-    },
-    Migration {
-        version: 12,
-        name: "settled",
-        sql: include_str!("../migrations/postgres/0012_settled.sql"),
-    },
+    step(1, "messages", include_str!("../migrations/postgres/0001_messages.sql")),
+    step(2, "delays", include_str!("../migrations/postgres/0002_delays.sql")),
+    step(3, "retention", include_str!("../migrations/postgres/0003_retention.sql")),
+    step(4, "outbox", include_str!("../migrations/postgres/0004_outbox.sql")),
+    step(5, "journal", include_str!("../migrations/postgres/0005_journal.sql")),
+    step(6, "discard", include_str!("../migrations/postgres/0006_discard.sql")),
+    step(7, "machine_time", include_str!("../migrations/postgres/0007_machine_time.sql")),
+    step(8, "split", include_str!("../migrations/postgres/0008_split.sql")),
+    step(9, "due", include_str!("../migrations/postgres/0009_due.sql")),
+    step(10, "suspects", include_str!("../migrations/postgres/0010_suspects.sql")),
+    step(11, "runs", include_str!("../migrations/postgres/0011_runs.sql")),
+    step(12, "settled", include_str!("../migrations/postgres/0012_settled.sql")),
+    step(13, "skew", include_str!("../migrations/postgres/0013_skew.sql")),
 ];
+
+/// From this version on a SQLite file names the machine that it serves.
+pub(crate) const NAMES_MACHINE: i64 = 13;
 
 /// Holds which migrations were applied.
 pub(crate) const CREATE_VERSIONS: &str = "create table if not exists schema_version \
@@ -135,24 +61,37 @@ pub(crate) const CREATE_VERSIONS: &str = "create table if not exists schema_vers
 pub(crate) const NEWEST_VERSION: &str = "select max(version) from schema_version";
 pub(crate) const RECORD_VERSION: &str =
     "insert into schema_version (version, name, applied_at) values ($1, $2, $3)";
+/// For a step that older programs can go on after.
+pub(crate) const RECORD_SERVES: &str = "update schema_version set serves = $2 where version = $1";
+/// The oldest schema whose programs may use the database, as the steps after `$1` say; for databases
+/// that are newer than the program alone, since the column is as old as this question.
+pub(crate) const OLDEST_SERVED: &str =
+    "select max(coalesce(serves, version)) from schema_version where version > $1";
 
 /// The newest version of `migrations`.
 pub(crate) fn newest(migrations: &[Migration]) -> i64 {
     migrations.last().map_or(0, |migration| migration.version)
 }
 
-/// The migrations that a database at `version` still needs; `Err` holds the newest version that this
-/// program knows where the database is newer.
+/// Whether a database is newer than `migrations`, so that it has to be asked whom it serves.
+pub(crate) fn is_newer(migrations: &[Migration], found: Option<i64>) -> bool {
+    found.is_some_and(|found| found > newest(migrations))
+}
+
+/// The migrations that a database at version `found` still needs; none where it is newer and serves
+/// programs of version `served` and later, this one among them. `Err` holds the newest version that
+/// this program knows where it is not.
 pub(crate) fn pending(
     migrations: &'static [Migration],
-    version: Option<i64>,
+    found: Option<i64>,
+    served: Option<i64>,
 ) -> Result<&'static [Migration], i64> {
     let newest = newest(migrations);
-    let version = version.unwrap_or(0);
-    if version > newest {
+    if is_newer(migrations, found) && served.is_none_or(|served| served > newest) {
         return Err(newest);
     }
-    let applied = migrations.partition_point(|migration| migration.version <= version);
+    let found = found.unwrap_or(0);
+    let applied = migrations.partition_point(|migration| migration.version <= found);
     Ok(migrations.get(applied..).unwrap_or_default())
 }
 
@@ -172,10 +111,30 @@ mod tests {
     }
 
     #[test]
-    fn a_newer_database_is_refused() {
-        assert_eq!(pending(SQLITE, None).map(<[_]>::len), Ok(SQLITE.len()));
-        let newest = SQLITE[SQLITE.len() - 1].version;
-        assert_eq!(pending(SQLITE, Some(newest)).map(<[_]>::len), Ok(0));
-        assert_eq!(pending(SQLITE, Some(newest + 1)).map(<[_]>::len), Err(newest));
+    fn a_newer_database_is_used_by_programs_that_it_serves() {
+        let newest = newest(SQLITE);
+        let missing = |found, served| pending(SQLITE, found, served).map(<[_]>::len);
+        assert_eq!(missing(None, None), Ok(SQLITE.len()));
+        assert_eq!(missing(Some(newest - 1), None), Ok(1));
+        assert_eq!(missing(Some(newest), None), Ok(0));
+        for (found, served, expected) in [
+            (newest + 1, newest + 1, Err(newest)),
+            (newest + 1, newest, Ok(0)),
+            (newest + 1, newest - 1, Ok(0)),
+            (newest + 2, newest + 1, Err(newest)),
+            (newest + 2, newest, Ok(0)),
+        ] {
+            assert_eq!(missing(Some(found), Some(served)), expected, "{found}, {served}");
+        }
+        assert_eq!(missing(Some(newest + 1), None), Err(newest), "it does not say whom it serves");
+    }
+
+    #[test]
+    fn a_step_serves_older_programs_that_ask() {
+        let asks = 13;
+        for migration in SQLITE.iter().chain(POSTGRES) {
+            let version = migration.version;
+            assert!(migration.serves.is_none_or(|oldest| (asks..version).contains(&oldest)));
+        }
     }
 }

@@ -2,11 +2,15 @@
 
 mod databases;
 
+use std::sync::Arc;
+
 use databases::{postgres_database, sqlite_file};
-use quarry_ports::{Commit, Host, JournalRow, Metrics};
+use quarry_ports::{Clock, Commit, Host, JournalRow, Metrics};
 use quarry_sim::contract::store::{Broken, OpenStore, Owner, message, range_of, success};
 use quarry_store::{Examined, OpenError, Options, Uses, examine, open, uses};
-use quarry_types::{Address, ClusterId, EntityType, EntryId, ShardId, Space, Tenant};
+use quarry_types::{
+    Address, ClusterId, EntityType, EntryId, Monotonic, ShardId, Space, Tenant, Timestamp,
+};
 use sqlx::{AssertSqlSafe, Connection as _, Row as _, SqliteConnection};
 
 const TABLES: [&str; 13] = [
@@ -162,12 +166,12 @@ async fn a_sqlite_file_newer_than_the_program_is_refused() -> Result<(), Broken>
     let database = sqlite_file()?;
     drop(database.open().await?);
     let mut connection = SqliteConnection::connect(&database.url()).await?;
-    sqlx::query("insert into schema_version values (99, 'later', 0)")
+    sqlx::query("insert into schema_version values (99, 'later', 0, null)")
         .execute(&mut connection)
         .await?;
     let error = refused(&database.url(), Options::default()).await?;
     assert!(matches!(error, OpenError::Newer { found: 99, .. }), "{error}");
-    let seen = examine(&database.url(), &Options::default()).await;
+    let seen = examine(&database.url(), &Options::default(), &Host::system()).await;
     assert!(matches!(seen, Err(OpenError::Newer { found: 99, .. })), "{seen:?}");
     Ok(())
 }
@@ -177,13 +181,114 @@ async fn a_postgres_database_newer_than_the_program_is_refused() -> Result<(), B
     let database = postgres_database("newer").await?;
     drop(database.open().await?);
     let mut connection = database.connect().await?;
-    sqlx::query("insert into schema_version values (99, 'later', 0)")
+    sqlx::query("insert into schema_version values (99, 'later', 0, null)")
         .execute(&mut connection)
         .await?;
     let error = refused(database.url(), Options::default()).await?;
     assert!(matches!(error, OpenError::Newer { found: 99, .. }), "{error}");
-    let seen = examine(database.url(), &Options::default()).await;
+    let seen = examine(database.url(), &Options::default(), &Host::system()).await;
     assert!(matches!(seen, Err(OpenError::Newer { found: 99, .. })), "{seen:?}");
+    Ok(())
+}
+
+/// What the next minor release is to leave a database like, so that nodes of this one can start again
+/// while they are upgraded one by one.
+async fn serves_this_program(
+    database: &dyn OpenStore,
+    url: &str,
+    record: impl AsyncFn(i64) -> Result<(), Broken>,
+) -> Result<(), Broken> {
+    drop(database.open().await?);
+    let newest = examine(url, &Options::default(), &Host::system()).await?.newest;
+    record(newest).await?;
+    let seen = examine(url, &Options::default(), &Host::system()).await?;
+    assert_eq!((seen.schema, seen.newest), (Some(newest + 1), newest));
+    write_something(database).await?;
+    let seen = examine(url, &Options::default(), &Host::system()).await?;
+    assert_eq!(seen.schema, Some(newest + 1), "it stays as the newer program made it");
+    Ok(())
+}
+
+const RECORD_NEXT: &str = "insert into schema_version values ($1 + 1, 'next', 0, $1)";
+
+#[tokio::test]
+async fn a_sqlite_file_of_a_newer_program_is_used_where_it_serves_this_one() -> Result<(), Broken> {
+    let database = sqlite_file()?;
+    serves_this_program(&database, &database.url(), async |newest| {
+        let mut connection = SqliteConnection::connect(&database.url()).await?;
+        sqlx::query(RECORD_NEXT).bind(newest).execute(&mut connection).await?;
+        Ok(())
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_postgres_database_of_a_newer_program_is_used_where_it_serves_this_one()
+-> Result<(), Broken> {
+    let database = postgres_database("serves").await?;
+    serves_this_program(&database, database.url(), async |newest| {
+        let mut connection = database.connect().await?;
+        sqlx::query(RECORD_NEXT).bind(newest).execute(&mut connection).await?;
+        Ok(())
+    })
+    .await
+}
+
+/// A clock of another machine, or of another start of it.
+struct Elsewhere {
+    machine: u64,
+    run: u64,
+}
+
+impl Clock for Elsewhere {
+    fn monotonic(&self) -> Monotonic {
+        Host::system().now()
+    }
+
+    fn wall(&self) -> Timestamp {
+        Host::system().clock.wall()
+    }
+
+    fn machine_run(&self) -> u64 {
+        self.run
+    }
+
+    fn machine(&self) -> u64 {
+        self.machine
+    }
+}
+
+#[tokio::test]
+async fn a_sqlite_file_serves_the_machine_that_it_was_made_on() -> Result<(), Broken> {
+    let database = sqlite_file()?;
+    let url = database.url();
+    let on = |machine, run| Host { clock: Arc::new(Elsewhere { machine, run }), ..Host::system() };
+    let opened = async |host: Host, take_from_other_host| -> Result<_, Broken> {
+        let options = Options { take_from_other_host, ..Options::default() };
+        let seen = examine(&url, &options, &host).await.map(drop);
+        let store = open(&url, options, host, Metrics::new()?).await;
+        assert_eq!(
+            seen.map_err(|error| error.to_string()),
+            store.as_ref().map(drop).map_err(ToString::to_string),
+            "a look finds what a start does",
+        );
+        Ok(store)
+    };
+    opened(on(1, 10), false).await??.adopt(ClusterId(7)).await?;
+    // Another process of it, a container on it, and the next start of it.
+    for (machine, run) in [(1, 10), (5, 10), (0, 10), (1, 11)] {
+        drop(opened(on(machine, run), false).await??);
+    }
+    let error = opened(on(2, 20), false).await?.err().ok_or_else(|| Broken::new("taken"))?;
+    assert!(matches!(error, OpenError::OtherHost { .. }), "{error}");
+    assert!(error.to_string().contains("store.take_from_other_host"), "{error}");
+    // Refused, it is still the first one's.
+    drop(opened(on(1, 11), false).await??);
+    // Moved, it is the other's.
+    drop(opened(on(2, 20), true).await??);
+    drop(opened(on(2, 21), false).await??);
+    let error = opened(on(1, 11), false).await?.err().ok_or_else(|| Broken::new("taken"))?;
+    assert!(matches!(error, OpenError::OtherHost { .. }), "{error}");
     Ok(())
 }
 
@@ -204,17 +309,17 @@ async fn a_postgres_database_that_may_forget_is_refused_unless_allowed() -> Resu
 
 /// A database is seen as it is, before and after its first start, and not changed by it.
 async fn is_seen(database: &dyn OpenStore, url: &str) -> Result<(), Broken> {
-    let seen = examine(url, &Options::default()).await?;
+    let seen = examine(url, &Options::default(), &Host::system()).await?;
     assert!(seen.newest > 0, "{seen:?}");
     let nothing = Examined { schema: None, cluster: None, ..seen.clone() };
     assert_eq!(seen, nothing, "a look makes nothing");
-    assert_eq!(examine(url, &Options::default()).await?, nothing);
+    assert_eq!(examine(url, &Options::default(), &Host::system()).await?, nothing);
     let store = database.open().await?;
     let opened = Examined { schema: Some(seen.newest), ..nothing };
-    assert_eq!(examine(url, &Options::default()).await?, opened);
+    assert_eq!(examine(url, &Options::default(), &Host::system()).await?, opened);
     let cluster = store.adopt(ClusterId(u64::MAX - 7)).await?;
     let owned = Examined { cluster: Some(cluster), ..opened };
-    assert_eq!(examine(url, &Options::default()).await?, owned);
+    assert_eq!(examine(url, &Options::default(), &Host::system()).await?, owned);
     Ok(())
 }
 
@@ -229,7 +334,7 @@ async fn a_postgres_database_is_examined_and_left_as_it_is() -> Result<(), Broke
     let database = postgres_database("examined").await?;
     is_seen(&database, database.url()).await?;
     let unreachable = "postgres://someone:secret@127.0.0.1:1/nowhere";
-    let Err(error) = examine(unreachable, &Options::default()).await else {
+    let Err(error) = examine(unreachable, &Options::default(), &Host::system()).await else {
         return Err(Broken::new("a database that is not there was seen"));
     };
     let error = error.to_string();

@@ -1,12 +1,13 @@
 //! What a SQLite file holds of commits: a row per run of them; and of positions: those that are asked for.
-
-#![expect(clippy::unwrap_used, reason = "a test ends where it is wrong")]
+//! And how a database goes on that an older program left without either.
 
 mod databases;
 
-use databases::{SqliteFile, sqlite_file};
+use std::fmt::Write as _;
+
+use databases::{postgres_database, sqlite_file};
 use quarry_ports::{Commit, FoundCommit, KnownCommit, MessageRow, OpenRow, OpenState};
-use quarry_sim::contract::store::{Broken, Owner, address_in, message, success};
+use quarry_sim::contract::store::{Broken, OpenStore, Owner, address_in, message, success};
 use quarry_types::{Epoch, Sequence, ShardId};
 use sqlx::{AssertSqlSafe, Connection as _, SqliteConnection};
 
@@ -120,14 +121,28 @@ async fn positions_are_kept_of_what_outlives_its_commit() -> Result<(), Broken> 
     Ok(())
 }
 
-/// A file as version 10 left it, with these commits of epoch 1: the first finished a message, the second
-/// accepted one.
-async fn old_file(database: &SqliteFile, rows: &[MessageRow; 2]) -> Result<(), Broken> {
-    std::fs::create_dir_all(database.path().parent().unwrap())?;
-    let url = format!("{}?mode=rwc", database.url());
-    let mut connection = SqliteConnection::connect(&url).await?;
-    let directory = concat!(env!("CARGO_MANIFEST_DIR"), "/migrations/sqlite");
-    let names = std::fs::read_dir(directory)?.map(|entry| entry.map(|entry| entry.path()));
+/// How a database writes what both write differently.
+struct Dialect {
+    migrations: &'static str,
+    id: fn(&str) -> String,
+    bytes: fn(&str) -> String,
+}
+
+const SQLITE: Dialect = Dialect {
+    migrations: concat!(env!("CARGO_MANIFEST_DIR"), "/migrations/sqlite"),
+    id: |hex| format!("x'{hex}'"),
+    bytes: |hex| format!("x'{hex}'"),
+};
+const POSTGRES: Dialect = Dialect {
+    migrations: concat!(env!("CARGO_MANIFEST_DIR"), "/migrations/postgres"),
+    id: |hex| format!("'{hex}'::uuid"),
+    bytes: |hex| format!("'\\x{hex}'::bytea"),
+};
+
+/// Makes a database as version 10 left it, with these commits of epoch 1: the first finished a message,
+/// the second accepted one.
+fn version_10(of: &Dialect, rows: &[MessageRow; 2]) -> Result<String, Broken> {
+    let names = std::fs::read_dir(of.migrations)?.map(|entry| entry.map(|entry| entry.path()));
     let mut names = names.collect::<Result<Vec<_>, _>>()?;
     names.sort();
     let old = names.into_iter().take(10).map(std::fs::read_to_string);
@@ -141,46 +156,42 @@ async fn old_file(database: &SqliteFile, rows: &[MessageRow; 2]) -> Result<(), B
         insert into shard_commit (shard, sequence, epoch, low_water, now_ms, void) \
             values (1, 0, 1, 0, 0, 1), (1, 1, 1, 0, 5, 0), (1, 2, 1, 0, 6, 0);",
     );
-    sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut connection).await?;
-    for (sequence, row) in (1_i64..).zip(rows) {
-        sqlx::query(
+    let id = |row: &MessageRow| {
+        let bits = u128::from_be_bytes(row.message_id.to_bytes());
+        (of.id)(&format!("{bits:032x}"))
+    };
+    for (sequence, row) in (1..).zip(rows) {
+        let (slot, name, key) = (row.address.slot().0, row.address.id.as_str(), row.key.as_str());
+        let (id, payload, at) = (id(row), (of.bytes)("7b7d"), row.accepted_at.0);
+        writeln!(
+            sql,
             "insert into message (shard, sequence, ordinal, message_id, tenant, slot, entity_type, \
-            entity_id, method, key, payload, accepted_at) values (1, $1, 0, $2, 'default', $3, \
-            'Counter', $4, 'add', $5, x'7b7d', $6)",
-        )
-        .bind(sequence)
-        .bind(row.message_id.to_bytes().to_vec())
-        .bind(i64::from(row.address.slot().0))
-        .bind(row.address.id.as_str())
-        .bind(row.key.as_str())
-        .bind(row.accepted_at.0)
-        .execute(&mut connection)
-        .await?;
+            entity_id, method, key, payload, accepted_at) values (1, {sequence}, 0, {id}, 'default', \
+            {slot}, 'Counter', '{name}', 'add', '{key}', {payload}, {at});",
+        )?;
     }
-    sqlx::query(
+    let (id, slot, body) = (id(&rows[0]), rows[0].address.slot().0, (of.bytes)("31"));
+    writeln!(
+        sql,
         "insert into outcome (message_id, shard, sequence, tenant, slot, kind, body, attempts, \
-        finished_at) values ($1, 1, 1, 'default', $2, 0, x'31', 1, 0)",
-    )
-    .bind(rows[0].message_id.to_bytes().to_vec())
-    .bind(i64::from(rows[0].address.slot().0))
-    .execute(&mut connection)
-    .await?;
-    Ok(connection.close().await?)
+        finished_at, keep_until) values ({id}, 1, 1, 'default', {slot}, 0, {body}, 1, 0, 0);",
+    )?;
+    Ok(sql)
 }
 
-#[tokio::test]
-async fn a_file_of_the_version_before_goes_on() -> Result<(), Broken> {
-    let database = sqlite_file()?;
+fn old_rows() -> Result<[MessageRow; 2], Broken> {
     let address = address_in(ShardId(SHARD), "a")?;
-    let rows = [message(&address, "finished")?, message(&address, "open")?];
-    old_file(&database, &rows).await?;
+    Ok([message(&address, "finished")?, message(&address, "open")?])
+}
 
-    let owner = Owner::start(&database, SHARD, 2).await?;
+/// What `rows` of the version before are to this one, and that it goes on behind them.
+async fn goes_on(database: &dyn OpenStore, rows: &[MessageRow; 2]) -> Result<(), Broken> {
+    let owner = Owner::start(database, SHARD, 2).await?;
     assert_eq!(owner.loaded.sequence, Sequence(2));
     let unfinished = owner.unfinished(0).await?;
     let found: Vec<_> = unfinished.iter().map(|open| open.message.message_id).collect();
     assert_eq!(found, [rows[1].message_id]);
-    for row in &rows {
+    for row in rows {
         assert!(owner.store.message(row.message_id).await?.is_some());
         let again = Commit { outcomes: vec![success(row)], ..owner.accept(row) };
         assert!(owner.write(again).await.is_err(), "its key is taken");
@@ -192,6 +203,26 @@ async fn a_file_of_the_version_before_goes_on() -> Result<(), Broken> {
         epochs(&owner, &[0, 1, 2, 3, 4, 5]).await?,
         [Some(1), Some(1), Some(1), Some(2), Some(2), None]
     );
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_postgres_database_of_the_version_before_goes_on() -> Result<(), Broken> {
+    let (database, rows) = (postgres_database("before").await?, old_rows()?);
+    let mut connection = database.connect().await?;
+    sqlx::raw_sql(AssertSqlSafe(version_10(&POSTGRES, &rows)?)).execute(&mut connection).await?;
+    goes_on(&database, &rows).await
+}
+
+#[tokio::test]
+async fn a_file_of_the_version_before_goes_on() -> Result<(), Broken> {
+    let (database, rows) = (sqlite_file()?, old_rows()?);
+    std::fs::create_dir_all(database.path().parent().unwrap())?;
+    let url = format!("{}?mode=rwc", database.url());
+    let mut connection = SqliteConnection::connect(&url).await?;
+    sqlx::raw_sql(AssertSqlSafe(version_10(&SQLITE, &rows)?)).execute(&mut connection).await?;
+    connection.close().await?;
+    goes_on(&database, &rows).await?;
     let mut connection = SqliteConnection::connect(&database.url()).await?;
     let wanted = [(0, None, 1), (1, None, 1), (2, None, 1), (4, Some(3), 2)];
     assert_eq!(runs(&mut connection).await?, wanted);

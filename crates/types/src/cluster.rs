@@ -119,6 +119,24 @@ pub enum MoveReason {
     Split,
 }
 
+impl MoveReason {
+    /// Its name in metrics, as in the API.
+    #[must_use]
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Founded => "founded",
+            Self::Unowned => "unowned",
+            Self::LeaseOver => "lease_over",
+            Self::Goodbye => "goodbye",
+            Self::Restarted => "restarted",
+            Self::Drained => "drained",
+            Self::Balanced => "balanced",
+            Self::EpochRaised => "epoch_raised",
+            Self::Split => "split",
+        }
+    }
+}
+
 /// Shards that went from one node to another for one reason in one log entry.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MoveView {

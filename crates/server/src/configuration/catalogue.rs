@@ -93,6 +93,8 @@ pub(crate) const KEYS: &[Key] = keys! {
         "sqlite://PATH or postgres://…; without it, quarry.db in the data directory", "DATABASE_PATH";
     "store.allow_unsafe_durability", Kind::Boolean, Some("false"), None,
         "take a database that may forget what it acknowledged";
+    "store.take_from_other_host", Kind::Boolean, Some("false"), None,
+        "take a SQLite file that another host used last, once it was moved here: a file serves one host";
     "store.retention", Kind::Duration { least: SECOND, most: 400 * DAY }, Some("24h"), None,
         "how long an outcome is kept and its idempotency key known; [entities.TYPE] retention for one type";
     "entities.mailbox", Kind::Integer { least: 1, most: 1_000_000 }, Some("1000"), None,

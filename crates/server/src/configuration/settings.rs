@@ -205,6 +205,8 @@ pub(crate) struct StoreSettings {
     pub(crate) url: Option<Secret>,
     /// Take a database that may forget what it acknowledged.
     pub(crate) allow_unsafe_durability: bool,
+    /// Take a SQLite file that another machine used last.
+    pub(crate) take_from_other_host: bool,
     /// How long an outcome is kept.
     #[serde(deserialize_with = "duration")]
     pub(crate) retention: Duration,

@@ -44,6 +44,7 @@ pub(crate) async fn store(
     let url = store_url(settings, data);
     let options = quarry_store::Options {
         allow_unsafe_durability: settings.store.allow_unsafe_durability,
+        take_from_other_host: settings.store.take_from_other_host,
         ..quarry_store::Options::default()
     };
     let opened = quarry_store::open(&url, options, host.clone(), metrics.clone()).await;

@@ -230,7 +230,16 @@ async fn apply(connection: &mut PgConnection, host: &Host, store: &str) -> Resul
         .fetch_one(&mut *connection)
         .await
         .map_err(failed)?;
-    let pending = schema::pending(schema::POSTGRES, found).map_err(|known| {
+    let served: Option<i64> = if schema::is_newer(schema::POSTGRES, found) {
+        sqlx::query_scalar(schema::OLDEST_SERVED)
+            .bind(schema::newest(schema::POSTGRES))
+            .fetch_one(&mut *connection)
+            .await
+            .map_err(failed)?
+    } else {
+        None
+    };
+    let pending = schema::pending(schema::POSTGRES, found, served).map_err(|known| {
         Opening::Open(OpenError::Newer {
             store: store.to_owned(),
             found: found.unwrap_or(0),
@@ -249,6 +258,14 @@ async fn apply(connection: &mut PgConnection, host: &Host, store: &str) -> Resul
             .execute(&mut *connection)
             .await
             .map_err(failed)?;
+        if let Some(serves) = migration.serves {
+            sqlx::query(schema::RECORD_SERVES)
+                .bind(migration.version)
+                .bind(serves)
+                .execute(&mut *connection)
+                .await
+                .map_err(failed)?;
+        }
     }
     Ok(())
 }

@@ -15,7 +15,9 @@ use crate::{
 };
 
 use super::{
-    checkpoint, tally,
+    checkpoint,
+    machine::{self, Machine},
+    tally,
     trust::Trust,
     writer::{LOCK_WAIT, Turn, Writer, is_busy, pause},
 };
@@ -75,7 +77,7 @@ pub(super) async fn open(
     // The text of its statements would be that of whole groups.
     let quiet = connect_options(path).disable_statement_logging();
     let writer = Writer::new(quiet, Trust::new(path));
-    migrate(&writer, host, &store).await?;
+    migrate(&writer, options, host, &store).await?;
     let turn = writer.begin(host).await.map_err(failed)?;
     if let Err(error) = checkpoint::reserve(path).await {
         tracing::warn!(%error, "the log of the store was not given its size; commits are slower");
@@ -91,20 +93,51 @@ pub(super) async fn open(
     Ok((writer, readers))
 }
 
-/// Applies what is missing of the schema in one transaction, whose lock keeps other processes out.
-async fn migrate(writer: &Writer, host: &Host, store: &str) -> Result<(), OpenError> {
+/// Applies what is missing of the schema, and records whom the file serves, in one transaction, whose
+/// lock keeps other processes out.
+async fn migrate(
+    writer: &Writer,
+    options: &Options,
+    host: &Host,
+    store: &str,
+) -> Result<(), OpenError> {
     let failed = |error: sqlx::Error| OpenError::Database {
         store: store.to_owned(),
         reason: error.to_string(),
     };
     let mut turn = writer.begin(host).await.map_err(failed)?;
-    match apply(&mut turn, host, store).await {
+    let prepared = match apply(&mut turn, host, store).await {
+        Ok(()) => take(&mut turn, options, host, store).await,
+        failed => failed,
+    };
+    match prepared {
         Ok(()) => turn.commit().await.map_err(failed),
         Err(error) => {
             turn.rollback().await;
             Err(error)
         }
     }
+}
+
+/// Makes the file this machine's; refuses that of another one, unless it may be taken.
+async fn take(
+    turn: &mut Turn<'_>,
+    options: &Options,
+    host: &Host,
+    store: &str,
+) -> Result<(), OpenError> {
+    let failed = |error: sqlx::Error| OpenError::Database {
+        store: store.to_owned(),
+        reason: error.to_string(),
+    };
+    let here = Machine::here(host);
+    let connection = turn.connection().map_err(failed)?;
+    if !options.take_from_other_host
+        && machine::serves_another(connection, here).await.map_err(failed)?
+    {
+        return Err(OpenError::OtherHost { store: store.to_owned() });
+    }
+    machine::record(connection, here, options.take_from_other_host).await.map_err(failed)
 }
 
 async fn apply(turn: &mut Turn<'_>, host: &Host, store: &str) -> Result<(), OpenError> {
@@ -118,10 +151,17 @@ async fn apply(turn: &mut Turn<'_>, host: &Host, store: &str) -> Result<(), Open
         .fetch_one(&mut *connection)
         .await
         .map_err(failed)?;
-    let pending = schema::pending(schema::SQLITE, found).map_err(|known| OpenError::Newer {
-        store: store.to_owned(),
-        found: found.unwrap_or(0),
-        known,
+    let served: Option<i64> = if schema::is_newer(schema::SQLITE, found) {
+        sqlx::query_scalar(schema::OLDEST_SERVED)
+            .bind(schema::newest(schema::SQLITE))
+            .fetch_one(&mut *connection)
+            .await
+            .map_err(failed)?
+    } else {
+        None
+    };
+    let pending = schema::pending(schema::SQLITE, found, served).map_err(|known| {
+        OpenError::Newer { store: store.to_owned(), found: found.unwrap_or(0), known }
     })?;
     for migration in pending {
         sqlx::raw_sql(migration.sql.into_sql_str())
@@ -135,6 +175,14 @@ async fn apply(turn: &mut Turn<'_>, host: &Host, store: &str) -> Result<(), Open
             .execute(&mut *connection)
             .await
             .map_err(failed)?;
+        if let Some(serves) = migration.serves {
+            sqlx::query(schema::RECORD_SERVES)
+                .bind(migration.version)
+                .bind(serves)
+                .execute(&mut *connection)
+                .await
+                .map_err(failed)?;
+        }
     }
     Ok(())
 }

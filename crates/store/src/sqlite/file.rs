@@ -6,7 +6,9 @@ use quarry_ports::{FenceError, FenceRequest, Host, LeaseGuard, LoadedShard, Stor
 use quarry_types::{ClusterId, Timestamp};
 use sqlx::{AssertSqlSafe, SqlitePool, sqlite::SqliteArguments};
 
-use super::{checkpoint::Checkpoints, connect, fence, retire, write, writer::Writer};
+use super::{
+    checkpoint::Checkpoints, connect, fence, machine::Machine, retire, write, writer::Writer,
+};
 use crate::{
     database::{Database, Fate, Refused, Row, Value, WriteError, stored_bits},
     group::{Batch, Part},
@@ -55,15 +57,16 @@ impl Database for Sqlite {
     }
 
     async fn adopt(&self, cluster: ClusterId) -> Result<(), StoreError> {
-        let sql = "insert into cluster_identity (only_row, cluster) values (1, $1) \
-            on conflict (only_row) do nothing";
-        self.execute(sql, stored_bits(cluster.0)).await
+        let sql = "insert into cluster_identity (only_row, cluster, machine, machine_run) \
+            values (1, $1, $2, $3) on conflict (only_row) do nothing";
+        let [machine, run] = Machine::here(&self.host).stored();
+        self.execute(sql, &[stored_bits(cluster.0), machine, run]).await
     }
 
     async fn probe(&self, now: Timestamp) -> Result<(), StoreError> {
         let sql = "insert into write_probe (only_row, written) values (1, $1) \
             on conflict (only_row) do update set written = excluded.written";
-        self.execute(sql, now.0).await
+        self.execute(sql, &[now.0]).await
     }
 
     async fn load(&self, request: FenceRequest) -> Result<LoadedShard, FenceError> {

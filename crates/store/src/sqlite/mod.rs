@@ -9,6 +9,7 @@ mod connect;
 mod fence;
 mod file;
 mod journal;
+mod machine;
 mod retire;
 mod script;
 mod sends;
@@ -20,3 +21,4 @@ mod write;
 mod writer;
 
 pub(crate) use file::Sqlite;
+pub(crate) use machine::{Machine, serves_another};

@@ -156,11 +156,16 @@ impl Drop for Turn<'_> {
 
 impl Sqlite {
     /// One statement in a transaction of its own.
-    pub(super) async fn execute(&self, sql: &'static str, value: i64) -> Result<(), StoreError> {
+    pub(super) async fn execute(
+        &self,
+        sql: &'static str,
+        values: &[i64],
+    ) -> Result<(), StoreError> {
         let unavailable = |error: sqlx::Error| StoreError::Unavailable { reason: reason(&error) };
         let mut turn = self.writer.begin(&self.host).await.map_err(unavailable)?;
         let connection = turn.connection().map_err(unavailable)?;
-        let done = sqlx::query(sql).bind(value).execute(connection).await;
+        let query = values.iter().fold(sqlx::query(sql), |query, value| query.bind(*value));
+        let done = query.execute(connection).await;
         match done {
             Ok(_) => turn.commit().await.map_err(unavailable),
             Err(error) => {

@@ -113,6 +113,9 @@ pub struct Bound {
 pub struct Shards {
     /// The log index of the coordinator that this is read from.
     pub applied: u64,
+    /// The coordinator's leader then, where one was known.
+    #[serde(default)]
+    pub leader: Option<u64>,
     /// The shards in order of their slots.
     pub shards: Vec<Shard>,
 }
@@ -204,6 +207,9 @@ pub enum Protection {
 pub struct Plan {
     /// The log index of the coordinator that this is read from.
     pub applied: u64,
+    /// The coordinator's leader then, where one was known.
+    #[serde(default)]
+    pub leader: Option<u64>,
     /// The nodes that are taken to be lost.
     pub if_lost: Vec<u64>,
     /// The changes, by shard.
@@ -235,6 +241,9 @@ pub struct PlannedMove {
 pub struct Moves {
     /// The log index of the coordinator that this is read from.
     pub applied: u64,
+    /// The coordinator's leader then, where one was known.
+    #[serde(default)]
+    pub leader: Option<u64>,
     /// At most 256, newest first.
     pub moves: Vec<Move>,
 }

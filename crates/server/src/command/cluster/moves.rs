@@ -45,7 +45,8 @@ fn summary(plan: &Plan) -> String {
         0 => String::new(),
         many => format!("; {many} wait for a runner that can take them"),
     };
-    format!("{moves}{waiting} (as of log index {})", plan.applied)
+    let leader = plan.leader.map_or_else(String::new, |leader| format!(", led by node {leader}"));
+    format!("{moves}{waiting} (as of log index {}{leader})", plan.applied)
 }
 
 /// Shows what changed hands.

@@ -88,13 +88,14 @@ async fn ground(settings: &Settings, warnings: Vec<String>) -> Ground {
     );
     let options = quarry_store::Options {
         allow_unsafe_durability: settings.store.allow_unsafe_durability,
+        take_from_other_host: settings.store.take_from_other_host,
         ..quarry_store::Options::default()
     };
     Ground {
         warnings,
         ports: ports.iter().filter_map(|port| port.probe().err()).collect(),
         directory: directory(&node.data_dir, &Host::system()),
-        database: quarry_store::examine(&url, &options).await,
+        database: quarry_store::examine(&url, &options, &Host::system()).await,
         descriptors: getrlimit(Resource::Nofile).current,
     }
 }

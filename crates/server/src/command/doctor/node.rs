@@ -129,6 +129,18 @@ fn counters(id: u64, told: &Told, found: &mut Vec<Finding>) {
             "keep its log and report it; L3 also means that the store was set back to an older state",
         ));
     }
+    let raised = told.samples.count("quarry_coordinator_epochs_raised_total");
+    if raised > 0 {
+        let what = format!(
+            "node {id}, leading, raised the epochs above those of the store, {}: the coordinator's data \
+             were lost",
+            counted(raised, "time")
+        );
+        found.push(Finding::warning("epochs_raised", what).advise(
+            "no message was lost by it; find out why the voters' data directories were emptied or set \
+             back, since drains and the history of moves went with them",
+        ));
+    }
     let stalls = told.samples.count("quarry_stalls_total");
     if stalls > 0 {
         let what = format!(

@@ -224,6 +224,13 @@ const CASES: &[Case] = &[
     ),
     (|of| says(of, 2, "quarry_stalls_total 4"), Severity::Notice, "stalls", &[2], "4 messages"),
     (
+        |of| says(of, 2, "quarry_coordinator_epochs_raised_total 1"),
+        Severity::Warning,
+        "epochs_raised",
+        &[2],
+        "1 time",
+    ),
+    (
         |of| says(of, 2, "quarry_commit_seconds_sum 60\nquarry_commit_seconds_count 120"),
         Severity::Notice,
         "slow_commits",
