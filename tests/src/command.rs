@@ -58,9 +58,18 @@ impl Workbench {
 
     /// Starts a development node on a free port, with its data here.
     pub async fn dev(&self) -> Result<DevNode> {
+        let fleet = self.dev_nodes(1).await?;
+        let url = fleet.nodes.into_iter().next().context("it names no node")?.url;
+        Ok(DevNode { url, said_after: fleet.said_after, _child: fleet.child })
+    }
+
+    /// Starts so many development nodes on free ports, with their data here.
+    pub async fn dev_nodes(&self, count: u32) -> Result<DevFleet> {
         let watch = Stopwatch::start();
         let mut command = clean(Command::new(binary()?));
-        command.args(["dev", "--port", "0", "-o", "json"]).current_dir(self.path());
+        let count = count.to_string();
+        command.args(["dev", "--nodes", &count, "--port", "0", "-o", "json"]);
+        command.current_dir(self.path());
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn()?;
         let stdout = child.stdout.take().context("the node has no stdout")?;
         let mut lines = BufReader::new(stdout).lines();
@@ -68,9 +77,8 @@ impl Workbench {
             timeout(PATIENCE, lines.next_line()).await.context("the node says nothing")??;
         let said_after = watch.elapsed();
         let line = line.context("the node ended while it started")?;
-        let ready: Ready = serde_json::from_str(&line).with_context(|| line.clone())?;
-        let url = ready.nodes.into_iter().next().context("it names no node")?.url;
-        Ok(DevNode { url, said_after, _child: child })
+        let Ready { nodes, data } = serde_json::from_str(&line).with_context(|| line.clone())?;
+        Ok(DevFleet { nodes, data, said_after, child })
     }
 }
 
@@ -84,14 +92,30 @@ pub struct DevNode {
     _child: Child,
 }
 
-#[derive(Deserialize)]
-struct Ready {
-    nodes: Vec<ReadyNode>,
+/// Several development nodes. Dropping it ends their parent with SIGKILL, and they end with it.
+#[derive(Debug)]
+pub struct DevFleet {
+    /// The nodes.
+    pub nodes: Vec<ReadyNode>,
+    /// Where their data is.
+    pub data: PathBuf,
+    said_after: Duration,
+    child: Child,
 }
 
 #[derive(Deserialize)]
-struct ReadyNode {
-    url: String,
+struct Ready {
+    nodes: Vec<ReadyNode>,
+    data: PathBuf,
+}
+
+/// A development node that is ready.
+#[derive(Debug, Deserialize)]
+pub struct ReadyNode {
+    /// Where it answers.
+    pub url: String,
+    /// Its process.
+    pub pid: i32,
 }
 
 /// The directory of the binary under test.

@@ -123,6 +123,21 @@ async fn of_messages(cluster: &Cluster, doctor: &Doctor) -> Result<()> {
     doctor.is_content().await
 }
 
+/// What the others counted of a node that was killed.
+async fn is_counted(cluster: &Cluster, killed: u16) -> Result<()> {
+    let (mut gone, mut taken) = (0, 0);
+    for node in cluster.ids().into_iter().filter(|node| *node != killed) {
+        let metrics = cluster.metrics(node).await?;
+        gone += metrics.sum_where("quarry_leases_ended_total", &[("cause", "gone")]);
+        taken += metrics.sum_where("quarry_shard_moves_total", &[("reason", "lease_over")]);
+        let heartbeats = metrics.sum("quarry_heartbeat_seconds_count");
+        ensure!(heartbeats > 0, "node {node} timed none of its heartbeats");
+        ensure!(metrics.sum("quarry_raft_log_bytes") > 0, "node {node} has a log");
+    }
+    ensure!(gone == 1 && taken > 0, "{gone} leases ended early, {taken} shards were taken");
+    Ok(())
+}
+
 /// A node is killed, frozen, and comes back.
 async fn of_nodes(cluster: &mut Cluster, doctor: &Doctor) -> Result<()> {
     cluster.kill(2).await?;
@@ -131,6 +146,7 @@ async fn of_nodes(cluster: &mut Cluster, doctor: &Doctor) -> Result<()> {
     ensure!(advice(&finding).contains("replace-voter 2"), "{finding}");
     cluster.restart(2).await?;
     doctor.is_content().await?;
+    is_counted(cluster, 2).await?;
     cluster.kill(1).await?;
     cluster.kill(3).await?;
     let finding = doctor.finds("doctor", "no_quorum").await?;

@@ -177,6 +177,8 @@ async fn is_made_anew_by_its_bindings(cluster: &mut Cluster) -> Result<()> {
     ensure!(count == 3, "Register/r1 has {count} values after the coordinator was made anew");
     let refused = run_quarry(cluster, "cluster bind Register default").await?.ended_with(4)?;
     ensure!(refused.stderr.contains("was used already"), "{refused:?}");
+    let found = run_quarry(cluster, "doctor").await?;
+    ensure!(found.stdout.contains("epochs_raised"), "{found:?}");
     // The flag may be left where it is: a voter that knows its cluster goes on, whatever is configured.
     cluster.kill(1).await?;
     cluster.unset(1, GROUP)?;

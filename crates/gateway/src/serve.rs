@@ -38,9 +38,11 @@ impl Default for ListenerConfig {
     }
 }
 
-/// How long clients are told to take their next request elsewhere, before connections are closed: the
-/// request that a client puts on a connection in that very moment would be lost.
-const FAREWELL: Duration = Duration::from_millis(500);
+/// How long clients are told at most to take their next request elsewhere, before the connections that
+/// are still open are closed: the request that a client puts on one in that very moment would be lost.
+const FAREWELL: Duration = Duration::from_secs(2);
+/// How often is looked whether all have gone meanwhile.
+const LOOK: Duration = Duration::from_millis(20);
 /// How long to wait after the kernel gave no connection (too many open files).
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
@@ -80,9 +82,9 @@ pub async fn serve(
         never = door.keep_open() => match never {},
     }
     stages.send_replace(Stage::Leaving);
-    // Only the door's own receiver is left where no connection is open.
-    if stages.receiver_count() > 1 {
-        drop(tokio::time::timeout(FAREWELL, door.keep_open()).await);
+    tokio::select! {
+        never = door.keep_open() => match never {},
+        _ = tokio::time::timeout(FAREWELL, all_gone(&stages)) => {}
     }
     // Who is connected already is answered.
     while door.admit().now_or_never().is_some() {}
@@ -90,6 +92,13 @@ pub async fn serve(
     drop(door);
     if tokio::time::timeout(grace, stages.closed()).await.is_err() {
         tracing::warn!("HTTP requests were still in flight when the grace time was over");
+    }
+}
+
+/// Waits until no connection is open: then only the door's own receiver is left.
+async fn all_gone(stages: &watch::Sender<Stage>) {
+    while stages.receiver_count() > 1 {
+        tokio::time::sleep(LOOK).await;
     }
 }
 

@@ -9,6 +9,7 @@ mod cli;
 mod command;
 mod configuration;
 mod failure;
+mod locks;
 mod node;
 mod output;
 mod parent;

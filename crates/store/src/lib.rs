@@ -41,5 +41,5 @@ mod unreadable;
 mod uses;
 
 pub use examine::{Examined, examine};
-pub use open::{OpenError, Options, open};
+pub use open::{OpenError, Options, open, sqlite_path};
 pub use uses::{Uses, uses};

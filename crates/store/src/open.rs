@@ -125,7 +125,10 @@ pub async fn open(
 }
 
 /// The file that `url` names; none where it names a server of PostgreSQL.
-pub(crate) fn sqlite_path(url: &str) -> Result<Option<PathBuf>, OpenError> {
+///
+/// # Errors
+/// [`OpenError::Url`] where it names neither.
+pub fn sqlite_path(url: &str) -> Result<Option<PathBuf>, OpenError> {
     if let Some(path) = url.strip_prefix("sqlite:") {
         let path = path.strip_prefix("//").unwrap_or(path);
         if path.is_empty() || path.starts_with(":memory:") {

@@ -18,7 +18,10 @@ use tokio::{
     sync::watch,
 };
 
-use super::layout::{DevNode, Layout};
+use super::{
+    layout::{DevNode, Layout},
+    warden::{Warden, Watching},
+};
 use crate::{
     failure::{Exit, Failure},
     node::Signals,
@@ -42,6 +45,9 @@ pub(crate) struct Fleet {
     members: Vec<Member>,
     wish: watch::Sender<Wish>,
     first_end: watch::Receiver<Option<String>>,
+    /// Where the nodes share a SQLite file.
+    #[expect(dead_code, reason = "it ends with this value")]
+    warden: Option<Watching>,
     drain_time: Duration,
 }
 
@@ -62,6 +68,8 @@ pub(crate) struct Plan<'a> {
     pub(crate) restarts: bool,
     /// How long a node may drain.
     pub(crate) drain_time: Duration,
+    /// After how long without a heartbeat a lease has ended.
+    pub(crate) lease: Duration,
 }
 
 impl Fleet {
@@ -89,7 +97,17 @@ impl Fleet {
             let watcher = host.spawn("dev-node", watcher.watch(child));
             members.push(Member { node: node.clone(), pid, watcher });
         }
-        Ok(Self { members, wish, first_end, drain_time: plan.drain_time })
+        let pids = members.iter().map(|member| (member.node.id, Arc::clone(&member.pid)));
+        let file = quarry_store::sqlite_path(&plan.layout.store).ok().flatten();
+        let warden = file.map(|file| Warden {
+            memory: PathBuf::from(format!("{}-shm", file.display())),
+            lease: plan.lease,
+            nodes: pids.collect(),
+            host: host.clone(),
+            output,
+        });
+        let (drain_time, warden) = (plan.drain_time, warden.map(Warden::start));
+        Ok(Self { members, wish, first_end, warden, drain_time })
     }
 
     /// The process of node `id`; 0 where there is none now.

@@ -4,6 +4,7 @@ mod banner;
 mod fleet;
 mod layout;
 mod run;
+mod warden;
 
 pub(crate) use fleet::{Fleet, Plan};
 pub(crate) use layout::{DevNode, Layout};

@@ -2,6 +2,7 @@
 
 use std::{path::PathBuf, time::Duration};
 
+use quarry_core::lease::LeaseTimes;
 use quarry_ports::Host;
 
 use super::{
@@ -119,6 +120,9 @@ impl Dev<'_> {
             config: &config,
             restarts: !self.arguments.no_restart,
             drain_time: settings.node.drain_time,
+            lease: LeaseTimes::new(settings.cluster.heartbeat, settings.cluster.lease_ttl)
+                .unwrap_or_default()
+                .leader_span(),
         };
         let fleet = Fleet::start(&plan, host, self.output)?;
         let urls: Vec<String> = self.layout.nodes.iter().map(DevNode::url).collect();

@@ -1,9 +1,7 @@
 //! What of this machine a node would need to start.
 
 use std::{
-    fs,
     io::Write,
-    os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -19,6 +17,7 @@ use crate::{
     cli::Global,
     configuration::{self, Mistakes, Settings, Sources},
     failure::Failure,
+    locks::{Lock, holder_of},
     node::Port,
 };
 
@@ -54,7 +53,7 @@ pub(super) struct Directory {
     /// Where it is, or will be.
     pub(super) path: PathBuf,
     /// The process that holds it.
-    pub(super) holder: Option<u32>,
+    pub(super) holder: Option<i32>,
     /// Why it cannot be written.
     pub(super) unwritable: Option<String>,
     /// What is free on its file system, in bytes.
@@ -110,7 +109,7 @@ fn directory(path: &Path, host: &Host) -> Directory {
         Ok(took) => found.flush = Some(took),
         Err(error) => found.unwritable = Some(error.to_string()),
     }
-    found.holder = holder_of(&path.join("lock"));
+    found.holder = holder_of(&path.join("lock"), Lock::Whole);
     found
 }
 
@@ -133,37 +132,13 @@ fn flush(directory: &Path, host: &Host) -> Result<Duration, std::io::Error> {
     Ok(times.get(2).copied().unwrap_or_default())
 }
 
-/// Who has locked the file. It is looked up, and not tried: who starts in that moment finds it free.
-fn holder_of(lock: &Path) -> Option<u32> {
-    let file = fs::metadata(lock).ok()?;
-    holder(&fs::read_to_string("/proc/locks").ok()?, file.ino())
-}
-
-/// The process that holds a whole-file lock on `inode` by the kernel's list.
-fn holder(locks: &str, inode: u64) -> Option<u32> {
-    locks.lines().find_map(|line| {
-        let words: Vec<&str> = line.split_whitespace().collect();
-        let [_, "FLOCK", _, "WRITE", process, place, ..] = words.as_slice() else { return None };
-        let (_, of) = place.rsplit_once(':')?;
-        (of.parse::<u64>().ok() == Some(inode)).then(|| process.parse().ok())?
-    })
-}
-
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use rustix::fs::{FlockOperation, flock as lock};
 
     use super::*;
-
-    #[test]
-    fn who_holds_a_lock_is_read_from_the_kernels_list() {
-        let locks = "1: POSIX  ADVISORY  WRITE 3568 fd:00:77 0 EOF\n\
-            2: FLOCK  ADVISORY  WRITE 3517 fd:00:77 0 EOF\n\
-            2: -> FLOCK  ADVISORY  WRITE 99 fd:00:78 0 EOF\n";
-        assert_eq!(holder(locks, 77), Some(3_517));
-        assert_eq!(holder(locks, 78), None, "it waits for another");
-        assert_eq!(holder(locks, 7), None);
-    }
 
     #[test]
     fn a_directory_is_looked_at_and_left_as_it_is() {
@@ -176,7 +151,7 @@ mod tests {
         fs::create_dir_all(&path).unwrap();
         let held = fs::File::create(path.join("lock")).unwrap();
         lock(&held, FlockOperation::LockExclusive).unwrap();
-        assert_eq!(directory(&path, &host).holder, Some(std::process::id()));
+        assert_eq!(directory(&path, &host).holder, i32::try_from(std::process::id()).ok());
         assert_eq!(fs::read_dir(&path).unwrap().count(), 1, "nothing is left behind");
     }
 }

@@ -6,6 +6,7 @@ use std::{
     time::Duration,
 };
 
+use quarry_core::lease::LeaseTimes;
 use quarry_ports::Host;
 
 use crate::{
@@ -51,8 +52,14 @@ impl Cluster {
         let layout = Layout::choose(&arguments, &directory.join("nodes"), host)?;
         let config = layout.data.join("quarry.toml");
         std::fs::write(&config, format!("[node]\ndrain_time = \"{}s\"\n", DRAIN_TIME.as_secs()))?;
-        let plan =
-            Plan { layout: &layout, config: &config, restarts: false, drain_time: DRAIN_TIME };
+        let lease = LeaseTimes::default().leader_span();
+        let plan = Plan {
+            layout: &layout,
+            config: &config,
+            restarts: false,
+            drain_time: DRAIN_TIME,
+            lease,
+        };
         let fleet = Fleet::start(&plan, host, output)?;
         Ok(Self { layout, config, fleet })
     }
