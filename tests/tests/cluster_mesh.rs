@@ -1,18 +1,21 @@
-//! Calls to entities of another node cross the mesh, once each way; calls to own entities do not.
+//! Calls to entities of another node cross the mesh, once each way; calls to own entities do not. And
+//! however much crosses it, leases are renewed beside it.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use anyhow::{Context, Result, ensure};
 use quarry_tests::{
-    client::{Answer, Message},
+    client::{Answer, Client, Message},
     cluster::{self, Cluster},
     failover::owner,
+    metrics::Metrics,
     process::StoreKind,
     report::say,
-    wait::until,
+    wait::{Stopwatch, until},
     workload::Registers,
 };
 use serde_json::{Value, json};
+use tokio::task::JoinSet;
 
 const CALLS: u64 = 40;
 const FRAMES: &str = "quarry_mesh_frames_total";
@@ -140,6 +143,176 @@ async fn calls_cross_the_mesh_when_another_node_owns_the_entity() -> Result<()> 
                 say(format!("{CALLS} calls through node {through} to node {owner}: as expected"));
             }
         }
+        Ok(())
+    })
+    .await
+}
+
+/// How long the mesh is flooded: three times as long as a lease lives.
+const FLOOD: Duration = Duration::from_secs(10);
+/// The size of one value: below the limit of a request, of 1 MiB.
+const VALUE: usize = 1_000_000;
+/// Values of a register that is read: its reply is below the limit of one, of 8 MiB.
+const VALUES: usize = 8;
+/// What has to cross the mesh in that time for it to be a flood: it is the processors that bound it, as
+/// what crosses is read and written as JSON by unoptimized programs.
+const FLOOD_BYTES: u64 = 48 << 20;
+/// Between two heartbeats of a node.
+const HEARTBEAT: Duration = Duration::from_millis(500);
+/// Bounds of the histogram of round trips, in seconds: what none may exceed with all processors busy,
+/// which is about a quarter of a lease's time to live, and what is usual.
+const ROUND_TRIP: &str = "0.8192";
+const USUAL: &str = "0.1024";
+/// What a lease of three seconds has left at least where no heartbeat takes longer: a runner counts on
+/// 85 % of its time from when it sent one, and sends the next half a second later.
+const LEASE_LEFT: f64 = 3.0 * 0.85 - 0.5 - 0.8192;
+
+/// Sends large calls through `url` for as long as the flood lasts: reads of `register`, or appends to
+/// new registers where none is named. How many were answered.
+async fn pour(
+    client: Client,
+    url: String,
+    register: Option<String>,
+    watch: Stopwatch,
+    value: Arc<String>,
+) -> Result<u64> {
+    let (mut answered, mut number) = (0, 0);
+    while watch.elapsed() < FLOOD {
+        number += 1;
+        let answer = if let Some(register) = &register {
+            send(&client, &url, register, "read", &json!({})).await?
+        } else {
+            let (id, body) = (format!("flood-{number}"), json!({ "value": *value }));
+            send(&client, &url, &id, "append", &body).await?
+        };
+        // A refusal or a broken connection is what a flood may bring about.
+        answered += u64::from(matches!(answer, Answer::Done { .. }));
+    }
+    Ok(answered)
+}
+
+async fn send(client: &Client, url: &str, id: &str, method: &str, body: &Value) -> Result<Answer> {
+    client.send(url, &Message { entity_type: "Register", id, method, key: None, body }).await
+}
+
+/// Lets every node ask every other for what that has to send, and be sent as much as it can store.
+fn flood(cluster: &Cluster, registers: &BTreeMap<u16, String>) -> Result<JoinSet<Result<u64>>> {
+    let (watch, value) = (Stopwatch::start(), Arc::new("x".repeat(VALUE)));
+    let mut clients = JoinSet::new();
+    for through in cluster.ids() {
+        let others = registers.iter().filter(|(owner, _)| **owner != through);
+        let reads = others.map(|(_, register)| Some(register.clone()));
+        for register in reads.chain([None]) {
+            let (client, url) = (cluster.client().clone(), cluster.url(through)?.to_owned());
+            clients.spawn(pour(client, url, register, watch.clone(), Arc::clone(&value)));
+        }
+    }
+    Ok(clients)
+}
+
+/// What tells of a node's lease and of the coordinator.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Calm {
+    leader_changes: u64,
+    term: u64,
+    leases_ended: u64,
+    /// Heartbeats that did not renew the lease.
+    failed: u64,
+    /// Heartbeats whose round trip took longer than [`ROUND_TRIP`].
+    slow: u64,
+}
+
+impl Calm {
+    fn of(page: &Metrics) -> Self {
+        let renewed = renewed(page);
+        Self {
+            leader_changes: page.sum("quarry_raft_leader_changes_total"),
+            term: page.sum("quarry_raft_term"),
+            leases_ended: page.sum("quarry_leases_ended_total"),
+            failed: page.sum("quarry_heartbeats_total") - renewed,
+            slow: page.sum("quarry_heartbeat_seconds_count") - within(page, ROUND_TRIP),
+        }
+    }
+}
+
+fn renewed(page: &Metrics) -> u64 {
+    page.sum_where("quarry_heartbeats_total", &[("outcome", "renewed")])
+}
+
+/// Heartbeats whose round trip took at most `bound`.
+fn within(page: &Metrics, bound: &str) -> u64 {
+    page.sum_where("quarry_heartbeat_seconds_bucket", &[("le", bound)])
+}
+
+async fn pages(cluster: &Cluster) -> Result<BTreeMap<u16, Metrics>> {
+    let mut pages = BTreeMap::new();
+    for node in cluster.ids() {
+        pages.insert(node, cluster.metrics(node).await?);
+    }
+    Ok(pages)
+}
+
+/// The least that any node had left of its lease, looked at again and again until the flood is over; and
+/// how many calls were answered.
+async fn least_left(cluster: &Cluster, mut clients: JoinSet<Result<u64>>) -> Result<(f64, u64)> {
+    let (mut least, mut answered) = (f64::INFINITY, 0);
+    while !clients.is_empty() {
+        for node in cluster.ids() {
+            let page = cluster.client().text(&format!("{}/metrics", cluster.url(node)?)).await?;
+            let left =
+                page.lines().find_map(|line| line.strip_prefix("quarry_lease_left_seconds "));
+            let left: f64 = left.context("no gauge of the lease")?.parse()?;
+            least = least.min(left);
+        }
+        while let Some(client) = clients.try_join_next() {
+            answered += client.context("a client panicked")??;
+        }
+    }
+    Ok((least, answered))
+}
+
+#[tokio::test]
+async fn no_flood_of_the_mesh_keeps_leases_from_being_renewed() -> Result<()> {
+    cluster::run(3, StoreKind::Postgres, async |cluster| {
+        let registers = Registers::new(cluster.client().clone(), cluster.urls());
+        at_rest(cluster).await?;
+        let large = register_of_each(cluster, &registers).await?;
+        let body = json!({ "value": "x".repeat(VALUE) });
+        for (owner, register) in &large {
+            for _ in 0..VALUES {
+                let stored =
+                    send(cluster.client(), cluster.url(*owner)?, register, "append", &body);
+                let stored = stored.await?;
+                ensure!(matches!(stored, Answer::Done { .. }), "Register/{register}: {stored:?}");
+            }
+        }
+        let (before, watch) = (pages(cluster).await?, Stopwatch::start());
+        let (left, answered) = least_left(cluster, flood(cluster, &large)?).await?;
+        let (after, took) = (pages(cluster).await?, watch.elapsed());
+        let sum = |pages: &BTreeMap<u16, Metrics>, family| -> u64 {
+            pages.values().map(|page| page.sum(family)).sum()
+        };
+        let grown = |family| sum(&after, family) - sum(&before, family);
+        let bytes = grown("quarry_mesh_bytes_total") / 2;
+        let waits = grown("quarry_mesh_credit_exhausted_total");
+        say(format!(
+            "{answered} calls, {} MiB over the mesh in {took:?}, {waits} of them found no credit; \
+             leases had {left:.3} s left at least",
+            bytes >> 20
+        ));
+        ensure!(bytes >= FLOOD_BYTES, "{bytes} bytes are no flood");
+        for node in cluster.ids() {
+            let (before, after) = (&before[&node], &after[&node]);
+            let renewed = u128::from(renewed(after) - renewed(before));
+            let due = took.as_millis() / HEARTBEAT.as_millis();
+            let usual = within(after, USUAL) - within(before, USUAL);
+            say(format!("node {node}: {renewed} heartbeats of {due}, {usual} within {USUAL} s"));
+            ensure!(renewed * 2 >= due, "node {node}: {renewed} of {due} heartbeats");
+            let (before, after) = (Calm::of(before), Calm::of(after));
+            ensure!(before == after, "node {node}: {before:?} became {after:?}");
+        }
+        ensure!(left >= LEASE_LEFT, "a lease had {left} s left");
+        ensure!(cluster.violations().await? == 0, "an invariant was violated");
         Ok(())
     })
     .await

@@ -8,7 +8,7 @@ use std::{
 };
 
 use quarry_plane::{Refusal, Refusals, Security, SecurityError};
-use quarry_ports::{Host, Peer};
+use quarry_ports::{Host, Peer, Random};
 use quarry_types::NodeId;
 use ractor::ActorRef;
 use tokio_util::sync::CancellationToken;
@@ -205,7 +205,7 @@ pub(crate) async fn run(joiner: Arc<Joiner>, peer: Peer, stop: CancellationToken
                 tracing::debug!(peer = peer.node.0, address = peer.mesh, %error, "still no link");
             }
         }
-        let pause = pause(&joiner, failures);
+        let pause = pause(&joiner.limits, &*joiner.host.random, failures);
         failures = failures.saturating_add(1);
         tokio::select! {
             () = stop.cancelled() => return,
@@ -214,13 +214,14 @@ pub(crate) async fn run(joiner: Arc<Joiner>, peer: Peer, stop: CancellationToken
     }
 }
 
-/// Doubles with every failure; between half of it and all of it, by chance.
-fn pause(joiner: &Joiner, failures: u32) -> Duration {
-    let Limits { backoff_min, backoff_max, .. } = joiner.limits;
+/// Doubles with every failure; between half of it and all of it, by chance, so that nodes that lost the
+/// same peer do not come back to it together.
+fn pause(limits: &Limits, random: &dyn Random, failures: u32) -> Duration {
+    let Limits { backoff_min, backoff_max, .. } = *limits;
     let full = backoff_min.saturating_mul(1 << failures.min(16)).min(backoff_max);
     let half = full / 2;
     let spread = u64::try_from(half.as_nanos()).unwrap_or(u64::MAX);
-    let extra = joiner.host.random.next_u64().checked_rem(spread).unwrap_or(0);
+    let extra = random.next_u64().checked_rem(spread).unwrap_or(0);
     half.saturating_add(Duration::from_nanos(extra))
 }
 
@@ -237,4 +238,39 @@ async fn connect(joiner: &Joiner, peer: &Peer) -> Result<Arc<Link>, JoinError> {
         joiner.tell(&peer.mesh, error);
     }
     linked
+}
+
+#[cfg(test)]
+mod tests {
+    use quarry_sim::host::SeededRandom;
+
+    use super::*;
+
+    const DRAWS: usize = 1_000;
+
+    /// The shortest and the longest of many pauses after so many failures.
+    fn drawn(limits: &Limits, failures: u32) -> (Duration, Duration) {
+        let random = SeededRandom::new(failures.into());
+        let pauses = || (0..DRAWS).map(|_| pause(limits, &random, failures));
+        (pauses().min().unwrap(), pauses().max().unwrap())
+    }
+
+    #[test]
+    fn pauses_double_up_to_the_longest_and_are_spread_over_their_second_half() {
+        let limits = Limits::default();
+        let full = [50, 100, 200, 400, 800, 1_600, 2_000, 2_000].map(Duration::from_millis);
+        for (full, failures) in full.into_iter().zip(0..) {
+            let (shortest, longest) = drawn(&limits, failures);
+            assert!(full / 2 <= shortest && shortest < full * 11 / 20, "{shortest:?} of {full:?}");
+            assert!(full * 19 / 20 < longest && longest <= full, "{longest:?} of {full:?}");
+        }
+        let (shortest, longest) = drawn(&limits, u32::MAX);
+        assert!(shortest >= limits.backoff_max / 2 && longest <= limits.backoff_max);
+    }
+
+    #[test]
+    fn no_pause_may_be_asked_for() {
+        let limits = Limits { backoff_min: Duration::ZERO, ..Limits::default() };
+        assert_eq!(drawn(&limits, 9), (Duration::ZERO, Duration::ZERO));
+    }
 }

@@ -11,7 +11,7 @@ use std::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
     time::Duration,
 };
 
@@ -27,7 +27,7 @@ use tokio::{
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::server::Connected;
 
-use super::policy::Policy;
+use super::{farewell::Farewell, policy::Policy};
 
 /// How many strangers there may be at a time.
 pub(super) const STRANGERS: usize = 64;
@@ -77,6 +77,16 @@ pub(super) struct Guarded {
     preface: &'static [u8],
     admission: Admission,
     deadline: Pin<Box<Sleep>>,
+    farewell: Farewell,
+}
+
+impl Guarded {
+    /// Bytes were written. A peer is refused for what they say of it, also one that has shown the cookie.
+    fn wrote(&mut self, bytes: &[u8]) {
+        if let Some(refusal) = self.farewell.wrote(bytes) {
+            self.admission.refuse(refusal);
+        }
+    }
 }
 
 impl Drop for Guarded {
@@ -160,7 +170,8 @@ impl Gate {
             told: AtomicBool::new(false),
             place: Mutex::new(Some(place)),
         }));
-        let connection = Guarded { stream, preface: PREFACE, admission, deadline };
+        let farewell = Farewell::default();
+        let connection = Guarded { stream, preface: PREFACE, admission, deadline, farewell };
         if let Err(gone) = guarded.send(connection).await {
             // The node ends: nobody was refused.
             gone.0.admission.0.told.store(true, Ordering::Release);
@@ -213,7 +224,9 @@ impl AsyncWrite for Guarded {
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(cx, bytes)
+        let written = ready!(Pin::new(&mut self.stream).poll_write(cx, bytes))?;
+        self.wrote(bytes.get(..written).unwrap_or_default());
+        Poll::Ready(Ok(written))
     }
 
     fn poll_write_vectored(
@@ -221,7 +234,14 @@ impl AsyncWrite for Guarded {
         cx: &mut Context<'_>,
         bytes: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(cx, bytes)
+        let written = ready!(Pin::new(&mut self.stream).poll_write_vectored(cx, bytes))?;
+        let mut left = written;
+        for piece in bytes {
+            let here = left.min(piece.len());
+            self.wrote(piece.get(..here).unwrap_or_default());
+            left -= here;
+        }
+        Poll::Ready(Ok(written))
     }
 
     fn is_write_vectored(&self) -> bool {

@@ -125,7 +125,11 @@ impl Links {
             }
             Way::Messages(messages) => messages.call(to, method, &frame, timeout).await,
         };
-        decode(&answer?)
+        let answer = decode(&answer?);
+        if let (Way::Sockets(sockets), Err(_)) = (&self.way, &answer) {
+            sockets.garbled(to, purpose);
+        }
+        answer
     }
 
     /// Follows the views of voter `to`; it has to accept within `timeout`.

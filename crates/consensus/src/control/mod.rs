@@ -5,6 +5,7 @@
 //! node that is meant travel as metadata and are checked before the body is read. Heartbeats, the
 //! log, snapshots and everything else have connections of their own, so that none delays another.
 
+mod farewell;
 mod frame;
 mod gate;
 mod link;
@@ -13,8 +14,12 @@ mod messages;
 mod network;
 mod plane;
 mod policy;
+#[cfg(test)]
+mod refusal_tests;
 mod server;
 mod sockets;
+#[cfg(test)]
+mod storm_tests;
 #[cfg(test)]
 mod tests;
 

@@ -175,7 +175,7 @@ impl Plane {
     }
 }
 
-fn read<T: DeserializeOwned>(frame: &Bytes) -> Result<T, Status> {
+pub(super) fn read<T: DeserializeOwned>(frame: &Bytes) -> Result<T, Status> {
     codec::decode(schema::CONTROL, frame).map_err(|e| Status::invalid_argument(e.to_string()))
 }
 

@@ -28,8 +28,8 @@ use quarry_ports::Host;
 use super::{
     frame::{FrameCodec, MAX_MESSAGE},
     gate::{Admission, STRANGERS, accept},
-    message::{FollowItem, Method},
-    plane::{Plane, write},
+    message::{AttendRequest, FollowItem, FollowRequest, Method},
+    plane::{Plane, read, write},
 };
 
 /// A follower hears something at least this often, so that it notices a peer that froze.
@@ -122,10 +122,17 @@ where
     }
 }
 
+/// What the answer says to a call that ended before its message was whole: most are given up by callers
+/// who had waited for long enough.
+const NO_MESSAGE: &[u8] = b"Missing%20request%20message.";
+
 /// Whether the answer says that the frame of the call was not taken.
 fn refusal_in(answer: &http::Response<Body>) -> Option<Refusal> {
-    match Code::from_bytes(answer.headers().get("grpc-status")?.as_bytes()) {
+    let said = |name: &str| answer.headers().get(name).map(http::HeaderValue::as_bytes);
+    match Code::from_bytes(said("grpc-status")?) {
         Code::InvalidArgument => Some(Refusal::Garbage),
+        // What gRPC itself makes of bytes that are none of its own.
+        Code::Internal => (said("grpc-message") != Some(NO_MESSAGE)).then_some(Refusal::Garbage),
         Code::OutOfRange | Code::ResourceExhausted => Some(Refusal::Oversized),
         _ => None,
     }
@@ -162,10 +169,13 @@ impl ServerStreamingService<Bytes> for Stream {
     type Future =
         Pin<Box<dyn Future<Output = Result<Response<Self::ResponseStream>, Status>> + Send>>;
 
-    fn call(&mut self, _request: Request<Bytes>) -> Self::Future {
+    fn call(&mut self, request: Request<Bytes>) -> Self::Future {
+        let (plane, follows) = (Arc::clone(&self.control.plane), self.follows);
+        if let Err(refused) = asks(follows, request.get_ref()) {
+            return Box::pin(async move { Err(refused) });
+        }
         // One item waits at most: a slow follower skips views instead of queueing them.
         let (items, stream) = mpsc::channel(1);
-        let (plane, follows) = (Arc::clone(&self.control.plane), self.follows);
         drop(self.control.host.spawn("coordinator stream", async move {
             if follows {
                 tell(&plane, &items).await;
@@ -174,6 +184,15 @@ impl ServerStreamingService<Bytes> for Stream {
             }
         }));
         Box::pin(async move { Ok(Response::new(ReceiverStream::new(stream))) })
+    }
+}
+
+/// Refuses what does not ask for such a stream; who asks for it makes no difference.
+fn asks(follows: bool, frame: &Bytes) -> Result<(), Status> {
+    if follows {
+        read::<FollowRequest>(frame).map(drop)
+    } else {
+        read::<AttendRequest>(frame).map(drop)
     }
 }
 

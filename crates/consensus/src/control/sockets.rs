@@ -13,7 +13,7 @@ use quarry_plane::{Refusal, SecurityError, Stream};
 use quarry_types::NodeId;
 use tokio::net::TcpStream;
 use tonic::{
-    Code, Request, Status, Streaming,
+    Code, Request, Status, Streaming, TimeoutExpired,
     client::Grpc,
     codegen::http::{Uri, uri::PathAndQuery},
     metadata::{BinaryMetadataValue, MetadataMap},
@@ -192,13 +192,24 @@ impl Sockets {
         }
     }
 
+    /// What node `to` answered makes no sense: the connection is left, for it may be damaged.
+    pub(super) fn garbled(&self, to: NodeId, purpose: Purpose) {
+        self.policy.refusals.record(&format!("node {to}"), Refusal::Garbage);
+        self.channels.lock().unwrap_or_else(PoisonError::into_inner).remove(&(to, purpose));
+    }
+
     fn failed(&self, to: NodeId, status: &Status, timeout: Duration) -> CallError {
         let label = status.metadata().get(REFUSAL).and_then(|label| label.to_str().ok());
         if let Some(refusal) = label.and_then(Refusal::of_label) {
             self.policy.refusals.record_by_peer(&format!("node {to}"), refusal);
         }
         match status.code() {
-            Code::DeadlineExceeded | Code::Cancelled => CallError::TimedOut(timeout),
+            Code::DeadlineExceeded => CallError::TimedOut(timeout),
+            // A call is cancelled by its deadline, and by the end of its connection: who closes every
+            // connection at once is not there, and is asked again after a pause only.
+            Code::Cancelled if status.message() == TimeoutExpired(()).to_string() => {
+                CallError::TimedOut(timeout)
+            }
             Code::InvalidArgument | Code::OutOfRange | Code::ResourceExhausted => {
                 CallError::Malformed(status.message().to_owned())
             }

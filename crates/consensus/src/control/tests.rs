@@ -32,10 +32,10 @@ use super::{
 };
 use crate::view::Views;
 
-const TIMEOUT: Duration = Duration::from_secs(5);
-const PATIENCE: Duration = Duration::from_millis(100);
+pub(super) const TIMEOUT: Duration = Duration::from_secs(5);
+pub(super) const PATIENCE: Duration = Duration::from_millis(100);
 
-fn policy(cookie: u8, cluster: &str) -> Policy {
+pub(super) fn policy(cookie: u8, cluster: &str) -> Policy {
     let metrics = Metrics::new().unwrap();
     Policy {
         protocol: Protocol::CURRENT,
@@ -46,7 +46,7 @@ fn policy(cookie: u8, cluster: &str) -> Policy {
     }
 }
 
-fn serve_on(listener: TcpListener, views: &Arc<Views>, policy: Policy) {
+pub(super) fn serve_on(listener: TcpListener, views: &Arc<Views>, policy: Policy) {
     let plane = Plane::new(NodeId(1), policy, Arc::clone(views), None);
     let serving =
         serve(listener, Arc::new(plane), Host::system(), PATIENCE, std::future::pending());
@@ -61,16 +61,16 @@ async fn served(views: &Arc<Views>) -> String {
     address
 }
 
-fn links(cookie: u8, cluster: &str, node: u64, address: &str) -> Links {
+pub(super) fn links(cookie: u8, cluster: &str, node: u64, address: &str) -> Links {
     links_under(policy(cookie, cluster), node, address)
 }
 
-fn links_under(policy: Policy, node: u64, address: &str) -> Links {
+pub(super) fn links_under(policy: Policy, node: u64, address: &str) -> Links {
     let voters = BTreeMap::from([(NodeId(node), address.to_owned())]);
     Links::new(policy, voters, Arc::new(Views::new()))
 }
 
-async fn refused(links: &Links, node: u64) -> String {
+pub(super) async fn refused(links: &Links, node: u64) -> String {
     let request = HeartbeatRequest { node: NodeId(7), boot: BootId(7), loads: Loads::new() };
     let answer: Result<HeartbeatAnswer, CallError> =
         links.call(NodeId(node), Purpose::Heartbeats, Method::Heartbeat, &request, TIMEOUT).await;

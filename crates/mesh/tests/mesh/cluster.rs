@@ -1,6 +1,6 @@
 //! Starts nodes as processes, talks to them, and ends them.
 
-use std::{process::Stdio, time::Duration};
+use std::{path::PathBuf, process::Stdio, time::Duration};
 
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::{
@@ -8,7 +8,7 @@ use tokio::{
     process::{Child, ChildStdin, ChildStdout, Command},
 };
 
-use crate::node::{MARK, VARIABLE};
+use crate::node::{LOGS, MARK, VARIABLE};
 
 /// The cookie of the tests' cluster.
 pub(crate) const COOKIE: &str = "a-cookie-of-at-least-thirty-two-bytes";
@@ -38,6 +38,10 @@ pub(crate) struct Spec {
     pub(crate) credentials: String,
     /// The oldest and the newest version of the protocol that it speaks.
     pub(crate) speaks: (u16, u16),
+    /// How many connections it holds that have not proved who they are.
+    pub(crate) places: usize,
+    /// Where its connector tells of every failure; where none is named, it says what it says to the test.
+    pub(crate) log: Option<PathBuf>,
 }
 
 impl Spec {
@@ -52,16 +56,24 @@ impl Spec {
             idle_milliseconds: 15_000,
             credentials,
             speaks: (1, 2),
+            places: 64,
+            log: None,
         }
     }
 
     pub(crate) async fn start(self) -> Process {
-        let Self { id, cluster, cookie, listen, idle_milliseconds, credentials, speaks } = self;
-        let (oldest, newest) = speaks;
+        let Self { id, cluster, cookie, listen, idle_milliseconds, credentials, .. } = self;
+        let ((oldest, newest), places) = (self.speaks, self.places);
         let spec = format!(
-            "{id} {cluster} {cookie} {listen} {idle_milliseconds} {credentials} {oldest} {newest}"
+            "{id} {cluster} {cookie} {listen} {idle_milliseconds} {credentials} {oldest} {newest} \
+             {places}"
         );
-        let mut child = Command::new(std::env::current_exe().unwrap())
+        let mut command = Command::new(std::env::current_exe().unwrap());
+        if let Some(log) = self.log {
+            let log = std::fs::File::create(log).unwrap();
+            command.env(LOGS, "quarry_mesh::connector=debug").stderr(log);
+        }
+        let mut child = command
             .args(["node::node_process", "--exact", "--nocapture", "--test-threads=1"])
             .env(VARIABLE, spec)
             .stdin(Stdio::piped())

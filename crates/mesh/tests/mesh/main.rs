@@ -17,4 +17,5 @@ mod faults;
 mod links;
 mod node;
 mod refusals;
+mod storms;
 mod tls;

@@ -12,8 +12,12 @@ use quarry_types::NodeId;
 use tokio::io::{AsyncBufReadExt, BufReader};
 
 /// Makes the process a node: its id, cluster, cookie, address, idle time in milliseconds, the
-/// directory of its credentials, or `-`, and the oldest and newest version that it speaks.
+/// directory of its credentials, or `-`, the oldest and newest version that it speaks, and how many
+/// connections it holds that have not proved who they are.
 pub(crate) const VARIABLE: &str = "QUARRY_MESH_TEST_NODE";
+
+/// What such a process logs, where that is not the usual.
+pub(crate) const LOGS: &str = "QUARRY_MESH_TEST_LOGS";
 
 /// Marks an answer among the lines of the test harness.
 pub(crate) const MARK: char = '@';
@@ -33,7 +37,8 @@ struct Node {
 }
 
 async fn run(spec: &str) {
-    let filter = tracing_subscriber::EnvFilter::new("warn,ractor=off,ractor_cluster=off");
+    let logs = std::env::var(LOGS).unwrap_or("warn,ractor=off,ractor_cluster=off".to_owned());
+    let filter = tracing_subscriber::EnvFilter::new(logs);
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
     let parts: Vec<&str> = spec.split(' ').collect();
     let idle = Duration::from_millis(parts[4].parse().unwrap());
@@ -45,7 +50,12 @@ async fn run(spec: &str) {
         cookie: Cookie::new(parts[2]).unwrap(),
         security: security(parts[5], id),
         listen: parts[3].to_owned(),
-        limits: Limits { idle, handshake: Duration::from_secs(2), ..Limits::default() },
+        limits: Limits {
+            idle,
+            handshake: Duration::from_secs(2),
+            unauthenticated: parts[8].parse().unwrap(),
+            ..Limits::default()
+        },
     };
     let mesh = match start(config, Host::system(), metrics.clone()).await {
         Ok(mesh) => mesh,

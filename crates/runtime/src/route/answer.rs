@@ -14,13 +14,15 @@ pub(super) fn overloaded() -> CallError {
     })
 }
 
-pub(super) fn not_owner() -> CallError {
-    CallError::Refused(elsewhere())
+/// What is said of a shard that this node does not serve; `epoch` is that of its last grant as this node
+/// knows, 0 where it knows of none.
+pub(super) fn not_owner(epoch: Epoch) -> CallError {
+    CallError::Refused(elsewhere(epoch))
 }
 
-/// What a message to a shard of another owner is refused with.
-pub(super) fn elsewhere() -> Refusal {
-    let code = RefusalCode::NotOwner(Epoch(0));
+/// What a message to such a shard is refused with.
+pub(super) fn elsewhere(epoch: Epoch) -> Refusal {
+    let code = RefusalCode::NotOwner(epoch);
     let message = "this node does not own the shard".to_owned();
     Refusal { code, message, retry_after_ms: Some(500) }
 }

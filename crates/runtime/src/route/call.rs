@@ -9,7 +9,7 @@ use tokio::sync::oneshot;
 use super::{
     ONE_TRY,
     answer::{in_hand_at_deadline, no_owner, unknown},
-    owner::{Owner, Way, push},
+    owner::{Owner, Way},
     tries::{Pause, Tries},
 };
 use crate::{
@@ -53,7 +53,7 @@ impl Inner {
             Way::Here(inbox) => {
                 let (sender, receiver) = oneshot::channel();
                 let (envelope, waiter) = (Arc::new(envelope.clone()), Waiter::Here(sender));
-                push(&inbox, Ask::Call(Call { envelope, delivery, waiter }))?;
+                self.push(spot, &inbox, Ask::Call(Call { envelope, delivery, waiter }))?;
                 let lost = || unknown(UnknownCode::OwnerLost, "the shard's task ended", message_id);
                 match tokio::time::timeout(left, receiver).await {
                     Ok(response) => response.map_err(|_| lost()),
@@ -95,7 +95,7 @@ impl Inner {
                     Some(have) => Ask::AwaitChunks { message_id, have, waiter },
                     None => Ask::Await { message_id, waiter },
                 };
-                if push(&inbox, ask).is_ok() {
+                if self.push(spot, &inbox, ask).is_ok() {
                     // However it ends, the store is asked next.
                     let _ = tokio::time::timeout(timeout, receiver).await;
                 }

@@ -12,7 +12,7 @@ use tokio::sync::oneshot;
 use super::{
     ONE_TRY,
     answer::{elsewhere, in_hand_at_deadline, refused, unknown},
-    owner::{Spot, Way, push},
+    owner::{Spot, Way},
     tries::{Pause, Tries},
 };
 use crate::{
@@ -125,10 +125,11 @@ impl Inner {
                 let calls = open.iter().map(|(_, tries)| {
                     let own = self.spot_of(&tries.envelope.address);
                     let is_there = own.is_some_and(|own| own.space == spot.space);
-                    let checked = if is_there { Ok(tries.delivery) } else { Err(elsewhere()) };
+                    let refused = || Err(elsewhere(self.epoch_of(own)));
+                    let checked = if is_there { Ok(tries.delivery) } else { refused() };
                     (Arc::new(tries.envelope.clone()), checked)
                 });
-                match hand_over(&inbox, calls.collect()) {
+                match self.hand_over(spot, &inbox, calls.collect()) {
                     Ok(handed) => Ok(handed.gather(&self.ports.host, deadline).await),
                     Err(error) => Err(error),
                 }
@@ -199,23 +200,28 @@ pub(super) struct HandedOver(Vec<(Arc<Envelope>, InHand)>);
 
 type InHand = Result<(Delivery, oneshot::Receiver<Response>), Refusal>;
 
-/// Hands messages to the shard's task, to be admitted in one turn, but for those that are refused.
-pub(super) fn hand_over(
-    inbox: &Inbox,
-    calls: Vec<(Arc<Envelope>, Result<Delivery, Refusal>)>,
-) -> Result<HandedOver, CallError> {
-    let (mut asked, mut handed) = (Vec::new(), Vec::new());
-    for (envelope, checked) in calls {
-        let in_hand = checked.map(|delivery| {
-            let (sender, receiver) = oneshot::channel();
-            let (envelope, waiter) = (Arc::clone(&envelope), Waiter::Here(sender));
-            asked.push(Call { envelope, delivery, waiter });
-            (delivery, receiver)
-        });
-        handed.push((envelope, in_hand));
+impl Inner {
+    /// Hands messages to the task of the shard at `spot`, to be admitted in one turn, but for those that
+    /// are refused.
+    pub(super) fn hand_over(
+        &self,
+        spot: Spot,
+        inbox: &Inbox,
+        calls: Vec<(Arc<Envelope>, Result<Delivery, Refusal>)>,
+    ) -> Result<HandedOver, CallError> {
+        let (mut asked, mut handed) = (Vec::new(), Vec::new());
+        for (envelope, checked) in calls {
+            let in_hand = checked.map(|delivery| {
+                let (sender, receiver) = oneshot::channel();
+                let (envelope, waiter) = (Arc::clone(&envelope), Waiter::Here(sender));
+                asked.push(Call { envelope, delivery, waiter });
+                (delivery, receiver)
+            });
+            handed.push((envelope, in_hand));
+        }
+        self.push(spot, inbox, Ask::CallInOrder(asked))?;
+        Ok(HandedOver(handed))
     }
-    push(inbox, Ask::CallInOrder(asked))?;
-    Ok(HandedOver(handed))
 }
 
 impl HandedOver {

@@ -12,7 +12,7 @@ use tokio::sync::oneshot;
 use super::{
     ONE_TRY,
     answer::{no_owner, refused, unknown},
-    owner::{Spot, Way, push},
+    owner::{Spot, Way},
     tries::Pause,
 };
 use crate::{
@@ -71,7 +71,11 @@ impl Inner {
             Way::Here(inbox) => {
                 let (sender, receiver) = oneshot::channel();
                 let waiter = Waiter::Here(sender);
-                push(&inbox, Ask::Intervene { message_id, tenant, intervention, waiter })?;
+                self.push(
+                    spot,
+                    &inbox,
+                    Ask::Intervene { message_id, tenant, intervention, waiter },
+                )?;
                 match tokio::time::timeout(left, receiver).await {
                     Ok(response) => response.map_err(|_| {
                         unknown(UnknownCode::OwnerLost, "the shard's task ended", message_id)

@@ -4,8 +4,8 @@ use std::{fmt::Display, sync::Arc, time::Duration};
 
 use quarry_ports::{Administration, TransportError, codec};
 use quarry_types::{
-    Address, CallError, ClusterView, EntityType, Home, MessageId, NodeId, NodeState, RefusalCode,
-    ShardId, ShardView, Slot, Space, UnknownCode,
+    Address, CallError, ClusterView, EntityType, Epoch, Home, MessageId, Monotonic, NodeId,
+    NodeState, RefusalCode, ShardId, ShardView, Slot, Space, UnknownCode,
 };
 use tokio::sync::mpsc::error::TrySendError;
 
@@ -16,6 +16,11 @@ use crate::{
     patience::cut_off,
     wire::{Request, Response},
 };
+
+/// How long a call waits for this node to hear of a grant of which another node has told. It hears of
+/// all of them sooner, unless it cannot hear, or the other's grants are of a coordinator whose data
+/// were lost.
+const CATCHES_UP_WITHIN: Duration = Duration::from_secs(1);
 
 impl Inner {
     /// Asks another node once.
@@ -50,7 +55,8 @@ impl Inner {
         timeout: Duration,
         message_id: MessageId,
     ) -> Result<Response, CallError> {
-        tokio::select! {
+        let deadline = self.ports.host.now().after(timeout);
+        let response = tokio::select! {
             biased;
             response = self.ask(node, request, timeout, message_id) => response,
             () = self.owner_changes(spot, node) => {
@@ -60,7 +66,39 @@ impl Inner {
                 let what = "this node lost its lease and the coordinator meanwhile";
                 Err(unknown(UnknownCode::OwnerLost, what, message_id))
             }
+        }?;
+        if let Some(epoch) = granted_elsewhere(&response) {
+            self.catch_up(spot, epoch, deadline).await;
         }
+        Ok(response)
+    }
+
+    /// Waits until this node knows of a grant of `spot` that is no older than `epoch`, of which the node
+    /// that it asked knows: before that it would ask the same one in vain. Not at all where the node
+    /// asked knows no more than this one and lags behind: that is left to the pause between two tries.
+    async fn catch_up(&self, spot: Spot, epoch: Epoch, deadline: Monotonic) {
+        let mut view = self.ports.coordinator.view();
+        let left = deadline.since(self.ports.host.now()).min(CATCHES_UP_WITHIN);
+        // However it ends, the caller looks again.
+        tokio::select! {
+            biased;
+            _ = view.wait_for(|view| epoch_in(view, Some(spot)) >= epoch) => {}
+            () = tokio::time::sleep(left) => {}
+            () = self.stays_cut_off() => {}
+        }
+    }
+
+    /// The epoch of the last grant of the shard at `spot`, as this node knows; 0 where it knows of none.
+    pub(super) fn epoch_of(&self, spot: Option<Spot>) -> Epoch {
+        epoch_in(&self.ports.coordinator.view().borrow(), spot)
+    }
+
+    /// Hands a question to the task of the shard at `spot`, unless its inbox is full or closed.
+    pub(super) fn push(&self, spot: Spot, inbox: &Inbox, ask: Ask) -> Result<(), CallError> {
+        inbox.try_send(ask).map_err(|error| match error {
+            TrySendError::Full(_) => overloaded(),
+            TrySendError::Closed(_) => not_owner(self.epoch_of(Some(spot))),
+        })
     }
 
     /// Waits until another node than `node` owns `spot`, as this node knows.
@@ -185,6 +223,19 @@ impl Spot {
     }
 }
 
+fn epoch_in(view: &ClusterView, spot: Option<Spot>) -> Epoch {
+    spot.and_then(|spot| spot.shard(view)).map_or(Epoch(0), |shard| shard.epoch)
+}
+
+/// The epoch of which another node knows that does not serve what it was asked for.
+fn granted_elsewhere(response: &Response) -> Option<Epoch> {
+    let Response::Call(Err(CallError::Refused(refusal))) = response else { return None };
+    match refusal.code {
+        RefusalCode::NotOwner(epoch) => Some(epoch),
+        _ => None,
+    }
+}
+
 /// The way to an owner.
 pub(super) enum Way {
     /// On this node.
@@ -200,10 +251,6 @@ pub(super) enum Owner {
     There(NodeId),
 }
 
-/// Hands a question to a shard's task, unless its inbox is full or closed.
-pub(super) fn push(inbox: &Inbox, ask: Ask) -> Result<(), CallError> {
-    inbox.try_send(ask).map_err(|error| match error {
-        TrySendError::Full(_) => overloaded(),
-        TrySendError::Closed(_) => not_owner(),
-    })
-}
+#[cfg(test)]
+#[path = "owner_tests.rs"]
+mod tests;

@@ -10,7 +10,7 @@ use tokio::sync::mpsc::error::TrySendError;
 use super::{
     TRY_IS_OVER,
     answer::{elsewhere, not_owner, overloaded},
-    in_order::{fit, hand_over},
+    in_order::fit,
     owner::{Owner, Spot},
 };
 use crate::{
@@ -62,13 +62,14 @@ impl Inner {
     }
 
     fn take(&self, spot: Option<Spot>, ask: Ask) {
+        let not_here = |ask: Ask| ask.refuse(&not_owner(self.epoch_of(spot)));
         match spot.map_or(Owner::None, |spot| self.owner(spot)) {
             Owner::Here(inbox) => match inbox.try_send(ask) {
                 Ok(()) => {}
                 Err(TrySendError::Full(ask)) => ask.refuse(&overloaded()),
-                Err(TrySendError::Closed(ask)) => ask.refuse(&not_owner()),
+                Err(TrySendError::Closed(ask)) => not_here(ask),
             },
-            Owner::None | Owner::There(_) => ask.refuse(&not_owner()),
+            Owner::None | Owner::There(_) => not_here(ask),
         }
     }
 
@@ -89,18 +90,19 @@ impl Inner {
         let Some(first) = envelopes.first().map(|envelope| &envelope.address) else {
             return waiter.tell(Response::CallsInOrder(Vec::new()));
         };
-        let owner = self.spot_of(first).map_or(Owner::None, |spot| self.owner(spot));
-        let Owner::Here(inbox) = owner else {
-            return waiter.answer(Err(not_owner()));
+        let spot = self.spot_of(first);
+        let Some((spot, Owner::Here(inbox))) = spot.map(|spot| (spot, self.owner(spot))) else {
+            return waiter.answer(Err(not_owner(self.epoch_of(spot))));
         };
         let shard = self.shard_of(first);
         let envelopes: Vec<_> = envelopes.into_iter().map(Arc::new).collect();
         let calls = envelopes.iter().map(|envelope| {
             let is_here = self.shard_of(&envelope.address) == shard;
-            let checked = if is_here { self.check(envelope) } else { Err(elsewhere()) };
+            let refused = || elsewhere(self.epoch_of(self.spot_of(&envelope.address)));
+            let checked = if is_here { self.check(envelope) } else { Err(refused()) };
             (Arc::clone(envelope), checked)
         });
-        match hand_over(&inbox, calls.collect()) {
+        match self.hand_over(spot, &inbox, calls.collect()) {
             Err(error) => waiter.answer(Err(error)),
             Ok(handed) => {
                 let host = self.ports.host.clone();
