@@ -113,7 +113,7 @@ impl Client {
             Ok(response) => response,
             Err(error) if error.is_connect() => return Ok(Answer::Refused(no_connection())),
             Err(error) if error.is_builder() => return Err(error.into()),
-            Err(error) => return Ok(Answer::Unknown(format!("{BROKEN}: {error}"))),
+            Err(error) => return Ok(broken(error)),
         };
         let status = response.status();
         let text = |name| {
@@ -127,7 +127,7 @@ impl Client {
         match response.bytes().await {
             Ok(body) => classify(&head, &body)
                 .with_context(|| format!("{base}: {entity_type}/{id} {method}")),
-            Err(error) => Ok(Answer::Unknown(format!("{BROKEN}: {error}"))),
+            Err(error) => Ok(broken(error)),
         }
     }
 
@@ -165,6 +165,11 @@ impl Client {
         ensure!(status.is_success(), "{url}: {status}");
         Ok(response.text().await?)
     }
+}
+
+/// With all that is known of how it broke.
+fn broken(error: reqwest::Error) -> Answer {
+    Answer::Unknown(format!("{BROKEN}: {:#}", anyhow::Error::from(error)))
 }
 
 fn no_connection() -> Problem {

@@ -6,14 +6,16 @@ use std::{collections::BTreeMap, time::Duration};
 use anyhow::{Result, ensure};
 
 use crate::{
+    chaos::judge,
     cluster::Cluster,
     environment::figures_are_checked,
     failover::{SILENT_AT_MOST, owner, owners},
     grants::{Grants, takes_part},
     ledger::{CommitRow, Ledger},
     metrics::Metrics,
+    ownership::at_rest,
     report::say,
-    wait::Stopwatch,
+    wait::{Stopwatch, until},
     wire::Wire,
     workload::{Load, LoadRun, Registers},
 };
@@ -76,7 +78,7 @@ pub struct Stood {
     pub load: LoadRun,
 }
 
-/// Ends the load and checks everything that is left.
+/// Ends the load and checks everything that is left, as chaos does.
 pub async fn nothing_is_wrong(
     cluster: &Cluster,
     registers: &Registers,
@@ -84,10 +86,7 @@ pub async fn nothing_is_wrong(
 ) -> Result<()> {
     let unanswered = load.stop().await?;
     ensure!(unanswered == 0, "{unanswered} appends were never answered");
-    say(format!("{:?}", registers.verify().await?));
-    say(format!("{:?}", Ledger::of(cluster).await?.audit().await?));
-    let violations = cluster.violations().await?;
-    ensure!(violations == 0, "{violations} violations of invariants");
+    say(format!("{:?}", judge(cluster, registers).await?));
     Ok(())
 }
 
@@ -130,6 +129,8 @@ pub async fn stands_still(
     wire: Option<&Wire>,
     stop: impl AsyncFnOnce(&mut Cluster) -> Result<()>,
 ) -> Result<Stood> {
+    // What moves later is not among the grants.
+    at_rest(cluster, STEP_WITHIN).await?;
     let registers = Registers::new(cluster.client().clone(), cluster.urls());
     let elsewhere = registers.through(cluster.urls_beside(1));
     let owned = owners(&elsewhere, LOAD.registers).await?;
@@ -148,4 +149,46 @@ pub async fn stands_still(
     ensure!(silent <= most, "its registers were silent for {silent:?}");
     let woken = wake(cluster, 1, (&grants, refused), &frozen, wire).await?;
     Ok(Stood { woken, registers, load })
+}
+
+/// Lets node 1 stop itself before it sends one of its commits, under load, and wake when others have
+/// written to all of its registers and nobody writes any more: what it sends then stands, if anything
+/// does. The others are killed behind it, so that all is read from what is stored. Answers what was
+/// written.
+pub async fn wakes_in_quiet(cluster: &mut Cluster) -> Result<Registers> {
+    at_rest(cluster, STEP_WITHIN).await?;
+    let registers = Registers::new(cluster.client().clone(), cluster.urls());
+    let mut ledger = Ledger::of(cluster).await?;
+    let grants = Grants::of(cluster, 1).await?;
+    let refused = refusals(&cluster.metrics(1).await?);
+    let load = registers.load(LOAD);
+    cluster.stopped(1, STEP_WITHIN).await?;
+    let frozen = Stopwatch::start();
+    grants.superseded(&mut ledger, TAKEN_WITHIN).await?;
+    owners(&registers.through(cluster.urls_beside(1)), LOAD.registers).await?;
+    frozen.reaches(FROZEN_FOR).await?;
+    let unanswered = load.stop().await?;
+    ensure!(unanswered == 0, "{unanswered} appends were never answered");
+    let before = grants.commits(&mut ledger).await?;
+    registers.recorder().note("node 1 wakes up");
+    cluster.thaw(1)?;
+    until("what it was about to send is refused, or stands", STEP_WITHIN, async || {
+        let metrics = cluster.metrics(1).await.ok()?;
+        let is_refused = refusals(&metrics).get("fence") > refused.get("fence");
+        let stands =
+            grants.commits(&mut ledger).await.ok()?.iter().any(|row| !before.contains(row));
+        (is_refused || stands).then_some(())
+    })
+    .await?;
+    for node in cluster.ids_beside(1) {
+        registers.recorder().note(format!("node {node} is killed"));
+        cluster.kill(node).await?;
+    }
+    for node in cluster.ids_beside(1) {
+        cluster.start(node)?;
+    }
+    for node in cluster.ids() {
+        cluster.ready(node, READY_WITHIN).await?;
+    }
+    Ok(registers)
 }

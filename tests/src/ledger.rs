@@ -246,11 +246,13 @@ impl Ledger {
         Ok(rows.into_iter().map(|(shard,)| shard).collect())
     }
 
-    /// Who loaded each shard last, and under which epoch.
+    /// Who loaded each shard last, under which epoch, and behind which commit.
     pub async fn loads(&mut self) -> Result<Vec<LoadRow>> {
-        let sql = "select shard, epoch, boot from shard_fence";
-        let rows: Vec<(i64, i64, i64)> = fetch!(&mut self.0, sql)?;
-        let row = |(shard, epoch, boot)| LoadRow { shard, epoch, boot };
+        let sql = "select f.shard, f.epoch, f.boot, coalesce((select c.sequence from shard_commit c \
+            where c.shard = f.shard and c.epoch < f.epoch order by c.sequence desc limit 1), 0) \
+            from shard_fence f";
+        let rows: Vec<(i64, i64, i64, i64)> = fetch!(&mut self.0, sql)?;
+        let row = |(shard, epoch, boot, before)| LoadRow { shard, epoch, boot, before };
         Ok(rows.into_iter().map(row).collect())
     }
 

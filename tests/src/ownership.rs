@@ -1,4 +1,4 @@
-//! How long shards are without an owner that lives, as a node tells it.
+//! Who owns shards, and how long they are without an owner that lives, as a node tells it.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -10,10 +10,14 @@ use std::{
 };
 
 use anyhow::{Context, Result};
-use quarry_types::api;
+use quarry_types::{MoveReason, api};
 use tokio::task::JoinSet;
 
-use crate::{client::Client, wait::Stopwatch};
+use crate::{
+    client::Client,
+    cluster::Cluster,
+    wait::{Stopwatch, until},
+};
 
 /// How often the shards are looked at.
 const LOOK: Duration = Duration::from_millis(50);
@@ -23,6 +27,55 @@ pub async fn shards(client: &Client, url: &str) -> Result<Vec<api::Shard>> {
     let page: api::Shards =
         serde_json::from_str(&client.text(&format!("{url}/v1/cluster/shards")).await?)?;
     Ok(page.shards)
+}
+
+/// Waits until every node says that all nodes own shards, that none is moving, and that none is to move.
+pub async fn at_rest(cluster: &Cluster, within: Duration) -> Result<()> {
+    let urls = cluster.urls();
+    until("shards at every node, and all at rest", within, async || {
+        for url in &urls {
+            let page = cluster.client().text(&format!("{url}/v1/cluster")).await.ok()?;
+            let page: api::Cluster = serde_json::from_str(&page).ok()?;
+            let plan = cluster.client().text(&format!("{url}/v1/cluster/plan")).await.ok()?;
+            let plan: api::Plan = serde_json::from_str(&plan).ok()?;
+            let all_own = page.nodes.iter().all(|node| node.shards > 0);
+            let stands = page.shards.moving == 0 && page.shards.unowned == 0;
+            if !(all_own && stands && plan.moves.is_empty() && page.nodes.len() == urls.len()) {
+                return None;
+            }
+        }
+        Some(())
+    })
+    .await
+}
+
+/// Who leads the coordinator and in which term, as each node tells it.
+pub async fn terms(cluster: &Cluster) -> Result<Vec<(Option<u64>, u64)>> {
+    let mut terms = Vec::new();
+    for url in cluster.urls() {
+        let page = cluster.client().text(&format!("{url}/v1/cluster")).await?;
+        let page: api::Cluster = serde_json::from_str(&page)?;
+        terms.push((page.leader, page.term));
+    }
+    Ok(terms)
+}
+
+/// The log index of the coordinator that the first node knows.
+pub async fn applied(cluster: &Cluster) -> Result<u64> {
+    Ok(moves(cluster).await?.applied)
+}
+
+/// What changed hands behind this log index of the coordinator, and not for balance, as the first node
+/// tells it.
+pub async fn taken_over(cluster: &Cluster, since: u64) -> Result<Vec<api::Move>> {
+    let mut moves = moves(cluster).await?.moves;
+    moves.retain(|entry| entry.index > since && entry.reason != MoveReason::Balanced);
+    Ok(moves)
+}
+
+async fn moves(cluster: &Cluster) -> Result<api::Moves> {
+    let page = format!("{}/v1/cluster/moves", cluster.url(1)?);
+    Ok(serde_json::from_str(&cluster.client().text(&page).await?)?)
 }
 
 /// Whether a node that is not among `dead` owns the shard.

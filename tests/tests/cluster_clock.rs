@@ -1,27 +1,41 @@
 //! The wall clock of a node jumps, while it runs and before it takes its shards over: no key is
-//! forgotten early, no message is handled before its time, and none much later.
+//! forgotten early, no message is handled before its time, and none much later. Where one of three nodes
+//! has another time than the others, no lease ends either.
 
-use std::time::Duration;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
-use anyhow::{Result, bail, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use quarry_tests::{
+    chaos::judge,
     client::{Answer, Message},
     cluster::{self, Cluster},
+    failover::progressed,
     machine::{Fault, Shim},
+    ownership::{applied, at_rest, taken_over, terms},
     process::StoreKind,
     report::say,
-    wait::{Stopwatch, until},
-    workload::Registers,
+    wait::{Looks, Stopwatch, until},
+    workload::{Load, Registers},
 };
 use serde_json::json;
 
-const HOURS_25: i64 = 25 * 3_600;
+const HOUR: i64 = 3_600;
+const HOURS_25: i64 = 25 * HOUR;
 const RETENTION: &str = "12s";
 /// When messages are due that are sent at the start: before and behind the takeover.
 const FIRST: Duration = Duration::from_secs(3);
 const SECOND: Duration = Duration::from_secs(8);
 /// How late a message may be handled here.
 const LATE: Duration = Duration::from_secs(2);
+/// Messages to entities of all nodes.
+const DELAYED: u32 = 12;
+/// Longer than any node counts a lease.
+const LEASE_AND_MORE: Duration = Duration::from_secs(4);
+const LOAD: Load = Load::endless(3, 20);
+const WITHIN: Duration = Duration::from_mins(1);
 
 /// Appends `value` to its own register, once; whether the outcome was there already.
 async fn append(cluster: &Cluster, value: &str, query: &str) -> Result<bool> {
@@ -99,4 +113,101 @@ async fn a_clock_that_jumps_ahead_makes_nothing_early_on_postgres() -> Result<()
 #[tokio::test]
 async fn a_clock_that_jumps_back_makes_nothing_late_on_postgres() -> Result<()> {
     jumps(StoreKind::Postgres, -HOURS_25).await
+}
+
+/// None of these registers holds anything before the time since `watch` began, and all do soon after.
+async fn are_in_time(
+    registers: &Registers,
+    values: &[String],
+    watch: &Stopwatch,
+    after: Duration,
+) -> Result<()> {
+    let mut open: BTreeSet<&String> = values.iter().collect();
+    let mut looks = Looks::during(after + LATE);
+    while !open.is_empty() && looks.next().await {
+        for value in open.clone() {
+            let is_handled = !registers.read(value, 0).await?.is_empty();
+            ensure!(!is_handled || watch.elapsed() >= after, "{value} is early");
+            if is_handled {
+                open.remove(value);
+            }
+        }
+    }
+    let took = watch.elapsed();
+    ensure!(open.is_empty() && took < after + LATE, "{open:?} are late: {took:?}");
+    say(format!("{} messages, due after {after:?}, are handled within {took:?}", values.len()));
+    Ok(())
+}
+
+/// The clock of `node` is off for longer than a lease lasts; messages to entities of all nodes come before
+/// and behind that.
+async fn is_off(
+    cluster: &Cluster,
+    registers: &Registers,
+    (node, shim): (u16, &Shim),
+    seconds: i64,
+) -> Result<()> {
+    let values: Vec<String> = (0..DELAYED).map(|number| format!("n{node}-{number}")).collect();
+    let (before, behind) = values.split_at(values.len() / 2);
+    let watch = Stopwatch::start();
+    for value in before {
+        append(cluster, value, "?delay=3s").await?;
+    }
+    shim.begin(Fault::Clock(seconds))?;
+    let off = Stopwatch::start();
+    for value in behind {
+        append(cluster, value, "?delay=3s").await?;
+    }
+    let sent = watch.elapsed();
+    ensure!(sent < Duration::from_secs(1), "the messages took {sent:?} to send");
+    are_in_time(registers, &values, &watch, FIRST).await?;
+    off.reaches(LEASE_AND_MORE).await?;
+    shim.end(Fault::Clock(seconds))
+}
+
+/// The leader of the coordinator is an hour ahead, then another node an hour behind.
+async fn one_of_three(store: StoreKind) -> Result<()> {
+    let mut cluster = Cluster::prepare(3, store).await?;
+    let mut shims = BTreeMap::new();
+    for node in cluster.ids() {
+        let shim = Shim::build(cluster.directory())?;
+        cluster.put_before(node, &shim)?;
+        shims.insert(node, shim);
+    }
+    cluster::run_prepared(cluster, async |cluster| {
+        at_rest(cluster, WITHIN).await?;
+        let registers = Registers::new(cluster.client().clone(), cluster.urls());
+        let load = registers.load(LOAD);
+        progressed(&registers, 50, WITHIN).await?;
+        let (since, led) = (applied(cluster).await?, terms(cluster).await?);
+        let leader = led.first().and_then(|(leader, _)| *leader).context("nobody leads")?;
+        let leader = u16::try_from(leader)?;
+        let other = cluster.ids_beside(leader).into_iter().next().context("a node beside it")?;
+        for (node, seconds) in [(leader, HOUR), (other, -HOUR)] {
+            let shim = shims.get(&node).context("a shim")?;
+            is_off(cluster, &registers, (node, shim), seconds).await?;
+        }
+        let done = registers.done();
+        progressed(&registers, done + 50, WITHIN).await?;
+        let unanswered = load.stop().await?;
+        ensure!(unanswered == 0, "{unanswered} appends were never answered");
+        let failed = registers.failed();
+        ensure!(failed.is_empty(), "attempts failed: {failed:#?}");
+        let taken = taken_over(cluster, since).await?;
+        ensure!(taken.is_empty(), "shards were taken over: {taken:?}");
+        ensure!(terms(cluster).await? == led, "another leader was elected");
+        say(format!("{:?}", judge(cluster, &registers).await?));
+        Ok(())
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_node_of_three_that_is_an_hour_off_loses_no_lease_on_sqlite() -> Result<()> {
+    one_of_three(StoreKind::Sqlite).await
+}
+
+#[tokio::test]
+async fn a_node_of_three_that_is_an_hour_off_loses_no_lease_on_postgres() -> Result<()> {
+    one_of_three(StoreKind::Postgres).await
 }

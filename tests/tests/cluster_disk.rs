@@ -1,5 +1,6 @@
 //! Disks that are full, read-only or broken: writes are refused soon, with the reason, and readiness
-//! says so; when the disk is well, so is the node, without a restart. A flush that fails ends it.
+//! says so; when the disk is well, so is the node, without a restart. A flush that fails ends it; one that
+//! is slow does not.
 
 use std::{fs, time::Duration};
 
@@ -12,6 +13,7 @@ use quarry_tests::{
     history::End,
     ledger::Ledger,
     machine::{Fault, Shim, Volume},
+    ownership::{applied, at_rest, taken_over},
     process::StoreKind,
     report::say,
     server::{Server, own},
@@ -25,6 +27,8 @@ const LOAD: Load = Load::endless(6, 40);
 const STEP_WITHIN: Duration = Duration::from_mins(1);
 const REFUSED_WITHIN: Duration = Duration::from_secs(1);
 const BACK_WITHIN: Duration = Duration::from_secs(5);
+/// Several times as long as a lease.
+const SLOW_FOR: Duration = Duration::from_secs(10);
 /// What the log says when the store begins to refuse commits, and when it takes them again.
 const BEGUN: &str = "the store refuses commits";
 const OVER: &str = "the store takes commits again refused=";
@@ -299,6 +303,42 @@ async fn a_node_that_cannot_flush_its_coordinators_file_ends_at_the_next_entry()
         say(format!("{:?}", registers.verify().await?));
         ensure!(cluster.violations().await? == 0, "an invariant was violated");
         Ok(())
+    })
+    .await
+}
+
+/// A slow disk is no reason to take a lease away: renewals are not written.
+#[tokio::test]
+async fn disks_whose_flushes_take_half_a_second_end_no_lease() -> Result<()> {
+    let mut cluster = Cluster::prepare(3, StoreKind::Sqlite).await?;
+    let shim = Shim::build(cluster.directory())?;
+    for node in cluster.ids() {
+        cluster.put_before(node, &shim)?;
+    }
+    cluster::run_prepared(cluster, async |cluster| {
+        at_rest(cluster, STEP_WITHIN).await?;
+        let registers = Registers::new(cluster.client().clone(), cluster.urls());
+        let load = registers.load(LOAD);
+        progressed(&registers, 100, STEP_WITHIN).await?;
+        let since = applied(cluster).await?;
+        shim.begin(Fault::Slow)?;
+        let (slow, done) = (Stopwatch::start(), registers.done());
+        slow.reaches(SLOW_FOR).await?;
+        let answered = registers.done() - done;
+        // Each flush holds the one file for half a second, and every group of commits is flushed.
+        let most = SLOW_FOR.as_millis() / 500 * u128::from(LOAD.clients) + u128::from(LOAD.clients);
+        say(format!("{answered} appends in {SLOW_FOR:?}, {most} at most if all flushes are slow"));
+        ensure!(answered > 0, "nothing was answered");
+        ensure!(u128::from(answered) <= most, "the disk was not slow");
+        shim.end(Fault::Slow)?;
+        progressed(&registers, registers.done() + 100, STEP_WITHIN).await?;
+        let unanswered = load.stop().await?;
+        ensure!(unanswered == 0, "{unanswered} appends were never answered");
+        say(format!("{:?}", registers.verify().await?));
+        let taken = taken_over(cluster, since).await?;
+        ensure!(taken.is_empty(), "shards were taken over: {taken:?}");
+        ensure!(cluster.violations().await? == 0, "an invariant was violated");
+        audit(cluster).await
     })
     .await
 }

@@ -1,6 +1,7 @@
 //! How long entities are silent when their owner is taken away, at default settings, on PostgreSQL,
 //! under load, by phases: printed as a table, with how many attempts of the load failed meanwhile, of how
-//! many calls; none of these fails with all its attempts. `QUARRY_FAILOVER_ROUNDS` says how often each fault is
+//! many calls; none of these fails with all its attempts. Beside it the longest call to an entity that
+//! another node owns, through nodes that are left. `QUARRY_FAILOVER_ROUNDS` says how often each fault is
 //! done (1); `QUARRY_FAILOVER_CHECKED` that figures above the promised ones are a failure: they are
 //! promised for a release build on a machine with nothing else to do.
 
@@ -11,13 +12,14 @@ use quarry_tests::{
     chaos::{Arena, Fault},
     cluster::{self, Cluster},
     environment::{figures_are_checked, number},
-    failover::{owned_by, progressed},
+    failover::{owned_by, owner, progressed},
     ledger::Ledger,
+    ownership::at_rest,
     phases::{PhaseWatch, Phases, Place},
     process::StoreKind,
     report::say,
     wait::{Stopwatch, until},
-    workload::{Load, Registers},
+    workload::{Bystanders, Load, Registers, Seen},
 };
 use serde_json::Value;
 
@@ -27,6 +29,8 @@ const PROBE: u32 = 1_000_000;
 /// Longer fails the test, whatever the machine does.
 const SILENT_AT_MOST: Duration = Duration::from_secs(20);
 const STEP_WITHIN: Duration = Duration::from_mins(1);
+/// Entities of other nodes that are called meanwhile.
+const OTHERS: usize = 12;
 
 /// Who is taken away, how, and within which time its entities are to answer elsewhere.
 struct Case {
@@ -35,6 +39,8 @@ struct Case {
     leads: bool,
     median: Option<Duration>,
     longest: Duration,
+    /// Within which time calls to other entities are to be answered meanwhile, where that is promised.
+    others: Option<Duration>,
 }
 
 const fn seconds(tenths: u64) -> Duration {
@@ -48,6 +54,7 @@ const HERE: [Case; 4] = [
         leads: false,
         median: Some(seconds(6)),
         longest: seconds(15),
+        others: Some(Duration::from_millis(250)),
     },
     Case {
         name: "kill -9 of the leader",
@@ -55,6 +62,7 @@ const HERE: [Case; 4] = [
         leads: true,
         median: Some(seconds(20)),
         longest: seconds(35),
+        others: None,
     },
     Case {
         name: "SIGSTOP of a runner",
@@ -62,6 +70,7 @@ const HERE: [Case; 4] = [
         leads: false,
         median: None,
         longest: seconds(50),
+        others: None,
     },
     Case {
         name: "SIGSTOP of the leader",
@@ -69,6 +78,7 @@ const HERE: [Case; 4] = [
         leads: true,
         median: None,
         longest: seconds(70),
+        others: None,
     },
 ];
 
@@ -79,6 +89,7 @@ const ON_A_NETWORK: [Case; 2] = [
         leads: false,
         median: None,
         longest: seconds(50),
+        others: None,
     },
     Case {
         name: "partition of the leader",
@@ -86,21 +97,22 @@ const ON_A_NETWORK: [Case; 2] = [
         leads: true,
         median: None,
         longest: seconds(70),
+        others: None,
     },
 ];
 
-/// The node that leads the coordinator, once all nodes agree on one and own shards.
+/// The node that leads the coordinator, once all nodes agree on one and own shards, none is moving, and
+/// none is to move: what moves is silent for a moment, whatever else is done.
 async fn leader(cluster: &Cluster) -> Result<u16> {
+    at_rest(cluster, STEP_WITHIN).await?;
     let urls = cluster.urls();
-    until("one leader, and shards at every node", STEP_WITHIN, async || {
+    until("one leader", STEP_WITHIN, async || {
         let mut seen = None;
         for url in &urls {
             let page = cluster.client().text(&format!("{url}/v1/cluster")).await.ok()?;
             let page: Value = serde_json::from_str(&page).ok()?;
             let leader = page.get("leader")?.as_u64()?;
-            let owning = |node: &Value| node["shards"].as_u64().is_some_and(|owned| owned > 0);
-            let all_own = page.get("nodes")?.as_array()?.iter().all(owning);
-            if !all_own || seen.is_some_and(|known| known != leader) {
+            if seen.is_some_and(|known| known != leader) {
                 return None;
             }
             seen = Some(leader);
@@ -149,6 +161,8 @@ struct Struck {
     calls: u32,
     /// Attempts of these that were answered, and not with success.
     failed: usize,
+    /// What was seen of entities of other nodes, through these.
+    others: Seen,
 }
 
 /// Does one fault under a load of its own, and puts everything right again.
@@ -172,6 +186,8 @@ async fn strike(
     let url = cluster.urls_beside(victim).into_iter().next().context("a node is left")?;
     let before = Place::of(cluster.client(), &url, &register).await?;
     let ledger = Ledger::of(cluster).await?;
+    let others = of_others(&survivors, victim, &prefix).await?;
+    let others = Bystanders::start(registers.through(cluster.urls_beside(victim)), others).await?;
     let value = survivors.next_value(PROBE);
     let asked = (cluster.client().clone(), url);
     let (done, failed) = (registers.done(), registers.failed().len());
@@ -183,11 +199,28 @@ async fn strike(
     answer.with_context(|| format!("Register/{register} stayed silent"))?;
     let phases = phases.end(watch.elapsed()).await?;
     ensure!(phases.answered <= SILENT_AT_MOST, "{}: {phases}", case.name);
+    // Before shards move again.
+    let others = others.stop().await?;
     ground.undo(cluster, fault).await?;
     let unanswered = load.stop().await?;
     ensure!(unanswered == 0, "{}: {unanswered} appends were never answered", case.name);
     let (calls, failed) = (registers.done() - done, registers.failed().len() - failed);
-    Ok(Struck { phases, calls, failed })
+    Ok(Struck { phases, calls, failed, others })
+}
+
+/// Registers that other nodes own; their ids begin with `prefix`.
+async fn of_others(survivors: &Registers, victim: u16, prefix: &str) -> Result<Vec<String>> {
+    let mut found = Vec::new();
+    for number in 0..10 * OTHERS {
+        let register = format!("{prefix}other-{number}");
+        if owner(survivors, &register).await? != victim {
+            found.push(register);
+        }
+        if found.len() == OTHERS {
+            return Ok(found);
+        }
+    }
+    bail!("node {victim} owns nearly everything")
 }
 
 /// The middle and the longest of some times, in milliseconds; `?` where none was seen.
@@ -207,14 +240,19 @@ fn row(case: &Case, struck: &[Struck]) -> (String, bool) {
     let mut answered: Vec<Duration> = seen.iter().map(|phases| phases.answered).collect();
     answered.sort_unstable();
     let (middle, longest) = (answered.get(answered.len() / 2), answered.last());
+    // Who has nothing to do with the fault is refused nothing.
+    let is_left_alone = |others: &Seen| {
+        others.failed.is_empty() && case.others.is_none_or(|most| others.longest < most)
+    };
     let is_met = longest.is_some_and(|longest| *longest < case.longest)
-        && case.median.is_none_or(|most| middle.is_some_and(|middle| *middle < most));
+        && case.median.is_none_or(|most| middle.is_some_and(|middle| *middle < most))
+        && struck.iter().all(|struck| is_left_alone(&struck.others));
     let target = match case.median {
         Some(median) => format!("{}/{}", median.as_millis(), case.longest.as_millis()),
         None => format!("-/{}", case.longest.as_millis()),
     };
     let row = format!(
-        "{:<24} {:>5} {:>12} {:>12} {:>12} {:>12} {:>13} {:>10} {}",
+        "{:<24} {:>5} {:>12} {:>12} {:>12} {:>12} {:>13} {:>10} {:>9} {:>6} {}",
         case.name,
         seen.len(),
         spread(seen.iter().map(|phases| phases.detected)),
@@ -223,6 +261,8 @@ fn row(case: &Case, struck: &[Struck]) -> (String, bool) {
         spread(seen.iter().map(|phases| Some(phases.answered))),
         format!("{failed}/{calls}"),
         target,
+        spread(struck.iter().map(|struck| Some(struck.others.longest))),
+        case.others.map_or_else(|| "-".to_owned(), |most| most.as_millis().to_string()),
         if is_met { "met" } else { "missed" },
     );
     (row, is_met)
@@ -238,7 +278,8 @@ async fn measure(ground: &mut Ground, cluster: &mut Cluster, cases: &[Case]) -> 
         for round in 0..rounds {
             let struck = strike((&mut *ground, &mut *cluster), &registers, case, round).await;
             let struck = struck.context(case.name)?;
-            say(format!("{}, round {round}: {}", case.name, struck.phases));
+            let Struck { phases, others, .. } = &struck;
+            say(format!("{}, round {round}: {phases}; others: {others}", case.name));
             seen.push(struck);
         }
         rows.push(row(case, &seen));
@@ -246,7 +287,7 @@ async fn measure(ground: &mut Ground, cluster: &mut Cluster, cases: &[Case]) -> 
     say(format!("{:?}", registers.verify().await?));
     say(format!("{:?}", Ledger::of(cluster).await?.audit().await?));
     say(format!(
-        "{:<24} {:>5} {:>12} {:>12} {:>12} {:>12} {:>13} {:>10}",
+        "{:<24} {:>5} {:>12} {:>12} {:>12} {:>12} {:>13} {:>10} {:>9} {:>6}",
         "p50/max in ms",
         "times",
         "detected",
@@ -254,6 +295,8 @@ async fn measure(ground: &mut Ground, cluster: &mut Cluster, cases: &[Case]) -> 
         "fence",
         "answered",
         "failed/calls",
+        "target",
+        "others",
         "target"
     ));
     for (row, _) in &rows {

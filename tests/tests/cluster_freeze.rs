@@ -8,11 +8,12 @@ use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use quarry_tests::{
+    chaos::{judge, watched},
     cluster::{self, Cluster},
     failover::{Fault, progressed, strike},
     freeze::{
         FROZEN_FOR, LOAD, READY_WITHIN, Refusals, STEP_WITHIN, Stood, nothing_is_wrong, refusals,
-        stands_still, wake,
+        stands_still, wake, wakes_in_quiet,
     },
     grants::Grants,
     ledger::Ledger,
@@ -45,16 +46,20 @@ async fn a_frozen_owner_changes_nothing_after_it_wakes() -> Result<()> {
     .await
 }
 
-/// As [`stands_still`], and everything that is left is checked.
+/// As [`stands_still`], and everything that is left is checked; the fences are looked at meanwhile.
 async fn comes_through(
     cluster: &mut Cluster,
     wire: Option<&Wire>,
     stop: impl AsyncFnOnce(&mut Cluster) -> Result<()>,
 ) -> Result<Refusals> {
-    let Stood { woken, registers, load } = stands_still(cluster, wire, stop).await?;
-    woken.nothing_is_late()?;
-    nothing_is_wrong(cluster, &registers, load).await?;
-    Ok(woken.refused)
+    let store = cluster.store_url().to_owned();
+    let all = async {
+        let Stood { woken, registers, load } = stands_still(cluster, wire, stop).await?;
+        woken.nothing_is_late()?;
+        nothing_is_wrong(cluster, &registers, load).await?;
+        Ok(woken.refused)
+    };
+    Ok(watched(&store, all).await?.0)
 }
 
 /// Node 1 stops itself at `point` in one of its commits.
@@ -106,6 +111,19 @@ fn is_refused(refused: &Refusals, reason: &str) -> Result<()> {
 #[tokio::test]
 async fn what_stops_before_its_commit_is_sent_is_refused_by_the_fence() -> Result<()> {
     is_refused(&stopped_at("commit-before-send").await?, "fence")
+}
+
+/// Nobody writes over what it sends, and all is read from what is stored.
+#[tokio::test]
+async fn what_wakes_when_nobody_writes_any_more_leaves_all_as_it_was() -> Result<()> {
+    let mut cluster = Cluster::prepare(3, StoreKind::Postgres).await?;
+    cluster.set(1, "QUARRY_CRASH_POINT", "commit-before-send:60:stop")?;
+    cluster::run_prepared(cluster, async |cluster| {
+        let registers = wakes_in_quiet(cluster).await?;
+        say(format!("{:?}", judge(cluster, &registers).await?));
+        Ok(())
+    })
+    .await
 }
 
 #[tokio::test]

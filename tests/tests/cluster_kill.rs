@@ -18,6 +18,10 @@ use serde_json::json;
 const LOAD: Load = Load { clients: 8, registers: 50, appends: 1_000 };
 const STEP_WITHIN: Duration = Duration::from_mins(1);
 const REFUSED_WITHIN: Duration = Duration::from_secs(1);
+/// How soon all nodes are ready that were killed together.
+const READY_WITHIN: Duration = Duration::from_secs(10);
+/// How soon entities answer when there is a quorum again.
+const BACK_WITHIN: Duration = Duration::from_secs(5);
 
 async fn each_node_in_turn(cluster: &mut Cluster) -> Result<(Vec<Failover>, Verified)> {
     let registers = Registers::new(cluster.client().clone(), cluster.urls());
@@ -72,7 +76,11 @@ async fn all_at_once(cluster: &mut Cluster) -> Result<Verified> {
     for node in cluster.ids() {
         cluster.kill(node).await?;
     }
+    let started = Stopwatch::start();
     cluster.start_all().await?;
+    let ready = started.elapsed();
+    say(format!("all nodes are ready {ready:?} after their start"));
+    ensure!(ready < READY_WITHIN, "all nodes were ready after {ready:?}");
     let unanswered = load.finish().await?;
     ensure!(unanswered == 0, "{unanswered} appends were never answered");
     let verified = registers.verify().await?;
@@ -129,13 +137,17 @@ async fn a_node_without_a_quorum_refuses_soon_and_serves_again_with_one() -> Res
             ensure!(problem.retryable && problem.retry_after_ms.is_some(), "{problem:?}");
             ensure!(took < REFUSED_WITHIN, "refused after {took:?}");
         }
-        cluster.restart(1).await?;
+        cluster.start(1)?;
         let back = Stopwatch::start();
         let registers = Registers::new(client, vec![left]);
         for register in 0..20 {
             owner(&registers, &format!("r{register}")).await?;
         }
-        say(format!("twenty registers answer {:?} after there is a quorum", back.elapsed()));
+        let back = back.elapsed();
+        say(format!(
+            "twenty registers answer {back:?} after the start of a node that makes a quorum"
+        ));
+        ensure!(back < BACK_WITHIN, "twenty registers answered after {back:?}");
         registers.verify().await.map(drop)
     })
     .await

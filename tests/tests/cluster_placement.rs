@@ -14,6 +14,8 @@ use serde_json::Value;
 use tokio::process::Command;
 
 const WITHIN: Duration = Duration::from_mins(1);
+/// Of a new cluster, at default settings.
+const SHARDS: u64 = 256;
 
 /// What the command answers about the cluster through node 1.
 async fn quarry(cluster: &Cluster, line: &str) -> Result<Value> {
@@ -38,16 +40,41 @@ async fn owners(cluster: &Cluster) -> Option<BTreeMap<u64, u64>> {
 
 /// Waits until every node owns its share and nothing moves.
 async fn at_rest(cluster: &Cluster, nodes: &[u64]) -> Result<BTreeMap<u64, u64>> {
-    until(&format!("{nodes:?} own their shares"), WITHIN, async || {
+    let equal: BTreeMap<u64, u64> = nodes.iter().map(|node| (*node, 1)).collect();
+    shared_by_weight(cluster, &equal).await
+}
+
+/// Waits until every node owns the shards that are due to its weight, to within one shard, and nothing
+/// moves.
+async fn shared_by_weight(
+    cluster: &Cluster,
+    weights: &BTreeMap<u64, u64>,
+) -> Result<BTreeMap<u64, u64>> {
+    let total: u64 = weights.values().sum();
+    until(&format!("shards are shared by the weights {weights:?}"), WITHIN, async || {
         let owners = owners(cluster).await?;
-        let least = owners.len() / nodes.len();
-        let fits = |node: &u64| {
+        let fits = |(node, weight): (&u64, &u64)| {
             let owned = owners.values().filter(|owner| *owner == node).count();
-            (least..=least + 1).contains(&owned)
+            let quota = SHARDS * weight;
+            (quota / total..=quota.div_ceil(total)).contains(&u64::try_from(owned).unwrap_or(0))
         };
-        (owners.len() == 256 && nodes.iter().all(fits)).then_some(owners.clone())
+        let is_whole = u64::try_from(owners.len()) == Ok(SHARDS);
+        (is_whole && weights.iter().all(fits)).then_some(owners.clone())
     })
     .await
+}
+
+/// Waits until every node itself serves the shards that it owns.
+async fn all_are_served(cluster: &Cluster, owners: &BTreeMap<u64, u64>) -> Result<()> {
+    for id in cluster.ids() {
+        let owned = owners.values().filter(|owner| **owner == u64::from(id)).count();
+        until(&format!("node {id} serves {owned} shards"), WITHIN, async || {
+            let served = cluster.metrics(id).await.ok()?.sum("active_shards");
+            (u64::try_from(owned) == Ok(served)).then_some(())
+        })
+        .await?;
+    }
+    Ok(())
 }
 
 fn moves_of(document: &Value) -> Result<&Vec<Value>> {
@@ -105,6 +132,38 @@ async fn the_loss_of_a_node_goes_as_planned_and_is_told_with_its_reason() -> Res
         ensure!(!moves_of(&moves)?.iter().any(|told| swapped(&told)), "{moves}");
         quarry(cluster, "cluster undrain 2,3").await?;
         at_rest(cluster, &[1, 2, 3]).await?;
+        Ok(())
+    })
+    .await
+}
+
+/// How many shards each node has.
+fn counts(owners: &BTreeMap<u64, u64>) -> BTreeMap<u64, u64> {
+    let mut counts = BTreeMap::new();
+    for owner in owners.values() {
+        *counts.entry(*owner).or_default() += 1;
+    }
+    counts
+}
+
+#[tokio::test]
+async fn shards_are_shared_by_weight_and_follow_a_weight_that_changes() -> Result<()> {
+    const WEIGHT: &str = "QUARRY_CLUSTER__WEIGHT";
+    let mut cluster = Cluster::prepare(3, StoreKind::Sqlite).await?;
+    cluster.set(2, WEIGHT, "200")?;
+    cluster::run_prepared(cluster, async |cluster| {
+        let before = shared_by_weight(cluster, &[(1, 100), (2, 200), (3, 100)].into()).await?;
+        all_are_served(cluster, &before).await?;
+        // A node tells its weight when it joins.
+        cluster.set(1, WEIGHT, "300")?;
+        let status = cluster.terminate(1, WITHIN).await?;
+        ensure!(status.success(), "node 1 went with {status}");
+        cluster.restart(1).await?;
+        let after = shared_by_weight(cluster, &[(1, 300), (2, 200), (3, 100)].into()).await?;
+        all_are_served(cluster, &after).await?;
+        say(format!("{:?} became {:?}", counts(&before), counts(&after)));
+        let plan = quarry(cluster, "cluster plan").await?;
+        ensure!(moves_of(&plan)?.is_empty(), "a cluster at rest plans nothing: {plan}");
         Ok(())
     })
     .await

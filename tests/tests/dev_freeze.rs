@@ -70,7 +70,7 @@ async fn a_node_that_stands_still_with_the_lock_of_the_file_is_ended() -> Result
     ensure!(test_kill_process(frozen).is_err(), "it is still there");
     let ready = format!("{}/readyz", urls[1]);
     until("another process is in its place", STEP_WITHIN, async || {
-        client.status(&ready).await.filter(|status| status.is_success())
+        client.status(&ready).await.filter(reqwest::StatusCode::is_success)
     })
     .await?;
     let unanswered = load.stop().await?;

@@ -1,4 +1,5 @@
-//! Who loaded which shard under which epoch, as the store shows it while the nodes run.
+//! Who loaded which shard under which epoch, and what was committed before, as the store shows it while
+//! the nodes run.
 
 use std::collections::BTreeMap;
 
@@ -13,29 +14,37 @@ pub struct LoadRow {
     pub epoch: i64,
     /// The process that loaded it.
     pub boot: i64,
+    /// The last commit under an older epoch; 0 where none is kept.
+    pub before: i64,
 }
 
 /// Every load that was ever seen.
 #[derive(Debug, Clone, Default)]
 pub struct Loads {
-    /// The process of each epoch of each shard.
-    seen: BTreeMap<(i64, i64), i64>,
+    /// The process of each epoch of each shard, and the last commit under an older one.
+    seen: BTreeMap<(i64, i64), (i64, i64)>,
     /// The highest epoch of each shard.
     highest: BTreeMap<i64, i64>,
 }
 
 impl Loads {
-    /// Takes a later look at the fences. An error is a shard whose epoch went back (L1), or an epoch
-    /// that two processes loaded (L5).
+    /// Takes a later look at the fences. An error is a shard whose epoch went back (L1), an epoch that two
+    /// processes loaded (L5), or a commit under an epoch that was not the newest any more (G3).
     pub fn look(&mut self, rows: &[LoadRow]) -> Result<()> {
-        for LoadRow { shard, epoch, boot } in rows.iter().copied() {
+        for LoadRow { shard, epoch, boot, before } in rows.iter().copied() {
             let highest = self.highest.entry(shard).or_insert(epoch);
             ensure!(epoch >= *highest, "L1: shard {shard} went from epoch {highest} to {epoch}");
             *highest = epoch;
-            let first = *self.seen.entry((shard, epoch)).or_insert(boot);
+            let (first, last) = *self.seen.entry((shard, epoch)).or_insert((boot, before));
             ensure!(
                 first == boot,
                 "L5: epoch {epoch} of shard {shard} was loaded by processes {first} and {boot}"
+            );
+            // Old commits may be retired: then the last that is kept is an earlier one.
+            ensure!(
+                before <= last,
+                "G3: shard {shard} was loaded under epoch {epoch} behind commit {last}, and took commit \
+                 {before} under an older epoch then"
             );
         }
         Ok(())
@@ -52,7 +61,7 @@ mod tests {
     use super::*;
 
     fn row(shard: i64, epoch: i64, boot: i64) -> LoadRow {
-        LoadRow { shard, epoch, boot }
+        LoadRow { shard, epoch, boot, before: 0 }
     }
 
     #[test]
@@ -71,6 +80,18 @@ mod tests {
         let mut loads = Loads::default();
         loads.look(&[row(1, 5, 70)])?;
         assert!(loads.look(&[row(1, 4, 70)]).is_err());
+        Ok(())
+    }
+
+    #[test]
+    fn a_commit_under_an_epoch_of_the_past_is_found() -> Result<()> {
+        let mut loads = Loads::default();
+        let row = |epoch, before| [LoadRow { before, ..row(1, epoch, 70) }];
+        loads.look(&row(5, 7))?;
+        loads.look(&row(5, 0))?;
+        loads.look(&row(6, 9))?;
+        let late = loads.look(&row(6, 12)).unwrap_err().to_string();
+        assert!(late.starts_with("G3: shard 1 was loaded under epoch 6 behind commit 9"), "{late}");
         Ok(())
     }
 }

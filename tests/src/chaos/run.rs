@@ -3,13 +3,11 @@
 use std::{fmt, time::Duration};
 
 use anyhow::{Context, Result, ensure};
-use tokio::time::{MissedTickBehavior, interval};
 
-use super::{Arena, Loads, Schedule, Step, schedule::DECK};
+use super::{Arena, Schedule, Sound, Step, judge, schedule::DECK, watched};
 use crate::{
     cluster::{self, Cluster},
     failover::progressed,
-    ledger::Ledger,
     network::Forbidden,
     report::say,
     wait::Stopwatch,
@@ -25,8 +23,6 @@ const READ_EVERY: Duration = Duration::from_millis(200);
 const WHOLE_WITHIN: Duration = Duration::from_secs(30);
 /// How many appends have to be answered then.
 const ANSWERS: u32 = 30;
-/// How often the fences are looked at.
-const LOOK_EVERY: Duration = Duration::from_millis(100);
 
 /// What a run without a breach came through.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -74,7 +70,6 @@ pub async fn run(
     let mut survived = Survived::default();
     let ran = cluster::run_prepared(cluster, async |cluster| {
         let store = cluster.store_url().to_owned();
-        let mut loads = Loads::default();
         let all = async {
             // Then what was written is checked, and other entities are written: states that grow for
             // ever would measure themselves.
@@ -83,35 +78,14 @@ pub async fn run(
             }
             anyhow::Ok(())
         };
-        tokio::select! {
-            ended = all => ended?,
-            breach = watch(&store, &mut loads) => breach?,
-        }
+        // A round is large.
+        let ((), loads) = watched(&store, Box::pin(all)).await?;
         survived.loads = loads.count();
         Ok(())
     })
     .await;
     ran.with_context(|| format!("seed {}", schedule.seed))?;
     Ok(Ok(survived))
-}
-
-/// Looks at the fences until one is wrong. Where the database does not answer there is nothing to see.
-async fn watch(store: &str, loads: &mut Loads) -> Result<()> {
-    let mut ticks = interval(LOOK_EVERY);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut ledger = None;
-    loop {
-        ticks.tick().await;
-        let reader = match ledger.take() {
-            Some(reader) => Ok(reader),
-            None => Ledger::open(store).await,
-        };
-        let Ok(mut reader) = reader else { continue };
-        if let Ok(rows) = reader.loads().await {
-            loads.look(&rows)?;
-            ledger = Some(reader);
-        }
-    }
 }
 
 /// Some steps over entities of their own, and the check of all that was done to those.
@@ -140,11 +114,9 @@ async fn run_round(
         let unanswered = load.stop().await?;
         ensure!(unanswered == 0, "{unanswered} calls were never answered");
     }
-    let (appended, added) = (registers.verify().await?, counters.verify().await?);
+    let Sound { appended, added, audited } = judge(cluster, &registers).await?;
     say(format!("round {round}: {appended:?}, {added:?}"));
-    say(format!("round {round}: {:?}", Ledger::of(cluster).await?.audit().await?));
-    let violations = cluster.violations().await?;
-    ensure!(violations == 0, "{violations} violations of invariants");
+    say(format!("round {round}: {audited:?}"));
     // The few steps at the end of a schedule may move none that was written meanwhile.
     let is_rest = round > 1 && steps.len() < DECK;
     ensure!(appended.reads >= steps.len(), "registers were hardly read: {appended:?}");

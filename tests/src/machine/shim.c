@@ -3,6 +3,7 @@
  *   QUARRY_SHIM_FILES    what the paths of the files that fail begin with
  *   QUARRY_SHIM_CONTROL  a directory; while it holds an entry of one of these names,
  *     flush      fsync and fdatasync of these files answer EIO
+ *     slow       fsync and fdatasync of these files take half a second longer
  *     write      writes to them answer EROFS
  *     clock      the wall clock is off by the number of seconds that the file holds
  *
@@ -43,8 +44,10 @@ static int fails(const char *name, int fd) {
 #define NEXT(name) static __typeof__(&name) next; if (next == NULL) next = dlsym(RTLD_NEXT, #name)
 #define FAIL_IF(kind, fd, error) if (fails(kind, fd)) { errno = error; return -1; }
 
-int fsync(int fd) { NEXT(fsync); FAIL_IF("flush", fd, EIO) return next(fd); }
-int fdatasync(int fd) { NEXT(fdatasync); FAIL_IF("flush", fd, EIO) return next(fd); }
+#define WAIT_IF(kind, fd) if (fails(kind, fd)) nanosleep(&(struct timespec){.tv_nsec = 500000000}, NULL);
+
+int fsync(int fd) { NEXT(fsync); WAIT_IF("slow", fd) FAIL_IF("flush", fd, EIO) return next(fd); }
+int fdatasync(int fd) { NEXT(fdatasync); WAIT_IF("slow", fd) FAIL_IF("flush", fd, EIO) return next(fd); }
 
 ssize_t write(int fd, const void *bytes, size_t length) {
   NEXT(write);

@@ -16,6 +16,8 @@ pub enum Fault {
     Flush,
     /// Writes answer that the file system is read-only.
     Write,
+    /// Flushes take half a second.
+    Slow,
     /// The wall clock is off by so many seconds.
     Clock(i64),
 }
@@ -25,6 +27,7 @@ impl Fault {
         match self {
             Self::Flush => "flush",
             Self::Write => "write",
+            Self::Slow => "slow",
             Self::Clock(_) => "clock",
         }
     }

@@ -2,7 +2,10 @@
 
 use std::{
     fmt,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU32, Ordering},
+    },
     time::Duration,
 };
 
@@ -22,7 +25,15 @@ pub(super) const ANSWERED_WITHIN: Duration = Duration::from_secs(30);
 pub(super) struct Caller {
     pub(super) client: Client,
     urls: Arc<[String]>,
-    failed: Arc<Mutex<Vec<String>>>,
+    noted: Arc<Noted>,
+}
+
+/// What became of attempts that were not answered with success.
+#[derive(Debug, Default)]
+struct Noted {
+    failed: Mutex<Vec<String>>,
+    broken: Mutex<Vec<String>>,
+    passed_over: AtomicU32,
 }
 
 /// How a call ended that was tried for as long as it may take.
@@ -38,7 +49,7 @@ pub(super) enum Asked {
 
 impl Caller {
     pub(super) fn new(client: Client, urls: Vec<String>) -> Self {
-        Self { client, urls: urls.into(), failed: Arc::default() }
+        Self { client, urls: urls.into(), noted: Arc::default() }
     }
 
     /// The same client, through `urls` only, whose attempts are noted by themselves.
@@ -47,16 +58,23 @@ impl Caller {
     }
 
     /// The attempts so far that a node answered, and not with success: refused, or saying that nobody
-    /// knows what became of them. A node that ends may break a connection under a request that comes in
-    /// that moment, which HTTP leaves to the client to repeat; that is none of them.
+    /// knows what became of them. Of calls that are sent once, also those whose connection broke.
     pub(super) fn failed(&self) -> Vec<String> {
-        self.failed.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.noted.failed.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    fn note(&self, message: &Message<'_>, what: &dyn fmt::Debug) {
-        let Message { entity_type, id, method, .. } = message;
-        let text = format!("{entity_type}/{id} {method}: {what:?}");
-        self.failed.lock().unwrap_or_else(PoisonError::into_inner).push(text);
+    /// The attempts so far whose connection broke, and which were repeated under their key.
+    pub(super) fn broken(&self) -> Vec<String> {
+        self.noted.broken.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// How often an address was passed over so far, at which nobody took connections: nothing was sent.
+    pub(super) fn passed_over(&self) -> u32 {
+        self.noted.passed_over.load(Ordering::Relaxed)
+    }
+
+    fn failure(&self, message: &Message<'_>, what: &dyn fmt::Debug) {
+        note(&self.noted.failed, message, what);
     }
 
     /// How many addresses there are.
@@ -83,16 +101,17 @@ impl Caller {
             match answer {
                 Answer::Done { body, .. } => return Ok(Asked::Done(body)),
                 Answer::Unknown(reason) => {
-                    if !reason.starts_with(BROKEN) {
-                        self.note(message, &reason);
-                    }
+                    // HTTP leaves it to the client to repeat a request that came in the moment in which
+                    // a node that ends closed its connection.
+                    let is_broken = reason.starts_with(BROKEN);
+                    let noted = if is_broken { &self.noted.broken } else { &self.noted.failed };
+                    note(noted, message, &reason);
                     perhaps_done = true;
                 }
-                Answer::Refused(problem) if problem.retryable => {
-                    if problem.code != NO_CONNECTION {
-                        self.note(message, &problem);
-                    }
+                Answer::Refused(problem) if problem.code == NO_CONNECTION => {
+                    self.noted.passed_over.fetch_add(1, Ordering::Relaxed);
                 }
+                Answer::Refused(problem) if problem.retryable => self.failure(message, &problem),
                 Answer::Refused(problem) | Answer::Failed(problem) => {
                     let Message { entity_type, id, method, key, .. } = message;
                     bail!("{entity_type}/{id} {method}, key {key:?}: {problem:?}");
@@ -101,4 +120,31 @@ impl Caller {
         }
         Ok(if perhaps_done { Asked::Unknown } else { Asked::Refused })
     }
+
+    /// Sends `message` once, to the first address from `first` on at which somebody takes connections: a
+    /// client knows to go on where nothing was sent, and of nothing else whether it was done. Answers
+    /// whether it was answered with success; all else, a connection that broke too, is noted as failed.
+    pub(super) async fn ask_once(&self, message: &Message<'_>, first: usize) -> Result<bool> {
+        for attempt in first..first + self.addresses() {
+            let answer = self.client.send(self.url(attempt), message).await?;
+            match answer {
+                Answer::Done { .. } => return Ok(true),
+                Answer::Refused(problem) if problem.code == NO_CONNECTION => {
+                    self.noted.passed_over.fetch_add(1, Ordering::Relaxed);
+                }
+                other => {
+                    self.failure(message, &other);
+                    return Ok(false);
+                }
+            }
+        }
+        self.failure(message, &"nobody takes connections");
+        Ok(false)
+    }
+}
+
+fn note(noted: &Mutex<Vec<String>>, message: &Message<'_>, what: &dyn fmt::Debug) {
+    let Message { entity_type, id, method, .. } = message;
+    let text = format!("{entity_type}/{id} {method}: {what:?}");
+    noted.lock().unwrap_or_else(PoisonError::into_inner).push(text);
 }

@@ -76,8 +76,9 @@ impl Counters {
         .await
     }
 
-    /// Asks for the totals of `count` counters in turn at the times of `pace`, by volatile messages;
-    /// each has to be answered.
+    /// Asks for the totals of `count` counters in turn at the times of `pace`, by volatile messages that
+    /// are sent once: how each ended counts, those that failed are among [`Counters::failed`]. Only an
+    /// address at which nobody takes connections is passed over, see [`Counters::passed_over`].
     pub async fn asked(&self, pace: Pace, count: u32) -> Result<Vec<Timed>> {
         let counters = self.clone();
         pace.run(move |_, number| {
@@ -87,19 +88,26 @@ impl Counters {
                 let (method, body) = ("get", json!({}));
                 let message =
                     Message { entity_type: "Counter", id: &id, method, key: None, body: &body };
-                match counters.caller.ask(&message, usize::try_from(number)?).await? {
-                    Asked::Done(_) => Ok(()),
-                    end => bail!("Counter/{id} did not tell its total: {end:?}"),
-                }
+                counters.caller.ask_once(&message, usize::try_from(number)?).await.map(drop)
             }
         })
         .await
     }
 
-    /// The attempts so far that a node answered and not with success, those of all that share the
-    /// addresses.
+    /// The attempts so far that failed, those of all that share the addresses: that a node answered and
+    /// not with success, and calls that are sent once and whose connection broke.
     pub fn failed(&self) -> Vec<String> {
         self.caller.failed()
+    }
+
+    /// The attempts so far whose connection broke, and which were repeated under their key.
+    pub fn broken(&self) -> Vec<String> {
+        self.caller.broken()
+    }
+
+    /// How often an address was passed over so far, at which nobody took connections: nothing was sent.
+    pub fn passed_over(&self) -> u32 {
+        self.caller.passed_over()
     }
 
     /// Starts `load`. Each client adds one after the other, to counters in turn. Ends with the number

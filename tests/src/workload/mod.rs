@@ -3,6 +3,7 @@
 //! [`Registers`] and [`Counters`] note what they do in one history, so that both are ordered by the
 //! same stamps.
 
+mod bystanders;
 mod caller;
 mod counters;
 mod crowd;
@@ -10,6 +11,7 @@ mod load;
 mod pace;
 mod registers;
 
+pub use bystanders::{Bystanders, Seen};
 pub use counters::{Counted, Counters};
 pub use crowd::Crowd;
 pub use load::{Load, LoadRun};

@@ -1,0 +1,81 @@
+//! A runner that the others hear late, and that hears them late: no lease ends of that, nobody else is
+//! elected, and calls are answered.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use quarry_tests::{
+    chaos::{Arena, Fault, judge},
+    cluster::{self, Cluster},
+    failover::progressed,
+    network::Weather,
+    ownership::{applied, at_rest, taken_over, terms},
+    report::say,
+    wait::Stopwatch,
+    workload::{Load, Registers},
+};
+
+const NODES: u16 = 3;
+const SEED: u64 = 1;
+const LOAD: Load = Load::endless(4, 40);
+const WITHIN: Duration = Duration::from_mins(1);
+/// Several times as long as a lease.
+const LASTS: Duration = Duration::from_secs(10);
+/// What is to be borne, either way: 200 ± 100 ms, and always 300 ms.
+const UNSTEADY: Weather = Weather { delay: 100, jitter: 200, ..Weather::FAIR };
+const LATE: Weather = Weather { delay: 300, ..Weather::FAIR };
+
+/// The node is in this weather for a while; appends go on.
+async fn bears(
+    (arena, cluster): (&mut Arena, &mut Cluster),
+    registers: &Registers,
+    node: u16,
+    weather: Weather,
+) -> Result<()> {
+    let fault = Fault::Weather(node, weather);
+    registers.recorder().note(format!("begins: {fault}"));
+    arena.strike(cluster, &[fault]).await?;
+    let (struck, done) = (Stopwatch::start(), registers.done());
+    struck.reaches(LASTS).await?;
+    let answered = registers.done() - done;
+    arena.undo(cluster, &[fault]).await?;
+    registers.recorder().note(format!("ends: {fault}"));
+    say(format!("{fault}: {answered} appends in {LASTS:?}"));
+    ensure!(answered >= LOAD.clients, "{fault}: {answered} appends were answered");
+    Ok(())
+}
+
+async fn all_is_borne(arena: &mut Arena, cluster: &mut Cluster) -> Result<()> {
+    at_rest(cluster, WITHIN).await?;
+    let registers = Registers::new(cluster.client().clone(), cluster.urls());
+    let load = registers.load(LOAD);
+    progressed(&registers, 50, WITHIN).await?;
+    let (since, led) = (applied(cluster).await?, terms(cluster).await?);
+    let leader = led.first().and_then(|(leader, _)| *leader).context("nobody leads")?;
+    let leader = u16::try_from(leader)?;
+    let other = cluster.ids_beside(leader).into_iter().next().context("a node beside it")?;
+    for weather in [UNSTEADY, LATE] {
+        bears((&mut *arena, &mut *cluster), &registers, other, weather).await?;
+        // What the coordinator decided behind it shows when it is over.
+        at_rest(cluster, WITHIN).await?;
+        let taken = taken_over(cluster, since).await?;
+        ensure!(taken.is_empty(), "shards were taken over: {weather}: {taken:?}");
+        ensure!(terms(cluster).await? == led, "another leader was elected: {weather}");
+    }
+    let unanswered = load.stop().await?;
+    ensure!(unanswered == 0, "{unanswered} appends were never answered");
+    say(format!("{:?}", judge(cluster, &registers).await?));
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn latency_of_a_runner_ends_no_lease_and_elects_nobody() -> Result<()> {
+    let (mut arena, cluster) = match Arena::build(NODES, SEED).await? {
+        Ok(built) => built,
+        Err(forbidden) => {
+            say(format!("skipped, this machine has no network: {}", forbidden.0));
+            return Ok(());
+        }
+    };
+    cluster::run_prepared(cluster, async |cluster| all_is_borne(&mut arena, cluster).await).await
+}
