@@ -1,9 +1,16 @@
 //! The listener: bounded in connections, headers and patience, and ended with grace.
 
-use std::{convert::Infallible, future::Future, sync::Arc, time::Duration};
+use std::{
+    convert::Infallible,
+    future::Future,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use axum::Router;
-use futures_util::FutureExt;
 use hyper::{server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use quarry_ports::Host;
@@ -41,6 +48,9 @@ impl Default for ListenerConfig {
 /// How long clients are told at most to take their next request elsewhere, before the connections that
 /// are still open are closed: the request that a client puts on one in that very moment would be lost.
 const FAREWELL: Duration = Duration::from_secs(2);
+/// How long a connection may take then to send its first request: who has just connected has not been
+/// told anything.
+const FIRST_WORD: Duration = Duration::from_millis(500);
 /// How often is looked whether all have gone meanwhile.
 const LOOK: Duration = Duration::from_millis(20);
 /// How long to wait after the kernel gave no connection (too many open files).
@@ -76,7 +86,7 @@ pub async fn serve(
     let (stages, stage) = watch::channel(Stage::Serving);
     let grace = config.grace;
     let places = Arc::new(Semaphore::new(config.connections));
-    let door = Door { listener, places, stage, router, config, host };
+    let door = Door { listener, porter: Porter { places, stage, router, config, host } };
     tokio::select! {
         () = shutdown => {}
         never = door.keep_open() => match never {},
@@ -86,10 +96,8 @@ pub async fn serve(
         never = door.keep_open() => match never {},
         _ = tokio::time::timeout(FAREWELL, all_gone(&stages)) => {}
     }
-    // Who is connected already is answered.
-    while door.admit().now_or_never().is_some() {}
+    door.close();
     stages.send_replace(Stage::Closing);
-    drop(door);
     if tokio::time::timeout(grace, stages.closed()).await.is_err() {
         tracing::warn!("HTTP requests were still in flight when the grace time was over");
     }
@@ -105,6 +113,11 @@ async fn all_gone(stages: &watch::Sender<Stage>) {
 /// Where connections come in.
 struct Door {
     listener: TcpListener,
+    porter: Porter,
+}
+
+/// Who has connections served.
+struct Porter {
     places: Arc<Semaphore>,
     stage: watch::Receiver<Stage>,
     router: Router,
@@ -121,7 +134,26 @@ impl Door {
 
     /// Waits for the next connection, and has it served.
     async fn admit(&self) {
-        let (stream, place) = accept(&self.listener, &self.places).await;
+        let (stream, place) = accept(&self.listener, &self.porter.places).await;
+        self.porter.receive(stream, place);
+    }
+
+    /// Takes no more connections than the kernel has made already; those are served, since their clients
+    /// cannot know that nobody took them.
+    fn close(self) {
+        let Ok(listener) = self.listener.into_std() else { return };
+        while let Ok((stream, _)) = listener.accept() {
+            let stream = stream.set_nonblocking(true).and_then(|()| TcpStream::from_std(stream));
+            if let Ok(stream) = stream {
+                drop(stream.set_nodelay(true));
+                self.porter.receive(stream, None);
+            }
+        }
+    }
+}
+
+impl Porter {
+    fn receive(&self, stream: TcpStream, place: Option<OwnedSemaphorePermit>) {
         let stream = Spoken::new(Lingering::new(stream), self.host.clone());
         let builder = connection(&self.config);
         let talk = talk(stream, self.router.clone(), builder, self.stage.clone());
@@ -142,15 +174,25 @@ async fn talk(
     mut stage: watch::Receiver<Stage>,
 ) -> hyper::Result<()> {
     let seen = stage.clone();
-    let service = service_fn(move |request| unread::answer(router.clone(), request, seen.clone()));
+    let asked = Arc::new(AtomicBool::new(false));
+    let asks = Arc::clone(&asked);
+    let service = service_fn(move |request| {
+        asks.store(true, Ordering::Relaxed);
+        unread::answer(router.clone(), request, seen.clone())
+    });
     let connection = builder.serve_connection(TokioIo::new(stream), service).with_upgrades();
     let mut connection = std::pin::pin!(connection);
     tokio::select! {
         ended = connection.as_mut() => return ended,
-        _ = stage.wait_for(|stage| *stage == Stage::Closing) => {
-            connection.as_mut().graceful_shutdown();
-        }
+        _ = stage.wait_for(|stage| *stage == Stage::Closing) => {}
     }
+    // The first answer says that it is the last, and ends the connection.
+    if !asked.load(Ordering::Relaxed)
+        && let Ok(ended) = tokio::time::timeout(FIRST_WORD, connection.as_mut()).await
+    {
+        return ended;
+    }
+    connection.as_mut().graceful_shutdown();
     connection.await
 }
 

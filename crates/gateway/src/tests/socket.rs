@@ -236,3 +236,44 @@ async fn a_listener_that_leaves_answers_once_more_and_says_so() {
     assert!(listening.task.ended().await);
     assert!(TcpStream::connect(listening.address).await.is_err());
 }
+
+/// Connects, waits for as long as it takes another to be served, and asks; whether it was let in.
+async fn late(address: std::net::SocketAddr) -> bool {
+    let Ok(mut stream) = TcpStream::connect(address).await else { return false };
+    tokio::time::sleep(Duration::from_millis(20)).await;
+    stream.write_all(b"GET /livez HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
+    let mut answer = String::new();
+    let reading = stream.read_to_string(&mut answer);
+    tokio::time::timeout(Duration::from_secs(10), reading).await.unwrap().unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200 "), "let in, and answered {answer:?}");
+    assert!(answer.contains("\r\nconnection: close\r\n"), "{answer}");
+    true
+}
+
+#[tokio::test]
+async fn who_is_let_in_by_a_listener_that_ends_is_answered() {
+    let world = World::new().await;
+    let listening = listen(&world, ListenerConfig::default()).await;
+    // It has others wait for it.
+    let idle = TcpStream::connect(listening.address).await.unwrap();
+    assert!(answers(listening.address).await, "it listens");
+    listening.stop.send(()).unwrap();
+    let clients = [(); 2].map(|()| async {
+        let mut answered = 0;
+        while late(listening.address).await {
+            answered += 1;
+        }
+        answered
+    });
+    let [first, second] = clients;
+    let (first, second) = tokio::join!(first, second);
+    assert!(first > 10 && second > 10, "{first} and {second} were answered while it ended");
+    drop(idle);
+    assert!(listening.task.ended().await);
+}
+
+/// Whether a listener answers that does not end.
+async fn answers(address: std::net::SocketAddr) -> bool {
+    let request = b"GET /livez HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n";
+    talk(address, request).await.starts_with("HTTP/1.1 200 ")
+}
