@@ -106,6 +106,10 @@ impl Duty {
             let view = changes.borrow_and_update().clone();
             self.count_moves(&view, counted);
             counted = counted.max(view.applied);
+            early.retain(|(node, boot): &(NodeId, BootId)| {
+                let known = view.nodes.get(node).filter(|known| known.boot == *boot);
+                known.is_some_and(|known| known.state != NodeState::Down)
+            });
             attendance.attend(&view);
             balance.see(&view, self.host.now());
             if balance.due(self.host.now()) {

@@ -45,4 +45,4 @@ mod tests;
 pub use gateway::{Gateway, GatewayConfig};
 pub use problem::{Code, Problem};
 pub use router::router;
-pub use serve::{ListenerConfig, serve};
+pub use serve::{FAREWELL, ListenerConfig, serve};

@@ -3,6 +3,7 @@
 use std::{
     convert::Infallible,
     future::Future,
+    io::ErrorKind,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -47,7 +48,7 @@ impl Default for ListenerConfig {
 
 /// How long clients are told at most to take their next request elsewhere, before the connections that
 /// are still open are closed: the request that a client puts on one in that very moment would be lost.
-const FAREWELL: Duration = Duration::from_secs(2);
+pub const FAREWELL: Duration = Duration::from_secs(2);
 /// How long a connection may take then to send its first request: who has just connected has not been
 /// told anything.
 const FIRST_WORD: Duration = Duration::from_millis(500);
@@ -55,6 +56,9 @@ const FIRST_WORD: Duration = Duration::from_millis(500);
 const LOOK: Duration = Duration::from_millis(20);
 /// How long to wait after the kernel gave no connection (too many open files).
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// How many connections the kernel has made and nobody has taken, at most: what tokio asks for.
+const BACKLOG: usize = 1_024;
 
 /// What a listener's connections are to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -142,7 +146,13 @@ impl Door {
     /// cannot know that nobody took them.
     fn close(self) {
         let Ok(listener) = self.listener.into_std() else { return };
-        while let Ok((stream, _)) = listener.accept() {
+        for _ in 0..BACKLOG {
+            let stream = match listener.accept() {
+                Ok((stream, _)) => stream,
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return,
+                // It has gone already.
+                Err(_) => continue,
+            };
             let stream = stream.set_nonblocking(true).and_then(|()| TcpStream::from_std(stream));
             if let Ok(stream) = stream {
                 drop(stream.set_nodelay(true));

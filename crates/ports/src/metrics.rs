@@ -91,7 +91,7 @@ catalogue! {
     epochs_raised: IntCounter = "quarry_coordinator_epochs_raised_total", "Times that this node, leading the coordinator, raised all epochs to come because the store knew newer ones: the coordinator's data were lost.";
     heartbeats: IntCounterVec = "quarry_heartbeats_total", "Lease heartbeats sent, by outcome.", ["outcome"];
     heartbeat_seconds: Histogram = "quarry_heartbeat_seconds", "Time from when this node sent a lease heartbeat until the leader had renewed the lease, with a quorum round in between.";
-    leases_ended: IntCounterVec = "quarry_leases_ended_total", "Leases that this node ended while it led the coordinator, by cause (expired, gone: its process listens no more, goodbye).", ["cause"];
+    leases_ended: IntCounterVec = "quarry_leases_ended_total", "Leases that this node ended while it led the coordinator, by cause (expired, gone: its process listens no more, goodbye). A process whose place a newer one takes is none of them.", ["cause"];
     shard_moves: IntCounterVec = "quarry_shard_moves_total", "Shards that went to a node while this one led the coordinator, by reason.", ["reason"];
     raft_log_bytes: IntGauge = "quarry_raft_log_bytes", "The coordinator's log on this node behind its last snapshot, as was looked last.";
     raft_snapshots: IntCounter = "quarry_raft_snapshots_total", "Snapshots of the coordinator's state that this node made or was sent.";

@@ -63,6 +63,7 @@ async fn sqlite(path: &Path, options: &Options, host: &Host) -> Result<Examined,
     if !path.exists() {
         return Ok(found);
     }
+    let here = Machine::here(host);
     let reading = SqliteConnectOptions::new().filename(path).read_only(true);
     let mut connection = SqliteConnection::connect_with(&reading).await.map_err(failed)?;
     let tables: i64 =
@@ -84,9 +85,7 @@ async fn sqlite(path: &Path, options: &Options, host: &Host) -> Result<Examined,
     let cluster = owner.map(|id| ClusterId(bits(id)));
     let found = known(schema::SQLITE, Examined { schema: version, cluster, ..found }, served)?;
     let names_machine = version >= Some(schema::NAMES_MACHINE) && !options.take_from_other_host;
-    if names_machine
-        && serves_another(&mut connection, Machine::here(host)).await.map_err(failed)?
-    {
+    if names_machine && serves_another(&mut connection, here).await.map_err(failed)? {
         return Err(OpenError::OtherHost { store });
     }
     Ok(found)

@@ -81,9 +81,12 @@ pub(super) struct Guarded {
 }
 
 impl Guarded {
-    /// Bytes were written. A peer is refused for what they say of it, also one that has shown the cookie.
+    /// Bytes were written. A peer is refused for what they say of it, also one that has shown the cookie;
+    /// but that gave up calls which this node, standing still, had not taken yet, is no fault of such a one.
     fn wrote(&mut self, bytes: &[u8]) {
-        if let Some(refusal) = self.farewell.wrote(bytes) {
+        let is_fault =
+            |refusal: &Refusal| *refusal != Refusal::Overload || !self.admission.is_admitted();
+        if let Some(refusal) = self.farewell.wrote(bytes).filter(is_fault) {
             self.admission.refuse(refusal);
         }
     }

@@ -68,21 +68,24 @@ impl Inner {
             }
         }?;
         if let Some(epoch) = granted_elsewhere(&response) {
-            self.catch_up(spot, epoch, deadline).await;
+            self.catch_up((spot, node), epoch, deadline).await;
         }
         Ok(response)
     }
 
     /// Waits until this node knows of a grant of `spot` that is no older than `epoch`, of which the node
-    /// that it asked knows: before that it would ask the same one in vain. Not at all where the node
+    /// that it asked knows, or that another owns it: before that it would ask the same one in vain. Not at all where the node
     /// asked knows no more than this one and lags behind: that is left to the pause between two tries.
-    async fn catch_up(&self, spot: Spot, epoch: Epoch, deadline: Monotonic) {
+    async fn catch_up(&self, (spot, asked): (Spot, NodeId), epoch: Epoch, deadline: Monotonic) {
         let mut view = self.ports.coordinator.view();
         let left = deadline.since(self.ports.host.now()).min(CATCHES_UP_WITHIN);
         // However it ends, the caller looks again.
         tokio::select! {
             biased;
-            _ = view.wait_for(|view| epoch_in(view, Some(spot)) >= epoch) => {}
+            _ = view.wait_for(|view| {
+                let shard = spot.shard(view);
+                shard.is_none_or(|shard| shard.epoch >= epoch || shard.owner != Some(asked))
+            }) => {}
             () = tokio::time::sleep(left) => {}
             () = self.stays_cut_off() => {}
         }

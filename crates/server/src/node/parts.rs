@@ -61,7 +61,12 @@ fn store_url(settings: &Settings, data: &Path) -> String {
 fn no_store(error: &OpenError) -> Failure {
     let exit =
         if matches!(error, OpenError::Database { .. }) { Exit::Unavailable } else { Exit::Failed };
-    Failure::new(exit, error.to_string()).advise("check --store (store.url)")
+    let failure = Failure::new(exit, error.to_string());
+    // The others say by themselves what to do.
+    match error {
+        OpenError::OtherHost { .. } => failure,
+        _ => failure.advise("check --store (store.url)"),
+    }
 }
 
 /// What is said of entity types where this node makes the cluster: what is configured, and where the

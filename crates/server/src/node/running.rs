@@ -6,7 +6,7 @@ use futures_util::FutureExt as _;
 use quarry::runtime::{Node, Ports};
 use quarry_consensus::{Consensus, Recovery};
 use quarry_extract::pack::Library;
-use quarry_gateway::{Gateway, GatewayConfig, ListenerConfig};
+use quarry_gateway::{FAREWELL, Gateway, GatewayConfig, ListenerConfig};
 use quarry_mesh::Mesh;
 use quarry_ports::{Coordinator, Host, Store, StoreError, Task, crash};
 use quarry_types::{BootId, ClusterId};
@@ -28,8 +28,13 @@ use crate::{
     failure::{Exit, Failure},
 };
 
-/// How long the end of a process may take beyond the drain time.
-const GRACE: Duration = Duration::from_secs(5);
+/// How long the end of a process may take beyond the drain time: what HTTP takes to tell its clients and to
+/// answer them, and a goodbye.
+const GRACE: Duration = FAREWELL.saturating_add(HTTP_GRACE).saturating_add(GOODBYE);
+/// How long requests in flight may take then.
+const HTTP_GRACE: Duration = Duration::from_secs(5);
+/// How long a goodbye may take, and the end of the planes.
+const GOODBYE: Duration = Duration::from_secs(3);
 /// How long to wait before the store is asked again that did not answer.
 const STORE_PAUSE: Duration = Duration::from_millis(200);
 /// After so long without a quorum or the store at the start, the operator hears of it.
@@ -266,6 +271,6 @@ fn serve_http(
         // An error means that the node is gone: the same.
         drop(stopped.wait_for(|stopped| *stopped).await);
     };
-    let config = ListenerConfig { grace: GRACE, ..ListenerConfig::default() };
+    let config = ListenerConfig { grace: HTTP_GRACE, ..ListenerConfig::default() };
     Ok(host.spawn("http", quarry_gateway::serve(listener, router, config, host.clone(), shutdown)))
 }

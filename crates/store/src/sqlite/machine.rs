@@ -28,10 +28,10 @@ impl Machine {
         !is_same_run && self.id != 0 && recorded.id != 0 && self.id != recorded.id
     }
 
-    /// What is recorded from now on, where `recorded` was. An id stays while nobody knows better.
+    /// What is recorded from now on, where `recorded` was: the first id of a run of the machine.
     fn after(self, recorded: Self) -> Self {
         let is_same_run = self.run != 0 && self.run == recorded.run;
-        let keeps = recorded.id != 0 && (is_same_run || self.id == 0);
+        let keeps = recorded.id != 0 && is_same_run;
         Self { id: if keeps { recorded.id } else { self.id }, run: self.run }
     }
 
@@ -88,13 +88,13 @@ mod tests {
             ((0, 10), (1, 10), false, (1, 10)),
             ((2, 10), (0, 10), false, (2, 10)),
             // Perhaps started again, perhaps another.
-            ((0, 11), (1, 10), false, (1, 11)),
+            ((0, 11), (1, 10), false, (0, 11)),
             ((2, 20), (0, 10), false, (2, 20)),
             ((0, 20), (0, 10), false, (0, 20)),
             // Nothing was recorded yet, or nothing is known.
             ((1, 10), (0, 0), false, (1, 10)),
             ((1, 0), (2, 0), true, (1, 0)),
-            ((0, 0), (1, 10), false, (1, 0)),
+            ((0, 0), (1, 10), false, (0, 0)),
         ] {
             let machine = |(id, run)| Machine { id, run };
             let (here, recorded) = (machine(here), machine(recorded));

@@ -31,7 +31,7 @@ use crate::{
 /// How long a killed node stays dead before it is started again.
 const RESTART_AFTER: Duration = Duration::from_secs(10);
 /// How long a node may take beyond its drain time until it is killed.
-const GRACE: Duration = Duration::from_secs(5);
+const GRACE: Duration = Duration::from_secs(12);
 
 /// What the parent wants of its children.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -100,7 +100,7 @@ impl Fleet {
         let pids = members.iter().map(|member| (member.node.id, Arc::clone(&member.pid)));
         let file = quarry_store::sqlite_path(&plan.layout.store).ok().flatten();
         let warden = file.map(|file| Warden {
-            memory: PathBuf::from(format!("{}-shm", file.display())),
+            file,
             lease: plan.lease,
             nodes: pids.collect(),
             host: host.clone(),

@@ -27,8 +27,8 @@ const WRITE_LOCK: Lock = Lock::Byte(120);
 
 /// Who watches the lock of a file.
 pub(super) struct Warden {
-    /// The shared memory beside the file.
-    pub(super) memory: PathBuf,
+    /// The file, which the nodes make.
+    pub(super) file: PathBuf,
     /// After how long without a heartbeat a lease has ended.
     pub(super) lease: Duration,
     /// The nodes and their present processes.
@@ -47,7 +47,7 @@ impl Warden {
         let mut standstill = Standstill::default();
         loop {
             tokio::time::sleep(LOOK).await;
-            let holder = holder_of(&self.memory, WRITE_LOCK);
+            let holder = self.memory().and_then(|memory| holder_of(&memory, WRITE_LOCK));
             let still = holder.filter(|process| is_stopped(*process));
             let lasted = standstill.seen(self.host.now(), still);
             if let Some(process) = still.filter(|_| lasted > self.lease) {
@@ -56,13 +56,20 @@ impl Warden {
         }
     }
 
+    /// The shared memory, which is beside the file itself where its path is a link.
+    fn memory(&self) -> Option<PathBuf> {
+        let mut path = fs::canonicalize(&self.file).ok()?.into_os_string();
+        path.push("-shm");
+        Some(path.into())
+    }
+
     fn end(&self, process: i32) {
         let is_its = |pid: &AtomicI32| pid.load(Ordering::Relaxed) == process;
         let Some((node, _)) = self.nodes.iter().find(|(_, pid)| is_its(pid)) else { return };
         self.output.say(&format!(
             "node {node} (process {process}) stands still and keeps all others from writing to {}: it is \
              killed",
-            self.memory.with_extension("db").display()
+            self.file.display()
         ));
         if let Some(pid) = Pid::from_raw(process) {
             // It may have ended a moment ago.
@@ -80,15 +87,18 @@ impl Drop for Watching {
     }
 }
 
-/// Since when a process has stood still with the lock.
+/// Since when a process has stood still with the lock, and when it was seen so last.
 #[derive(Default)]
-struct Standstill(Option<(i32, Monotonic)>);
+struct Standstill(Option<(i32, Monotonic, Monotonic)>);
 
 impl Standstill {
-    /// For how long `process` has, where each look before saw it too.
+    /// For how long `process` has, where each look before saw it too, and none was left out.
     fn seen(&mut self, now: Monotonic, process: Option<i32>) -> Duration {
-        let since = self.0.filter(|(known, _)| Some(*known) == process).map_or(now, |(_, at)| at);
-        self.0 = process.map(|process| (process, since));
+        let goes_on = |(known, _, last): &(i32, Monotonic, Monotonic)| {
+            Some(*known) == process && now.since(*last) <= LOOK.saturating_mul(3)
+        };
+        let since = self.0.filter(goes_on).map_or(now, |(_, since, _)| since);
+        self.0 = process.map(|process| (process, since, now));
         now.since(since)
     }
 }
@@ -113,11 +123,15 @@ mod tests {
         for (second, process, lasted) in [
             (1, None, 0),
             (2, Some(7), 0),
-            (4, Some(7), 2),
-            (5, Some(8), 0),
-            (9, Some(8), 4),
-            (10, None, 0),
-            (11, Some(8), 0),
+            (3, Some(7), 1),
+            (4, Some(8), 0),
+            (5, Some(8), 1),
+            (6, Some(8), 2),
+            (7, None, 0),
+            (8, Some(8), 0),
+            // Who looks stood still too.
+            (20, Some(8), 0),
+            (21, Some(8), 1),
         ] {
             let now = Monotonic(0).after(Duration::from_secs(second));
             assert_eq!(standstill.seen(now, process), Duration::from_secs(lasted), "{second}");
