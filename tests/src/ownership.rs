@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use quarry_types::{MoveReason, api};
 use tokio::task::JoinSet;
 
@@ -49,8 +49,47 @@ pub async fn at_rest(cluster: &Cluster, within: Duration) -> Result<()> {
     .await
 }
 
-/// Who leads the coordinator and in which term, as each node tells it.
-pub async fn terms(cluster: &Cluster) -> Result<Vec<(Option<u64>, u64)>> {
+/// Who owned shards and led the coordinator at a moment, to be compared with a later one.
+#[derive(Debug)]
+pub struct Standing {
+    /// The log index of the coordinator.
+    applied: u64,
+    /// Who leads and in which term, as each node tells it.
+    terms: Vec<(Option<u64>, u64)>,
+    /// The node that leads.
+    pub leader: u16,
+    /// One that does not.
+    pub other: u16,
+}
+
+impl Standing {
+    /// What stands now.
+    pub async fn of(cluster: &Cluster) -> Result<Self> {
+        let (applied, terms) = (moves(cluster).await?.applied, terms(cluster).await?);
+        let leader = terms.first().and_then(|(leader, _)| *leader).context("nobody leads")?;
+        let leader = u16::try_from(leader)?;
+        let other = cluster.ids_beside(leader).into_iter().next().context("a node beside it")?;
+        Ok(Self { applied, terms, leader, other })
+    }
+
+    /// That no shard changed hands since but for balance, and nobody was elected.
+    pub async fn lasts(&self, cluster: &Cluster) -> Result<()> {
+        self.owners_last(cluster).await?;
+        let terms = terms(cluster).await?;
+        ensure!(terms == self.terms, "somebody was elected: {:?}, then {terms:?}", self.terms);
+        Ok(())
+    }
+
+    /// That no shard changed hands since but for balance.
+    pub async fn owners_last(&self, cluster: &Cluster) -> Result<()> {
+        let mut taken = moves(cluster).await?.moves;
+        taken.retain(|entry| entry.index > self.applied && entry.reason != MoveReason::Balanced);
+        ensure!(taken.is_empty(), "shards were taken over: {taken:?}");
+        Ok(())
+    }
+}
+
+async fn terms(cluster: &Cluster) -> Result<Vec<(Option<u64>, u64)>> {
     let mut terms = Vec::new();
     for url in cluster.urls() {
         let page = cluster.client().text(&format!("{url}/v1/cluster")).await?;
@@ -60,19 +99,7 @@ pub async fn terms(cluster: &Cluster) -> Result<Vec<(Option<u64>, u64)>> {
     Ok(terms)
 }
 
-/// The log index of the coordinator that the first node knows.
-pub async fn applied(cluster: &Cluster) -> Result<u64> {
-    Ok(moves(cluster).await?.applied)
-}
-
-/// What changed hands behind this log index of the coordinator, and not for balance, as the first node
-/// tells it.
-pub async fn taken_over(cluster: &Cluster, since: u64) -> Result<Vec<api::Move>> {
-    let mut moves = moves(cluster).await?.moves;
-    moves.retain(|entry| entry.index > since && entry.reason != MoveReason::Balanced);
-    Ok(moves)
-}
-
+/// What changed hands, as the first node tells it.
 async fn moves(cluster: &Cluster) -> Result<api::Moves> {
     let page = format!("{}/v1/cluster/moves", cluster.url(1)?);
     Ok(serde_json::from_str(&cluster.client().text(&page).await?)?)

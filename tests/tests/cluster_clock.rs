@@ -14,7 +14,7 @@ use quarry_tests::{
     cluster::{self, Cluster},
     failover::progressed,
     machine::{Fault, Shim},
-    ownership::{applied, at_rest, taken_over, terms},
+    ownership::{Standing, at_rest},
     process::StoreKind,
     report::say,
     wait::{Looks, Stopwatch, until},
@@ -179,11 +179,8 @@ async fn one_of_three(store: StoreKind) -> Result<()> {
         let registers = Registers::new(cluster.client().clone(), cluster.urls());
         let load = registers.load(LOAD);
         progressed(&registers, 50, WITHIN).await?;
-        let (since, led) = (applied(cluster).await?, terms(cluster).await?);
-        let leader = led.first().and_then(|(leader, _)| *leader).context("nobody leads")?;
-        let leader = u16::try_from(leader)?;
-        let other = cluster.ids_beside(leader).into_iter().next().context("a node beside it")?;
-        for (node, seconds) in [(leader, HOUR), (other, -HOUR)] {
+        let standing = Standing::of(cluster).await?;
+        for (node, seconds) in [(standing.leader, HOUR), (standing.other, -HOUR)] {
             let shim = shims.get(&node).context("a shim")?;
             is_off(cluster, &registers, (node, shim), seconds).await?;
         }
@@ -193,9 +190,7 @@ async fn one_of_three(store: StoreKind) -> Result<()> {
         ensure!(unanswered == 0, "{unanswered} appends were never answered");
         let failed = registers.failed();
         ensure!(failed.is_empty(), "attempts failed: {failed:#?}");
-        let taken = taken_over(cluster, since).await?;
-        ensure!(taken.is_empty(), "shards were taken over: {taken:?}");
-        ensure!(terms(cluster).await? == led, "another leader was elected");
+        standing.lasts(cluster).await?;
         say(format!("{:?}", judge(cluster, &registers).await?));
         Ok(())
     })

@@ -13,7 +13,7 @@ use crate::{
     database::bits,
     open::{OpenError, Options},
     postgres,
-    schema::{self, Migration},
+    schema::{self, Found, Migration},
     sqlite::{Machine, serves_another},
 };
 
@@ -71,20 +71,13 @@ async fn sqlite(path: &Path, options: &Options, host: &Host) -> Result<Examined,
     if tables < 2 {
         return Ok(found);
     }
-    let version: Option<i64> = sqlx::query_scalar(schema::NEWEST_VERSION)
-        .fetch_one(&mut connection)
-        .await
-        .map_err(failed)?;
-    let mut served = None;
-    if schema::is_newer(schema::SQLITE, version) {
-        let asked = sqlx::query_scalar(schema::OLDEST_SERVED).bind(newest);
-        served = asked.fetch_one(&mut connection).await.map_err(failed)?;
-    }
+    let schema = schema::found!(&mut connection, schema::SQLITE).await.map_err(failed)?;
     let owner: Option<i64> =
         sqlx::query_scalar(OWNER).fetch_optional(&mut connection).await.map_err(failed)?;
     let cluster = owner.map(|id| ClusterId(bits(id)));
-    let found = known(schema::SQLITE, Examined { schema: version, cluster, ..found }, served)?;
-    let names_machine = version >= Some(schema::NAMES_MACHINE) && !options.take_from_other_host;
+    let found = known(schema::SQLITE, schema, Examined { cluster, ..found })?;
+    let names_machine =
+        found.schema >= Some(schema::NAMES_MACHINE) && !options.take_from_other_host;
     if names_machine && serves_another(&mut connection, here).await.map_err(failed)? {
         return Err(OpenError::OtherHost { store });
     }
@@ -116,35 +109,29 @@ async fn server(parsed: PgConnectOptions, options: &Options) -> Result<Examined,
         if tables < 2 {
             return Ok(found);
         }
-        let version: Option<i64> = sqlx::query_scalar(schema::NEWEST_VERSION)
-            .fetch_one(&mut connection)
-            .await
-            .map_err(failed)?;
-        let mut oldest = None;
-        if schema::is_newer(schema::POSTGRES, version) {
-            let asked = sqlx::query_scalar(schema::OLDEST_SERVED).bind(newest);
-            oldest = asked.fetch_one(&mut connection).await.map_err(failed)?;
-        }
+        let schema = schema::found!(&mut connection, schema::POSTGRES).await.map_err(failed)?;
         let owner: Option<i64> =
             sqlx::query_scalar(OWNER).fetch_optional(&mut connection).await.map_err(failed)?;
         let cluster = owner.map(|id| ClusterId(bits(id)));
-        known(schema::POSTGRES, Examined { schema: version, cluster, ..found }, oldest)
+        known(schema::POSTGRES, schema, Examined { cluster, ..found })
     };
     let within = postgres::LOOK_WITHIN;
     let late = || database(format!("no answer within {} s", within.as_secs()));
     tokio::time::timeout(within, looking).await.unwrap_or_else(|_| Err(late()))
 }
 
-/// Refuses what a newer program wrote, unless it `served` this one too.
+/// What is `seen` of a database with the `schema`. Refuses what a newer program wrote, unless it serves
+/// this one too.
 fn known(
     migrations: &'static [Migration],
-    found: Examined,
-    served: Option<i64>,
+    schema: Found,
+    seen: Examined,
 ) -> Result<Examined, OpenError> {
-    match schema::pending(migrations, found.schema, served) {
-        Ok(_) => Ok(found),
+    match schema::pending(migrations, schema) {
+        Ok(_) => Ok(Examined { schema: schema.version, ..seen }),
         Err(known) => {
-            Err(OpenError::Newer { store: found.store, found: found.schema.unwrap_or(0), known })
+            let found = schema.version.unwrap_or(0);
+            Err(OpenError::Newer { store: seen.store, found, known })
         }
     }
 }

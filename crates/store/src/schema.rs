@@ -68,6 +68,56 @@ pub(crate) const RECORD_SERVES: &str = "update schema_version set serves = $2 wh
 pub(crate) const OLDEST_SERVED: &str =
     "select max(coalesce(serves, version)) from schema_version where version > $1";
 
+/// Which schema a database has.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Found {
+    /// The newest step; `None` before the first.
+    pub(crate) version: Option<i64>,
+    /// Of a database that is newer than the program: the oldest schema whose programs may use it.
+    pub(crate) served: Option<i64>,
+}
+
+/// Asks a connection of either database which schema it has: [`Found`].
+macro_rules! found {
+    ($connection:expr, $migrations:expr) => {
+        async {
+            let version: Option<i64> = sqlx::query_scalar(crate::schema::NEWEST_VERSION)
+                .fetch_one(&mut *$connection)
+                .await?;
+            let mut found = crate::schema::Found { version, served: None };
+            if crate::schema::is_newer($migrations, version) {
+                let asked = sqlx::query_scalar(crate::schema::OLDEST_SERVED)
+                    .bind(crate::schema::newest($migrations));
+                found.served = asked.fetch_one(&mut *$connection).await?;
+            }
+            Ok::<_, sqlx::Error>(found)
+        }
+    };
+}
+
+/// Does a step of the schema of either database over its connection, and records it as of `$at`.
+macro_rules! migrate {
+    ($connection:expr, $migration:expr, $at:expr) => {
+        async {
+            let migration: &crate::schema::Migration = $migration;
+            let sql = sqlx::SqlSafeStr::into_sql_str(migration.sql);
+            sqlx::raw_sql(sql).execute(&mut *$connection).await?;
+            let record = sqlx::query(crate::schema::RECORD_VERSION)
+                .bind(migration.version)
+                .bind(migration.name)
+                .bind($at);
+            record.execute(&mut *$connection).await?;
+            if let Some(serves) = migration.serves {
+                let record =
+                    sqlx::query(crate::schema::RECORD_SERVES).bind(migration.version).bind(serves);
+                record.execute(&mut *$connection).await?;
+            }
+            Ok::<_, sqlx::Error>(())
+        }
+    };
+}
+pub(crate) use {found, migrate};
+
 /// The newest version of `migrations`.
 pub(crate) fn newest(migrations: &[Migration]) -> i64 {
     migrations.last().map_or(0, |migration| migration.version)
@@ -78,20 +128,19 @@ pub(crate) fn is_newer(migrations: &[Migration], found: Option<i64>) -> bool {
     found.is_some_and(|found| found > newest(migrations))
 }
 
-/// The migrations that a database at version `found` still needs; none where it is newer and serves
-/// programs of version `served` and later, this one among them. `Err` holds the newest version that
-/// this program knows where it is not.
+/// The migrations that a database still needs; none where it is newer and serves this program. `Err`
+/// holds the newest version that this program knows where it does not.
 pub(crate) fn pending(
     migrations: &'static [Migration],
-    found: Option<i64>,
-    served: Option<i64>,
+    found: Found,
 ) -> Result<&'static [Migration], i64> {
     let newest = newest(migrations);
-    if is_newer(migrations, found) && served.is_none_or(|served| served > newest) {
+    let Found { version, served } = found;
+    if is_newer(migrations, version) && served.is_none_or(|served| served > newest) {
         return Err(newest);
     }
-    let found = found.unwrap_or(0);
-    let applied = migrations.partition_point(|migration| migration.version <= found);
+    let version = version.unwrap_or(0);
+    let applied = migrations.partition_point(|migration| migration.version <= version);
     Ok(migrations.get(applied..).unwrap_or_default())
 }
 
@@ -113,7 +162,7 @@ mod tests {
     #[test]
     fn a_newer_database_is_used_by_programs_that_it_serves() {
         let newest = newest(SQLITE);
-        let missing = |found, served| pending(SQLITE, found, served).map(<[_]>::len);
+        let missing = |version, served| pending(SQLITE, Found { version, served }).map(<[_]>::len);
         assert_eq!(missing(None, None), Ok(SQLITE.len()));
         assert_eq!(missing(Some(newest - 1), None), Ok(1));
         assert_eq!(missing(Some(newest), None), Ok(0));

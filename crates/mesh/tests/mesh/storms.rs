@@ -5,7 +5,10 @@ use std::{ops::Range, path::Path, time::Duration};
 use quarry_ports::Host;
 use quarry_types::Monotonic;
 use rustix::process::Signal;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::{
+    io::AsyncReadExt,
+    net::{TcpListener, TcpStream},
+};
 
 use crate::{
     cluster::{PATIENCE, Process, Spec, introduce},
@@ -175,8 +178,13 @@ async fn a_storm_at_a_node_that_was_frozen_stays_within_its_limits_and_is_over_s
     // The silent ones hold the places for two seconds.
     assert!(took < SOON + Duration::from_secs(4), "all are linked after {took:?}");
     refused(&mut middle, "busy", MANY).await;
-    // A peer's try may have come before one of them.
+    // Each that had a place was cut off in time, and each that came behind a peer's try at once.
     refused(&mut middle, "deadline", 1).await;
+    for stream in &mut silent {
+        let ended = tokio::time::timeout(PATIENCE, stream.read(&mut [0; 64])).await;
+        let ended = ended.expect("a silent connection is ended");
+        assert!(matches!(ended, Ok(0) | Err(_)), "a silent connection was told {ended:?}");
+    }
     for node in &mut many {
         node.reaches(MIDDLE).await;
     }

@@ -4,7 +4,7 @@ use std::{str::FromStr as _, sync::Arc, time::Duration};
 
 use quarry_ports::Host;
 use quarry_types::Monotonic;
-use sqlx::{PgConnection, SqlSafeStr as _, postgres::PgConnectOptions};
+use sqlx::{PgConnection, postgres::PgConnectOptions};
 use tokio::sync::{Mutex, MutexGuard};
 
 use crate::{
@@ -226,46 +226,16 @@ async fn apply(connection: &mut PgConnection, host: &Host, store: &str) -> Resul
         .await
         .map_err(failed)?;
     sqlx::query(schema::CREATE_VERSIONS).execute(&mut *connection).await.map_err(failed)?;
-    let found: Option<i64> = sqlx::query_scalar(schema::NEWEST_VERSION)
-        .fetch_one(&mut *connection)
-        .await
-        .map_err(failed)?;
-    let served: Option<i64> = if schema::is_newer(schema::POSTGRES, found) {
-        sqlx::query_scalar(schema::OLDEST_SERVED)
-            .bind(schema::newest(schema::POSTGRES))
-            .fetch_one(&mut *connection)
-            .await
-            .map_err(failed)?
-    } else {
-        None
-    };
-    let pending = schema::pending(schema::POSTGRES, found, served).map_err(|known| {
+    let found = schema::found!(connection, schema::POSTGRES).await.map_err(failed)?;
+    let pending = schema::pending(schema::POSTGRES, found).map_err(|known| {
         Opening::Open(OpenError::Newer {
             store: store.to_owned(),
-            found: found.unwrap_or(0),
+            found: found.version.unwrap_or(0),
             known,
         })
     })?;
     for migration in pending {
-        sqlx::raw_sql(migration.sql.into_sql_str())
-            .execute(&mut *connection)
-            .await
-            .map_err(failed)?;
-        sqlx::query(schema::RECORD_VERSION)
-            .bind(migration.version)
-            .bind(migration.name)
-            .bind(host.clock.wall().0)
-            .execute(&mut *connection)
-            .await
-            .map_err(failed)?;
-        if let Some(serves) = migration.serves {
-            sqlx::query(schema::RECORD_SERVES)
-                .bind(migration.version)
-                .bind(serves)
-                .execute(&mut *connection)
-                .await
-                .map_err(failed)?;
-        }
+        schema::migrate!(connection, migration, host.clock.wall().0).await.map_err(failed)?;
     }
     Ok(())
 }

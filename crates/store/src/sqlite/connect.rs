@@ -5,7 +5,7 @@ use std::{path::Path, time::Duration};
 use quarry_ports::Host;
 use quarry_types::Monotonic;
 use sqlx::{
-    ConnectOptions as _, Connection as _, SqlSafeStr as _, SqliteConnection, SqlitePool,
+    ConnectOptions as _, Connection as _, SqliteConnection, SqlitePool,
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
 };
 
@@ -65,10 +65,7 @@ pub(super) async fn open(
     host: &Host,
 ) -> Result<(Writer, SqlitePool), OpenError> {
     let store = format!("sqlite {}", path.display());
-    let failed = |error: sqlx::Error| OpenError::Database {
-        store: store.clone(),
-        reason: error.to_string(),
-    };
+    let failed = failed_at(&store);
     if let Some(parent) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
         tokio::fs::create_dir_all(parent)
             .await
@@ -78,7 +75,7 @@ pub(super) async fn open(
     let quiet = connect_options(path).disable_statement_logging();
     let writer = Writer::new(quiet, Trust::new(path));
     migrate(&writer, options, host, &store).await?;
-    let turn = writer.begin(host).await.map_err(failed)?;
+    let turn = writer.begin(host).await.map_err(&failed)?;
     if let Err(error) = checkpoint::reserve(path).await {
         tracing::warn!(%error, "the log of the store was not given its size; commits are slower");
     }
@@ -89,8 +86,13 @@ pub(super) async fn open(
         .max_connections(options.readers.max(1))
         .connect_with(connect_options(path).pragma("query_only", "1").busy_timeout(LOCK_WAIT))
         .await
-        .map_err(failed)?;
+        .map_err(&failed)?;
     Ok((writer, readers))
+}
+
+/// What is said of a database that did not do as it should.
+fn failed_at(store: &str) -> impl Fn(sqlx::Error) -> OpenError {
+    |error| OpenError::Database { store: store.to_owned(), reason: error.to_string() }
 }
 
 /// Applies what is missing of the schema, and records whom the file serves, in one transaction, whose
@@ -101,17 +103,14 @@ async fn migrate(
     host: &Host,
     store: &str,
 ) -> Result<(), OpenError> {
-    let failed = |error: sqlx::Error| OpenError::Database {
-        store: store.to_owned(),
-        reason: error.to_string(),
-    };
-    let mut turn = writer.begin(host).await.map_err(failed)?;
+    let failed = failed_at(store);
+    let mut turn = writer.begin(host).await.map_err(&failed)?;
     let prepared = match apply(&mut turn, host, store).await {
         Ok(()) => take(&mut turn, options, host, store).await,
         failed => failed,
     };
     match prepared {
-        Ok(()) => turn.commit().await.map_err(failed),
+        Ok(()) => turn.commit().await.map_err(&failed),
         Err(error) => {
             turn.rollback().await;
             Err(error)
@@ -126,63 +125,29 @@ async fn take(
     host: &Host,
     store: &str,
 ) -> Result<(), OpenError> {
-    let failed = |error: sqlx::Error| OpenError::Database {
-        store: store.to_owned(),
-        reason: error.to_string(),
-    };
+    let failed = failed_at(store);
     let here = Machine::here(host);
-    let connection = turn.connection().map_err(failed)?;
+    let connection = turn.connection().map_err(&failed)?;
     if !options.take_from_other_host
-        && machine::serves_another(connection, here).await.map_err(failed)?
+        && machine::serves_another(connection, here).await.map_err(&failed)?
     {
         return Err(OpenError::OtherHost { store: store.to_owned() });
     }
-    machine::record(connection, here, options.take_from_other_host).await.map_err(failed)
+    machine::record(connection, here, options.take_from_other_host).await.map_err(&failed)
 }
 
 async fn apply(turn: &mut Turn<'_>, host: &Host, store: &str) -> Result<(), OpenError> {
-    let failed = |error: sqlx::Error| OpenError::Database {
+    let failed = failed_at(store);
+    let connection = turn.connection().map_err(&failed)?;
+    sqlx::query(schema::CREATE_VERSIONS).execute(&mut *connection).await.map_err(&failed)?;
+    let found = schema::found!(connection, schema::SQLITE).await.map_err(&failed)?;
+    let pending = schema::pending(schema::SQLITE, found).map_err(|known| OpenError::Newer {
         store: store.to_owned(),
-        reason: error.to_string(),
-    };
-    let connection = turn.connection().map_err(failed)?;
-    sqlx::query(schema::CREATE_VERSIONS).execute(&mut *connection).await.map_err(failed)?;
-    let found: Option<i64> = sqlx::query_scalar(schema::NEWEST_VERSION)
-        .fetch_one(&mut *connection)
-        .await
-        .map_err(failed)?;
-    let served: Option<i64> = if schema::is_newer(schema::SQLITE, found) {
-        sqlx::query_scalar(schema::OLDEST_SERVED)
-            .bind(schema::newest(schema::SQLITE))
-            .fetch_one(&mut *connection)
-            .await
-            .map_err(failed)?
-    } else {
-        None
-    };
-    let pending = schema::pending(schema::SQLITE, found, served).map_err(|known| {
-        OpenError::Newer { store: store.to_owned(), found: found.unwrap_or(0), known }
+        found: found.version.unwrap_or(0),
+        known,
     })?;
     for migration in pending {
-        sqlx::raw_sql(migration.sql.into_sql_str())
-            .execute(&mut *connection)
-            .await
-            .map_err(failed)?;
-        sqlx::query(schema::RECORD_VERSION)
-            .bind(migration.version)
-            .bind(migration.name)
-            .bind(host.clock.wall().0)
-            .execute(&mut *connection)
-            .await
-            .map_err(failed)?;
-        if let Some(serves) = migration.serves {
-            sqlx::query(schema::RECORD_SERVES)
-                .bind(migration.version)
-                .bind(serves)
-                .execute(&mut *connection)
-                .await
-                .map_err(failed)?;
-        }
+        schema::migrate!(connection, migration, host.clock.wall().0).await.map_err(&failed)?;
     }
     Ok(())
 }
