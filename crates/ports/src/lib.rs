@@ -35,8 +35,8 @@ pub use records::{
 pub use retention::{Retired, Retiring};
 pub use sends::{OpenSend, SEND_PAGE_BYTES, SendKey, SendPage, SendRow, StuckSend};
 pub use store::{
-    ChunkBody, ChunkRow, ClockRead, Commit, CommitError, Committed, FenceError, FenceRequest,
-    KeyQuery, LoadedShard, MessageRow, OutcomeRow, Position, StateRow, Store, StoreError,
-    StoredChunk, StoredState,
+    CHUNK_PAGE_BYTES, ChunkBody, ChunkRow, ClockRead, Commit, CommitError, Committed, FenceError,
+    FenceRequest, KeyQuery, LoadedShard, MessageRow, OutcomeRow, Position, StateRow, Store,
+    StoreError, StoredChunk, StoredState,
 };
 pub use transport::{Peer, Reply, RequestHandler, Transport, TransportError};

@@ -179,6 +179,9 @@ pub struct ChunkRow {
     pub chunks: Vec<ChunkBody>,
 }
 
+/// How many bytes of chunks are read at a time, beyond those that were stored together first.
+pub const CHUNK_PAGE_BYTES: usize = 1024 * 1024;
+
 /// A durable chunk.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StoredChunk {
@@ -359,7 +362,9 @@ pub trait Store: Send + Sync + 'static {
     /// A message by its id.
     async fn message(&self, message_id: MessageId) -> Result<Option<MessageRecord>, StoreError>;
 
-    /// At most `limit` durable chunks of a message, from number `from` on, in order.
+    /// At most `limit` durable chunks of a message, from number `from` on, in order: at least one
+    /// where there is one, and less than `limit` where they are large
+    /// ([`CHUNK_PAGE_BYTES`]). It costs what is read, and not what stands before.
     async fn chunks(
         &self,
         message_id: MessageId,
@@ -367,8 +372,18 @@ pub trait Store: Send + Sync + 'static {
         limit: u32,
     ) -> Result<Vec<StoredChunk>, StoreError>;
 
-    /// All durable chunks of these messages, in the order asked; for a takeover.
-    async fn chunks_of(&self, messages: Vec<MessageId>) -> Result<Vec<Vec<ChunkBody>>, StoreError>;
+    /// How many durable chunks these messages have, in the order asked; for a takeover. None of them
+    /// is read.
+    async fn chunk_counts(&self, messages: Vec<MessageId>) -> Result<Vec<u64>, StoreError>;
+
+    /// As [`Store::chunks`], for the owner of the message. Chunks that cannot be read keep their
+    /// numbers, as resets: from the first of them on nothing counts any more.
+    async fn chunk_bodies(
+        &self,
+        message_id: MessageId,
+        from: u64,
+        limit: u32,
+    ) -> Result<Vec<ChunkBody>, StoreError>;
 
     /// At most `limit` durable entries of a journal, in order.
     async fn journal(

@@ -38,8 +38,10 @@ pub(crate) struct Said {
 
 #[derive(Debug)]
 pub(crate) enum Saying {
-    /// A chunk of the reply.
-    Chunk(Chunk),
+    /// A chunk of the reply, and the part of its window that it takes.
+    Chunk(Chunk, Waiter),
+    /// It ends: tell it when all its chunks were compared with those of earlier attempts.
+    CatchUp(Waiter),
     /// It is about to do what cannot be undone: tell it when all before that is durable.
     Settle(Waiter),
 }
@@ -70,7 +72,11 @@ impl Hosted {
     async fn command(&mut self, context: &Context) -> Ran {
         // A query lets go of the entity before its end is told, and only then a command is sent.
         match Arc::get_mut(&mut self.instance) {
-            Some(instance) => self.timed.run(instance.command(context)).await,
+            Some(instance) => {
+                let ran = self.timed.run(instance.command(context)).await;
+                context.catch_up().await;
+                ran
+            }
             None => gone(),
         }
     }

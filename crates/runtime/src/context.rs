@@ -22,6 +22,7 @@ use crate::{
     node::Inner,
     sends::Sends,
     transaction::Statements,
+    window::Window,
     wire::Response,
 };
 
@@ -37,6 +38,10 @@ pub struct Context {
     pub(crate) owner: NodeId,
     pub(crate) now: Timestamp,
     pub(crate) run: RunId,
+    /// How many of its chunks may be on their way.
+    pub(crate) window: Window,
+    /// Whether chunks of an earlier attempt stand.
+    pub(crate) repeats: bool,
     /// None for a read, which has no stream.
     pub(crate) shard: Option<mpsc::Sender<Said>>,
     pub(crate) caller: Weak<Inner>,
@@ -86,7 +91,9 @@ impl Context {
     }
 
     /// Appends a chunk to the message's reply: stored with a gapless number, readable by everyone
-    /// who follows the message, also later and after a failover. Waits while the shard is busy.
+    /// who follows the message, also later and after a failover. Waits while the shard is busy, and
+    /// while 1 MiB of this run's chunks are on their way to the store: how far its readers are is
+    /// theirs, for they read what is stored.
     ///
     /// A handler that runs again makes its chunks again: those that are equal to the stored ones
     /// are passed over; at the first difference readers are told to start over from there.
@@ -95,7 +102,7 @@ impl Context {
     /// A final failure where `chunk` cannot be written as JSON or this is a read; a retry where the
     /// shard has moved.
     pub async fn emit<T: Serialize + ?Sized + Sync>(&self, chunk: &T) -> Result<(), HandlerError> {
-        self.say(Saying::Chunk(Chunk::Made(encoded(chunk)?))).await
+        self.append(Chunk::Made(encoded(chunk)?)).await
     }
 
     /// Appends a chunk, as [`Context::emit`] does, that is an entry of this entity's journal too: an
@@ -110,7 +117,7 @@ impl Context {
         &self,
         entry: &T,
     ) -> Result<(), HandlerError> {
-        self.say(Saying::Chunk(Chunk::Entry { entry: recorded(entry)?, clears: false })).await
+        self.append(Chunk::Entry { entry: recorded(entry)?, clears: false }).await
     }
 
     /// Records `entry`, as [`Context::record`] does, in place of all that stands in the journal.
@@ -121,7 +128,24 @@ impl Context {
         &self,
         entry: &T,
     ) -> Result<(), HandlerError> {
-        self.say(Saying::Chunk(Chunk::Entry { entry: recorded(entry)?, clears: true })).await
+        self.append(Chunk::Entry { entry: recorded(entry)?, clears: true }).await
+    }
+
+    async fn append(&self, chunk: Chunk) -> Result<(), HandlerError> {
+        let waiter = self.window.enter(&chunk).await;
+        self.say(Saying::Chunk(chunk, waiter)).await
+    }
+
+    /// Waits until what this run made was compared with what earlier attempts did, so that what it
+    /// did not repeat is known. Where the shard has moved, nobody asks.
+    pub(crate) async fn catch_up(&self) {
+        if !self.repeats {
+            return;
+        }
+        let (sender, compared) = oneshot::channel();
+        if self.say(Saying::CatchUp(Waiter::Here(sender))).await.is_ok() {
+            let _ = compared.await;
+        }
     }
 
     async fn say(&self, what: Saying) -> Result<(), HandlerError> {

@@ -146,7 +146,7 @@ fn open_row(record: OpenRecord) -> OpenRow {
     }
 }
 
-pub(crate) fn recovered(open: OpenMessage, chunks: Vec<ChunkBody>) -> Recovered {
+pub(crate) fn recovered(open: OpenMessage, chunks: u64) -> Recovered {
     Recovered {
         accepted_at: open.message.accepted_at,
         envelope: stored_envelope(open.message),
@@ -157,7 +157,7 @@ pub(crate) fn recovered(open: OpenMessage, chunks: Vec<ChunkBody>) -> Recovered 
         due: open.due,
         is_delayed: open.state == OpenState::Delayed,
         errors: open.errors,
-        chunks: stored_chunks(chunks),
+        chunks,
     }
 }
 
@@ -179,7 +179,8 @@ fn stored_envelope(message: MessageRow) -> Arc<Envelope> {
     })
 }
 
-fn stored_chunks(chunks: Vec<ChunkBody>) -> Vec<Chunk> {
+/// Chunks as they are compared with what a handler makes again.
+pub(crate) fn stored_chunks(chunks: Vec<ChunkBody>) -> Vec<Chunk> {
     let chunks = chunks.into_iter().map(|chunk| match chunk {
         ChunkBody::Made(bytes) => Chunk::Made(bytes),
         ChunkBody::Entry(entry) => Chunk::Entry { entry, clears: false },
@@ -189,7 +190,7 @@ fn stored_chunks(chunks: Vec<ChunkBody>) -> Vec<Chunk> {
 }
 
 /// A message that an operator acts on.
-pub(crate) fn fetched(record: MessageRecord, chunks: Vec<ChunkBody>) -> Fetched {
+pub(crate) fn fetched(record: MessageRecord, chunks: u64) -> Fetched {
     let MessageRecord { mut message, position, edited, state } = record;
     let tenant = message.address.tenant.clone();
     let state = match state {

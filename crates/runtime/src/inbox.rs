@@ -8,6 +8,7 @@ use quarry_types::{
     Address, Answer, CallError, Delivery, Envelope, Intervention, MessageId, Monotonic, Tenant,
 };
 use tokio::sync::{
+    OwnedSemaphorePermit,
     mpsc::{self, error::TrySendError},
     oneshot,
 };
@@ -121,7 +122,7 @@ impl Ask {
     }
 }
 
-/// The way back to a caller, on this node or another.
+/// The way back to who waits: a caller, on this node or another, or a handler.
 #[derive(Debug)]
 pub(crate) enum Waiter {
     Here(oneshot::Sender<Response>),
@@ -130,6 +131,8 @@ pub(crate) enum Waiter {
         reply: Reply,
         until: Monotonic,
     },
+    /// A part of a handler's window, which is free again when it is told, or dropped.
+    Window(OwnedSemaphorePermit),
 }
 
 impl Waiter {
@@ -139,6 +142,7 @@ impl Waiter {
         match self {
             Self::Here(sender) => sender.is_closed(),
             Self::There { until, .. } => *until < now,
+            Self::Window(_) => false,
         }
     }
 
@@ -146,6 +150,7 @@ impl Waiter {
         match self {
             // A caller that is gone needs no answer: the outcome is stored.
             Self::Here(sender) => drop(sender.send(response)),
+            Self::Window(permit) => drop(permit),
             Self::There { reply, .. } => match codec::encode(codec::schema::REPLY, &response) {
                 Ok(body) => reply.send(body),
                 Err(error) => tracing::error!(%error, "a reply could not be encoded"),

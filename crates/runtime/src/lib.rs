@@ -27,6 +27,7 @@ mod runner;
 mod sends;
 mod shard;
 mod transaction;
+mod window;
 mod wire;
 
 pub use context::Context;

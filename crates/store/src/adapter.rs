@@ -241,11 +241,20 @@ impl<D: Database> Store for SqlStore<D> {
         from: u64,
         limit: u32,
     ) -> Result<Vec<StoredChunk>, StoreError> {
-        read_chunks::chunks(&*self.database, message_id, from, limit).await
+        read_chunks::chunks(&*self.database, message_id, (from, limit)).await
     }
 
-    async fn chunks_of(&self, messages: Vec<MessageId>) -> Result<Vec<Vec<ChunkBody>>, StoreError> {
-        read_chunks::chunks_of(&*self.database, &self.unreadable, &messages).await
+    async fn chunk_counts(&self, messages: Vec<MessageId>) -> Result<Vec<u64>, StoreError> {
+        read_chunks::counts(&*self.database, &messages).await
+    }
+
+    async fn chunk_bodies(
+        &self,
+        message_id: MessageId,
+        from: u64,
+        limit: u32,
+    ) -> Result<Vec<ChunkBody>, StoreError> {
+        read_chunks::bodies(&*self.database, &self.unreadable, message_id, (from, limit)).await
     }
 
     async fn journal(

@@ -71,10 +71,13 @@ async fn go_on(url: &str, damage: impl AsyncFnOnce() -> Result<(), Broken>) -> R
     let readable = [first, second, third].map(|row| row.message_id);
     for limit in [1, 2, 100] {
         assert_eq!(unfinished(&owner, limit).await?, readable, "in pages of {limit}");
-        let found = store.chunks_of(vec![first.message_id, third.message_id]).await?;
+        let counts = store.chunk_counts(vec![first.message_id, third.message_id]).await?;
+        assert_eq!(counts, [0, 4]);
+        let found = store.chunk_bodies(third.message_id, 0, 10).await?;
         let reset = ChunkBody::Reset { attempt: 0, from: 1 };
         let made = |text: &'static str| ChunkBody::Made(text.as_bytes().into());
-        assert_eq!(found, [vec![], vec![made("a"), reset.clone(), reset, made("d")]]);
+        assert_eq!(found, [made("a"), reset.clone(), reset.clone(), made("d")]);
+        assert_eq!(store.chunk_bodies(third.message_id, 2, 10).await?, [reset, made("d")]);
     }
     let violations = metrics.invariant_violations.with_label_values(&["D1"]).get();
     assert_eq!(violations, 3, "each is told once");

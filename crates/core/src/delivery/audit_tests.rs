@@ -35,7 +35,7 @@ fn row(id: &str, key: &str) -> Recovered {
         due: Timestamp(0),
         is_delayed: false,
         errors: vec![],
-        chunks: vec![],
+        chunks: 0,
     }
 }
 

@@ -64,7 +64,7 @@ fn row(id: &str, sequence: u64) -> Recovered {
         due: Timestamp(0),
         is_delayed: false,
         errors: vec![],
-        chunks: vec![],
+        chunks: 0,
     }
 }
 

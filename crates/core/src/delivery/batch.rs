@@ -175,6 +175,14 @@ impl Unit {
         matches!(&self.change, Change::Finish { statements, .. } if !statements.is_empty())
     }
 
+    /// Bytes of chunks in it.
+    pub(super) fn chunk_bytes(&self) -> usize {
+        match &self.change {
+            Change::Chunks { chunks, .. } => chunks.iter().map(Chunk::size).sum(),
+            _ => 0,
+        }
+    }
+
     pub(super) fn bytes(&self, payload: usize) -> usize {
         let accepted = if self.is_accept { payload } else { 0 };
         let changed = match &self.change {
@@ -195,15 +203,7 @@ impl Unit {
             | Change::Quarantine(_)
             | Change::Redrive => payload,
             Change::End { failure } => failure.message.len(),
-            Change::Chunks { chunks, .. } => chunks
-                .iter()
-                .map(|chunk| match chunk {
-                    Chunk::Made(bytes) => bytes.len(),
-                    // In the message's stream and in the journal.
-                    Chunk::Entry { entry, .. } => 2 * entry.len(),
-                    Chunk::Reset { .. } => 0,
-                })
-                .sum(),
+            Change::Chunks { .. } => self.chunk_bytes(),
             Change::Accept => 0,
         };
         accepted + changed

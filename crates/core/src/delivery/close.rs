@@ -126,6 +126,7 @@ impl<W> Shard<W> {
         self.wanting.clear();
         self.outbox.clear();
         self.pending.clear();
+        self.chunk_bytes = 0;
         self.suspects.clear();
         self.untaken.clear();
         self.end_turn(out);

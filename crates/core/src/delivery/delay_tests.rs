@@ -42,7 +42,7 @@ fn recovered(key: &str, ordinal: u32, joins: i64, is_delayed: bool) -> Recovered
         due: after(joins),
         is_delayed,
         errors: vec![],
-        chunks: vec![],
+        chunks: 0,
     }
 }
 

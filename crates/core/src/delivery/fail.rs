@@ -64,6 +64,7 @@ impl<W> Shard<W> {
         mut each: impl FnMut(&mut Self, &Unit, &mut Vec<Effect<W>>),
     ) {
         let behind: Vec<Unit> = core::mem::take(&mut self.pending).into();
+        self.chunk_bytes = 0;
         let mut touched: Vec<Address> =
             failed.iter().chain(&behind).map(|u| u.address.clone()).collect();
         touched.sort_unstable();
@@ -140,6 +141,7 @@ impl<W> Shard<W> {
                     message.undo_attempt();
                     // What it waits for did not become durable: it must not go on (D1).
                     message.settling.clear();
+                    message.stream.stop();
                 }
             }
             None => {}

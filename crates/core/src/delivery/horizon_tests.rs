@@ -51,7 +51,7 @@ fn row(id: &str, ordinal: u32, millis: i64) -> Recovered {
         due: after(millis),
         is_delayed: true,
         errors: vec![],
-        chunks: vec![],
+        chunks: 0,
     }
 }
 

@@ -8,7 +8,7 @@ use quarry_types::{
     planted::{Bug, is_planted},
 };
 
-use super::BacklogLimits;
+use super::{BacklogLimits, ChunkLimits};
 use crate::outbox::OutboxLimits;
 
 /// What an entity does with its later messages while one is in quarantine.
@@ -71,6 +71,8 @@ pub struct Limits {
     pub errors: usize,
     /// How much of what is open is held in memory.
     pub backlog: BacklogLimits,
+    /// How much of chunks is held in memory.
+    pub chunks: ChunkLimits,
     /// Bounds of the outbox.
     pub outbox: OutboxLimits,
     /// Bounds of types that differ from the default.
@@ -89,6 +91,7 @@ impl Default for Limits {
             accept_after: Duration::from_millis(5),
             errors: 10,
             backlog: BacklogLimits::default(),
+            chunks: ChunkLimits::default(),
             outbox: OutboxLimits::default(),
             types: BTreeMap::new(),
             default_type: TypeLimits::default(),

@@ -11,7 +11,7 @@ use quarry_types::{
     Envelope, Failure, Keep, MessageId, Outcome, PayloadDigest, ReplyMode, Sequence, Timestamp,
 };
 
-use super::{Chunk, attempts::Recorded, backlog::Source, stream::Stream, suspect::Suspicion};
+use super::{attempts::Recorded, backlog::Source, stream::Stream, suspect::Suspicion};
 
 /// What the store knows of a key that was asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -71,8 +71,8 @@ pub struct Recovered {
     pub is_delayed: bool,
     /// The errors of its attempts.
     pub errors: Vec<String>,
-    /// The chunks of its reply that stand.
-    pub chunks: Vec<Chunk>,
+    /// How many chunks of its reply stand.
+    pub chunks: u64,
 }
 
 /// The longest error text that is kept, in characters.

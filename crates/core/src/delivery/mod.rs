@@ -14,7 +14,8 @@
 //!   quarantined lets the later ones go on, or holds them up, as its type says.
 //! * A message that may have ended its process twice runs alone, so that it can be blamed.
 //! * What waits and would never be woken is looked for, and let go on (G9).
-//! * Memory holds a window of what is open; the rest is read in pages, in order (G7).
+//! * Memory holds a window of what is open; the rest is read in pages, in order (G7). So it is with a
+//!   message's chunks, which a handler that runs again is compared with.
 
 mod admit;
 #[cfg(test)]
@@ -34,6 +35,7 @@ mod delay;
 mod delay_tests;
 #[cfg(test)]
 mod discard_tests;
+mod emit;
 mod entity;
 mod fail;
 #[cfg(test)]
@@ -45,6 +47,7 @@ mod hold_tests;
 mod horizon_tests;
 mod limits;
 mod look;
+mod marks;
 mod message;
 #[cfg(test)]
 mod model_tests;
@@ -65,6 +68,10 @@ mod settle;
 mod shard;
 mod stream;
 #[cfg(test)]
+mod stream_model_tests;
+#[cfg(test)]
+mod stream_page_tests;
+#[cfg(test)]
 mod stream_tests;
 mod suspect;
 #[cfg(test)]
@@ -77,6 +84,7 @@ mod turns_tests;
 
 pub use backlog::{BacklogLimits, OpenPage, OpenRead, Which};
 pub use batch::{Accept, Batch, ChunkRecord, CommitFailure, Finish, OpenRecord, OpenRecordState};
+pub use emit::{ChunkLimits, ChunkRead};
 pub use limits::{AfterQuarantine, Limits, TypeLimits};
 pub use look::InMemory;
 pub use message::{Cursor, Found, FoundState, Position, Recovered};
@@ -84,4 +92,4 @@ pub use operate::{Fetched, FetchedState};
 pub use run::{ActivationFailure, Ran, RunId, RunKind, Work};
 pub use send::SendPage;
 pub use shard::{Check, Effect, KeyQuestion, Shard};
-pub use stream::Chunk;
+pub use stream::{Chunk, Emission};

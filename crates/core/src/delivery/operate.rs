@@ -336,7 +336,7 @@ impl<W> Shard<W> {
         message.acceptance = Acceptance::Stored(aside.position);
         message.attempts = if end.is_some() { aside.attempts } else { 0 };
         message.errors = aside.errors;
-        message.stream = Stream::recovered(&aside.chunks);
+        message.stream = Stream::recovered(aside.chunks);
         message.original = (sent != message.envelope.payload).then_some(sent);
         message.end = end;
         message.waiting.push(Waiting::of_operator(waiter, mode, false));

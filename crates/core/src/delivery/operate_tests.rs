@@ -67,7 +67,7 @@ fn aside(key: &str) -> Recovered {
         due: NOW,
         is_delayed: false,
         errors: vec!["why".to_string()],
-        chunks: vec![],
+        chunks: 0,
     }
 }
 

@@ -100,7 +100,7 @@ fn message_of<W>(recovered: Recovered, source: Source, admission: u64) -> Messag
     message.lost = recovered.lost;
     message.suspicion = Suspicion::of(recovered.lost);
     message.errors = recovered.errors;
-    message.stream = Stream::recovered(&recovered.chunks);
+    message.stream = Stream::recovered(recovered.chunks);
     message.needs_recording = true;
     message
 }

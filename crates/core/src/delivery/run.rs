@@ -47,6 +47,9 @@ pub struct Work {
     pub attempt: u32,
     /// Since when a command stands in its entity's queue.
     pub queued_since: Option<Timestamp>,
+    /// Whether chunks of an earlier attempt stand: then the run does not end before
+    /// [`Shard::catch_up`] has told that its own were compared with them.
+    pub repeats: bool,
 }
 
 /// What a run came to.
@@ -136,7 +139,7 @@ impl<W> Shard<W> {
         let run = RunId(self.runs);
         message.begin_attempt();
         message.phase = Phase::Running;
-        message.stream.begin();
+        let repeats = message.stream.begin();
         if message.acceptance == Acceptance::None {
             self.accept_due.insert((now.after(self.limits.accept_after), message_id));
         }
@@ -147,7 +150,7 @@ impl<W> Shard<W> {
         }
         out.push(Effect::Run(
             address.clone(),
-            Work { run, kind: RunKind::Command, envelope, attempt, queued_since },
+            Work { run, kind: RunKind::Command, envelope, attempt, queued_since, repeats },
         ));
     }
 
@@ -225,7 +228,7 @@ impl<W> Shard<W> {
             Ended::Read(read) => self.read_ran(address, read, result, out),
             Ended::Command { message_id, since } => {
                 self.accept_due.remove(&(since.after(self.limits.accept_after), message_id));
-                self.command_ran(now, address, message_id, result);
+                self.command_ran(now, address, message_id, result, out);
             }
         }
         self.schedule(address, now, out);
@@ -265,6 +268,7 @@ impl<W> Shard<W> {
         address: &Address,
         message_id: MessageId,
         result: Ran,
+        out: &mut Vec<Effect<W>>,
     ) {
         if let Some(message) = self.messages.get_mut(&message_id) {
             message.survived();
@@ -279,7 +283,7 @@ impl<W> Shard<W> {
                 return;
             }
         };
-        self.end_stream(message_id);
+        self.end_stream(message_id, out);
         let Some(message) = self.messages.get_mut(&message_id) else { return };
         message.phase = Phase::Settling;
         let is_accept = message.acceptance == Acceptance::None;
@@ -311,6 +315,7 @@ impl<W> Shard<W> {
             message.begin_attempt();
         }
         message.survived();
+        message.stream.stop();
         message.push_error(error, self.limits.errors);
         let is_accept = message.acceptance == Acceptance::None;
         if is_accept {

@@ -9,6 +9,7 @@ use super::{
     admit::quarantined,
     backlog::before,
     batch::{Change, Unit},
+    emit::length,
     message::{Acceptance, Copying, Message, Phase, Standing, Turn, Waiting},
     shard::{Check, Gate, answer},
     suspect::Suspicion,
@@ -50,10 +51,11 @@ impl<W> Shard<W> {
             let payload =
                 self.messages.get(&unit.message_id).map_or(0, |m| m.envelope.payload.len());
             bytes += unit.bytes(payload);
-            let is_alone = unit.is_alone();
+            let (is_alone, unit_bytes) = (unit.is_alone(), unit.chunk_bytes());
             if (bytes > self.limits.batch_bytes || is_alone) && !units.is_empty() {
                 break;
             }
+            self.chunk_bytes = self.chunk_bytes.saturating_sub(unit_bytes);
             units.extend(self.pending.pop_front());
             if is_alone {
                 break;
@@ -207,7 +209,7 @@ impl<W> Shard<W> {
                 }
             }
             Change::Chunks { first, chunks } => {
-                let end = first.saturating_add(u64::try_from(chunks.len()).unwrap_or(u64::MAX));
+                let end = first.saturating_add(length(chunks));
                 self.chunks_are_durable(message_id, end, out);
             }
             Change::Copy => {

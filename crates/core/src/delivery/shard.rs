@@ -13,7 +13,7 @@ use quarry_types::{
 };
 
 use super::{
-    Batch, Limits, OpenRead, Work,
+    Batch, ChunkRead, Limits, OpenRead, Work,
     audit::Audit,
     backlog::Backlog,
     batch::{Reason, Unit},
@@ -24,6 +24,9 @@ use super::{
     suspect::ProcessTurn,
 };
 use crate::outbox::{Outbox, Passing, Place};
+
+/// So many bytes of chunks that wait for a commit count as one more step that does.
+const STEP_BYTES: usize = 4 * 1024;
 
 /// What the machine asks its shell to do, in order.
 #[derive(Debug, PartialEq)]
@@ -50,7 +53,8 @@ pub enum Effect<W> {
     },
     /// Tell a reader that there is more to read, or that the message is over.
     Readable(W),
-    /// Tell a handler that everything before its next outside effect is durable.
+    /// Tell a handler that what it waits for is there: everything before its next outside effect is
+    /// durable, a chunk of it is, or all its chunks were compared.
     Settled(W),
     /// Pass a send on to its target's owner, which is to answer once it is stored; answer with
     /// [`Shard::passed_on`].
@@ -64,6 +68,9 @@ pub enum Effect<W> {
     },
     /// Read a page of open messages; answer with [`Shard::open_read`].
     ReadOpen(OpenRead),
+    /// Read a page of a message's chunks; answer with [`Shard::chunks_read`], also where that takes
+    /// several tries.
+    ReadChunks(ChunkRead),
     /// Drop the entity's actor, which may hold what is not committed.
     Passivate(Address),
     /// Ask the store for the first quarantined message of the entity; answer with
@@ -138,6 +145,8 @@ pub struct Shard<W> {
     /// Entities of which messages want their rows.
     pub(super) wanting: BTreeSet<Address>,
     pub(super) pending: VecDeque<Unit>,
+    /// Bytes of chunks among them.
+    pub(super) chunk_bytes: usize,
     pub(super) in_flight: Option<(u64, Vec<Unit>)>,
     pub(super) outbox: Outbox,
     pub(super) tickets: u64,
@@ -145,6 +154,7 @@ pub struct Shard<W> {
     pub(super) activations: u64,
     pub(super) admissions: u64,
     pub(super) questions: u64,
+    pub(super) chunk_reads: u64,
     pub(super) committed: Sequence,
     /// All that stands up to here is finished or has an open row: the mark that was found at the
     /// takeover, and raised since.
@@ -202,6 +212,8 @@ impl<W> Shard<W> {
             activations: 0,
             admissions: 0,
             questions: 0,
+            chunk_reads: 0,
+            chunk_bytes: 0,
             committed,
             taken_over: (committed > Sequence(0)).then_some(now),
             unfinished: BTreeSet::new(),
@@ -221,10 +233,10 @@ impl<W> Shard<W> {
         self
     }
 
-    /// Steps that wait for a commit behind the one in flight.
+    /// Steps that wait for a commit behind the one in flight; 4 KiB of chunks count as one more.
     #[must_use]
     pub fn backlog(&self) -> usize {
-        self.pending.len()
+        self.pending.len() + self.chunk_bytes / STEP_BYTES
     }
 
     /// Unfinished messages in memory.

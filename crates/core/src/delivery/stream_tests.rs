@@ -13,8 +13,52 @@ fn made(text: &'static str) -> Chunk {
 
 fn emit(shard: &mut Shard<u32>, run: RunId, texts: &[&'static str]) -> Vec<Effect<u32>> {
     let mut out = Vec::new();
-    let made = texts.iter().map(|text| made(text)).collect();
+    let made = texts.iter().map(|text| emission(made(text))).collect();
     shard.emitted(NOW, &address("c1"), run, made, &mut out);
+    out
+}
+
+fn emission(chunk: Chunk) -> Emission<u32> {
+    Emission { chunk, waiter: None }
+}
+
+/// A message of which so many chunks stand, and which runs again.
+pub(super) fn runs_again(shard: &mut Shard<u32>, chunks: u64) -> Work {
+    let recovered = Recovered {
+        envelope: Arc::new(message("c1", "k1")),
+        original: None,
+        accepted_at: NOW,
+        position: (Sequence(3), 0),
+        attempts: 1,
+        lost: 0,
+        due: Timestamp(0),
+        is_delayed: false,
+        errors: vec![],
+        chunks,
+    };
+    let mut out = Vec::new();
+    recover(shard, vec![recovered], &mut out);
+    let ticket = batch_of(&out).ticket;
+    committed(shard, ticket, 4);
+    run_of(&activate(shard, "c1"))
+}
+
+/// The page of `stored` that is asked for comes.
+pub(super) fn page_comes(
+    shard: &mut Shard<u32>,
+    effects: &[Effect<u32>],
+    stored: &[Chunk],
+) -> Vec<Effect<u32>> {
+    let read = effects.iter().find_map(|effect| match effect {
+        Effect::ReadChunks(read) => Some(*read),
+        _ => None,
+    });
+    let read = read.unwrap_or_else(|| panic!("nothing is read: {effects:?}"));
+    let from = usize::try_from(read.from).unwrap();
+    let limit = usize::try_from(read.limit).unwrap();
+    let page: Vec<Chunk> = stored.iter().skip(from).take(limit).cloned().collect();
+    let mut out = Vec::new();
+    shard.chunks_read(read.message_id, read.number, &page, &mut out);
     out
 }
 
@@ -42,24 +86,10 @@ fn chunks_are_readable_once_they_are_durable() {
 #[test]
 fn a_handler_that_runs_again_repeats_no_chunk_and_resets_where_it_differs() {
     let mut shard = shard();
-    let recovered = Recovered {
-        envelope: Arc::new(message("c1", "k1")),
-        original: None,
-        accepted_at: NOW,
-        position: (Sequence(3), 0),
-        attempts: 1,
-        lost: 0,
-        due: Timestamp(0),
-        is_delayed: false,
-        errors: vec![],
-        chunks: vec![made("a"), made("b"), made("c")],
-    };
-    let mut out = Vec::new();
-    recover(&mut shard, vec![recovered], &mut out);
-    let ticket = batch_of(&out).ticket;
-    committed(&mut shard, ticket, 4);
-    let work = run_of(&activate(&mut shard, "c1"));
-    assert!(emit(&mut shard, work.run, &["a", "b"]).is_empty());
+    let work = runs_again(&mut shard, 3);
+    let effects = emit(&mut shard, work.run, &["a", "b"]);
+    let stored = [made("a"), made("b"), made("c")];
+    assert!(page_comes(&mut shard, &effects, &stored).is_empty());
     let batch = batch_of(&emit(&mut shard, work.run, &["x", "y"]));
     assert_eq!(batch.chunks[0].first, 3);
     assert_eq!(
@@ -149,27 +179,13 @@ fn an_entry_is_recorded_once_and_its_reset_is_an_entry_too() {
         entry: Bytes::from_static(text.as_bytes()),
         clears,
     };
-    let recovered = Recovered {
-        envelope: Arc::new(message("c1", "k1")),
-        accepted_at: NOW,
-        position: (Sequence(3), 0),
-        attempts: 1,
-        lost: 0,
-        due: Timestamp(0),
-        is_delayed: false,
-        original: None,
-        errors: vec![],
-        chunks: vec![made("a"), entry("b", false), made("c"), entry("d", false), made("e")],
-    };
-    let mut out = Vec::new();
-    recover(&mut shard, vec![recovered], &mut out);
-    let ticket = batch_of(&out).ticket;
-    committed(&mut shard, ticket, 4);
-    let work = run_of(&activate(&mut shard, "c1"));
+    let stored = [made("a"), entry("b", false), made("c"), entry("d", false), made("e")];
+    let work = runs_again(&mut shard, 5);
     let chunks = vec![made("a"), entry("b", false), made("c"), entry("x", true)];
-    out.clear();
+    let mut out = Vec::new();
+    let chunks = chunks.into_iter().map(emission).collect();
     shard.emitted(NOW, &address("c1"), work.run, chunks, &mut out);
-    let batch = batch_of(&out);
+    let batch = batch_of(&page_comes(&mut shard, &out, &stored));
     let reset = Chunk::Reset { attempt: 2, from: 3, is_entry: true };
     assert_eq!(batch.chunks[0].chunks, [reset, entry("x", true)]);
 }

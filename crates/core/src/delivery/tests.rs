@@ -362,7 +362,7 @@ pub(super) fn recovered(key: &str, attempts: u32, ordinal: u32) -> Recovered {
         due: Timestamp(0),
         is_delayed: false,
         errors: vec![],
-        chunks: vec![],
+        chunks: 0,
     }
 }
 

@@ -126,7 +126,7 @@ impl<W> Shard<W> {
             let envelope = Arc::clone(&read.envelope);
             reads.push(ReadRun { run, read, since: now });
             let kind = RunKind::Read;
-            let work = Work { run, kind, envelope, attempt: 1, queued_since: None };
+            let work = Work { run, kind, envelope, attempt: 1, queued_since: None, repeats: false };
             out.push(Effect::Run(address.clone(), work));
         }
         entity.running = Some(Running::Reads(reads));

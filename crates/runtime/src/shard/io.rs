@@ -3,7 +3,7 @@
 use std::{pin::Pin, sync::Arc};
 
 use quarry_core::{
-    delivery::{ActivationFailure, Batch, Fetched, KeyQuestion, OpenPage},
+    delivery::{ActivationFailure, Batch, Chunk, Fetched, KeyQuestion, OpenPage},
     outbox::Place,
 };
 use quarry_ports::{
@@ -40,6 +40,7 @@ pub(super) enum Done {
     PassedOn(Vec<(Place, Result<Answer, CallError>)>),
     SendsRead(Result<SendPage, StoreError>),
     OpenRead(u64, Result<OpenPage, StoreError>),
+    ChunksRead(MessageId, u64, Vec<Chunk>),
     Turn(Option<OwnedSemaphorePermit>),
     Aside(Address, u64, Result<Option<MessageId>, StoreError>),
 }
@@ -71,7 +72,7 @@ impl Serving {
         self.io.push(Box::pin(async move { Done::Keys(ids, store.find_keys(queries).await) }));
     }
 
-    /// Asks for a message that an operator acts on, with its chunks where it may run again.
+    /// Asks for a message that an operator acts on.
     pub(super) fn fetch(&mut self, message_id: MessageId) {
         let store = Arc::clone(&self.shared.store);
         let (node, space, epoch) = (self.shared.caller.clone(), self.shard.space(), self.epoch);
@@ -186,6 +187,9 @@ impl Serving {
             Done::PassedOn(answers) => self.passed_on(answers),
             Done::SendsRead(page) => self.sends_read(page),
             Done::OpenRead(number, page) => self.open_read(number, page),
+            Done::ChunksRead(message_id, number, page) => {
+                self.machine.chunks_read(message_id, number, &page, &mut self.out);
+            }
             Done::Aside(address, number, first) => {
                 let first = first.map_err(|error| error.to_string());
                 self.machine.aside_read(now, &address, number, first, &mut self.out);
@@ -234,6 +238,6 @@ async fn fetched(
 ) -> Result<Option<(Address, Fetched)>, StoreError> {
     let Some(record) = store.message(message_id).await? else { return Ok(None) };
     let address = record.message.address.clone();
-    let chunks = store.chunks_of(vec![message_id]).await?.pop().unwrap_or_default();
+    let chunks = store.chunk_counts(vec![message_id]).await?.pop().unwrap_or_default();
     Ok(Some((address, convert::fetched(record, chunks))))
 }

@@ -1,5 +1,6 @@
 //! The task of one owned shard: the shell of `quarry_core::delivery::Shard`.
 
+mod chunks;
 mod clock;
 mod io;
 mod load;

@@ -9,11 +9,11 @@ use quarry_types::{Address, MessageId, Sequence, SlotRange, Space};
 use super::{io::Done, task::Serving};
 use crate::convert;
 
-/// A page of open messages, each with the chunks of its reply that stand.
+/// A page of open messages, each with how many chunks of its reply stand.
 async fn page(store: &dyn Store, query: OpenQuery, limit: u32) -> Result<OpenPage, StoreError> {
     let page = store.open_messages(query, limit).await?;
     let open = page.messages.iter().map(|open| open.message.message_id).collect();
-    let chunks = store.chunks_of(open).await?;
+    let chunks = store.chunk_counts(open).await?;
     let messages = page.messages.into_iter().zip(chunks);
     Ok(OpenPage {
         messages: messages.map(|(open, chunks)| convert::recovered(open, chunks)).collect(),

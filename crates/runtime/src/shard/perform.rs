@@ -18,6 +18,7 @@ use crate::{
     inbox::Waiter,
     sends::Sends,
     transaction::Statements,
+    window::Window,
     wire::Response,
 };
 
@@ -49,6 +50,7 @@ impl Serving {
                     Effect::PassOn(send) => passing.push(send),
                     Effect::ReadSends { after, limit } => self.read_sends(after, limit),
                     Effect::ReadOpen(read) => self.read_open(read),
+                    Effect::ReadChunks(read) => self.read_chunks(read),
                     Effect::Passivate(address) => self.passivate(&address, Leaving::Failed),
                     Effect::AskAside(address, number) => self.ask_aside(address, number),
                     Effect::AskTurn => self.ask_turn(),
@@ -82,6 +84,8 @@ impl Serving {
             sends: Sends::default(),
             statements: Statements::default(),
             shard: (work.kind == RunKind::Command).then(|| self.said.clone()),
+            window: Window::new(),
+            repeats: work.repeats,
         };
         let run = Run { id: work.run, kind: work.kind, context };
         if !self.hand_over(address, run) {

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, pin::pin, sync::Arc, time::Duration};
 
 use futures_util::{StreamExt, stream::FuturesUnordered};
 use quarry_core::{
-    delivery::{Effect, Limits, Shard},
+    delivery::{Effect, Emission, Limits, Shard},
     placement::SteadyLoad,
 };
 use quarry_ports::{Host, LeaseGuard, LoadedShard, Metrics, Store, crash};
@@ -383,8 +383,15 @@ impl Serving {
         let now = self.now();
         for Said { address, run, what } in said {
             match what {
-                Saying::Chunk(chunk) => {
-                    self.machine.emitted(now, &address, run, vec![chunk], &mut self.out);
+                Saying::Chunk(chunk, waiter) => {
+                    let made = vec![Emission { chunk, waiter: Some(waiter) }];
+                    self.machine.emitted(now, &address, run, made, &mut self.out);
+                }
+                Saying::CatchUp(waiter) => {
+                    let told = self.machine.catch_up(&address, run, waiter, &mut self.out);
+                    if let Err(waiter) = told {
+                        waiter.tell(Response::NotHere);
+                    }
                 }
                 Saying::Settle(waiter) => {
                     if let Err(waiter) = self.machine.settle(&address, run, waiter, &mut self.out) {

@@ -25,6 +25,7 @@ use crate::{
     reads::{Book, Desk},
     residents::Guest,
     sends::Relay,
+    streams::Spring,
     transactions::Clerk,
 };
 
@@ -115,6 +116,8 @@ pub(crate) struct World {
     pub(crate) coordination: Coordination,
     pub(crate) attempts: Arc<AtomicU32>,
     pub(crate) desk: Arc<Desk>,
+    /// Chunks that springs made.
+    pub(crate) poured: Arc<AtomicU32>,
 }
 
 impl World {
@@ -127,6 +130,7 @@ impl World {
             coordination: Coordination::new(host.clone(), times, 8),
             attempts: Arc::default(),
             desk: Arc::default(),
+            poured: Arc::default(),
             host,
         }
     }
@@ -167,6 +171,7 @@ impl World {
             .with(Ledger)
             .with(Sleeper)
             .with(Guest)
+            .with(Spring(Arc::clone(&self.poured)))
             .build();
         let mut config = NodeConfig::new(NodeId(id), boot);
         configure(&mut config);

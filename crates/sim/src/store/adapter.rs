@@ -398,19 +398,24 @@ impl Store for MemoryStore {
         from: u64,
         limit: u32,
     ) -> Result<Vec<StoredChunk>, StoreError> {
-        let tables = self.read()?;
-        let chunks = tables.chunks.get(&message_id).into_iter().flatten();
-        let wanted = chunks.filter(|chunk| chunk.sequence >= from);
-        Ok(wanted.take(usize::try_from(limit).unwrap_or(usize::MAX)).cloned().collect())
+        Ok(self.read()?.chunk_page(message_id, from, limit).cloned().collect())
     }
 
-    async fn chunks_of(&self, messages: Vec<MessageId>) -> Result<Vec<Vec<ChunkBody>>, StoreError> {
+    async fn chunk_counts(&self, messages: Vec<MessageId>) -> Result<Vec<u64>, StoreError> {
         let tables = self.read()?;
-        let bodies = |id: &MessageId| {
-            let chunks = tables.chunks.get(id).into_iter().flatten();
-            chunks.map(|chunk| chunk.body.clone()).collect()
-        };
-        Ok(messages.iter().map(bodies).collect())
+        let count = |id| tables.chunks.get(id).map_or(0, Vec::len);
+        Ok(messages.iter().map(|id| u64::try_from(count(id)).unwrap_or(u64::MAX)).collect())
+    }
+
+    async fn chunk_bodies(
+        &self,
+        message_id: MessageId,
+        from: u64,
+        limit: u32,
+    ) -> Result<Vec<ChunkBody>, StoreError> {
+        let tables = self.read()?;
+        let page = tables.chunk_page(message_id, from, limit);
+        Ok(page.map(|chunk| chunk.body.clone()).collect())
     }
 
     async fn journal(

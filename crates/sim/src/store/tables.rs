@@ -8,8 +8,9 @@ use std::{
 
 use bytes::Bytes;
 use quarry_ports::{
-    Commit, CommitError, Host, JournalEntry, MessageRecord, MessageRow, MessageState, OpenMessage,
-    OpenState, OutcomeRow, Position, SendKey, StoredChunk, codec,
+    CHUNK_PAGE_BYTES, ChunkBody, Commit, CommitError, Host, JournalEntry, MessageRecord,
+    MessageRow, MessageState, OpenMessage, OpenState, OutcomeRow, Position, SendKey, StoredChunk,
+    codec,
 };
 use quarry_types::{
     Address, BootId, ClusterId, Epoch, IdempotencyKey, Keep, MessageId, Method, Sequence, ShardAge,
@@ -113,6 +114,27 @@ pub(super) struct Tables {
 impl Tables {
     pub(super) fn epoch(&self, shard: ShardId) -> Epoch {
         self.fences.get(&shard).map_or(Epoch(0), |fence| fence.epoch)
+    }
+
+    /// The chunks of a message from number `from` on, as many as are read at a time.
+    pub(super) fn chunk_page(
+        &self,
+        message_id: MessageId,
+        from: u64,
+        limit: u32,
+    ) -> impl Iterator<Item = &StoredChunk> {
+        let chunks = self.chunks.get(&message_id).into_iter().flatten();
+        let mut bytes = 0;
+        let fits = move |chunk: &&StoredChunk| {
+            let before = bytes;
+            bytes += match &chunk.body {
+                ChunkBody::Made(body) | ChunkBody::Entry(body) => body.len(),
+                ChunkBody::Reset { .. } => 0,
+            };
+            before < CHUNK_PAGE_BYTES
+        };
+        let wanted = chunks.filter(move |chunk| chunk.sequence >= from);
+        wanted.take(usize::try_from(limit).unwrap_or(usize::MAX)).take_while(fits)
     }
 
     /// One transaction: all of `commit` as sequence `sequence`, or nothing; what it entered.

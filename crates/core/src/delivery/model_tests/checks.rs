@@ -6,8 +6,9 @@ use quarry_types::{Address, Envelope, Keep, MessageId};
 
 use super::{
     super::OpenRecordState,
+    chunks::{made_by, read},
     disk::Stored,
-    world::{ATTEMPTS, World, made_by, read, text},
+    world::{ATTEMPTS, World, text},
 };
 
 impl World {

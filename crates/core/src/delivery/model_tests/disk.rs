@@ -121,6 +121,11 @@ impl Disk {
         }
     }
 
+    /// How many chunks of a message stand.
+    fn stood(&self, id: &MessageId) -> u64 {
+        self.chunks.get(id).map_or(0, |chunks| u64::try_from(chunks.len()).unwrap())
+    }
+
     /// What is open and not set aside.
     pub(super) fn open(&self) -> Vec<Recovered> {
         let mut all: Vec<Recovered> = Vec::new();
@@ -144,7 +149,7 @@ impl Disk {
                 due: record.map_or(Timestamp(0), |record| record.due),
                 is_delayed: record.is_some_and(|r| r.state == OpenRecordState::Delayed),
                 errors: Vec::new(),
-                chunks: self.chunks.get(id).cloned().unwrap_or_default(),
+                chunks: self.stood(id),
             });
         }
         all.sort_by_key(|recovered| recovered.position);
@@ -168,7 +173,7 @@ impl Disk {
                 due: record.due,
                 is_delayed: false,
                 errors: record.errors.clone(),
-                chunks: self.chunks.get(&id).cloned().unwrap_or_default(),
+                chunks: self.stood(&id),
             }),
             (None, None) => {
                 let open = self.open().into_iter();

@@ -6,11 +6,13 @@
 //! stands in the stored state exactly once, with its outcome (G1, G2, G5, D2), unless an operator
 //! ended it, and no key stands twice; keys stand in admitted order (D3); no attempt is beyond the
 //! limit, and what reached it, or ended its process alone, is
-//! in quarantine (D4), where it holds up later ones if order outranks progress; chunks have no gaps, and none comes after the outcome (R1); what a handler
+//! in quarantine (D4), where it holds up later ones if order outranks progress; chunks have no gaps, none comes after the outcome, and
+//! what a handler repeats is not stored again, wherever it is read from (R1); what a handler
 //! sent to another entity is handled there, once and in order (G2, G4); nothing is stuck (G9). Memory holds a few of the
 //! messages that are open, and pages of the others come late (G7).
 
 mod checks;
+mod chunks;
 mod disk;
 mod every_commit;
 mod operators;

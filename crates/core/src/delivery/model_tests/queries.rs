@@ -55,6 +55,7 @@ impl World {
     /// The entity's actor goes, and what runs in it.
     pub(super) fn drop_actor(&mut self, address: &Address) {
         self.live.remove(address);
+        self.ending.retain(|_, (of, _)| of != address);
         self.queries.retain(|(of, _)| of != address);
     }
 

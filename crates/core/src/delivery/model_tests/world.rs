@@ -18,9 +18,10 @@ use quarry_types::{
 
 use super::{
     super::{
-        ActivationFailure, AfterQuarantine, Batch, Chunk, CommitFailure, Effect, Limits, OpenPage,
+        ActivationFailure, AfterQuarantine, Batch, CommitFailure, Effect, Limits, OpenPage,
         OpenRecord, OpenRecordState, Ran, RunId, RunKind, Shard, TypeLimits, Work,
     },
+    chunks::FEW_CHUNKS,
     disk::Disk,
     pages::few_messages,
     processes::{Turn, is_deadly},
@@ -28,13 +29,6 @@ use super::{
     step::{EDITED, Step},
 };
 use crate::outbox::Place;
-
-/// The chunks of a message: an attempt that fails makes others than one that is done.
-pub(super) fn made_by(envelope: &Envelope, is_failing: bool) -> Vec<Chunk> {
-    let texts: &[&str] = if is_failing { &["a", "x", "y", "z"] } else { &["a", "b", "c"] };
-    let made = |text: &&str| Chunk::Made(Bytes::from(format!("{} {text}", envelope.key)));
-    texts.iter().map(made).collect()
-}
 
 /// Whether every attempt at the message fails.
 fn is_poison(envelope: &Envelope) -> bool {
@@ -53,18 +47,6 @@ pub(super) fn is_ordered(address: &Address) -> bool {
 }
 
 const ORDERED: &str = "Ordered";
-
-/// What a reader holds who starts over where it is told to.
-pub(super) fn read(stream: &[Chunk]) -> Vec<Chunk> {
-    let mut held: Vec<(u64, Chunk)> = Vec::new();
-    for (number, chunk) in (0..).zip(stream) {
-        match chunk {
-            Chunk::Reset { from, .. } => held.retain(|(number, _)| number < from),
-            Chunk::Made(_) | Chunk::Entry { .. } => held.push((number, chunk.clone())),
-        }
-    }
-    held.into_iter().map(|(_, chunk)| chunk).collect()
-}
 
 /// When a crash comes, seen from a commit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -103,6 +85,8 @@ pub(super) enum Waiter {
     Operator(u64),
     /// Who asked the query of this number.
     Reader(u64),
+    /// A handler, before it ends.
+    Handler(RunId),
     /// Nobody any more.
     Nobody,
 }
@@ -131,6 +115,8 @@ pub(super) struct World {
     pub(super) asked: BTreeMap<u64, Intervention>,
     pub(super) done: BTreeSet<String>,
     pub(super) turn: Turn,
+    /// Runs that end when what they made was compared.
+    pub(super) ending: BTreeMap<RunId, (Address, Ran)>,
     /// Queries that run; nothing but a step ends them.
     pub(super) queries: VecDeque<(Address, RunId)>,
     /// Queries that were asked of this process and are not answered.
@@ -150,7 +136,8 @@ fn shard(
     let (outbox, backlog) = (few_sends(), few_messages(is_ever_late));
     let ordered = TypeLimits { after_quarantine: AfterQuarantine::Wait, ..default_type };
     let types = BTreeMap::from([(EntityType::new(ORDERED).unwrap(), ordered)]);
-    let limits = Limits { backlog, outbox, types, default_type, ..Limits::default() };
+    let limits =
+        Limits { backlog, outbox, types, default_type, chunks: FEW_CHUNKS, ..Limits::default() };
     Shard::new(limits, epoch, marks, now)
 }
 
@@ -174,6 +161,7 @@ impl Default for World {
             asked: BTreeMap::new(),
             done: BTreeSet::new(),
             turn: Turn::Free,
+            ending: BTreeMap::new(),
             queries: VecDeque::new(),
             reading: BTreeSet::new(),
             asides: VecDeque::new(),
@@ -201,6 +189,7 @@ impl World {
         self.live.clear();
         self.asked.clear();
         self.turn = Turn::Free;
+        self.ending.clear();
         self.queries.clear();
         self.reading.clear();
         self.asides.clear();
@@ -315,14 +304,13 @@ impl World {
                 let is_broken = matches!(step, Step::BreakHandler);
                 let is_failing =
                     is_broken || matches!(step, Step::FailHandler) || is_poison(&work.envelope);
-                let made = made_by(&work.envelope, is_failing);
-                self.shard.emitted(self.now, &address, work.run, made, &mut out);
+                self.emit(&address, &work, is_failing, &mut out);
                 let result = if is_failing {
                     Ran::Retry { error: "told to fail".to_string(), is_broken }
                 } else {
                     self.handle(&address, &work)
                 };
-                self.shard.ran(self.now, &address, work.run, result, &mut out);
+                self.end_run(address, &work, result, &mut out);
             }
             Effect::Commit(batch) => return self.commit(&batch, step),
             Effect::Passivate(address) => self.drop_actor(&address),
@@ -343,9 +331,10 @@ impl World {
             Effect::Answer { waiter: Waiter::Reader(number), .. } => {
                 assert!(self.reading.remove(&number), "a query is answered once");
             }
-            Effect::Answer { waiter: Waiter::Nobody, .. }
-            | Effect::Readable(_)
-            | Effect::Settled(_) => {}
+            Effect::Answer { waiter: Waiter::Nobody | Waiter::Handler(_), .. }
+            | Effect::Readable(_) => {}
+            Effect::Settled(waiter) => self.settled(&waiter, &mut out),
+            Effect::ReadChunks(read) => self.read_chunks(read, step, &mut out),
             Effect::AskAside(address, number) => self.ask_aside(address, number, step, &mut out),
             Effect::AskTurn => self.ask_turn(),
             Effect::EndTurn => self.end_turn(),

@@ -1,7 +1,7 @@
 //! Checks of reply chunks.
 
 use bytes::Bytes;
-use quarry_ports::{ChunkBody, ChunkRow, Commit, CommitError, MessageRow, codec};
+use quarry_ports::{CHUNK_PAGE_BYTES, ChunkBody, ChunkRow, Commit, CommitError, MessageRow, codec};
 
 use super::{Broken, OpenStore, Owner, holds, message, same};
 
@@ -39,9 +39,74 @@ pub async fn chunks_are_numbered_without_gaps(database: &dyn OpenStore) -> Resul
         }
     }
     let none = message(&address, "k3")?.message_id;
-    let asked = vec![second.message_id, none, first.message_id];
-    let found = owner.store.chunks_of(asked).await?;
-    same("of many", found, vec![vec![made("x")], vec![], all.to_vec()])
+    let asked = vec![second.message_id, none, first.message_id, second.message_id];
+    same("counts", owner.store.chunk_counts(asked).await?, vec![1, 0, 4, 1])?;
+    same("of none", owner.store.chunk_counts(Vec::new()).await?, Vec::new())?;
+    same("of the first", owner.store.chunk_bodies(first.message_id, 0, 10).await?, all.to_vec())?;
+    let wanted = all.iter().skip(1).take(2).cloned().collect();
+    same("its middle", owner.store.chunk_bodies(first.message_id, 1, 2).await?, wanted)?;
+    same("of another", owner.store.chunk_bodies(none, 0, 10).await?, Vec::new())
+}
+
+/// A page begins anywhere in a stream of many commits, and readers at different places each read on
+/// without a gap.
+pub async fn a_long_stream_is_read_from_anywhere(database: &dyn OpenStore) -> Result<(), Broken> {
+    const ROWS: u64 = 60;
+    let owner = Owner::start(database, 2, 1).await?;
+    let first = message(&owner.address("a")?, "k1")?;
+    owner.write(Commit { messages: vec![first.clone()], ..owner.commit() }).await?;
+    let numbered = |number: u64| ChunkBody::Made(Bytes::from(number.to_string()));
+    for at in (0..ROWS).map(|row| row * 3) {
+        let chunks = vec![row(&first, at, (at..at + 3).map(numbered).collect())];
+        owner.write(Commit { chunks, ..owner.commit() }).await?;
+    }
+    for start in [0, 1, 2, 3, 100, ROWS * 3 - 1, ROWS * 3] {
+        for limit in [1, 7, 64] {
+            let mut next = start;
+            loop {
+                let page = owner.store.chunks(first.message_id, next, limit).await?;
+                let whole = u64::from(limit).min(ROWS * 3 - next);
+                same("length", u64::try_from(page.len())?, whole)?;
+                let bodies = owner.store.chunk_bodies(first.message_id, next, limit).await?;
+                let wanted: Vec<ChunkBody> = (next..next + whole).map(numbered).collect();
+                same("the owner's", bodies, wanted.clone())?;
+                same("bodies", page.into_iter().map(|chunk| chunk.body).collect(), wanted)?;
+                if whole == 0 {
+                    break;
+                }
+                next += whole;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// What is read at a time is bounded, and what follows is read behind it.
+pub async fn a_page_of_large_chunks_ends_early(database: &dyn OpenStore) -> Result<(), Broken> {
+    const LARGE: usize = 256 * 1024;
+    let owner = Owner::start(database, 2, 1).await?;
+    let first = message(&owner.address("a")?, "k1")?;
+    owner.write(Commit { messages: vec![first.clone()], ..owner.commit() }).await?;
+    for at in 0..10 {
+        let large = ChunkBody::Made(Bytes::from(vec![b'1'; LARGE]));
+        let chunks = vec![row(&first, at * 2, vec![large, made("s")])];
+        owner.write(Commit { chunks, ..owner.commit() }).await?;
+    }
+    let (mut next, mut pages) = (0, 0);
+    while next < 20 {
+        let page = owner.store.chunks(first.message_id, next, 64).await?;
+        let bodies = owner.store.chunk_bodies(first.message_id, next, 64).await?;
+        same("the owner's", bodies, page.iter().map(|chunk| chunk.body.clone()).collect())?;
+        holds("there is one", !page.is_empty())?;
+        let large = page.iter().filter(|chunk| chunk.body != made("s")).count();
+        holds("bounded", large * LARGE <= CHUNK_PAGE_BYTES + LARGE)?;
+        for chunk in page {
+            same("gapless", chunk.sequence, next)?;
+            next += 1;
+        }
+        pages += 1;
+    }
+    holds("several pages", pages > 1)
 }
 
 /// Two chunks never have one number.
@@ -86,9 +151,10 @@ pub async fn a_gap_before_a_chunk_is_refused(database: &dyn OpenStore) -> Result
     let refused = append(row(&second, 2, vec![made("gap")])).await;
     holds("a gap alone is rejected", matches!(refused, Err(CommitError::Rejected { .. })))?;
     append(row(&second, 1, vec![made("y")])).await?;
-    let found = owner.store.chunks_of(vec![first.message_id, second.message_id]).await?;
-    let wanted = vec![vec![made("a"), made("b"), made("c"), made("d")], vec![made("x"), made("y")]];
-    same("chunks", found, wanted)
+    let wanted = vec![made("a"), made("b"), made("c"), made("d")];
+    same("first", owner.store.chunk_bodies(first.message_id, 0, 10).await?, wanted)?;
+    let wanted = vec![made("x"), made("y")];
+    same("second", owner.store.chunk_bodies(second.message_id, 0, 10).await?, wanted)
 }
 
 /// What cannot be encoded is refused, and nothing is stored in its place.
@@ -107,6 +173,6 @@ pub async fn chunks_too_large_to_be_stored_are_refused_alone(
     holds("rejected", matches!(refused, Err(CommitError::Rejected { .. })))?;
     written?;
     same("the message", owner.store.message(first.message_id).await?, None)?;
-    let found = owner.store.chunks_of(vec![first.message_id, second.message_id]).await?;
-    same("chunks", found, vec![vec![], vec![made("a")]])
+    let counts = owner.store.chunk_counts(vec![first.message_id, second.message_id]).await?;
+    same("chunks", counts, vec![0, 1])
 }

@@ -53,6 +53,8 @@ macro_rules! store_contract {
             nothing_of_the_old_owner_follows_a_takeover
             two_processes_write_side_by_side
             chunks_are_numbered_without_gaps
+            a_long_stream_is_read_from_anywhere
+            a_page_of_large_chunks_ends_early
             a_chunk_that_stands_is_not_overwritten
             a_gap_before_a_chunk_is_refused
             chunks_too_large_to_be_stored_are_refused_alone
