@@ -38,6 +38,9 @@ pub enum Answer {
 /// What an error answer must hold.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct Problem {
+    /// The status with which it came; 0 where nobody answered.
+    #[serde(skip)]
+    pub status: u16,
     /// Stable name of the error.
     pub code: String,
     /// How the call ended.
@@ -174,6 +177,7 @@ fn broken(error: reqwest::Error) -> Answer {
 
 fn no_connection() -> Problem {
     Problem {
+        status: 0,
         code: NO_CONNECTION.to_owned(),
         outcome: ProblemOutcome::Refused,
         retryable: true,
@@ -203,7 +207,8 @@ fn classify(head: &Head, body: &[u8]) -> Result<Answer> {
     if !media_type.starts_with("application/problem+json") {
         bail!("{status} as {media_type:?}, not as a problem: {}", shown());
     }
-    let problem: Problem = serde_json::from_slice(body).with_context(shown)?;
+    let mut problem: Problem = serde_json::from_slice(body).with_context(shown)?;
+    problem.status = status.as_u16();
     let rounded_up = problem.retry_after_ms.map(|milliseconds| milliseconds.div_ceil(1_000));
     ensure!(*retry_after == rounded_up, "Retry-After is {retry_after:?} s: {}", shown());
     Ok(match problem.outcome {

@@ -91,23 +91,19 @@ impl Asker {
         *self.heard.lock().unwrap_or_else(PoisonError::into_inner) = heard;
     }
 
-    /// Asks once for the lease to be renewed.
+    /// Asks once for the lease to be renewed: until there is an answer, another node is known to lead,
+    /// or `limit` is over.
     pub(crate) async fn heartbeat(
         &self,
         request: HeartbeatRequest,
-        timeout: Duration,
+        limit: Duration,
     ) -> Result<HeartbeatAnswer, CallError> {
         let target = self.target();
-        let answer = match &self.lead {
-            Some(lead) if target == self.node => {
-                tokio::time::timeout(timeout, lead.heartbeat(request, lead.protocol()))
-                    .await
-                    .map_err(|_| CallError::TimedOut(timeout))
-            }
-            _ => {
-                self.links
-                    .call(target, Purpose::Heartbeats, Method::Heartbeat, &request, timeout)
-                    .await
+        let answer = tokio::select! {
+            biased;
+            answer = self.heartbeat_to(target, request, limit) => answer,
+            leader = self.another_leads(target) => {
+                Err(CallError::Unreachable(format!("node {leader} leads now")))
             }
         };
         let leader = answer.as_ref().map(|answer| match answer {
@@ -116,6 +112,40 @@ impl Asker {
         });
         self.remember(target, leader.map_err(|_| ()));
         answer
+    }
+
+    async fn heartbeat_to(
+        &self,
+        target: NodeId,
+        request: HeartbeatRequest,
+        limit: Duration,
+    ) -> Result<HeartbeatAnswer, CallError> {
+        match &self.lead {
+            Some(lead) if target == self.node => {
+                tokio::time::timeout(limit, lead.heartbeat(request, lead.protocol()))
+                    .await
+                    .map_err(|_| CallError::TimedOut(limit))
+            }
+            _ => {
+                let (purpose, method) = (Purpose::Heartbeats, Method::Heartbeat);
+                self.links.call(target, purpose, method, &request, limit).await
+            }
+        }
+    }
+
+    /// Waits until it is news that another node than `target` leads.
+    async fn another_leads(&self, target: NodeId) -> NodeId {
+        let mut changes = self.views.subscribe();
+        let before = self.views.leader();
+        loop {
+            let leader = self.views.leader().filter(|leader| *leader != target);
+            if let Some(leader) = leader.filter(|leader| before != Some(*leader)) {
+                return leader;
+            }
+            if changes.changed().await.is_err() {
+                std::future::pending::<()>().await;
+            }
+        }
     }
 
     async fn propose_once(&self, command: &Command) -> Result<ProposeAnswer, CallError> {

@@ -13,7 +13,8 @@ use crate::{
     config::Times,
     control::Links,
     group::LeaderId,
-    leader::{Lead, Round},
+    leader::Lead,
+    quorum::Round,
     view::Views,
 };
 

@@ -35,6 +35,7 @@ openraft::declare_raft_types!(
         AsyncRuntime = HostRuntime,
 );
 
+pub(crate) type RaftState = openraft::RaftState<Group>;
 pub(crate) type LeaderId = openraft::alias::CommittedLeaderIdOf<Group>;
 pub(crate) type Entry = openraft::alias::EntryOf<Group>;
 pub(crate) type LogId = openraft::alias::LogIdOf<Group>;

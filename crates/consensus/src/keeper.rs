@@ -165,8 +165,7 @@ impl Keeper {
     async fn heartbeat(&self) -> Outcome {
         let (node, boot, loads) = (self.member.id, self.member.boot, self.loads.borrow().clone());
         let request = HeartbeatRequest { node, boot, loads };
-        let timeout = self.leases.heartbeat().saturating_mul(2);
-        match self.asker.heartbeat(request, timeout).await {
+        match self.asker.heartbeat(request, self.leases.answer_limit()).await {
             Ok(HeartbeatAnswer::Renewed { applied }) => {
                 tracing::trace!(applied, "the lease is renewed");
                 Outcome::Renewed

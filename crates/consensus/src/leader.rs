@@ -1,4 +1,4 @@
-//! The leader's side: heartbeats, proposals, quorum rounds.
+//! The leader's side: heartbeats and proposals.
 
 use std::{
     collections::BTreeMap,
@@ -6,9 +6,9 @@ use std::{
 };
 
 use openraft::{
-    Raft, ReadPolicy,
+    Raft,
     async_runtime::watch::WatchReceiver,
-    errors::{ClientWriteError, LinearizableReadError, RaftError},
+    errors::{ClientWriteError, RaftError},
     impls::ProgressResponder,
     raft::ClientWriteResponse,
 };
@@ -19,33 +19,17 @@ use quarry_core::{
 use quarry_plane::Protocol;
 use quarry_ports::{Host, Metrics};
 use quarry_types::{BootId, ClusterView, Monotonic, NodeId, NodeState};
-use tokio::sync::{mpsc, oneshot};
 
 use crate::{
-    control::{HeartbeatAnswer, HeartbeatRequest, ProposeAnswer, StandingAnswer},
+    control::{HeartbeatAnswer, HeartbeatRequest, Links, ProposeAnswer, StandingAnswer},
     group::{Group, LeaderId, Proposal},
+    quorum::{Quorum, Round},
     storage::Machine,
     view::Views,
 };
 
-/// How many heartbeats wait for a quorum round at most.
-const ROUND_QUEUE: usize = 4_096;
 /// From this version of the planes' protocol on nodes know [`ProposeAnswer::Refused`].
 const REFUSALS: u16 = 3;
-
-/// What a quorum round found out.
-#[derive(Clone, Debug)]
-pub(crate) enum Round {
-    /// A quorum confirmed this leadership after the round began, and what was committed before is
-    /// applied, the first entry of the leadership included.
-    Confirmed { leadership: LeaderId, began: Monotonic },
-    /// This node does not lead.
-    NotLeader { leader: Option<NodeId> },
-    /// No quorum answered in time.
-    NoQuorum { reason: String },
-}
-
-type Ask = oneshot::Sender<Round>;
 
 /// A voter's part in leading the cluster. Every voter has one; it works while the voter leads.
 pub(crate) struct Lead {
@@ -57,7 +41,7 @@ pub(crate) struct Lead {
     /// What this node speaks.
     protocol: Protocol,
     reign: Mutex<Option<Reign>>,
-    asks: mpsc::Sender<Ask>,
+    quorum: Quorum,
 }
 
 /// The leases of one leadership. A later leadership, of this node too, counts anew.
@@ -89,18 +73,17 @@ impl Reign {
 }
 
 impl Lead {
-    /// The leader's side of `raft`; starts the task that makes the quorum rounds.
+    /// The leader's side of `raft`, whose quorum is asked over `links`.
     pub(crate) fn start(
-        raft: Raft<Group, Machine>,
+        (raft, links): (Raft<Group, Machine>, Arc<Links>),
         views: Arc<Views>,
         (host, metrics): (Host, Metrics),
         times: LeaseTimes,
         protocol: Protocol,
     ) -> Arc<Self> {
-        let (asks, queue) = mpsc::channel(ROUND_QUEUE);
-        drop(host.spawn("coordinator rounds", rounds(raft.clone(), host.clone(), queue)));
+        let quorum = Quorum::start(raft.clone(), links, host.clone(), times.round_limit());
         let reign = Mutex::default();
-        Arc::new(Self { raft, views, host, metrics, times, protocol, reign, asks })
+        Arc::new(Self { raft, views, host, metrics, times, protocol, reign, quorum })
     }
 
     pub(crate) const fn raft(&self) -> &Raft<Group, Machine> {
@@ -120,14 +103,9 @@ impl Lead {
         self.reign.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A quorum round that begins after this call; calls made meanwhile share the next one.
+    /// A quorum round that begins after this call; calls made meanwhile share one.
     pub(crate) async fn round(&self) -> Round {
-        let stopped = || Round::NoQuorum { reason: "this node is stopping".to_owned() };
-        let (ask, told) = oneshot::channel();
-        if self.asks.send(ask).await.is_err() {
-            return stopped();
-        }
-        told.await.unwrap_or_else(|_| stopped())
+        self.quorum.round().await
     }
 
     /// Answers a heartbeat of a process that speaks `caller`: renews the lease if it has one, counted
@@ -356,27 +334,5 @@ fn applied(index: u64, response: Option<Response>) -> ProposeAnswer {
     match response {
         Some(response) => ProposeAnswer::Applied { index, response },
         None => ProposeAnswer::Unknown { reason: "the entry held no command".to_owned() },
-    }
-}
-
-/// Makes quorum rounds, one at a time, each for all that asked before it began.
-async fn rounds(raft: Raft<Group, Machine>, host: Host, mut queue: mpsc::Receiver<Ask>) {
-    let mut asks = Vec::new();
-    while queue.recv_many(&mut asks, ROUND_QUEUE).await > 0 {
-        let found = round(&raft, host.now()).await;
-        for ask in asks.drain(..) {
-            // Who asked may be gone.
-            drop(ask.send(found.clone()));
-        }
-    }
-}
-
-async fn round(raft: &Raft<Group, Machine>, began: Monotonic) -> Round {
-    match raft.ensure_linearizable(ReadPolicy::ReadIndex).await {
-        Ok(read) => Round::Confirmed { leadership: *read.committed_leader_id(), began },
-        Err(RaftError::APIError(LinearizableReadError::ForwardToLeader(forward))) => {
-            Round::NotLeader { leader: forward.leader_id.map(NodeId) }
-        }
-        Err(error) => Round::NoQuorum { reason: error.to_string() },
     }
 }

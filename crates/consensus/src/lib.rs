@@ -33,6 +33,7 @@ mod group;
 mod keeper;
 mod leader;
 mod place;
+mod quorum;
 mod raft_runtime;
 mod replace;
 mod start;

@@ -16,7 +16,8 @@ use quarry_types::{NodeId, NodeState};
 use crate::{
     control::{ReplaceAnswer, ReplaceRequest},
     group::{Group, StoredMembership},
-    leader::{Lead, Round},
+    leader::Lead,
+    quorum::Round,
 };
 
 /// How long one call waits for the new voter to catch up: less than a call may take.

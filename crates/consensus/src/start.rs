@@ -385,7 +385,8 @@ async fn vote(
         .await
         .map_err(|error| StartError::Raft { reason: error.to_string() })?;
     let on = (host.clone(), metrics.clone());
-    let lead = Lead::start(raft, Arc::clone(views), on, leases, config.protocol);
+    let reach = (raft, Arc::clone(links));
+    let lead = Lead::start(reach, Arc::clone(views), on, leases, config.protocol);
     let foundation = Foundation {
         cluster: config.existing_identity.unwrap_or_else(|| ClusterId(host.random.next_u64())),
         shards: config.shards,

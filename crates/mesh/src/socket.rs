@@ -31,8 +31,13 @@ pub(crate) enum Side {
 const KEEPALIVE_IDLE: Duration = Duration::from_secs(5);
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(2);
 const KEEPALIVE_PROBES: u32 = 3;
-/// Milliseconds for which sent bytes may stay unacknowledged by the peer's kernel.
-const USER_TIMEOUT_MILLISECONDS: u32 = 10_000;
+/// Milliseconds for which sent bytes may stay unacknowledged by the peer's kernel. A kernel sends again
+/// what was lost after pauses that double: behind a partition of some seconds it would keep a link silent
+/// for as long again. Longer than a lease of the usual time, which is over by then.
+const USER_TIMEOUT_MILLISECONDS: u32 = 4_000;
+/// How long the peer's kernel has to take a connection. One that is asked for again in its own time
+/// would be asked seconds after a partition.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Listens on `address`.
 pub(crate) async fn listen(address: &str) -> io::Result<(TcpListener, SocketAddr)> {
@@ -47,7 +52,9 @@ pub(crate) async fn connect(
     meant: NodeId,
     security: &Security,
 ) -> Result<Secured, SecurityError> {
-    let stream = TcpStream::connect(address).await?;
+    let late = |_| io::Error::from(io::ErrorKind::TimedOut);
+    let stream = tokio::time::timeout(CONNECT_TIMEOUT, TcpStream::connect(address));
+    let stream = stream.await.map_err(late)??;
     prepare(&stream)?;
     Ok(Box::new(security.connect(stream, meant).await?.stream))
 }

@@ -57,6 +57,16 @@ struct Values {
     count: usize,
 }
 
+/// The append of `value` under a key of its own.
+fn append_to<'a>(register: &'a str, value: &'a str, body: &'a Value) -> Message<'a> {
+    let (entity_type, method) = ("Register", "append");
+    Message { entity_type, id: register, method, key: Some(value), body }
+}
+
+fn acknowledged(Appended { seq, epoch, owner }: Appended) -> End {
+    End::Acknowledged { seq, epoch, owner }
+}
+
 impl Registers {
     /// Registers behind `urls`, with nothing done yet.
     pub fn new(client: Client, urls: Vec<String>) -> Self {
@@ -96,6 +106,22 @@ impl Registers {
         format!("c{client}-p{}", self.recorder.stamp())
     }
 
+    /// Appends a new value through the first address, once, and records it.
+    pub async fn append_once(&self, client: u32, register: &str) -> Result<Answer> {
+        let value = self.next_value(client);
+        let call = self.recorder.begin(client, register, &value, &value);
+        let body = json!({ "value": value });
+        let message = append_to(register, &value, &body);
+        let answer = self.caller.client.send(self.caller.url(0), &message).await?;
+        let end = match &answer {
+            Answer::Done { body, .. } => acknowledged(serde_json::from_value(body.clone())?),
+            Answer::Refused(_) | Answer::Failed(_) => End::Refused,
+            Answer::Unknown(_) => End::Unknown,
+        };
+        self.recorder.end(call, end);
+        Ok(answer)
+    }
+
     /// Appends once, under one key, at each address in turn from `first` on, until it is answered
     /// with success; records it. `None` if it was not answered in time.
     pub async fn append(
@@ -107,13 +133,7 @@ impl Registers {
     ) -> Result<Option<Appended>> {
         let call = self.recorder.begin(client, register, value, value);
         let body = json!({ "value": value });
-        let message = Message {
-            entity_type: "Register",
-            id: register,
-            method: "append",
-            key: Some(value),
-            body: &body,
-        };
+        let message = append_to(register, value, &body);
         let asked = match self.caller.ask(&message, first).await? {
             Asked::Done(body) => body,
             not_answered => {
@@ -123,8 +143,7 @@ impl Registers {
             }
         };
         let appended: Appended = serde_json::from_value(asked)?;
-        let Appended { seq, epoch, owner } = appended.clone();
-        self.recorder.end(call, End::Acknowledged { seq, epoch, owner });
+        self.recorder.end(call, acknowledged(appended.clone()));
         Ok(Some(appended))
     }
 

@@ -73,6 +73,20 @@ impl LeaseTimes {
         self.ttl.saturating_mul(85) / 100
     }
 
+    /// How long a runner waits for the answer to a heartbeat: half of its span, so that it can ask
+    /// somebody else before its lease ends.
+    #[must_use]
+    pub fn answer_limit(self) -> Duration {
+        self.runner_span() / 2
+    }
+
+    /// How long a leader waits for a quorum behind a heartbeat: so long that its answer is still waited
+    /// for.
+    #[must_use]
+    pub fn round_limit(self) -> Duration {
+        self.runner_span() / 3
+    }
+
     /// How long a leader waits after it received the last heartbeat that it acknowledged: 115 %.
     #[must_use]
     pub fn leader_span(self) -> Duration {
