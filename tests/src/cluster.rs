@@ -167,8 +167,13 @@ impl Cluster {
     /// Adds node `id` to a cluster on loopback, and starts it: with an empty directory, and as it is told
     /// that these nodes vote; where it is not among them it only runs entities and answers HTTP.
     pub fn add(&mut self, id: u16, voters: &[u16]) -> Result<()> {
+        self.add_over(id, voters, &self.store_url.clone())
+    }
+
+    /// As [`Cluster::add`], over a store that need not be that of the others.
+    pub fn add_over(&mut self, id: u16, voters: &[u16], store: &str) -> Result<()> {
         let ports = self.ports.as_ref().context("a network has no room for more nodes")?;
-        let site = |id: u16| Site::on_loopback(id, ports, &self.store_url);
+        let site = |id: u16| Site::on_loopback(id, ports, store);
         let named: Vec<String> = voters
             .iter()
             .map(|voter| Ok(format!("{voter}={}", site(*voter)?.control)))

@@ -10,7 +10,7 @@ use crate::{
     cluster::Cluster,
     environment::figures_are_checked,
     failover::{SILENT_AT_MOST, owner, owners},
-    grants::{Grants, takes_part},
+    grants::{Grants, Served, takes_part},
     ledger::{CommitRow, Ledger},
     metrics::Metrics,
     ownership::at_rest,
@@ -33,6 +33,9 @@ const TAKEN_WITHIN: Duration = Duration::from_secs(8);
 /// What is promised: others answer for all of its registers.
 const PROMISED: Duration = Duration::from_secs(5);
 
+/// What is promised: a node that wakes serves nothing under its old grants for longer.
+const GIVEN_UP_WITHIN: Duration = Duration::from_secs(1);
+
 const REFUSED: &str = "quarry_commits_refused_total";
 const REASONS: [&str; 5] = ["fence", "lease_over", "rejected", "unavailable", "undecided"];
 
@@ -44,11 +47,32 @@ pub fn refusals(page: &Metrics) -> Refusals {
     REASONS.map(|reason| (reason, page.sum_where(REFUSED, &[("reason", reason)]))).into()
 }
 
+/// What a node has, and what it did, before it stands still.
+#[derive(Debug)]
+pub struct Before {
+    grants: Grants,
+    refused: Refusals,
+    served: Served,
+}
+
+impl Before {
+    /// That of `node`.
+    pub async fn of(cluster: &Cluster, node: u16) -> Result<Self> {
+        let grants = Grants::of(cluster, node).await?;
+        let refused = refusals(&cluster.metrics(node).await?);
+        let served = Served::by(cluster, node).await?;
+        ensure!(served.kept(served) > 0, "node {node} serves no shard");
+        Ok(Self { grants, refused, served })
+    }
+}
+
 /// What a node did when it woke up.
 #[derive(Debug)]
 pub struct Woken {
     /// The node.
     pub node: u16,
+    /// After which time it served nothing any more under the grants that it had.
+    pub gave_up: Duration,
     /// The commits that it refused.
     pub refused: Refusals,
     /// What was committed under the grants that it had, after others had loaded its shards.
@@ -65,6 +89,27 @@ impl Woken {
         );
         Ok(())
     }
+
+    /// It gave the grants of the past up at once.
+    pub fn gave_up_at_once(&self) -> Result<()> {
+        let Self { node, gave_up, .. } = self;
+        ensure!(
+            *gave_up <= GIVEN_UP_WITHIN,
+            "node {node} served shards under its old grants until {gave_up:?} after it woke up"
+        );
+        Ok(())
+    }
+}
+
+/// Waits until `node`, which wakes up now, serves nothing under the grants of before; after which time.
+async fn gives_up(cluster: &Cluster, node: u16, before: &Before) -> Result<Duration> {
+    let woken = Stopwatch::start();
+    until("it has given up its old grants", READY_WITHIN, async || {
+        let served = Served::by(cluster, node).await.ok()?;
+        (before.served.kept(served) == 0).then_some(())
+    })
+    .await?;
+    Ok(woken.elapsed())
 }
 
 /// A node that stood still under a load, which goes on.
@@ -95,17 +140,20 @@ pub async fn nothing_is_wrong(
 pub async fn wake(
     cluster: &mut Cluster,
     node: u16,
-    (grants, refused): (&Grants, Refusals),
+    before: &Before,
     frozen: &Stopwatch,
     wire: Option<&Wire>,
 ) -> Result<Woken> {
     let mut ledger = Ledger::of(cluster).await?;
+    let Before { grants, refused, .. } = before;
     grants.superseded(&mut ledger, TAKEN_WITHIN).await?;
     say(format!("its {} shards are loaded elsewhere {:?} after", grants.count(), frozen.elapsed()));
-    let before = grants.commits(&mut ledger).await?;
+    let committed = grants.commits(&mut ledger).await?;
     frozen.reaches(FROZEN_FOR).await?;
     cluster.thaw(node)?;
     let woken = Stopwatch::start();
+    let gave_up = gives_up(cluster, node, before).await?;
+    say(format!("node {node} has given up its old grants {gave_up:?} after it woke up"));
     cluster.ready(node, READY_WITHIN).await?;
     say(format!("node {node} is ready again {:?} after it woke up", woken.elapsed()));
     wire.into_iter().for_each(Wire::release);
@@ -113,13 +161,13 @@ pub async fn wake(
     say(format!("node {node} owns shards again {:?} after it woke up", woken.elapsed()));
     // Housekeeping removes rows of old commits meanwhile; none may be added.
     let mut late = grants.commits(&mut ledger).await?;
-    late.retain(|row| !before.contains(row));
+    late.retain(|row| !committed.contains(row));
     let mut rise = refusals(&cluster.metrics(node).await?);
     for (reason, count) in &mut rise {
         *count -= refused.get(reason).unwrap_or(&0);
     }
     say(format!("node {node} refused commits that it had begun: {rise:?}"));
-    Ok(Woken { node, refused: rise, late })
+    Ok(Woken { node, gave_up, refused: rise, late })
 }
 
 /// Lets `stop` bring node 1 to stand still inside one of its commits, under load, waits until others
@@ -134,8 +182,7 @@ pub async fn stands_still(
     let registers = Registers::new(cluster.client().clone(), cluster.urls());
     let elsewhere = registers.through(cluster.urls_beside(1));
     let owned = owners(&elsewhere, LOAD.registers).await?;
-    let grants = Grants::of(cluster, 1).await?;
-    let refused = refusals(&cluster.metrics(1).await?);
+    let before = Before::of(cluster, 1).await?;
     let load = registers.load(LOAD);
     stop(cluster).await?;
     let frozen = Stopwatch::start();
@@ -147,7 +194,7 @@ pub async fn stands_still(
     say(format!("all of its registers answered elsewhere {silent:?} after"));
     let most = if figures_are_checked() { PROMISED } else { SILENT_AT_MOST };
     ensure!(silent <= most, "its registers were silent for {silent:?}");
-    let woken = wake(cluster, 1, (&grants, refused), &frozen, wire).await?;
+    let woken = wake(cluster, 1, &before, &frozen, wire).await?;
     Ok(Stood { woken, registers, load })
 }
 

@@ -49,6 +49,28 @@ impl Grants {
     }
 }
 
+/// The shards that a node serves at one moment, as it counts them.
+#[derive(Debug, Clone, Copy)]
+pub struct Served {
+    now: u64,
+    loaded: u64,
+}
+
+impl Served {
+    /// Those of `node`.
+    pub async fn by(cluster: &Cluster, node: u16) -> Result<Self> {
+        let page = cluster.metrics(node).await?;
+        let loaded = page.sum("quarry_shard_load_seconds_count");
+        Ok(Self { now: page.sum("active_shards"), loaded })
+    }
+
+    /// How many of these the same process still serves under the same grants when it serves `later`, at
+    /// least: every other one it has loaded since.
+    pub const fn kept(self, later: Self) -> u64 {
+        later.now.saturating_sub(later.loaded.saturating_sub(self.loaded))
+    }
+}
+
 async fn granted(cluster: &Cluster, node: u16) -> Result<BTreeMap<i64, i64>> {
     let page = format!("{}/v1/cluster/shards", cluster.url(node)?);
     let page: api::Shards = serde_json::from_str(&cluster.client().text(&page).await?)?;
@@ -70,4 +92,17 @@ pub async fn takes_part(cluster: &Cluster, node: u16, within: Duration) -> Resul
         }
     })
     .await?
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_not_loaded_since_was_kept() {
+        let before = Served { now: 8, loaded: 20 };
+        for ((now, loaded), kept) in [((8, 20), 8), ((0, 20), 0), ((3, 23), 0), ((5, 23), 2)] {
+            assert_eq!(before.kept(Served { now, loaded }), kept, "{now} of {loaded}");
+        }
+    }
 }

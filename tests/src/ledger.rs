@@ -219,6 +219,13 @@ impl Ledger {
         Ok(Kept { messages, outcomes, commits })
     }
 
+    /// The id of the cluster that it belongs to, as nodes write it.
+    pub async fn cluster(&mut self) -> Result<String> {
+        let rows: Vec<(i64,)> = fetch!(&mut self.0, "select cluster from cluster_identity")?;
+        let (cluster,) = rows.first().context("the store belongs to no cluster")?;
+        Ok(format!("{cluster:016x}"))
+    }
+
     /// How many sends between entities are open or set aside.
     pub async fn sends(&mut self) -> Result<i64> {
         let rows: Vec<(i64,)> = fetch!(&mut self.0, "select count(*) from outbox")?;

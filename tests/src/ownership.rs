@@ -75,6 +75,11 @@ impl Standing {
     /// That no shard changed hands since but for balance, and nobody was elected.
     pub async fn lasts(&self, cluster: &Cluster) -> Result<()> {
         self.owners_last(cluster).await?;
+        self.leads_on(cluster).await
+    }
+
+    /// That nobody was elected since.
+    pub async fn leads_on(&self, cluster: &Cluster) -> Result<()> {
         let terms = terms(cluster).await?;
         ensure!(terms == self.terms, "somebody was elected: {:?}, then {terms:?}", self.terms);
         Ok(())

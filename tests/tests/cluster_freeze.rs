@@ -12,10 +12,9 @@ use quarry_tests::{
     cluster::{self, Cluster},
     failover::{Fault, progressed, strike},
     freeze::{
-        FROZEN_FOR, LOAD, READY_WITHIN, Refusals, STEP_WITHIN, Stood, nothing_is_wrong, refusals,
+        Before, FROZEN_FOR, LOAD, READY_WITHIN, Refusals, STEP_WITHIN, Stood, nothing_is_wrong,
         stands_still, wake, wakes_in_quiet,
     },
-    grants::Grants,
     ledger::Ledger,
     process::StoreKind,
     report::say,
@@ -33,13 +32,14 @@ async fn a_frozen_owner_changes_nothing_after_it_wakes() -> Result<()> {
         let load = registers.load(LOAD);
         for node in [1, 2] {
             progressed(&registers, registers.done() + 200, STEP_WITHIN).await?;
-            let grants = Grants::of(cluster, node).await?;
-            let refused = refusals(&cluster.metrics(node).await?);
+            let before = Before::of(cluster, node).await?;
             let frozen = Stopwatch::start();
             let failover = strike(cluster, &registers, node, Fault::Freeze).await?;
             say(format!("{failover}"));
             ensure!(failover.next.owner != serde_json::json!(node), "answered by a frozen node");
-            wake(cluster, node, (&grants, refused), &frozen, None).await?.nothing_is_late()?;
+            let woken = wake(cluster, node, &before, &frozen, None).await?;
+            woken.gave_up_at_once()?;
+            woken.nothing_is_late()?;
         }
         nothing_is_wrong(cluster, &registers, load).await
     })
@@ -55,6 +55,7 @@ async fn comes_through(
     let store = cluster.store_url().to_owned();
     let all = async {
         let Stood { woken, registers, load } = stands_still(cluster, wire, stop).await?;
+        woken.gave_up_at_once()?;
         woken.nothing_is_late()?;
         nothing_is_wrong(cluster, &registers, load).await?;
         Ok(woken.refused)

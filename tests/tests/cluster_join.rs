@@ -1,5 +1,5 @@
 //! A node joins when it can serve: while its database takes nothing from it, it owns no shard, and no
-//! shard waits for it.
+//! shard waits for it. One whose database is that of another cluster never does.
 
 use std::time::Duration;
 
@@ -7,11 +7,13 @@ use anyhow::{Context, Result, ensure};
 use quarry_tests::{
     cluster::{self, Cluster},
     failover::progressed,
+    ledger::Ledger,
     process::StoreKind,
     report::say,
     wait::{Looks, until},
     workload::{Load, Registers},
 };
+use quarry_types::api;
 use serde_json::Value;
 
 const LOAD: Load = Load::endless(4, 20);
@@ -20,6 +22,10 @@ const WITHIN: Duration = Duration::from_mins(1);
 /// shards within milliseconds.
 const SLOW: Duration = Duration::from_secs(4);
 const JOINING: u16 = 3;
+/// A node beside those of the cluster.
+const STRANGER: u16 = 4;
+/// How a process ends that refuses to start.
+const REFUSED: i32 = 4;
 
 /// How many shards `node` owns or is to own, as node 1 sees it, where every shard has an owner.
 async fn shards_of(cluster: &Cluster, node: u16) -> Option<usize> {
@@ -67,6 +73,49 @@ async fn a_node_whose_database_is_slow_joins_when_it_can_serve() -> Result<()> {
         let violations = cluster.violations().await?;
         ensure!(violations == 0, "{violations} violations of invariants");
         Ok(())
+    })
+    .await
+}
+
+/// Makes sure that no node of `cluster` knows one that is not to be of it.
+async fn nobody_knows_the_stranger(cluster: &Cluster) -> Result<()> {
+    for id in cluster.ids_beside(STRANGER) {
+        let page = cluster.client().text(&format!("{}/v1/cluster", cluster.url(id)?)).await?;
+        let page: api::Cluster = serde_json::from_str(&page)?;
+        let nodes: Vec<u64> = page.nodes.iter().map(|node| node.id).collect();
+        ensure!(!nodes.contains(&STRANGER.into()), "node {id} knows the nodes {nodes:?}");
+    }
+    Ok(())
+}
+
+/// A node of `cluster` starts over the store of `other`.
+async fn is_refused_over(cluster: &mut Cluster, other: &Cluster) -> Result<()> {
+    let ours = Ledger::of(cluster).await?.cluster().await?;
+    let theirs = Ledger::of(other).await?.cluster().await?;
+    ensure!(ours != theirs, "both clusters are {ours}");
+    cluster.add_over(STRANGER, &[1, 2, 3], other.store_url())?;
+    let mut looks = Looks::during(WITHIN);
+    while cluster.runs(STRANGER)? && looks.next().await {
+        nobody_knows_the_stranger(cluster).await?;
+    }
+    let ended = cluster.ended(STRANGER, WITHIN).await?;
+    let log = cluster.directory().join(format!("node-{STRANGER}.log"));
+    let said = std::fs::read_to_string(log)?;
+    ensure!(ended.code() == Some(REFUSED), "it went with {ended}: {said}");
+    let why = format!("belongs to cluster {theirs}, and this node to {ours}");
+    ensure!(said.contains(&why), "{why:?} is not in: {said}");
+    nobody_knows_the_stranger(cluster).await?;
+    let still = Ledger::of(other).await?.cluster().await?;
+    ensure!(still == theirs, "the store of {theirs} went to {still}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_node_over_the_database_of_another_cluster_is_refused() -> Result<()> {
+    cluster::run(1, StoreKind::Postgres, async |other| {
+        other.kill(1).await?;
+        cluster::run(3, StoreKind::Postgres, async |cluster| is_refused_over(cluster, other).await)
+            .await
     })
     .await
 }

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use quarry_tests::{
     chaos::{Arena, Fault, judge},
     client::Answer,
@@ -106,14 +106,14 @@ async fn all_are_parted(arena: &mut Arena, cluster: &mut Cluster) -> Result<()> 
     let registers = Registers::new(cluster.client().clone(), cluster.urls());
     let load = registers.load(LOAD);
     progressed(&registers, 50, WITHIN).await?;
-    for make in [Fault::Isolate, Fault::Mute, Fault::Deafen] {
-        let node = Standing::of(cluster).await?.other;
-        let whom = (make(node), node);
-        parts((&mut *arena, &mut *cluster), &registers, whom, SERVED_WITHIN).await?;
+    let standing = Standing::of(cluster).await?;
+    let (leader, node) = (standing.leader, standing.other);
+    let link = Fault::Link(leader.min(node), leader.max(node));
+    for fault in [Fault::Isolate(node), Fault::Mute(node), Fault::Deafen(node), link] {
+        parts((&mut *arena, &mut *cluster), &registers, (fault, node), SERVED_WITHIN).await?;
+        // A voter that hears no leader asks before it stands, and unseats nobody.
+        standing.leads_on(cluster).await.with_context(|| fault.to_string())?;
     }
-    let Standing { leader, other, .. } = Standing::of(cluster).await?;
-    let whom = (Fault::Link(leader.min(other), leader.max(other)), other);
-    parts((&mut *arena, &mut *cluster), &registers, whom, SERVED_WITHIN).await?;
     for make in [Fault::Isolate, Fault::Mute, Fault::Deafen] {
         let node = Standing::of(cluster).await?.leader;
         let whom = (make(node), node);

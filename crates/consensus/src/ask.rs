@@ -10,7 +10,7 @@ use std::{
 
 use quarry_core::coordinator::{Command, Response};
 use quarry_ports::{CoordinatorError, Host};
-use quarry_types::NodeId;
+use quarry_types::{Monotonic, NodeId};
 
 use crate::{
     control::{
@@ -25,6 +25,9 @@ const FIRST_PAUSE: Duration = Duration::from_millis(10);
 const LONGEST_PAUSE: Duration = Duration::from_millis(200);
 /// How long one try may take. A commit on a slow disk of a slow peer fits in.
 const TRY_TIMEOUT: Duration = Duration::from_secs(3);
+/// For how long others are asked first when a node does not answer: they know of its death by then, if
+/// it has died. Then it is asked again, for it may be alone in knowing that it leads.
+const AVOIDED: Duration = Duration::from_millis(500);
 
 /// Asks the leader, wherever it is.
 pub(crate) struct Asker {
@@ -43,8 +46,22 @@ pub(crate) struct Asker {
 struct Heard {
     /// Who leads, or is said to lead.
     leader: Option<NodeId>,
-    /// Who did not answer: others are asked first, for what is said of it may be out of date.
-    silent: Option<NodeId>,
+    /// Who did not answer, or has no quorum, and until when others are asked first: what they say of it
+    /// may be out of date.
+    silent: Option<(NodeId, Monotonic)>,
+}
+
+impl Heard {
+    /// What is known when `target` said who leads.
+    fn tells(self, target: NodeId, leader: Option<NodeId>) -> Self {
+        let silent = self.silent.filter(|(silent, _)| *silent != target);
+        Self { leader, silent }
+    }
+
+    /// Whether `node` is left alone for now.
+    fn avoids(self, node: NodeId, now: Monotonic) -> bool {
+        self.silent.is_some_and(|(silent, until)| silent == node && now < until)
+    }
 }
 
 impl Asker {
@@ -61,14 +78,14 @@ impl Asker {
 
     /// Whom to ask: a voter knows its leader itself, others go by what they heard last.
     pub(crate) fn target(&self) -> NodeId {
-        let Heard { leader, silent } = *self.heard.lock().unwrap_or_else(PoisonError::into_inner);
+        let heard = *self.heard.lock().unwrap_or_else(PoisonError::into_inner);
         let known = if self.lead.is_some() {
-            self.views.leader().or(leader)
+            self.views.leader().or(heard.leader)
         } else {
-            leader.or_else(|| self.views.leader())
+            heard.leader.or_else(|| self.views.leader())
         };
-        let voters = self.links.voters();
-        let asked = |voter: &NodeId| silent != Some(*voter) && voters.contains_key(voter);
+        let (voters, now) = (self.links.voters(), self.host.now());
+        let asked = |voter: &NodeId| !heard.avoids(*voter, now) && voters.contains_key(voter);
         known
             .filter(asked)
             .or_else(|| Some(self.next()).filter(asked))
@@ -82,13 +99,16 @@ impl Asker {
         voters.keys().nth(turn).copied().unwrap_or(self.node)
     }
 
-    /// Remembers what `target` said of the leader, or that it said nothing.
+    /// Remembers what `target` said of the leader, or that it is no help: it said nothing, or leads
+    /// without a quorum.
     fn remember(&self, target: NodeId, leader: Result<Option<NodeId>, ()>) {
-        let heard = match leader {
-            Ok(leader) => Heard { leader, silent: None },
-            Err(()) => Heard { leader: None, silent: Some(target) },
+        let mut heard = self.heard.lock().unwrap_or_else(PoisonError::into_inner);
+        *heard = match leader {
+            Ok(leader) => heard.tells(target, leader),
+            Err(()) => {
+                Heard { leader: None, silent: Some((target, self.host.now().after(AVOIDED))) }
+            }
         };
-        *self.heard.lock().unwrap_or_else(PoisonError::into_inner) = heard;
     }
 
     /// Asks once for the lease to be renewed: until there is an answer, another node is known to lead,
@@ -106,11 +126,14 @@ impl Asker {
                 Err(CallError::Unreachable(format!("node {leader} leads now")))
             }
         };
-        let leader = answer.as_ref().map(|answer| match answer {
-            HeartbeatAnswer::NotLeader { leader } => *leader,
-            _ => Some(target),
-        });
-        self.remember(target, leader.map_err(|_| ()));
+        self.remember(
+            target,
+            match &answer {
+                Ok(HeartbeatAnswer::NotLeader { leader }) => Ok(*leader),
+                Ok(HeartbeatAnswer::NoQuorum { .. }) | Err(_) => Err(()),
+                Ok(_) => Ok(Some(target)),
+            },
+        );
         answer
     }
 
@@ -163,11 +186,14 @@ impl Asker {
                     .await
             }
         };
-        let leader = answer.as_ref().map(|answer| match answer {
-            ProposeAnswer::NotLeader { leader } => *leader,
-            _ => Some(target),
-        });
-        self.remember(target, leader.map_err(|_| ()));
+        self.remember(
+            target,
+            match &answer {
+                Ok(ProposeAnswer::NotLeader { leader }) => Ok(*leader),
+                Ok(ProposeAnswer::Unknown { .. }) | Err(_) => Err(()),
+                Ok(_) => Ok(Some(target)),
+            },
+        );
         answer
     }
 
@@ -294,5 +320,76 @@ impl Asker {
             tokio::time::sleep(LONGEST_PAUSE).await;
         }
         None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use quarry_ports::{Peer, Transport as _};
+    use quarry_sim::{host::host, transport::Network};
+    use quarry_types::BootId;
+
+    use super::*;
+
+    const LIMIT: Duration = Duration::from_millis(1_275);
+
+    /// A runner, and nobody who would answer it.
+    fn alone() -> (Arc<Asker>, Arc<Views>, Network) {
+        let (host, node) = (host(1), NodeId(9));
+        let network = Network::new(host.clone(), 1);
+        let transport = network.node(node);
+        let peer = |voter| Peer { node: NodeId(voter), mesh: String::new() };
+        transport.set_peers((1..=3).map(peer).collect());
+        for voter in (1..=3).map(NodeId) {
+            network.cut(node, voter);
+        }
+        let voters = (1..=3).map(|voter| (NodeId(voter), String::new())).collect();
+        let views = Arc::new(Views::new());
+        let links = Arc::new(Links::over(transport, voters, Arc::clone(&views)));
+        let asker = Asker::new(node, None, links, Arc::clone(&views), host);
+        (Arc::new(asker), views, network)
+    }
+
+    fn request() -> HeartbeatRequest {
+        HeartbeatRequest { node: NodeId(9), boot: BootId(1), loads: Default::default() }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_heartbeat_is_given_up_when_another_node_is_known_to_lead() {
+        let (asker, views, network) = alone();
+        let _silent = [network.node(NodeId(1)), network.node(NodeId(2)), network.node(NodeId(3))];
+        views.lead_by(Some(NodeId(2)));
+        let began = asker.host.now();
+        let told = async {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            views.lead_by(Some(NodeId(2)));
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            views.lead_by(None);
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            views.lead_by(Some(NodeId(3)));
+        };
+        let (answer, ()) = tokio::join!(asker.heartbeat(request(), LIMIT), told);
+        assert!(matches!(answer, Err(CallError::Unreachable(_))), "{answer:?}");
+        assert_eq!(asker.host.now().since(began), Duration::from_millis(300));
+        assert_eq!(asker.target(), NodeId(3));
+        let again = asker.heartbeat(request(), LIMIT).await;
+        assert!(matches!(again, Err(CallError::TimedOut(_))), "{again:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_does_not_answer_is_left_alone_for_a_while() {
+        let (asker, views, _network) = alone();
+        views.lead_by(Some(NodeId(2)));
+        assert_eq!(asker.target(), NodeId(2));
+        asker.remember(NodeId(2), Err(()));
+        for _ in 0..10 {
+            let other = asker.target();
+            assert_ne!(other, NodeId(2));
+            asker.remember(other, Ok(Some(NodeId(2))));
+        }
+        tokio::time::sleep(AVOIDED).await;
+        assert_eq!(asker.target(), NodeId(2), "the others still name it");
+        asker.remember(NodeId(2), Ok(Some(NodeId(2))));
+        assert_eq!(asker.target(), NodeId(2));
     }
 }

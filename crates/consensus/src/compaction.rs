@@ -6,7 +6,7 @@ use openraft::async_runtime::watch::WatchReceiver;
 use quarry_ports::{Host, Metrics};
 use quarry_types::Monotonic;
 
-use crate::{config::Times, leader::Lead, storage::Log};
+use crate::{leader::Lead, storage::Log, times::Times};
 
 /// Takes a snapshot when what is behind the last one is large, or old and not nothing. openraft then
 /// drops what the snapshot covers.

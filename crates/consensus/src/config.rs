@@ -3,7 +3,6 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     path::PathBuf,
-    time::Duration,
 };
 
 use quarry_core::{
@@ -12,6 +11,8 @@ use quarry_core::{
 };
 use quarry_plane::{Cookie, Protocol, Security};
 use quarry_types::{BootId, ClusterId, NodeId, Role};
+
+use crate::times::Times;
 
 /// What a node has to say at its start.
 #[derive(Clone, Debug)]
@@ -72,47 +73,6 @@ pub enum Recovery {
     AllVotersLost,
 }
 
-/// Intervals and limits of the coordinator.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Times {
-    /// How often a runner asks for its lease to be renewed.
-    pub heartbeat: Duration,
-    /// How long a lease lives.
-    pub lease_ttl: Duration,
-    /// How often the leader looks whether shards should move for balance.
-    pub rebalance: Duration,
-    /// How often Raft's leader tells its followers that it is there.
-    pub raft_heartbeat: Duration,
-    /// The shortest time after which a voter stands for election. It is counted from when the
-    /// leader's hold on its followers has ended, `election_max` after they last heard of it: so a
-    /// new leader is there between the sum of both and twice `election_max` after the old one died.
-    pub election_min: Duration,
-    /// The longest.
-    pub election_max: Duration,
-    /// How large the log may become before it is compacted, in bytes.
-    pub log_bytes: u64,
-    /// How often a voter looks whether to compact.
-    pub compaction: Duration,
-    /// How old the oldest entry outside of the snapshot may become.
-    pub log_age: Duration,
-}
-
-impl Default for Times {
-    fn default() -> Self {
-        Self {
-            heartbeat: Duration::from_millis(500),
-            lease_ttl: Duration::from_secs(3),
-            rebalance: Duration::from_secs(5),
-            raft_heartbeat: Duration::from_millis(100),
-            election_min: Duration::from_millis(300),
-            election_max: Duration::from_millis(600),
-            log_bytes: 1024 * 1024,
-            compaction: Duration::from_secs(5),
-            log_age: Duration::from_hours(1),
-        }
-    }
-}
-
 impl Config {
     /// Whether this node is a voter.
     pub fn is_voter(&self) -> bool {
@@ -135,33 +95,15 @@ impl Config {
 
     /// The times of leases, or what is wrong with the configuration, for people.
     pub(crate) fn check(&self) -> Result<LeaseTimes, Vec<String>> {
-        let times = &self.times;
         let mut mistakes = Vec::new();
-        let mut expect = |holds: bool, text: &str| {
-            if !holds {
-                mistakes.push(text.to_owned());
-            }
-        };
-        expect(!self.voters.is_empty(), "at least one voter is needed");
-        expect(!times.raft_heartbeat.is_zero(), "the Raft heartbeat cannot be zero");
-        expect(
-            times.election_min >= times.raft_heartbeat.saturating_mul(2),
-            "the election timeout has to be at least two Raft heartbeats",
-        );
-        expect(
-            times.election_max > times.election_min,
-            "the longest election timeout has to be above the shortest",
-        );
-        match LeaseTimes::new(times.heartbeat, times.lease_ttl) {
-            Ok(leases) => {
-                expect(
-                    leases.runner_span() > times.election_max.saturating_mul(2),
-                    "leases have to outlive an election: 85 % of the lease time must be over twice the longest election timeout",
-                );
-                if mistakes.is_empty() { Ok(leases) } else { Err(mistakes) }
-            }
-            Err(error) => {
-                mistakes.push(error.to_string());
+        if self.voters.is_empty() {
+            mistakes.push("at least one voter is needed".to_owned());
+        }
+        match self.times.leases() {
+            Ok(leases) if mistakes.is_empty() => Ok(leases),
+            Ok(_) => Err(mistakes),
+            Err(errors) => {
+                mistakes.extend(errors.iter().map(ToString::to_string));
                 Err(mistakes)
             }
         }

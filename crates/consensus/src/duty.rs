@@ -9,12 +9,7 @@ use quarry_types::{BootId, ClusterId, ClusterView, Monotonic, NodeId, NodeState}
 use tokio::sync::mpsc;
 
 use crate::{
-    attend::Attendance,
-    config::Times,
-    control::Links,
-    group::LeaderId,
-    leader::Lead,
-    quorum::Round,
+    attend::Attendance, control::Links, group::LeaderId, leader::Lead, quorum::Round, times::Times,
     view::Views,
 };
 
@@ -22,7 +17,7 @@ use crate::{
 const REFUSALS: usize = 64;
 /// How soon after a change of the view a leader looks for more shards to move.
 const BALANCE_PAUSE: Duration = Duration::from_millis(20);
-/// How long a leader waits before it asks for a quorum again that did not answer.
+/// How long a leader waits before it asks for a quorum again.
 const ROUND_PAUSE: Duration = Duration::from_millis(50);
 
 /// What the first leader makes the cluster of.
@@ -67,10 +62,10 @@ impl Duty {
             if leads {
                 match self.lead.round().await {
                     Round::Confirmed { leadership, .. } => self.reign(leadership).await,
-                    Round::NotLeader { .. } | Round::NoQuorum { .. } => {
-                        tokio::time::sleep(ROUND_PAUSE).await;
-                    }
+                    Round::NotLeader { .. } | Round::NoQuorum { .. } => {}
                 }
+                // Where it hands the lead over it may still be told to lead, and do nothing.
+                tokio::time::sleep(ROUND_PAUSE).await;
             } else if WatchReceiver::changed(&mut metrics).await.is_err() {
                 return;
             }

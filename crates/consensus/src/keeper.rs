@@ -2,9 +2,10 @@
 
 use std::{sync::Arc, time::Duration};
 
+use futures_util::{StreamExt, stream::FuturesUnordered};
 use quarry_core::{
     coordinator::{Command, Loads, Member, Refused, Response},
-    lease::{LeaseTimes, RunnerLease},
+    lease::{HeartbeatId, LeaseTimes, RunnerLease},
 };
 use quarry_ports::{CoordinatorError, Host, LeaseGuard, Metrics, crash};
 use quarry_types::Monotonic;
@@ -22,6 +23,8 @@ const JOIN_LIMIT: Duration = Duration::from_secs(10);
 /// [`LONGEST_PAUSE`], which is short beside an election.
 const RETRY_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_millis(200);
+/// How many heartbeats are under way at most.
+const UNDER_WAY: usize = 8;
 
 /// What the keeper told of itself.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -114,12 +117,14 @@ impl Keeper {
     }
 
     /// Renews the lease until the leader does not know it any more. The lease is held only while
-    /// the view has reached `joined`, the index of the join.
+    /// the view has reached `joined`, the index of the join. Heartbeats go out in their time, also
+    /// where answers to earlier ones are still under way.
     async fn renew_from(&self, joined: u64) {
         let mut lease = RunnerLease::new(self.leases);
         let mut changes = self.views.subscribe();
         let mut next = self.host.now();
         let mut trouble = Trouble::default();
+        let mut under_way = FuturesUnordered::new();
         loop {
             let current = changes.borrow_and_update().applied >= joined;
             if current && let Some(deadline) = lease.deadline() {
@@ -127,47 +132,61 @@ impl Keeper {
                 crash::point("lease-renewed");
             }
             self.show();
-            tokio::select! {
+            let answered = tokio::select! {
                 biased;
-                () = self.host.sleep_until(next) => {}
+                Some(answered) = under_way.next() => answered,
+                () = self.host.sleep_until(next), if under_way.len() < UNDER_WAY => {
+                    let sent = self.host.now();
+                    under_way.push(self.heartbeat(lease.sent(sent), sent));
+                    next = sent.after(self.leases.heartbeat());
+                    continue;
+                }
                 news = changes.changed(), if !current => {
                     if news.is_err() { return }
                     continue;
                 }
-            }
-            let sent = self.host.now();
-            let id = lease.sent(sent);
-            let outcome = self.heartbeat().await;
-            if matches!(outcome, Outcome::Renewed) {
-                self.metrics.heartbeat_seconds.observe(self.host.now().since(sent).as_secs_f64());
-            }
-            self.metrics.heartbeats.with_label_values(&[outcome.label()]).inc();
-            next = match &outcome {
+            };
+            let Answered { id, sent, outcome } = answered;
+            match outcome {
                 Outcome::Renewed => {
                     trouble.ends();
                     lease.acknowledged(id);
-                    self.heard.send_replace(Some(sent));
-                    sent.after(self.leases.heartbeat())
+                    self.heard.send_modify(|heard| *heard = (*heard).max(Some(sent)));
                 }
                 Outcome::NotKnown => return,
                 Outcome::Ending => {
                     self.guard.end();
+                    // What is under way would renew the lease that ended.
+                    under_way.clear();
                     lease = RunnerLease::new(self.leases);
-                    self.host.now().after(RETRY_PAUSE)
+                    next = self.host.now().after(RETRY_PAUSE);
                 }
+                // A later one was acknowledged: this says nothing new.
+                _ if !lease.awaits(id) => {}
                 Outcome::NotLeader | Outcome::NoQuorum(_) | Outcome::Failed(_) => {
-                    self.host.now().after(trouble.goes_on(&outcome))
+                    next = next.min(self.host.now().after(trouble.goes_on(&outcome)));
                 }
-            };
+            }
         }
     }
 
-    async fn heartbeat(&self) -> Outcome {
+    /// Sends a heartbeat, and says what became of it.
+    async fn heartbeat(&self, id: HeartbeatId, sent: Monotonic) -> Answered {
+        let outcome = self.ask().await;
+        if matches!(outcome, Outcome::Renewed) {
+            self.metrics.heartbeat_seconds.observe(self.host.now().since(sent).as_secs_f64());
+        }
+        self.metrics.heartbeats.with_label_values(&[outcome.label()]).inc();
+        Answered { id, sent, outcome }
+    }
+
+    async fn ask(&self) -> Outcome {
         let (node, boot, loads) = (self.member.id, self.member.boot, self.loads.borrow().clone());
         let request = HeartbeatRequest { node, boot, loads };
         match self.asker.heartbeat(request, self.leases.answer_limit()).await {
             Ok(HeartbeatAnswer::Renewed { applied }) => {
                 tracing::trace!(applied, "the lease is renewed");
+                self.views.promise(applied);
                 Outcome::Renewed
             }
             Ok(HeartbeatAnswer::NotKnown) => {
@@ -191,6 +210,13 @@ impl Keeper {
         let left = self.guard.deadline().since(self.host.now());
         self.metrics.lease_seconds.set(left.as_secs_f64());
     }
+}
+
+/// What became of a heartbeat.
+struct Answered {
+    id: HeartbeatId,
+    sent: Monotonic,
+    outcome: Outcome,
 }
 
 enum Outcome {

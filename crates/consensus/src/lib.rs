@@ -38,9 +38,11 @@ mod raft_runtime;
 mod replace;
 mod start;
 mod storage;
+mod times;
 mod view;
 
-pub use config::{Config, Recovery, Times};
+pub use config::{Config, Recovery};
 pub use consensus::Consensus;
 pub use start::{StartError, knows_cluster, start, start_in_memory};
 pub use storage::{MemoryDisk, StorageError, Witness};
+pub use times::{Times, TimesError};

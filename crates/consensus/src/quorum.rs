@@ -137,6 +137,16 @@ fn is_quorum(configurations: &[BTreeSet<u64>], voters: &BTreeSet<u64>) -> bool {
     !configurations.is_empty() && configurations.iter().all(is_majority)
 }
 
+/// Whether who answers has seen no later vote than that under which it was asked.
+fn knows_no_later(answer: &AppendEntriesResponse<Group>) -> Result<(), String> {
+    match answer {
+        AppendEntriesResponse::HigherVote(vote) => Err(format!("it voted for {vote}")),
+        AppendEntriesResponse::Success
+        | AppendEntriesResponse::PartialSuccess(_)
+        | AppendEntriesResponse::Conflict => Ok(()),
+    }
+}
+
 impl Rounds {
     /// Makes rounds, each for all that asked before it began.
     async fn run(self, mut queue: mpsc::Receiver<Ask>) {
@@ -167,7 +177,8 @@ impl Rounds {
 
     async fn confirm(&self, began: Monotonic) -> Round {
         let node = *self.raft.node_id();
-        let standing = match self.raft.with_raft_state(move |state| Standing::of(state, node)).await {
+        let standing = match self.raft.with_raft_state(move |state| Standing::of(state, node)).await
+        {
             Ok(Ok(standing)) => standing,
             Ok(Err(leader)) => return Round::NotLeader { leader },
             Err(error) => return Round::NoQuorum { reason: error.to_string() },
@@ -222,12 +233,7 @@ impl Rounds {
             let (to, at, purpose) = (NodeId(voter), address.as_deref(), Purpose::Heartbeats);
             let answer: Result<AppendEntriesResponse<Group>, CallError> =
                 self.links.call_at(to, at, purpose, Method::Append, &request, self.within).await;
-            match answer.map_err(|error| error.to_string())? {
-                AppendEntriesResponse::HigherVote(vote) => Err(format!("it voted for {vote}")),
-                AppendEntriesResponse::Success
-                | AppendEntriesResponse::PartialSuccess(_)
-                | AppendEntriesResponse::Conflict => Ok(()),
-            }
+            knows_no_later(&answer.map_err(|error| error.to_string())?)
         }
     }
 
@@ -252,6 +258,13 @@ impl Rounds {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn who_voted_for_another_confirms_nothing() {
+        let later = AppendEntriesResponse::HigherVote(Vote::new(7, 2));
+        assert!(knows_no_later(&later).is_err());
+        assert_eq!(knows_no_later(&AppendEntriesResponse::Success), Ok(()));
+    }
 
     fn set(voters: &[u64]) -> BTreeSet<u64> {
         voters.iter().copied().collect()

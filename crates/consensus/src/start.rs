@@ -305,7 +305,8 @@ fn follow_others(
     host: &Host,
 ) {
     let (links, asker, views) = (Arc::clone(links), Arc::clone(asker), Arc::clone(views));
-    let following = follow(FollowRequest { node }, links, asker, views, metrics.clone());
+    let on = (host.clone(), metrics.clone());
+    let following = follow(FollowRequest { node }, links, asker, views, on);
     drop(host.spawn("coordinator views", following));
 }
 

@@ -25,6 +25,8 @@ struct Inner {
     cluster: Option<ClusterId>,
     /// As of the newest view; none before the first.
     voters: Option<Arc<Voters>>,
+    /// Up to which index the leader has applied, as it said last.
+    promised: u64,
 }
 
 impl Views {
@@ -74,13 +76,28 @@ impl Views {
         }
     }
 
-    /// Takes over the view of a voter, if it is newer than what is known.
+    /// Takes over the view of a voter, unless it is older than what is known.
     pub(crate) fn follow(&self, cluster: Option<ClusterId>, view: ClusterView, voters: Voters) {
         let mut inner = self.inner();
+        if view.applied < self.view.borrow().applied {
+            return;
+        }
         self.take_voters(&mut inner, view.applied, voters);
         inner.leader = view.leader;
         inner.cluster = cluster.or(inner.cluster);
         self.replace(view);
+    }
+
+    /// The leader has applied up to `applied`: a view of that is to come.
+    pub(crate) fn promise(&self, applied: u64) {
+        let mut inner = self.inner();
+        inner.promised = inner.promised.max(applied);
+    }
+
+    /// The index of a view that is to come, as long as it has not.
+    pub(crate) fn awaited(&self) -> Option<u64> {
+        let promised = self.inner().promised;
+        (self.view.borrow().applied < promised).then_some(promised)
     }
 
     /// Tells who leads; whether that is news.

@@ -2,7 +2,10 @@
 
 mod support;
 
-use std::time::Duration;
+use std::{
+    sync::{Arc, Barrier},
+    time::Duration,
+};
 
 use quarry_consensus::{Recovery, StartError, start};
 use quarry_ports::{Administration, Coordinator, CoordinatorError, Host, Metrics};
@@ -104,6 +107,33 @@ async fn a_lease_goes_on_far_beyond_its_time_to_live() {
     .await;
     // Heartbeats are not in the log.
     assert_eq!(node.view().borrow().applied, view.applied);
+}
+
+/// As a handler that computes, or waits without awaiting, keeps a thread to itself.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_lease_is_renewed_while_every_thread_of_the_node_itself_stands_still() {
+    let host = Host::system();
+    let cluster = Cluster::of(1);
+    let node = cluster.start(1).await;
+    serving(&node).await;
+    let lease = node.lease();
+    // Both workers and this thread, on which no task of the runtime runs.
+    let (all_stand, all_go_on) = (Arc::new(Barrier::new(3)), Arc::new(Barrier::new(3)));
+    for _ in 0..2 {
+        let (all_stand, all_go_on) = (Arc::clone(&all_stand), Arc::clone(&all_go_on));
+        drop(host.spawn("stands still", async move {
+            all_stand.wait();
+            all_go_on.wait();
+        }));
+    }
+    all_stand.wait();
+    let (began, deadline) = (host.now(), lease.deadline());
+    std::thread::sleep(cluster.times.lease_ttl + cluster.times.heartbeat);
+    let (now, renewed, is_held) = (host.now(), lease.deadline(), lease.is_held());
+    // Before anything is asserted, or the runtime would wait for its workers for ever.
+    all_go_on.wait();
+    assert!(now > deadline, "the lease of before is over");
+    assert!(is_held && renewed > now, "{:?} after", now.since(began));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

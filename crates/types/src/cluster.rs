@@ -103,7 +103,8 @@ pub enum MoveReason {
     Founded,
     /// Nobody owned it until a runner could take it.
     Unowned,
-    /// The lease of its owner ran out.
+    /// The lease of its owner ran out: by the coordinator's count, or by its own, so that it gave the
+    /// shard up unasked.
     LeaseOver,
     /// Its owner said goodbye.
     Goodbye,

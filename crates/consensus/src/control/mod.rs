@@ -8,6 +8,8 @@
 mod farewell;
 mod frame;
 mod gate;
+#[cfg(test)]
+mod golden_tests;
 mod link;
 mod message;
 mod messages;

@@ -120,7 +120,7 @@ impl RaftNetworkV2<Group> for Peer {
         rpc: VoteRequest<Group>,
         option: RPCOption,
     ) -> Result<VoteResponse<Group>, RPCError<Group>> {
-        self.call(Method::Vote, RPCTypes::Vote, &rpc, option.soft_ttl()).await
+        self.call(Method::Vote, RPCTypes::Vote, &rpc, option.hard_ttl()).await
     }
 
     async fn pre_vote(
@@ -128,7 +128,7 @@ impl RaftNetworkV2<Group> for Peer {
         rpc: VoteRequest<Group>,
         option: RPCOption,
     ) -> Result<VoteResponse<Group>, RPCError<Group>> {
-        self.call(Method::PreVote, RPCTypes::Vote, &rpc, option.soft_ttl()).await
+        self.call(Method::PreVote, RPCTypes::Vote, &rpc, option.hard_ttl()).await
     }
 
     async fn full_snapshot(
@@ -154,5 +154,23 @@ impl RaftNetworkV2<Group> for Peer {
     ) -> Result<TransferLeaderResponse<Group>, RPCError<Group>> {
         self.call(Method::TransferLeader, RPCTypes::TransferLeader, &request, option.soft_ttl())
             .await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::{super::tests::policy, *};
+    use crate::view::Views;
+
+    #[tokio::test]
+    async fn heartbeats_the_log_and_snapshots_are_each_sent_for_a_purpose_of_their_own() {
+        let links = Links::new(policy(1, "here"), BTreeMap::new(), Arc::new(Views::new()));
+        let mut network = Network::new(NodeId(1), Arc::new(links));
+        let at = BasicNode::new("127.0.0.1:1");
+        assert_eq!(network.new_client(2, &at).await.purpose, Purpose::Log);
+        assert_eq!(network.new_heartbeat_client(2, &at).await.purpose, Purpose::Heartbeats);
+        assert_eq!(network.new_snapshot_client(2, &at).await.purpose, Purpose::Snapshots);
     }
 }

@@ -202,6 +202,23 @@ async fn a_connection_on_which_nothing_is_answered_is_left_though_no_call_has_mu
 }
 
 #[tokio::test]
+async fn each_purpose_has_a_connection_of_its_own_and_keeps_it() {
+    let (address, connections) = mute().await;
+    let links = links(1, "here", 1, &address);
+    let request = HeartbeatRequest { node: NodeId(7), boot: BootId(7), loads: Loads::new() };
+    let (to, timeout) = (NodeId(1), Duration::from_millis(100));
+    for expected in [[1, 2, 3, 4], [4, 4, 4, 4]] {
+        let all = [Purpose::Heartbeats, Purpose::Log, Purpose::Snapshots, Purpose::Requests];
+        for (purpose, expected) in all.into_iter().zip(expected) {
+            let answer: Result<HeartbeatAnswer, CallError> =
+                links.call(to, purpose, Method::Heartbeat, &request, timeout).await;
+            assert!(matches!(answer, Err(CallError::TimedOut(_))), "{purpose:?}: {answer:?}");
+            assert_eq!(connections.load(Ordering::SeqCst), expected, "{purpose:?}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_follower_gets_the_newest_view_and_every_later_one() {
     let views = Arc::new(Views::new());
     let address = served(&views).await;

@@ -15,8 +15,8 @@ const MAX_IDS: usize = 32;
 pub(super) struct Grants {
     /// Why the entry takes shards from their owners.
     pub(super) reason: Option<MoveReason>,
-    /// Who owned the shards that the entry took.
-    vacated: BTreeMap<ShardId, NodeId>,
+    /// Who owned the shards that the entry took, and whether they were to move.
+    vacated: BTreeMap<ShardId, (NodeId, bool)>,
     granted: BTreeMap<(MoveReason, Option<NodeId>, NodeId), Vec<ShardId>>,
 }
 
@@ -24,14 +24,19 @@ impl Grants {
     /// The entry takes `shard` from its owner.
     pub(super) fn vacate(&mut self, shard: &ShardView) {
         if let Some(owner) = shard.owner {
-            self.vacated.insert(shard.id, owner);
+            self.vacated.insert(shard.id, (owner, shard.moving_to.is_some()));
         }
     }
 
     /// The entry is about to grant `shard` to `to`.
     pub(super) fn grant(&mut self, shard: &ShardView, to: NodeId) {
-        let from = shard.owner.or_else(|| self.vacated.get(&shard.id).copied());
+        let vacated = self.vacated.get(&shard.id).copied();
+        let from = shard.owner.or_else(|| vacated.map(|(owner, _)| owner));
         let reason = match (self.reason, from) {
+            // Its owner gave it up unasked.
+            (Some(MoveReason::Balanced), Some(_)) if matches!(vacated, Some((_, false))) => {
+                MoveReason::LeaseOver
+            }
             (Some(reason), Some(_)) => reason,
             _ if shard.epoch.0 == 0 => MoveReason::Founded,
             _ => MoveReason::Unowned,

@@ -292,6 +292,8 @@ fn every_change_of_hands_is_told_with_its_reason() {
     log.hand_over();
     log.drain(2);
     log.hand_over();
+    let given_up: Vec<_> = log.owned(1).into_iter().take(3).collect();
+    assert!(matches!(log.release(1, 2, given_up), Response::Applied(_)));
     log.end(1, 2, LeaseEnd::Goodbye);
     log.end(2, 1, LeaseEnd::Expired);
     log.join(3, 1);
@@ -302,6 +304,7 @@ fn every_change_of_hands_is_told_with_its_reason() {
             (Some(1), 1, MoveReason::Restarted, 16),
             (Some(1), 2, MoveReason::Balanced, 4),
             (Some(2), 1, MoveReason::Drained, 4),
+            (Some(1), 1, MoveReason::LeaseOver, 3),
             (None, 3, MoveReason::Unowned, 16),
         ]
     );

@@ -55,6 +55,13 @@ impl RunnerLease {
         Some(deadline)
     }
 
+    /// Whether an answer to this heartbeat would still say something: neither it nor a later one was
+    /// acknowledged.
+    #[must_use]
+    pub fn awaits(&self, id: HeartbeatId) -> bool {
+        self.sent.contains_key(&id)
+    }
+
     /// Gives the lease up for good: answers that are still under way do not bring it back.
     pub fn end(&mut self) {
         self.has_ended = true;

@@ -44,6 +44,16 @@ fn times_are_checked_together() {
 }
 
 #[test]
+fn an_answer_is_waited_for_longer_than_a_round_and_leaves_time_to_ask_again() {
+    for (heartbeat, ttl) in [(10, 40), (500, 3_000), (10_000, 300_000)] {
+        let times = LeaseTimes::new(Duration::from_millis(heartbeat), Duration::from_millis(ttl));
+        let times = times.unwrap();
+        assert!(times.round_limit() < times.answer_limit());
+        assert!(times.answer_limit() * 2 <= times.runner_span());
+    }
+}
+
+#[test]
 fn a_runner_counts_from_the_moment_it_sent() {
     let mut lease = RunnerLease::new(LeaseTimes::default());
     let first = lease.sent(at(100));

@@ -37,6 +37,8 @@ impl LeaseTimes {
     pub const MAX_HEARTBEAT: Duration = Duration::from_secs(10);
     /// The longest time to live.
     pub const MAX_TTL: Duration = Duration::from_mins(5);
+    /// The longest time that an answer is waited for: no node is as far.
+    pub const MAX_ANSWER: Duration = Duration::from_secs(10);
     /// How many heartbeats fit into the time to live at least: with four, two may be lost in a row
     /// before the runner stops.
     pub const MIN_HEARTBEATS: u32 = 4;
@@ -74,17 +76,17 @@ impl LeaseTimes {
     }
 
     /// How long a runner waits for the answer to a heartbeat: half of its span, so that it can ask
-    /// somebody else before its lease ends.
+    /// somebody else before its lease ends, and at most [`LeaseTimes::MAX_ANSWER`].
     #[must_use]
     pub fn answer_limit(self) -> Duration {
-        self.runner_span() / 2
+        (self.runner_span() / 2).min(Self::MAX_ANSWER)
     }
 
     /// How long a leader waits for a quorum behind a heartbeat: so long that its answer is still waited
     /// for.
     #[must_use]
     pub fn round_limit(self) -> Duration {
-        self.runner_span() / 3
+        (self.runner_span() / 3).min(Self::MAX_ANSWER / 2)
     }
 
     /// How long a leader waits after it received the last heartbeat that it acknowledged: 115 %.

@@ -1,5 +1,9 @@
 //! Every key: its kind, default, flag and meaning. The one place for defaults.
 
+use std::time::Duration;
+
+use quarry_core::lease::LeaseTimes;
+
 use super::kind::Kind;
 
 /// A key of the configuration.
@@ -34,6 +38,21 @@ macro_rules! keys {
 
 const SECOND: u64 = 1_000;
 const DAY: u64 = 86_400 * SECOND;
+
+/// The heartbeats of which leases can be made.
+const HEARTBEAT: Kind = Kind::Duration {
+    least: milliseconds(LeaseTimes::MIN_HEARTBEAT),
+    most: milliseconds(LeaseTimes::MAX_HEARTBEAT),
+};
+/// The lives of leases with such heartbeats.
+const LEASE: Kind = Kind::Duration {
+    least: milliseconds(LeaseTimes::MIN_HEARTBEAT) * LeaseTimes::MIN_HEARTBEATS as u64,
+    most: milliseconds(LeaseTimes::MAX_TTL),
+};
+
+const fn milliseconds(time: Duration) -> u64 {
+    time.as_secs() * SECOND + time.subsec_millis() as u64
+}
 
 /// The keys, by section.
 pub(crate) const KEYS: &[Key] = keys! {
@@ -75,10 +94,10 @@ pub(crate) const KEYS: &[Key] = keys! {
         "let the control and message planes go beyond loopback without TLS";
     "cluster.shards", Kind::Integer { least: 1, most: 65_536 }, Some("256"), None,
         "how many shards a new cluster begins with; a power of two", "numberOfShards";
-    "cluster.heartbeat", Kind::Duration { least: 10, most: 60 * SECOND }, Some("500ms"), None,
+    "cluster.heartbeat", HEARTBEAT, Some("500ms"), None,
         "how often a runner renews its lease";
-    "cluster.lease_ttl", Kind::Duration { least: 100, most: 600 * SECOND }, Some("3s"), None,
-        "how long a lease lasts; at least four heartbeats", "lockTtl";
+    "cluster.lease_ttl", LEASE, Some("3s"), None,
+        "how long a lease lasts; at least four heartbeats, and longer than an election", "lockTtl";
     "cluster.weight", Kind::Integer { least: 0, most: 10_000 }, Some("100"), None,
         "this node's share of the shards relative to others; 0 takes none";
     "cluster.groups", Kind::Words, None, None,

@@ -249,7 +249,14 @@ mod tests {
                 vec![("cluster.shards", "--x", "100")],
                 "--x: cluster.shards must be a power of two, as 128 is",
             ),
-            (vec![("cluster.lease_ttl", "--x", "1s")], "four times cluster.heartbeat"),
+            (
+                vec![("cluster.lease_ttl", "--x", "1s")],
+                "--x: cluster.lease_ttl does not fit: time to live of 1s: must be between 4 heartbeats",
+            ),
+            (
+                vec![("cluster.lease_ttl", "--x", "1s"), ("cluster.heartbeat", "--y", "200ms")],
+                "--x: cluster.lease_ttl does not fit: time to live of 1s: leases have to outlive",
+            ),
             (vec![("node.http", "--http", "0.0.0.0:7410")], "--http: node.http is 0.0.0.0:7410"),
             (vec![("node.mesh", "--mesh", "10.0.0.1:7412")], "cluster.insecure = true"),
             (
@@ -266,6 +273,34 @@ mod tests {
         ] {
             let mistakes = load(with_flags(&flags)).unwrap_err().to_string();
             assert!(mistakes.contains(part), "{part}: {mistakes}");
+        }
+    }
+
+    #[test]
+    fn times_are_refused_that_the_coordinator_would_not_start_with() {
+        for (heartbeat, ttl, wrong) in [
+            ("10ms", "1413ms", None),
+            ("10s", "5m", None),
+            ("353ms", "1412ms", None),
+            ("200ms", "1411ms", Some("have to outlive an election")),
+            ("200ms", "1s", Some("have to outlive an election")),
+            ("354ms", "1415ms", Some("between 4 heartbeats of 354ms and 5min")),
+            ("9ms", "3s", Some("--h: cluster.heartbeat must be between 10 ms and 10000 ms")),
+            ("10001ms", "5m", Some("--h: cluster.heartbeat must be between 10 ms and 10000 ms")),
+            ("1s", "301s", Some("--t: cluster.lease_ttl must be between 40 ms and 300000 ms")),
+        ] {
+            let flags =
+                [("cluster.heartbeat", "--h", heartbeat), ("cluster.lease_ttl", "--t", ttl)];
+            match (load(with_flags(&flags)), wrong) {
+                (Ok(loaded), None) => {
+                    assert!(loaded.settings.cluster.times().leases().is_ok(), "{flags:?}");
+                }
+                (Err(mistakes), Some(part)) => {
+                    let mistakes = mistakes.to_string();
+                    assert!(mistakes.contains(part), "{part}: {mistakes}");
+                }
+                (loaded, _) => panic!("{flags:?}: {loaded:?}"),
+            }
         }
     }
 

@@ -1,5 +1,7 @@
 //! Rules that concern more than one key.
 
+use quarry_consensus::TimesError;
+use quarry_core::lease::InvalidTimes;
 use quarry_plane::{Credentials, is_cluster_label};
 use quarry_ports::Host;
 use quarry_types::{NodeId, Role};
@@ -22,15 +24,27 @@ pub(crate) fn check(settings: &Settings, origins: &Origins) -> Vec<Mistake> {
         let next = cluster.shards.next_power_of_two();
         say("cluster.shards", format!("cluster.shards must be a power of two, as {next} is"));
     }
-    if cluster.lease_ttl < cluster.heartbeat.saturating_mul(4) {
-        let message = "cluster.lease_ttl must be at least four times cluster.heartbeat, so that \
-                       a lost heartbeat costs nothing";
-        say("cluster.lease_ttl", message.to_owned());
-    }
+    check_times(settings, &mut say);
     check_voters(settings, &mut say);
     check_exposure(settings, &mut say);
     check_credentials(settings, &mut say);
     mistakes
+}
+
+/// As the coordinator would take them.
+fn check_times(settings: &Settings, say: &mut impl FnMut(&str, String)) {
+    for error in settings.cluster.times().leases().err().unwrap_or_default() {
+        let path = match error {
+            TimesError::Lease(InvalidTimes::Heartbeat { .. }) => "cluster.heartbeat",
+            // No key sets the times of Raft, so a lease has to suit them.
+            TimesError::Lease(InvalidTimes::Ttl { .. })
+            | TimesError::Election { .. }
+            | TimesError::NoRaftHeartbeat
+            | TimesError::HastyElection
+            | TimesError::SplitVotes => "cluster.lease_ttl",
+        };
+        say(path, format!("{path} does not fit: {error}"));
+    }
 }
 
 fn check_voters(settings: &Settings, say: &mut impl FnMut(&str, String)) {

@@ -7,6 +7,7 @@ use std::{
     time::Duration,
 };
 
+use quarry_consensus::Times;
 use quarry_plane::Files;
 use quarry_types::{NodeId, Role, parse_duration};
 use serde::{Deserialize, Deserializer, de::Error as _};
@@ -175,6 +176,19 @@ pub(crate) struct ClusterSettings {
     /// How large the coordinator's log may become before a snapshot takes its place, in bytes.
     #[serde(deserialize_with = "bytes")]
     pub(crate) snapshot_after: usize,
+}
+
+impl ClusterSettings {
+    /// The intervals and limits of the coordinator.
+    pub(crate) fn times(&self) -> Times {
+        Times {
+            heartbeat: self.heartbeat,
+            lease_ttl: self.lease_ttl,
+            rebalance: self.rebalance_interval,
+            log_bytes: u64::try_from(self.snapshot_after).unwrap_or(u64::MAX),
+            ..Times::default()
+        }
+    }
 }
 
 /// The credentials of this node: all of them, or none.

@@ -6,7 +6,7 @@ use std::{
     sync::Arc,
 };
 
-use quarry_consensus::{Consensus, Recovery, StartError as ConsensusError, Times};
+use quarry_consensus::{Consensus, Recovery, StartError as ConsensusError};
 use quarry_core::coordinator::Founding;
 use quarry_mesh::Mesh;
 use quarry_plane::Protocol;
@@ -144,13 +144,7 @@ pub(crate) async fn consensus(
         cookie: guard.cookie.clone(),
         security: guard.security("control"),
         cluster_name: cluster.name.clone(),
-        times: Times {
-            heartbeat: cluster.heartbeat,
-            lease_ttl: cluster.lease_ttl,
-            rebalance: cluster.rebalance_interval,
-            log_bytes: u64::try_from(cluster.snapshot_after).unwrap_or(u64::MAX),
-            ..Times::default()
-        },
+        times: cluster.times(),
         roles: settings.node.roles.clone(),
         weight: cluster.weight,
         groups: cluster.groups.clone(),
