@@ -85,12 +85,26 @@ impl Standing {
         Ok(())
     }
 
-    /// That no shard changed hands since but for balance.
+    /// That no shard changed hands since but for balance, and none was given up.
     pub async fn owners_last(&self, cluster: &Cluster) -> Result<()> {
-        let mut taken = moves(cluster).await?.moves;
-        taken.retain(|entry| entry.index > self.applied && entry.reason != MoveReason::Balanced);
+        let taken = self.taken(cluster).await?;
         ensure!(taken.is_empty(), "shards were taken over: {taken:?}");
         Ok(())
+    }
+
+    /// That nobody took a shard of another since but for balance, and nobody was elected. A node may
+    /// have given up its own for a moment.
+    pub async fn nobody_takes(&self, cluster: &Cluster) -> Result<()> {
+        let mut taken = self.taken(cluster).await?;
+        taken.retain(|entry| entry.from != Some(entry.to));
+        ensure!(taken.is_empty(), "shards were taken over: {taken:?}");
+        self.leads_on(cluster).await
+    }
+
+    async fn taken(&self, cluster: &Cluster) -> Result<Vec<api::Move>> {
+        let mut taken = moves(cluster).await?.moves;
+        taken.retain(|entry| entry.index > self.applied && entry.reason != MoveReason::Balanced);
+        Ok(taken)
     }
 }
 

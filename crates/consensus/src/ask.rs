@@ -325,6 +325,7 @@ impl Asker {
 
 #[cfg(test)]
 mod tests {
+    use quarry_core::coordinator::Loads;
     use quarry_ports::{Peer, Transport as _};
     use quarry_sim::{host::host, transport::Network};
     use quarry_types::BootId;
@@ -351,7 +352,7 @@ mod tests {
     }
 
     fn request() -> HeartbeatRequest {
-        HeartbeatRequest { node: NodeId(9), boot: BootId(1), loads: Default::default() }
+        HeartbeatRequest { node: NodeId(9), boot: BootId(1), loads: Loads::new() }
     }
 
     #[tokio::test(start_paused = true)]

@@ -81,7 +81,7 @@ impl Lead {
         times: LeaseTimes,
         protocol: Protocol,
     ) -> Arc<Self> {
-        let quorum = Quorum::start(raft.clone(), links, host.clone(), times.round_limit());
+        let quorum = Quorum::start(raft.clone(), links, &host, times.round_limit());
         let reign = Mutex::default();
         Arc::new(Self { raft, views, host, metrics, times, protocol, reign, quorum })
     }

@@ -63,7 +63,7 @@ impl Quorum {
     pub(crate) fn start(
         raft: Raft<Group, Machine>,
         links: Arc<Links>,
-        host: Host,
+        host: &Host,
         within: Duration,
     ) -> Self {
         let (asks, queue) = mpsc::channel(ASKS);

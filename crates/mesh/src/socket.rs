@@ -75,8 +75,6 @@ fn prepare(stream: &TcpStream) -> io::Result<()> {
     sockopt::set_tcp_keepidle(stream, KEEPALIVE_IDLE)?;
     sockopt::set_tcp_keepintvl(stream, KEEPALIVE_INTERVAL)?;
     sockopt::set_tcp_keepcnt(stream, KEEPALIVE_PROBES)?;
-    // What is lost where little is under way is sent again after pauses that do not double.
-    sockopt::set_tcp_thin_linear_timeouts(stream, true)?;
     sockopt::set_tcp_user_timeout(stream, USER_TIMEOUT_MILLISECONDS)?;
     Ok(())
 }

@@ -27,7 +27,7 @@ use tokio::{
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::server::Connected;
 
-use super::{farewell::Farewell, policy::Policy, sockets::be_prompt};
+use super::{farewell::Farewell, policy::Policy};
 
 /// How many strangers there may be at a time.
 pub(super) const STRANGERS: usize = 64;
@@ -183,7 +183,7 @@ impl Gate {
 }
 
 async fn secure(stream: TcpStream, policy: &Policy) -> Result<Stream, SecurityError> {
-    be_prompt(&stream)?;
+    stream.set_nodelay(true)?;
     let mut stream = policy.security.accept(stream).await?.stream;
     for expected in PREFACE {
         if stream.read_u8().await? != *expected {

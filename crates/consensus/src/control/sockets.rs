@@ -11,7 +11,6 @@ use bytes::Bytes;
 use hyper_util::rt::TokioIo;
 use quarry_plane::{Refusal, SecurityError, Stream};
 use quarry_types::NodeId;
-use rustix::net::sockopt;
 use tokio::net::TcpStream;
 use tonic::{
     Code, Request, Status, Streaming, TimeoutExpired,
@@ -241,17 +240,10 @@ async fn dial(policy: &Policy, to: NodeId, address: &str) -> Result<Stream, Secu
     let late = |_| io::Error::from(io::ErrorKind::TimedOut);
     let stream = tokio::time::timeout(CONNECT_TIMEOUT, TcpStream::connect(address));
     let stream = stream.await.map_err(late)??;
-    be_prompt(&stream)?;
+    stream.set_nodelay(true)?;
     let secured = tokio::time::timeout(PATIENCE, policy.security.connect(stream, to));
     let secured = secured.await.unwrap_or(Err(SecurityError::Refused(Refusal::Deadline)));
     secured.inspect_err(|error| policy.tell(address, error)).map(|secured| secured.stream)
-}
-
-/// Has the kernel send what is said at once, and again after pauses that do not double, for little is
-/// under way here at a time: where one frame in five is lost a heartbeat would wait for seconds.
-pub(super) fn be_prompt(stream: &TcpStream) -> io::Result<()> {
-    stream.set_nodelay(true)?;
-    Ok(sockopt::set_tcp_thin_linear_timeouts(stream, true)?)
 }
 
 /// With all of its causes: the outermost says no more than that it failed.
