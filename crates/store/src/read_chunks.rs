@@ -29,7 +29,7 @@ const PAGE: &str = "select p.first, p.count, p.made_at, \
         from chunk r where r.message_id = $1 and r.first < $3 and r.first >= coalesce(\
             (select b.first from chunk b where b.message_id = $1 and b.first <= $2 \
             order by b.first desc limit 1), 0)\
-    ) p where p.before < $4 order by p.first";
+    ) p where p.before < $4 and p.first + p.count > $2 order by p.first";
 
 /// A row of the table.
 #[derive(Debug, FromRow)]

@@ -144,10 +144,16 @@ impl<W> Shard<W> {
     }
 
     fn append(&mut self, message_id: MessageId, first: u64, chunks: Vec<Chunk>) {
-        let Some(message) = self.messages.get_mut(&message_id) else { return };
-        if chunks.is_empty() {
-            return;
+        let mut first = first;
+        for row in rows(chunks) {
+            let next = first.saturating_add(length(&row));
+            self.append_row(message_id, first, row);
+            first = next;
         }
+    }
+
+    fn append_row(&mut self, message_id: MessageId, first: u64, chunks: Vec<Chunk>) {
+        let Some(message) = self.messages.get_mut(&message_id) else { return };
         let bytes: usize = chunks.iter().map(Chunk::size).sum();
         self.chunk_bytes = self.chunk_bytes.saturating_add(bytes);
         let mut last = self.pending.iter_mut().rev().take(LOOKED_THROUGH);
@@ -204,7 +210,45 @@ impl<W> Shard<W> {
     }
 }
 
+/// These chunks as rows hold them at most.
+fn rows(chunks: Vec<Chunk>) -> Vec<Vec<Chunk>> {
+    let (mut rows, mut bytes): (Vec<Vec<Chunk>>, usize) = (Vec::new(), 0);
+    for chunk in chunks {
+        bytes = bytes.saturating_add(chunk.size());
+        match rows.last_mut() {
+            Some(row) if row.len() < ROW_CHUNKS && bytes <= ROW_BYTES => row.push(chunk),
+            _ => {
+                bytes = chunk.size();
+                rows.push(Vec::from([chunk]));
+            }
+        }
+    }
+    rows
+}
+
 /// How many chunks these are.
 pub(super) fn length(chunks: &[Chunk]) -> u64 {
     u64::try_from(chunks.len()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use alloc::vec;
+
+    use bytes::Bytes;
+
+    use super::*;
+
+    fn counts(sizes: &[usize]) -> Vec<usize> {
+        let chunk = |size: &usize| Chunk::Made(Bytes::from(vec![b'1'; *size]));
+        rows(sizes.iter().map(chunk).collect()).iter().map(Vec::len).collect()
+    }
+
+    #[test]
+    fn chunks_that_are_released_together_fill_rows_of_bounded_size() {
+        assert!(counts(&[]).is_empty());
+        assert_eq!(counts(&[1; 130]), [64, 64, 2]);
+        assert_eq!(counts(&[30_000; 5]), [2, 2, 1]);
+        assert_eq!(counts(&[200_000, 1, 200_000]), [1, 1, 1], "a large one has a row of its own");
+    }
 }

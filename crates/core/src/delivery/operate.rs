@@ -152,8 +152,9 @@ impl<W> Shard<W> {
         self.accept_due.remove(&(since.after(self.limits.accept_after), message_id));
         message.phase = Phase::Queued;
         message.is_recorded_again();
-        // Whoever waits in the handler is gone with it.
+        // Whoever waits in the handler is gone with it, and what it made that is compared with nothing yet.
         message.settling.clear();
+        message.stream.stop();
     }
 
     /// Takes what is marked and waits for nothing out of its queue, into the next commit.
