@@ -19,6 +19,8 @@ const REFUSALS: usize = 64;
 const BALANCE_PAUSE: Duration = Duration::from_millis(20);
 /// How long a leader waits before it asks for a quorum again.
 const ROUND_PAUSE: Duration = Duration::from_millis(50);
+/// How long a leader that can propose nothing is one.
+const FUTILE: Duration = Duration::from_secs(2);
 
 /// What the first leader makes the cluster of.
 #[derive(Clone, Debug)]
@@ -57,11 +59,16 @@ impl Duty {
     /// Works while this node leads, for as long as the node runs.
     pub(crate) async fn run(self) {
         let mut metrics = self.lead.raft().metrics();
+        let mut futile = None;
         loop {
             let leads = metrics.borrow_watched().state.is_leader();
             if leads {
                 match self.lead.round().await {
-                    Round::Confirmed { leadership, .. } => self.reign(leadership).await,
+                    Round::Confirmed { leadership, .. } => {
+                        let began = self.host.now();
+                        self.reign(leadership).await;
+                        self.step_down_if_futile(began, &mut futile).await;
+                    }
                     Round::NotLeader { .. } | Round::NoQuorum { .. } => {}
                 }
                 // Where it hands the lead over it may still be told to lead, and do nothing.
@@ -69,6 +76,24 @@ impl Duty {
             } else if WatchReceiver::changed(&mut metrics).await.is_err() {
                 return;
             }
+        }
+    }
+
+    /// Leads no more where it could do nothing for a while, since `futile`: it offered the lead to a
+    /// voter that did not take it, and openraft lets it propose nothing any more. `began` is when the
+    /// reign began that is over.
+    async fn step_down_if_futile(&self, began: Monotonic, futile: &mut Option<Monotonic>) {
+        let now = self.host.now();
+        if !self.leads() || now.since(began) >= FUTILE {
+            *futile = None;
+            return;
+        }
+        let since = *futile.get_or_insert(began);
+        if now.since(since) >= FUTILE {
+            tracing::warn!(node = %self.node, "the lead was offered and not taken; stepping down");
+            *futile = None;
+            // It stands under a new term, and so do the others, since they hear no leader any more.
+            drop(self.lead.raft().trigger().elect(false).await);
         }
     }
 

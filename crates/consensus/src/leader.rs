@@ -3,14 +3,16 @@
 use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
 use openraft::{
-    Raft,
+    Instant as _, Raft,
     async_runtime::watch::WatchReceiver,
     errors::{ClientWriteError, RaftError},
     impls::ProgressResponder,
     raft::ClientWriteResponse,
+    type_config::TypeConfigExt as _,
 };
 use quarry_core::{
     coordinator::{Changes, Command, LeaseEnd, Loads, Response, Unfit, Versions, fit},
@@ -28,6 +30,8 @@ use crate::{
     view::Views,
 };
 
+/// A voter that answered within this time lives, it is thought: some of Raft's heartbeats.
+const HEARD_LATELY: Duration = Duration::from_millis(500);
 /// From this version of the planes' protocol on nodes know [`ProposeAnswer::Refused`].
 const REFUSALS: u16 = 3;
 
@@ -299,15 +303,22 @@ impl Lead {
         votes && self.views.newest().nodes.contains_key(&node)
     }
 
-    /// The voter that should lead instead of this one: up, and with the most of the log.
+    /// The voter that should lead instead of this one: up, heard of lately, and with the most of the
+    /// log. Where the lead is offered to one that does not take it, openraft lets this node propose
+    /// nothing more.
     pub(crate) fn successor(&self) -> Option<NodeId> {
         let metrics = self.raft.metrics().borrow_watched().clone();
-        let view = self.views.newest();
+        let (view, now) = (self.views.newest(), Group::now());
         let voters: Vec<u64> = metrics.membership_config.voter_ids().collect();
+        let heard = metrics.heartbeat.unwrap_or_default();
+        let answers = |id: &u64| {
+            let heard = heard.get(id).copied().flatten();
+            heard.is_some_and(|at| now.saturating_duration_since(*at) < HEARD_LATELY)
+        };
         metrics
             .replication?
             .into_iter()
-            .filter(|(id, _)| *id != metrics.id && voters.contains(id))
+            .filter(|(id, _)| *id != metrics.id && voters.contains(id) && answers(id))
             .filter(|(id, _)| {
                 view.nodes.get(&NodeId(*id)).is_some_and(|node| node.state == NodeState::Up)
             })
