@@ -4,7 +4,7 @@ use std::{ops::RangeInclusive, time::Duration};
 
 use anyhow::{Result, bail, ensure};
 use quarry_tests::{
-    client::{Answer, Client, Message},
+    client::{Answer, Message},
     cluster::{self, Cluster},
     failover::{Failover, Fault, owned_by, owner, progressed, strike},
     ledger::Ledger,
@@ -21,6 +21,8 @@ const STEP_WITHIN: Duration = Duration::from_mins(1);
 const REFUSED_WITHIN: Duration = Duration::from_secs(1);
 /// How soon all nodes are ready that were killed together.
 const READY_WITHIN: Duration = Duration::from_secs(10);
+/// Who sends what the test sends.
+const PROBE: u32 = 1_000_001;
 /// What is left of a lease of 2.55 s whose last heartbeat was 0.5 s ago at most; the kills take time too.
 const LEASE_LEFT: RangeInclusive<Duration> =
     Duration::from_millis(1_500)..=Duration::from_millis(2_550);
@@ -111,15 +113,12 @@ async fn a_cluster_comes_back_after_the_kill_of_all_nodes_on_postgres() -> Resul
 }
 
 /// How long a node that owns `register` goes on serving it, from now on; it refuses it then.
-async fn serves_on(client: &Client, node: &str, register: &str) -> Result<Duration> {
+async fn serves_on(node: &Registers, register: &str) -> Result<Duration> {
     let (watch, mut served) = (Stopwatch::start(), Duration::ZERO);
     let mut looks = Looks::during(STEP_WITHIN);
     while looks.next().await {
-        let (asked, key) = (watch.elapsed(), watch.elapsed().as_micros().to_string());
-        let body = json!({ "value": key });
-        let (entity_type, id, method) = ("Register", register, "append");
-        let message = Message { entity_type, id, method, key: Some(&key), body: &body };
-        match client.send(node, &message).await? {
+        let asked = watch.elapsed();
+        match node.append_once(PROBE, register).await? {
             Answer::Done { .. } => served = asked,
             Answer::Refused(problem) => {
                 ensure!(problem.status == 503, "{problem:?}");
@@ -140,11 +139,12 @@ async fn a_node_without_a_quorum_serves_its_lease_out_refuses_and_serves_again_w
         at_rest(cluster, STEP_WITHIN).await?;
         let client = cluster.client().clone();
         let left = cluster.url(3)?.to_owned();
-        let owned = owned_by(&Registers::new(client.clone(), vec![left.clone()]), 3).await?;
+        let registers = Registers::new(client.clone(), vec![left.clone()]);
+        let owned = owned_by(&registers, 3).await?;
         for node in [1, 2] {
             cluster.kill(node).await?;
         }
-        let served = serves_on(&client, &left, &owned).await?;
+        let served = serves_on(&registers, &owned).await?;
         say(format!("Register/{owned} was served for {served:?} without a quorum"));
         ensure!(LEASE_LEFT.contains(&served), "served for {served:?} without a quorum");
         let page = format!("{left}/readyz");
@@ -172,7 +172,6 @@ async fn a_node_without_a_quorum_serves_its_lease_out_refuses_and_serves_again_w
         }
         cluster.start(1)?;
         let back = Stopwatch::start();
-        let registers = Registers::new(client, vec![left]);
         for register in 0..20 {
             owner(&registers, &format!("r{register}")).await?;
         }

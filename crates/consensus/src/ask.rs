@@ -10,13 +10,14 @@ use std::{
 
 use quarry_core::coordinator::{Command, Response};
 use quarry_ports::{CoordinatorError, Host};
-use quarry_types::{Monotonic, NodeId};
+use quarry_types::NodeId;
 
 use crate::{
     control::{
         CallError, HeartbeatAnswer, HeartbeatRequest, Links, Method, ProposeAnswer, ProposeRequest,
         Purpose, ReplaceAnswer, ReplaceRequest, StandingAnswer, StandingRequest,
     },
+    heard::{Heard, Question},
     leader::Lead,
     view::Views,
 };
@@ -25,10 +26,6 @@ const FIRST_PAUSE: Duration = Duration::from_millis(10);
 const LONGEST_PAUSE: Duration = Duration::from_millis(200);
 /// How long one try may take. A commit on a slow disk of a slow peer fits in.
 const TRY_TIMEOUT: Duration = Duration::from_secs(3);
-/// For how long others are asked first when a node does not answer: they know of its death by then, if
-/// it has died. Then it is asked again, for it may be alone in knowing that it leads.
-const AVOIDED: Duration = Duration::from_millis(500);
-
 /// Asks the leader, wherever it is.
 pub(crate) struct Asker {
     node: NodeId,
@@ -39,29 +36,6 @@ pub(crate) struct Asker {
     heard: Mutex<Heard>,
     /// Where the round through the voters stands, for when nobody knows of a leader.
     cursor: AtomicUsize,
-}
-
-/// What the last answer said of the leader.
-#[derive(Clone, Copy, Default)]
-struct Heard {
-    /// Who leads, or is said to lead.
-    leader: Option<NodeId>,
-    /// Who did not answer, or has no quorum, and until when others are asked first: what they say of it
-    /// may be out of date.
-    silent: Option<(NodeId, Monotonic)>,
-}
-
-impl Heard {
-    /// What is known when `target` said who leads.
-    fn tells(self, target: NodeId, leader: Option<NodeId>) -> Self {
-        let silent = self.silent.filter(|(silent, _)| *silent != target);
-        Self { leader, silent }
-    }
-
-    /// Whether `node` is left alone for now.
-    fn avoids(self, node: NodeId, now: Monotonic) -> bool {
-        self.silent.is_some_and(|(silent, until)| silent == node && now < until)
-    }
 }
 
 impl Asker {
@@ -76,8 +50,9 @@ impl Asker {
         Self { node, lead, links, views, host, heard, cursor }
     }
 
-    /// Whom to ask: a voter knows its leader itself, others go by what they heard last.
-    pub(crate) fn target(&self) -> NodeId {
+    /// Whom to ask: a voter knows its leader itself, others go by what they heard last. `doubted` is not
+    /// asked where there are others.
+    fn target(&self, question: Question, doubted: Option<NodeId>) -> NodeId {
         let heard = *self.heard.lock().unwrap_or_else(PoisonError::into_inner);
         let known = if self.lead.is_some() {
             self.views.leader().or(heard.leader)
@@ -85,7 +60,10 @@ impl Asker {
             heard.leader.or_else(|| self.views.leader())
         };
         let (voters, now) = (self.links.voters(), self.host.now());
-        let asked = |voter: &NodeId| !heard.avoids(*voter, now) && voters.contains_key(voter);
+        let asked = |voter: &NodeId| {
+            let is_left_alone = doubted == Some(*voter) || heard.avoids(*voter, question, now);
+            !is_left_alone && voters.contains_key(voter)
+        };
         known
             .filter(asked)
             .or_else(|| Some(self.next()).filter(asked))
@@ -99,15 +77,14 @@ impl Asker {
         voters.keys().nth(turn).copied().unwrap_or(self.node)
     }
 
-    /// Remembers what `target` said of the leader, or that it is no help: it said nothing, or leads
-    /// without a quorum.
-    fn remember(&self, target: NodeId, leader: Result<Option<NodeId>, ()>) {
+    /// Remembers what `target` said of the leader, or that it was no help to `question`: it said
+    /// nothing, or leads without a quorum.
+    fn remember(&self, target: NodeId, question: Question, leader: Result<Option<NodeId>, ()>) {
+        let now = self.host.now();
         let mut heard = self.heard.lock().unwrap_or_else(PoisonError::into_inner);
         *heard = match leader {
             Ok(leader) => heard.tells(target, leader),
-            Err(()) => {
-                Heard { leader: None, silent: Some((target, self.host.now().after(AVOIDED))) }
-            }
+            Err(()) => heard.fails(target, question, now),
         };
     }
 
@@ -118,7 +95,7 @@ impl Asker {
         request: HeartbeatRequest,
         limit: Duration,
     ) -> Result<HeartbeatAnswer, CallError> {
-        let target = self.target();
+        let target = self.target(Question::Heartbeat, None);
         let answer = tokio::select! {
             biased;
             answer = self.heartbeat_to(target, request, limit) => answer,
@@ -126,14 +103,12 @@ impl Asker {
                 Err(CallError::Unreachable(format!("node {leader} leads now")))
             }
         };
-        self.remember(
-            target,
-            match &answer {
-                Ok(HeartbeatAnswer::NotLeader { leader }) => Ok(*leader),
-                Ok(HeartbeatAnswer::NoQuorum { .. }) | Err(_) => Err(()),
-                Ok(_) => Ok(Some(target)),
-            },
-        );
+        let leader = match &answer {
+            Ok(HeartbeatAnswer::NotLeader { leader }) => Ok(*leader),
+            Ok(HeartbeatAnswer::NoQuorum { .. }) | Err(_) => Err(()),
+            Ok(_) => Ok(Some(target)),
+        };
+        self.remember(target, Question::Heartbeat, leader);
         answer
     }
 
@@ -171,8 +146,11 @@ impl Asker {
         }
     }
 
-    async fn propose_once(&self, command: &Command) -> Result<ProposeAnswer, CallError> {
-        let target = self.target();
+    async fn propose_to(
+        &self,
+        target: NodeId,
+        command: &Command,
+    ) -> Result<ProposeAnswer, CallError> {
         let answer = match &self.lead {
             Some(lead) if target == self.node => {
                 tokio::time::timeout(TRY_TIMEOUT, lead.propose(command.clone(), lead.protocol()))
@@ -186,14 +164,17 @@ impl Asker {
                     .await
             }
         };
-        self.remember(
-            target,
-            match &answer {
-                Ok(ProposeAnswer::NotLeader { leader }) => Ok(*leader),
-                Ok(ProposeAnswer::Unknown { .. }) | Err(_) => Err(()),
-                Ok(_) => Ok(Some(target)),
-            },
-        );
+        match &answer {
+            Ok(ProposeAnswer::NotLeader { leader }) => {
+                self.remember(target, Question::Request, Ok(*leader));
+            }
+            // It may lead and wait for something, or lead no more: that says nothing.
+            Ok(ProposeAnswer::Unknown { .. }) => {}
+            Ok(ProposeAnswer::Applied { .. } | ProposeAnswer::Refused { .. }) => {
+                self.remember(target, Question::Request, Ok(Some(target)));
+            }
+            Err(_) => self.remember(target, Question::Request, Err(())),
+        }
         answer
     }
 
@@ -205,17 +186,22 @@ impl Asker {
         limit: Duration,
     ) -> Result<(u64, Response), CoordinatorError> {
         let deadline = self.host.now().after(limit);
-        let (mut command, mut pause) = (command.clone(), FIRST_PAUSE);
+        let (mut command, mut pause, mut doubted) = (command.clone(), FIRST_PAUSE, None);
         loop {
             // Subscribed before asking, so that no news is missed between.
             let mut changes = self.views.subscribe();
-            let reason = match self.propose_once(&command).await {
+            let target = self.target(Question::Request, doubted.take());
+            let reason = match self.propose_to(target, &command).await {
                 Ok(ProposeAnswer::Applied { index, response }) => return Ok((index, response)),
                 Ok(ProposeAnswer::NotLeader { leader: Some(leader) }) => {
                     format!("node {leader} is to lead, and does not yet")
                 }
                 Ok(ProposeAnswer::NotLeader { leader: None }) => "nobody leads".to_owned(),
-                Ok(ProposeAnswer::Unknown { reason }) => reason,
+                Ok(ProposeAnswer::Unknown { reason }) => {
+                    // Another one knows whether it still leads.
+                    doubted = Some(target);
+                    reason
+                }
                 Ok(ProposeAnswer::Refused { reason }) => {
                     return Err(CoordinatorError::Refused { reason });
                 }
@@ -249,7 +235,7 @@ impl Asker {
     }
 
     async fn replace_once(&self, request: ReplaceRequest) -> Result<ReplaceAnswer, CallError> {
-        let target = self.target();
+        let target = self.target(Question::Request, None);
         let answer = match &self.lead {
             Some(lead) if target == self.node => {
                 tokio::time::timeout(TRY_TIMEOUT, lead.replace_voter(request))
@@ -265,7 +251,7 @@ impl Asker {
             ReplaceAnswer::NotLeader { leader } => *leader,
             _ => Some(target),
         });
-        self.remember(target, leader.map_err(|_| ()));
+        self.remember(target, Question::Request, leader.map_err(|_| ()));
         answer
     }
 
@@ -331,6 +317,7 @@ mod tests {
     use quarry_types::BootId;
 
     use super::*;
+    use crate::heard::AVOIDED;
 
     const LIMIT: Duration = Duration::from_millis(1_275);
 
@@ -372,25 +359,34 @@ mod tests {
         let (answer, ()) = tokio::join!(asker.heartbeat(request(), LIMIT), told);
         assert!(matches!(answer, Err(CallError::Unreachable(_))), "{answer:?}");
         assert_eq!(asker.host.now().since(began), Duration::from_millis(300));
-        assert_eq!(asker.target(), NodeId(3));
+        assert_eq!(asker.target(Question::Heartbeat, None), NodeId(3));
         let again = asker.heartbeat(request(), LIMIT).await;
         assert!(matches!(again, Err(CallError::TimedOut(_))), "{again:?}");
     }
 
     #[tokio::test(start_paused = true)]
-    async fn who_does_not_answer_is_left_alone_for_a_while() {
+    async fn who_does_not_answer_a_heartbeat_is_left_alone_for_a_while() {
         let (asker, views, _network) = alone();
+        let target = || asker.target(Question::Heartbeat, None);
         views.lead_by(Some(NodeId(2)));
-        assert_eq!(asker.target(), NodeId(2));
-        asker.remember(NodeId(2), Err(()));
+        assert_eq!(target(), NodeId(2));
+        asker.remember(NodeId(2), Question::Heartbeat, Err(()));
         for _ in 0..10 {
-            let other = asker.target();
+            let other = target();
             assert_ne!(other, NodeId(2));
-            asker.remember(other, Ok(Some(NodeId(2))));
+            asker.remember(other, Question::Heartbeat, Ok(Some(NodeId(2))));
         }
         tokio::time::sleep(AVOIDED).await;
-        assert_eq!(asker.target(), NodeId(2), "the others still name it");
-        asker.remember(NodeId(2), Ok(Some(NodeId(2))));
-        assert_eq!(asker.target(), NodeId(2));
+        assert_eq!(target(), NodeId(2), "the others still name it");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_is_doubted_is_asked_again_when_another_one_names_it() {
+        let (asker, views, _network) = alone();
+        views.lead_by(Some(NodeId(2)));
+        for _ in 0..10 {
+            assert_ne!(asker.target(Question::Request, Some(NodeId(2))), NodeId(2));
+            assert_eq!(asker.target(Question::Request, None), NodeId(2));
+        }
     }
 }

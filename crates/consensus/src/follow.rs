@@ -64,7 +64,7 @@ pub(crate) async fn follow(
                 let item: FollowItem = decode(&item)?;
                 if let Some((cluster, view, voters)) = item.view() {
                     metrics.raft_applied.set(i64::try_from(view.applied).unwrap_or(i64::MAX));
-                    views.follow(cluster, view, voters);
+                    views.follow(request.node, cluster, view, voters);
                 }
                 if lag.is_too_long(views.newest().applied, views.awaited(), host.now()) {
                     return Err(CallError::Unreachable("its view is behind the leader's".into()));

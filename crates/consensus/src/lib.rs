@@ -30,6 +30,7 @@ mod directory;
 mod duty;
 mod follow;
 mod group;
+mod heard;
 mod keeper;
 mod leader;
 mod place;

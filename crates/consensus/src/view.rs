@@ -61,7 +61,8 @@ impl Views {
     /// Tells the state at `applied`, as this node applied it, and who voted then.
     pub(crate) fn publish(&self, applied: u64, state: &State, voters: Voters) {
         let mut inner = self.inner();
-        inner.cluster = state.cluster();
+        // A voter that catches up applies entries older than the view it followed meanwhile.
+        inner.cluster = state.cluster().or(inner.cluster);
         self.take_voters(&mut inner, applied, voters);
         let view = state.view(applied, inner.leader);
         self.replace(view);
@@ -76,14 +77,25 @@ impl Views {
         }
     }
 
-    /// Takes over the view of a voter, unless it is older than what is known.
-    pub(crate) fn follow(&self, cluster: Option<ClusterId>, view: ClusterView, voters: Voters) {
+    /// Takes over the view of a voter at `node`, unless it is older than what is known. Who leads, a
+    /// node that votes knows from Raft: what another one says of it may be out of date.
+    pub(crate) fn follow(
+        &self,
+        node: NodeId,
+        cluster: Option<ClusterId>,
+        mut view: ClusterView,
+        voters: Voters,
+    ) {
         let mut inner = self.inner();
         if view.applied < self.view.borrow().applied {
             return;
         }
+        if voters.contains_key(&node) {
+            view.leader = inner.leader;
+        } else {
+            inner.leader = view.leader;
+        }
         self.take_voters(&mut inner, view.applied, voters);
-        inner.leader = view.leader;
         inner.cluster = cluster.or(inner.cluster);
         self.replace(view);
     }
@@ -128,5 +140,52 @@ impl Views {
             }
             newer
         });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NODES: [NodeId; 2] = [NodeId(1), NodeId(2)];
+
+    fn voters(nodes: &[NodeId]) -> Voters {
+        nodes.iter().map(|node| (*node, String::new())).collect()
+    }
+
+    fn view(applied: u64, leader: u64) -> ClusterView {
+        ClusterView { applied, leader: Some(NodeId(leader)), ..ClusterView::default() }
+    }
+
+    #[test]
+    fn a_voter_takes_nobody_elses_word_of_who_leads() {
+        let views = Views::new();
+        assert!(views.lead_by(Some(NodeId(1))));
+        for applied in [0, 7, 7, 9] {
+            views.follow(NodeId(1), None, view(applied, 2), voters(&NODES));
+            assert_eq!(views.leader(), Some(NodeId(1)));
+            let newest = views.newest();
+            assert_eq!((newest.applied, newest.leader), (applied, Some(NodeId(1))));
+        }
+    }
+
+    #[test]
+    fn who_does_not_vote_takes_the_word_of_the_newest_view() {
+        let views = Views::new();
+        assert!(views.lead_by(Some(NodeId(1))));
+        views.follow(NodeId(3), None, view(7, 2), voters(&NODES));
+        assert_eq!(views.leader(), Some(NodeId(2)));
+        views.follow(NodeId(3), None, view(6, 1), voters(&NODES));
+        assert_eq!((views.leader(), views.newest().leader), (Some(NodeId(2)), Some(NodeId(2))));
+        views.follow(NodeId(3), None, view(7, 1), voters(&NODES));
+        assert_eq!((views.leader(), views.newest().leader), (Some(NodeId(1)), Some(NodeId(1))));
+    }
+
+    #[test]
+    fn whose_cluster_it_is_is_not_forgotten_by_a_voter_that_catches_up() {
+        let views = Views::new();
+        views.follow(NodeId(1), Some(ClusterId(5)), view(7, 2), voters(&NODES));
+        views.publish(2, &State::default(), voters(&NODES));
+        assert_eq!((views.cluster_id(), views.newest().applied), (Some(ClusterId(5)), 7));
     }
 }

@@ -23,6 +23,7 @@ async fn all_serving(nodes: &[Arc<Consensus>]) {
                         .contains(&shards)
             });
             owners.count() == count
+                && !view.shards.is_empty()
                 && view
                     .shards
                     .iter()
@@ -333,7 +334,8 @@ async fn a_process_votes_and_follows_before_it_joins_and_nothing_waits_for_it() 
     cold.join();
     nodes.push(cold);
     view_where(&nodes[1], "it has its share", |view| view.owned_by(gone).count() == 8).await;
-    assert!(nodes[1].lease().is_held());
+    let lease = nodes[1].lease();
+    until("it holds its lease", || lease.is_held()).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

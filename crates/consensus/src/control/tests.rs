@@ -224,7 +224,7 @@ async fn a_follower_gets_the_newest_view_and_every_later_one() {
     let address = served(&views).await;
     let voters = BTreeMap::from([(NodeId(4), "there".to_owned())]);
     let view = ClusterView { applied: 5, ..ClusterView::default() };
-    views.follow(Some(ClusterId(3)), view, voters.clone());
+    views.follow(NodeId(1), Some(ClusterId(3)), view, voters.clone());
     let links = links(1, "here", 1, &address);
     let request = FollowRequest { node: NodeId(2) };
     let mut items = links.follow(NodeId(1), &request, TIMEOUT).await.unwrap();
@@ -236,7 +236,7 @@ async fn a_follower_gets_the_newest_view_and_every_later_one() {
             seen.push(view.applied);
             let applied = view.applied + 1;
             let view = ClusterView { applied, ..ClusterView::default() };
-            views.follow(None, view, BTreeMap::new());
+            views.follow(NodeId(1), None, view, BTreeMap::new());
         }
     }
     assert_eq!(seen, [5, 6, 7, 8, 9]);
@@ -262,8 +262,8 @@ fn views_never_go_back() {
     let views = Views::new();
     let view = |applied| ClusterView { applied, ..ClusterView::default() };
     let voters = |node| BTreeMap::from([(NodeId(node), String::new())]);
-    views.follow(None, view(8), voters(8));
-    views.follow(None, view(7), voters(7));
+    views.follow(NodeId(1), None, view(8), voters(8));
+    views.follow(NodeId(1), None, view(7), voters(7));
     assert_eq!(views.newest().applied, 8);
     assert_eq!(views.voters().as_deref(), Some(&voters(8)));
 }
