@@ -32,7 +32,7 @@ impl<W> Shard<W> {
     /// enough that what is found was found in time. What was found is told by
     /// [`Shard::take_stalls`].
     pub fn audit(&mut self, now: Timestamp, is_thorough: bool, out: &mut Vec<Effect<W>>) {
-        if self.gate != Gate::Open {
+        if self.gate != Gate::Open || self.is_paused {
             return;
         }
         // What is due now is no stall.

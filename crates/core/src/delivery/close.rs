@@ -12,6 +12,24 @@ use super::{
 };
 
 impl<W> Shard<W> {
+    /// Begins nothing new until [`Shard::go_on`], so that a shard that is to close comes to rest. It
+    /// admits on, and what runs goes on.
+    pub const fn pause(&mut self) {
+        self.is_paused = true;
+    }
+
+    /// Begins what waits, behind [`Shard::pause`].
+    pub fn go_on(&mut self, now: Timestamp, out: &mut Vec<Effect<W>>) {
+        if !core::mem::take(&mut self.is_paused) {
+            return;
+        }
+        let addresses: Vec<Address> = self.entities.keys().cloned().collect();
+        for address in addresses {
+            self.schedule(&address, now, out);
+        }
+        self.flush(out);
+    }
+
     /// Stops admitting. What runs is finished and committed, then comes [`Effect::Closed`]. What has
     /// not begun is refused where it has no row, and left to the next owner where it has one. Attempts
     /// that are recorded and not under way are taken back, again with each [`Shard::tick`] while the

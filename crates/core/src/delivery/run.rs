@@ -97,7 +97,7 @@ impl<W> Shard<W> {
         self.record_front(address);
         let Some(entity) = self.entities.get(address) else { return };
         // What was turned away when the shard began to close stands before what is put back (D3).
-        if entity.runs_command() || self.gate != Gate::Open {
+        if entity.runs_command() || self.gate != Gate::Open || self.is_paused {
             return;
         }
         let next = self.next_turn(address, entity);

@@ -130,6 +130,8 @@ pub struct Shard<W> {
     pub(super) limits: Limits,
     pub(super) epoch: Epoch,
     pub(super) gate: Gate,
+    /// It begins nothing new for now.
+    pub(super) is_paused: bool,
     pub(super) entities: BTreeMap<Address, Entity<W>>,
     pub(super) messages: BTreeMap<MessageId, Message<W>>,
     pub(super) keys: BTreeMap<(Address, Method, IdempotencyKey), MessageId>,
@@ -196,6 +198,7 @@ impl<W> Shard<W> {
             limits,
             epoch,
             gate: Gate::Open,
+            is_paused: false,
             entities: BTreeMap::new(),
             messages: BTreeMap::new(),
             keys: BTreeMap::new(),

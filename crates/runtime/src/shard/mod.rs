@@ -2,6 +2,7 @@
 
 mod chunks;
 mod clock;
+mod closing;
 mod io;
 mod load;
 mod loads;

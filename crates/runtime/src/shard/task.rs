@@ -16,6 +16,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 
 use super::{
     clock::{Clocks, ShardClock},
+    closing::{Closing, Step},
     io::Io,
     loads::Loads,
     rest::Resident,
@@ -42,13 +43,7 @@ const BACKLOG: usize = 1_024;
 const SWEEP: Duration = Duration::from_secs(5);
 /// Every so many sweeps the store of a shard that committed nothing is looked through too.
 const THOROUGH: u32 = 12;
-/// A handler that has run for this long is long: the shard goes on admitting while it is asked to
-/// move, until the drain time is over.
-const LONG_RUN: Duration = Duration::from_millis(100);
-/// What was stopped because the drain time was over is told to the store within this time; then the
-/// shard is given up as it is.
-const LAST_COMMITS: Duration = Duration::from_secs(1);
-/// What the message of a handler that was stopped then keeps as its error.
+/// What the message of a handler that was stopped when the drain time was over keeps as its error.
 const CUT_OFF: &str = "stopped: the shard had to move, and the drain time was over";
 
 /// What the runner asks of the task.
@@ -82,7 +77,7 @@ pub(crate) enum End {
 pub(crate) struct Ended {
     /// How.
     pub(crate) end: End,
-    /// Since when it admitted nothing more, where it was asked to close.
+    /// Since when it began nothing more, where it was asked to close.
     pub(crate) silent_since: Option<Monotonic>,
 }
 
@@ -141,7 +136,7 @@ pub(super) struct Serving {
     pub(super) end: Option<End>,
     /// The turn of the process, where this shard has it.
     pub(super) turn: Option<OwnedSemaphorePermit>,
-    silent_since: Option<Monotonic>,
+    closing: Closing,
     load: SteadyLoad,
     sweeps: u32,
     counted: (usize, usize, usize),
@@ -192,7 +187,7 @@ impl ShardTask {
         self.shared.clocks.remove(self.shard, self.epoch);
         self.shared.metrics.active_shards.dec();
         serving.stop();
-        Ended { end: self.end(end).await, silent_since: serving.silent_since }
+        Ended { end: self.end(end).await, silent_since: serving.closing.silent_since() }
     }
 
     fn serving(&self, loaded: LoadedShard, (ends, said, door): Ways) -> Serving {
@@ -219,7 +214,7 @@ impl ShardTask {
             out: Vec::new(),
             end: None,
             turn: None,
-            silent_since: None,
+            closing: Closing::default(),
             load: SteadyLoad::of(self.load),
             sweeps: 0,
             counted: (0, 0, 0),
@@ -427,24 +422,22 @@ impl Serving {
         self.count_full(self.machine.full_mailboxes());
     }
 
-    /// Closes once no handler runs long, or by `close_by` at the latest: then what runs is stopped,
-    /// which is a failed attempt of its message.
+    /// Closes once no handler runs, for which nothing new begins for a moment where none runs long; by
+    /// `close_by` at the latest: then what runs is stopped, which is a failed attempt of its message.
     fn close_when_quiet(&mut self, close_by: Option<Monotonic>) {
         let Some(close_by) = close_by else { return };
-        let clock = self.shared.host.now();
-        if clock >= close_by {
-            self.silent_since.get_or_insert(clock);
-            if clock >= close_by.after(LAST_COMMITS) {
-                return self.give_up();
-            }
-            let now = self.now();
-            return self.machine.cut_off(now, CUT_OFF, &mut self.out);
-        }
-        let long_since =
-            self.now().0.saturating_sub(i64::try_from(LONG_RUN.as_millis()).unwrap_or(0));
-        if self.machine.longest_run_since().is_none_or(|since| since.0 > long_since) {
-            self.silent_since.get_or_insert(clock);
-            self.machine.close(&mut self.out);
+        let now = self.now();
+        let since = self.machine.longest_run_since();
+        let longest = since.map(|since| {
+            Duration::from_millis(now.0.saturating_sub(since.0).max(0).unsigned_abs())
+        });
+        match self.closing.step(self.shared.host.now(), close_by, longest) {
+            Step::Wait => {}
+            Step::Pause => self.machine.pause(),
+            Step::GoOn => self.machine.go_on(now, &mut self.out),
+            Step::Close => self.machine.close(&mut self.out),
+            Step::CutOff => self.machine.cut_off(now, CUT_OFF, &mut self.out),
+            Step::GiveUp => self.give_up(),
         }
     }
 
