@@ -111,6 +111,8 @@ pub(super) struct Stream<W> {
     marks: Marks,
     /// So many stood when the message was taken over; as long as fewer marks are known, they are read.
     stored: u64,
+    /// Marks of what stood when the message was taken over are not known, since it could not be read.
+    is_skipped: bool,
     /// So many are durable.
     pub(super) durable: u64,
     /// While the present attempt repeats what counts.
@@ -138,6 +140,7 @@ impl<W> Stream<W> {
         Self {
             marks: Marks::default(),
             stored,
+            is_skipped: false,
             durable: stored,
             repeat: None,
             held: VecDeque::new(),
@@ -177,6 +180,10 @@ impl<W> Stream<W> {
 
     /// What stands from `first` on was not written.
     pub(super) fn undo(&mut self, first: u64) {
+        if self.is_skipped && first <= self.stored {
+            // Nor was the reset behind what was skipped: it is read again.
+            (self.marks, self.is_skipped) = (Marks::default(), false);
+        }
         self.marks.undo(first);
         self.windows.retain(|(number, _)| *number < first);
     }
@@ -255,6 +262,7 @@ impl<W> Stream<W> {
             Next::Unread(_) => {
                 if self.marks.next() < self.stored {
                     self.marks.skip_to(self.stored);
+                    self.is_skipped = true;
                 }
                 repeat.at
             }

@@ -183,3 +183,32 @@ fn chunks_made_during_a_commit_go_together_and_hold_back_others_by_their_bytes()
     shard.commit_failed(NOW, batch.ticket, failure, &mut out);
     assert_eq!(shard.backlog(), 0, "what ran is given up");
 }
+
+#[test]
+fn what_was_skipped_is_read_again_where_its_reset_was_not_written() {
+    let made = || Chunk::Made(Bytes::from_static(b"a"));
+    let emission = || Emission { chunk: made(), waiter: Some(1) };
+    let back = Chunk::Reset { attempt: 2, from: 0, is_entry: false };
+    let stored = [made(), back, made()];
+    let (mut stream, mut told) = (stream::Stream::recovered(3), Vec::new());
+    stream.begin();
+    stream.hold(vec![emission()]);
+    assert!(stream.advance(3, stream::Unread::Waits, &mut told).is_empty());
+    assert_eq!(stream.wants(), Some(0));
+    let unread = stream.take_page(&[], 256);
+    let new = stream.advance(3, unread, &mut told);
+    let reset = Chunk::Reset { attempt: 3, from: 0, is_entry: true };
+    assert_eq!(new, [reset, made()], "what cannot be read counts no more");
+    // Neither was written.
+    stream.undo(3);
+    stream.undo(4);
+    assert_eq!(stream.next(), 3);
+    stream.begin();
+    stream.hold(vec![emission()]);
+    assert!(stream.advance(4, stream::Unread::Waits, &mut told).is_empty());
+    assert_eq!(stream.wants(), Some(0));
+    let unread = stream.take_page(&stored, 256);
+    assert!(stream.advance(4, unread, &mut told).is_empty());
+    assert_eq!(told, [1], "it stands under number 2");
+    assert!(stream.end(4, &mut told).is_empty(), "and nothing behind it");
+}

@@ -84,7 +84,7 @@ impl Serving {
             sends: Sends::default(),
             statements: Statements::default(),
             shard: (work.kind == RunKind::Command).then(|| self.said.clone()),
-            window: Window::new(),
+            window: Window::of(work.repeats),
             repeats: work.repeats,
         };
         let run = Run { id: work.run, kind: work.kind, context };
