@@ -26,8 +26,8 @@ const GONE_AT_ONCE: Duration = Duration::from_secs(10);
 
 /// Counters that are called all the time, each by a client of its own for either kind of call.
 const COUNTERS: u32 = 40;
-/// Calls of either kind to each counter, for so long.
-const PACE: Pace = Pace { clients: COUNTERS, per_second: 200.0, time: Duration::from_secs(30) };
+/// Calls of either kind to all counters go on for so long.
+const CALLED_FOR: Duration = Duration::from_secs(30);
 /// Between two restarts.
 const SETTLED: Duration = Duration::from_secs(2);
 /// The longest gap of all but one in a hundred.
@@ -89,6 +89,13 @@ fn seen(what: &str, gaps: &[Duration]) -> Result<Duration> {
     Ok(most)
 }
 
+/// Calls of either kind to all counters. What is asked of any machine is that none fails: a debug build on
+/// a busy one is not to be found out of breath.
+fn pace() -> Pace {
+    let per_second = if figures_are_checked() { 200.0 } else { 100.0 };
+    Pace { clients: COUNTERS, per_second, time: CALLED_FOR }
+}
+
 /// What became of the attempts of these calls; those that failed.
 fn attempts(what: &str, timed: &[Timed], counters: &Counters) -> Vec<String> {
     let (failed, broken) = (counters.failed(), counters.broken());
@@ -134,12 +141,12 @@ async fn a_rolling_restart_fails_no_call() -> Result<()> {
             (Counters::beside(&registers, "d"), Counters::beside(&elsewhere, "d"));
         let watch = Stopwatch::start();
         let (added, asked, spans) = tokio::try_join!(
-            durable.paced(PACE, COUNTERS),
-            volatile.asked(PACE, COUNTERS),
+            durable.paced(pace(), COUNTERS),
+            volatile.asked(pace(), COUNTERS),
             restarts(cluster, &watch),
         )?;
         let over = spans.last().context("no node was restarted")?.1;
-        ensure!(over < PACE.time, "the restarts took {over:?}");
+        ensure!(over < CALLED_FOR, "the restarts took {over:?}");
         let failed =
             [attempts("durable", &added, &durable), attempts("volatile", &asked, &volatile)];
         let gap =

@@ -147,24 +147,36 @@ fn knows_no_later(answer: &AppendEntriesResponse<Group>) -> Result<(), String> {
     }
 }
 
+/// Has rounds made by `round`, each for all that asked before it began: many heartbeats share one.
+async fn share<F>(host: &Host, mut queue: mpsc::Receiver<Ask>, round: impl Fn() -> F)
+where
+    F: Future<Output = Round> + Send + 'static,
+{
+    let places = Arc::new(Semaphore::new(ROUNDS));
+    let mut waiting = Vec::new();
+    while queue.recv_many(&mut waiting, ASKS).await > 0 {
+        let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
+        let (round, asks) = (round(), std::mem::take(&mut waiting));
+        let round = host.spawn("quorum round", async move {
+            let found = round.await;
+            for ask in asks {
+                // Who asked may be gone.
+                drop(ask.send(found.clone()));
+            }
+            drop(place);
+        });
+        drop(tokio::time::timeout(PACE, round.ended()).await);
+    }
+}
+
 impl Rounds {
-    /// Makes rounds, each for all that asked before it began.
-    async fn run(self, mut queue: mpsc::Receiver<Ask>) {
-        let places = Arc::new(Semaphore::new(ROUNDS));
-        let mut waiting = Vec::new();
-        while queue.recv_many(&mut waiting, ASKS).await > 0 {
-            let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
-            let (rounds, asks) = (self.clone(), std::mem::take(&mut waiting));
-            let round = self.host.spawn("quorum round", async move {
-                let found = rounds.round().await;
-                for ask in asks {
-                    // Who asked may be gone.
-                    drop(ask.send(found.clone()));
-                }
-                drop(place);
-            });
-            drop(tokio::time::timeout(PACE, round.ended()).await);
-        }
+    async fn run(self, queue: mpsc::Receiver<Ask>) {
+        let host = self.host.clone();
+        let round = || {
+            let rounds = self.clone();
+            async move { rounds.round().await }
+        };
+        share(&host, queue, round).await;
     }
 
     async fn round(&self) -> Round {
@@ -257,7 +269,67 @@ impl Rounds {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicU64, Ordering};
+
     use super::*;
+
+    /// Rounds that take `time` each; a round tells the millisecond in which it began.
+    fn rounds(time: Duration) -> (Quorum, Host, Arc<AtomicU64>) {
+        let (host, made) = (quarry_sim::host::host(1), Arc::new(AtomicU64::new(0)));
+        let (asks, queue) = mpsc::channel(ASKS);
+        let (clock, counter) = (host.clone(), Arc::clone(&made));
+        let round = move || {
+            counter.fetch_add(1, Ordering::Relaxed);
+            let began = clock.now().0 / 1_000_000;
+            async move {
+                tokio::time::sleep(time).await;
+                Round::NotLeader { leader: Some(NodeId(began)) }
+            }
+        };
+        let maker = host.clone();
+        drop(host.spawn("rounds", async move { share(&maker, queue, round).await }));
+        (Quorum { asks }, host, made)
+    }
+
+    /// Asks `count` times, each `pause` after the one before, and checks that the round that answers
+    /// began later than that, and the longest wait.
+    async fn ask(quorum: &Quorum, host: &Host, count: u32, pause: Duration) -> Duration {
+        let asked = (0..count).map(|turn| async move {
+            tokio::time::sleep(pause * turn).await;
+            let asked = host.now();
+            let Round::NotLeader { leader: Some(NodeId(began)) } = quorum.round().await else {
+                panic!("no round");
+            };
+            assert!(began >= asked.0 / 1_000_000, "a round counts for those who asked before it");
+            host.now().since(asked)
+        });
+        futures_util::future::join_all(asked).await.into_iter().max().unwrap_or_default()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn those_who_ask_meanwhile_share_a_round() {
+        let (quorum, host, made) = rounds(Duration::from_millis(20));
+        let longest = ask(&quorum, &host, 1_000, Duration::ZERO).await;
+        assert!(made.load(Ordering::Relaxed) <= 2, "{made:?}");
+        assert!(longest <= Duration::from_millis(40), "{longest:?}");
+        made.store(0, Ordering::Relaxed);
+        // In one second; a round may begin every 20 ms.
+        let longest = ask(&quorum, &host, 1_000, Duration::from_millis(1)).await;
+        assert!(made.load(Ordering::Relaxed) <= 52, "{made:?}");
+        assert!(longest <= Duration::from_millis(45), "{longest:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn far_rounds_overlap_up_to_a_bound() {
+        let (quorum, host, made) = rounds(Duration::from_millis(600));
+        let longest = ask(&quorum, &host, 100, Duration::from_millis(20)).await;
+        assert!(longest <= Duration::from_millis(655), "{longest:?}");
+        assert!(made.load(Ordering::Relaxed) <= 42, "one in 50 ms: {made:?}");
+        let (quorum, host, made) = rounds(Duration::from_secs(2));
+        let longest = ask(&quorum, &host, 100, Duration::from_millis(50)).await;
+        assert!(longest <= Duration::from_secs(4), "{longest:?}");
+        assert!(made.load(Ordering::Relaxed) <= 60, "16 in two seconds: {made:?}");
+    }
 
     #[test]
     fn who_voted_for_another_confirms_nothing() {
