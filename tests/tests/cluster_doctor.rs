@@ -100,9 +100,10 @@ async fn of_messages(cluster: &Cluster, doctor: &Doctor) -> Result<()> {
     doctor.finds("doctor", "quarantined").await?;
     let finding = doctor.finds(&format!("doctor message {aside}"), "quarantined").await?;
     ensure!(advice(&finding).contains(&format!("quarry message redrive {aside}")), "{finding}");
+    // Its shard may still be on its way to who joined last.
+    doctor.finds("doctor entity Counter/broken", "owner").await?;
     let found = doctor.asked("doctor entity Counter/broken").await?;
-    ensure!(found.code == Some(1), "{found:?}");
-    ensure!(found.with("quarantined").is_some() && found.with("owner").is_some(), "{found:?}");
+    ensure!(found.code == Some(1) && found.with("quarantined").is_some(), "{found:?}");
     mend_counters(cluster).await?;
     doctor.run(&format!("message redrive {aside}")).await?;
     doctor.finds(&format!("doctor message {aside}"), "finished").await?;

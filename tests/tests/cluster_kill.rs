@@ -114,19 +114,20 @@ async fn a_cluster_comes_back_after_the_kill_of_all_nodes_on_postgres() -> Resul
 
 /// How long a node that owns `register` goes on serving it, from now on; it refuses it then.
 async fn serves_on(node: &Registers, register: &str) -> Result<Duration> {
-    let (watch, mut served) = (Stopwatch::start(), Duration::ZERO);
+    let (watch, mut served, mut is_over) = (Stopwatch::start(), Duration::ZERO, false);
     let mut looks = Looks::during(STEP_WITHIN);
     while looks.next().await {
-        let asked = watch.elapsed();
+        let (asked, answer) = (watch.elapsed(), Stopwatch::start());
         match node.append_once(PROBE, register).await? {
-            Answer::Done { .. } => served = asked,
+            Answer::Done { .. } if !is_over => served = asked,
+            // The lease may end under a call; the next one is refused.
+            Answer::Unknown(_) if !is_over => is_over = true,
             Answer::Refused(problem) => {
-                ensure!(problem.status == 503, "{problem:?}");
+                let took = answer.elapsed();
+                ensure!(problem.status == 503 && took < REFUSED_WITHIN, "{took:?}: {problem:?}");
                 return Ok(served);
             }
-            // The lease may end under a call; the next one is refused.
-            Answer::Unknown(_) => {}
-            Answer::Failed(problem) => bail!("Register/{register}: {problem:?}"),
+            other => bail!("Register/{register}: {other:?}"),
         }
     }
     bail!("Register/{register} is still served after {STEP_WITHIN:?}")

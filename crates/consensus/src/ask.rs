@@ -50,23 +50,22 @@ impl Asker {
         Self { node, lead, links, views, host, heard, cursor }
     }
 
-    /// Whom to ask: a voter knows its leader itself, others go by what they heard last. `doubted` is not
-    /// asked where there are others.
+    /// Whom to ask: a voter knows its leader itself, others go by what they heard last. `doubted`, and
+    /// who was silent, are not asked where there are others.
     fn target(&self, question: Question, doubted: Option<NodeId>) -> NodeId {
         let heard = *self.heard.lock().unwrap_or_else(PoisonError::into_inner);
-        let known = if self.lead.is_some() {
-            self.views.leader().or(heard.leader)
-        } else {
-            heard.leader.or_else(|| self.views.leader())
-        };
+        let ([own, other], word) = (heard.leaders(question), self.views.leader());
+        let known = if self.lead.is_some() { [word, own, other] } else { [own, other, word] };
         let (voters, now) = (self.links.voters(), self.host.now());
         let asked = |voter: &NodeId| {
             let is_left_alone = doubted == Some(*voter) || heard.avoids(*voter, question, now);
             !is_left_alone && voters.contains_key(voter)
         };
         known
-            .filter(asked)
-            .or_else(|| Some(self.next()).filter(asked))
+            .into_iter()
+            .flatten()
+            .find(asked)
+            .or_else(|| voters.keys().map(|_| self.next()).find(asked))
             .unwrap_or_else(|| self.next())
     }
 
@@ -83,7 +82,7 @@ impl Asker {
         let now = self.host.now();
         let mut heard = self.heard.lock().unwrap_or_else(PoisonError::into_inner);
         *heard = match leader {
-            Ok(leader) => heard.tells(target, leader),
+            Ok(leader) => heard.tells(target, question, leader),
             Err(()) => heard.fails(target, question, now),
         };
     }

@@ -66,7 +66,10 @@ impl Duty {
                 match self.lead.round().await {
                     Round::Confirmed { leadership, .. } => {
                         let began = self.host.now();
-                        self.reign(leadership).await;
+                        tokio::select! {
+                            () = self.reign(leadership) => {}
+                            () = self.pulse() => {}
+                        }
                         self.step_down_if_futile(began, &mut futile).await;
                     }
                     Round::NotLeader { .. } | Round::NoQuorum { .. } => {}
@@ -94,6 +97,13 @@ impl Duty {
             *futile = None;
             // It stands under a new term, and so do the others, since they hear no leader any more.
             drop(self.lead.raft().trigger().elect(false).await);
+        }
+    }
+
+    /// Tells the followers again and again that this node leads, until Raft ends.
+    async fn pulse(&self) {
+        while self.lead.raft().trigger().heartbeat().await.is_ok() {
+            tokio::time::sleep(self.times.raft_heartbeat).await;
         }
     }
 

@@ -22,38 +22,69 @@ pub(crate) enum Question {
 /// date.
 type Silent = Option<(NodeId, Monotonic)>;
 
+/// What the last answers to one kind of questions said.
+#[derive(Clone, Copy, Debug, Default)]
+struct Word {
+    /// Who leads, or is said to lead.
+    leader: Option<NodeId>,
+    silent: Silent,
+}
+
+impl Word {
+    fn is_silent(self, node: NodeId, now: Monotonic) -> bool {
+        self.silent.is_some_and(|(silent, until)| silent == node && now < until)
+    }
+}
+
 /// What the last answers said of the leader.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Heard {
-    /// Who leads, or is said to lead.
-    pub(crate) leader: Option<NodeId>,
-    to_heartbeats: Silent,
-    to_requests: Silent,
+    to_heartbeats: Word,
+    to_requests: Word,
 }
 
 impl Heard {
-    /// What is known when `target` said who leads.
-    pub(crate) fn tells(self, target: NodeId, leader: Option<NodeId>) -> Self {
-        let others = |silent: Silent| silent.filter(|(silent, _)| *silent != target);
-        let to_heartbeats = others(self.to_heartbeats);
-        Self { leader, to_heartbeats, to_requests: others(self.to_requests) }
+    /// Who is said to lead, by answers to such questions and then by others.
+    pub(crate) const fn leaders(self, question: Question) -> [Option<NodeId>; 2] {
+        let (heartbeats, requests) = (self.to_heartbeats.leader, self.to_requests.leader);
+        match question {
+            Question::Heartbeat => [heartbeats, requests],
+            Question::Request => [requests, heartbeats],
+        }
+    }
+
+    const fn word(&mut self, question: Question) -> &mut Word {
+        match question {
+            Question::Heartbeat => &mut self.to_heartbeats,
+            Question::Request => &mut self.to_requests,
+        }
+    }
+
+    /// What is known when `target` said who leads. That it does itself, it knows best.
+    pub(crate) fn tells(
+        mut self,
+        target: NodeId,
+        question: Question,
+        leader: Option<NodeId>,
+    ) -> Self {
+        for word in [&mut self.to_heartbeats, &mut self.to_requests] {
+            word.silent.take_if(|(silent, _)| *silent == target);
+            word.leader.take_if(|leader| *leader == target);
+        }
+        self.word(question).leader = leader;
+        self
     }
 
     /// What is known when `target` was no help to `question` at `now`.
-    pub(crate) fn fails(self, target: NodeId, question: Question, now: Monotonic) -> Self {
-        let silent = Some((target, now.after(AVOIDED)));
-        match question {
-            Question::Heartbeat => Self { leader: None, to_heartbeats: silent, ..self },
-            Question::Request => Self { leader: None, to_requests: silent, ..self },
-        }
+    pub(crate) fn fails(mut self, target: NodeId, question: Question, now: Monotonic) -> Self {
+        *self.word(question) = Word { leader: None, silent: Some((target, now.after(AVOIDED))) };
+        self
     }
 
     /// Whether `node` is left alone by `question` for now.
     pub(crate) fn avoids(self, node: NodeId, question: Question, now: Monotonic) -> bool {
-        let is_silent =
-            |silent: Silent| silent.is_some_and(|(it, until)| it == node && now < until);
-        is_silent(self.to_heartbeats)
-            || question == Question::Request && is_silent(self.to_requests)
+        self.to_heartbeats.is_silent(node, now)
+            || question == Question::Request && self.to_requests.is_silent(node, now)
     }
 }
 
@@ -70,23 +101,30 @@ mod tests {
 
     #[test]
     fn who_does_not_answer_a_heartbeat_is_left_alone_by_all_for_a_while() {
-        let heard = Heard::default().tells(LEADER, Some(LEADER));
+        let heard = Heard::default().tells(LEADER, Question::Heartbeat, Some(LEADER));
         let heard = heard.fails(LEADER, Question::Heartbeat, at(1_000));
-        assert_eq!(heard.leader, None);
-        let heard = heard.tells(OTHER, Some(LEADER));
+        assert_eq!(heard.leaders(Question::Heartbeat), [None, None]);
+        let heard = heard.tells(OTHER, Question::Heartbeat, Some(LEADER));
         for question in [Question::Heartbeat, Question::Request] {
             assert!(heard.avoids(LEADER, question, at(1_499)), "the others still name it");
             assert!(!heard.avoids(LEADER, question, at(1_500)));
             assert!(!heard.avoids(OTHER, question, at(1_000)));
-            let answers = heard.tells(LEADER, Some(LEADER));
+            let answers = heard.tells(LEADER, Question::Request, Some(LEADER));
             assert!(!answers.avoids(LEADER, question, at(1_001)));
         }
     }
 
     #[test]
-    fn a_request_that_fails_keeps_no_heartbeat_away() {
-        let heard = Heard::default().fails(LEADER, Question::Request, at(1_000));
-        assert!(heard.avoids(LEADER, Question::Request, at(1_499)));
-        assert!(!heard.avoids(LEADER, Question::Heartbeat, at(1_000)));
+    fn a_request_that_fails_or_is_misled_keeps_no_heartbeat_away() {
+        let heard = Heard::default().tells(LEADER, Question::Heartbeat, Some(LEADER));
+        let failed = heard.fails(LEADER, Question::Request, at(1_000));
+        assert!(failed.avoids(LEADER, Question::Request, at(1_499)));
+        assert!(!failed.avoids(LEADER, Question::Heartbeat, at(1_000)));
+        assert_eq!(failed.leaders(Question::Heartbeat), [Some(LEADER), None]);
+        let misled = heard.tells(OTHER, Question::Request, Some(OTHER));
+        assert_eq!(misled.leaders(Question::Heartbeat), [Some(LEADER), Some(OTHER)]);
+        assert_eq!(misled.leaders(Question::Request), [Some(OTHER), Some(LEADER)]);
+        let denied = misled.tells(LEADER, Question::Request, None);
+        assert_eq!(denied.leaders(Question::Heartbeat), [None, None], "it leads no more");
     }
 }

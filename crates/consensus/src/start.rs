@@ -463,7 +463,7 @@ fn settings(config: &Config) -> Result<openraft::Config, String> {
     let times = &config.times;
     let settings = openraft::Config {
         cluster_name: config.cluster_name.clone(),
-        heartbeat_interval: milliseconds(times.raft_heartbeat),
+        heartbeat_interval: milliseconds(times.raft_patience()),
         election_timeout_min: milliseconds(times.election_min),
         election_timeout_max: milliseconds(times.election_max),
         enable_pre_vote: Some(true),

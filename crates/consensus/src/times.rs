@@ -80,6 +80,13 @@ impl Default for Times {
 }
 
 impl Times {
+    /// How long the answer to one of Raft's heartbeats is awaited. openraft waits for as long as its
+    /// interval, which it wants to be below `election_min`: so this is its interval, and who leads
+    /// triggers heartbeats between them. A leader without answers may propose nothing.
+    pub(crate) fn raft_patience(&self) -> Duration {
+        self.election_min * 9 / 10
+    }
+
     /// The times of leases, where all of these times go together.
     ///
     /// # Errors

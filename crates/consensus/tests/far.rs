@@ -22,6 +22,8 @@ const VOTERS: u64 = 3;
 /// The node that does not vote.
 const RUNNER: NodeId = NodeId(4);
 const SEEDS: std::ops::Range<u64> = 0..8;
+/// Of runs with an election.
+const ELECTIONS: std::ops::Range<u64> = 0..4;
 /// How often leases are looked at.
 const LOOK: Duration = Duration::from_millis(10);
 
@@ -133,6 +135,52 @@ async fn leases_are_renewed_well_before_they_end_where_all_nodes_are_far_from_th
         let least = far.least_left(&nodes, Duration::from_secs(20)).await;
         assert!(least > Duration::from_millis(600), "{least:?} were left of a lease");
         assert_eq!((far.leader(), far.node(NodeId(1)).status().term), (leader, term));
+    }
+}
+
+/// The leader is cut off where all nodes are so `late`; the others have its shards in the end. Says how
+/// little was left of a lease of theirs.
+async fn over_an_election(seed: u64, late: Duration) -> (Far, Duration) {
+    let far = Far::start(seed).await;
+    let plan = FaultPlan { delay_min: late, delay_max: late, ..FaultPlan::default() };
+    far.network.set_plan(plan);
+    let leader = far.leader();
+    let others: Vec<NodeId> = far.nodes.keys().copied().filter(|node| *node != leader).collect();
+    far.least_left(&others, Duration::from_secs(3)).await;
+    assert_eq!(far.leader(), leader);
+    for other in &others {
+        far.network.cut(leader, *other);
+    }
+    let least = far.least_left(&others, Duration::from_secs(10)).await;
+    for other in others {
+        let view = far.node(other).view().borrow().clone();
+        assert!(view.leader.is_some_and(|leads| leads != leader), "{:?}", view.leader);
+        let is_taken = |owner: Option<NodeId>| owner.is_some_and(|owner| owner != leader);
+        assert!(view.shards.iter().all(|shard| is_taken(shard.owner)), "{:?}", view.shards);
+        assert!(far.node(other).lease().is_held());
+    }
+    (far, least)
+}
+
+#[tokio::test(start_paused = true)]
+async fn leases_outlive_an_election_where_all_nodes_are_rather_far() {
+    for seed in ELECTIONS {
+        let (_, least) = over_an_election(seed, Duration::from_millis(40)).await;
+        assert!(least > Duration::ZERO, "seed {seed}: a lease ended");
+    }
+}
+
+/// Farther than openraft's heartbeats are apart.
+#[tokio::test(start_paused = true)]
+async fn voters_commit_and_take_over_where_all_nodes_are_far() {
+    for seed in ELECTIONS {
+        let (far, _) = over_an_election(seed, Duration::from_millis(120)).await;
+        let began = far.host.now();
+        let news = Administration::Use(EntityType::new("News").unwrap());
+        let leader = far.node(RUNNER).view().borrow().leader.unwrap();
+        far.node(leader).administer(news).await.unwrap();
+        let took = far.host.now().since(began);
+        assert!(took < Duration::from_secs(1), "seed {seed}: committed after {took:?}");
     }
 }
 

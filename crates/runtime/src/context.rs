@@ -92,8 +92,8 @@ impl Context {
 
     /// Appends a chunk to the message's reply: stored with a gapless number, readable by everyone
     /// who follows the message, also later and after a failover. Waits while the shard is busy, and
-    /// while 1 MiB of this run's chunks are on their way to the store: how far its readers are is
-    /// theirs, for they read what is stored.
+    /// while 1 MiB of this run's chunks are on their way to the store (64 KiB where an earlier run made
+    /// chunks too): how far its readers are is theirs, for they read what is stored.
     ///
     /// A handler that runs again makes its chunks again: those that are equal to the stored ones
     /// are passed over; at the first difference readers are told to start over from there.

@@ -13,7 +13,7 @@ use super::{
 
 impl<W> Shard<W> {
     /// Begins nothing new until [`Shard::go_on`], so that a shard that is to close comes to rest. It
-    /// admits on, and what runs goes on.
+    /// admits on, and what runs goes on; so does what is recorded to begin.
     pub const fn pause(&mut self) {
         self.is_paused = true;
     }

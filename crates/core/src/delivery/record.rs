@@ -28,7 +28,7 @@ impl<W> Shard<W> {
             && self.goes_on(address);
         // Two numbers of it are never on their way at once: a row has what is true when it is sent.
         let is_free = message.needs_recording && message.recorded == Recorded::None;
-        if !is_next || !is_free || self.gate != Gate::Open {
+        if !is_next || !is_free || self.gate != Gate::Open || self.is_paused {
             return;
         }
         if !self.is_next_known(address) {

@@ -11,6 +11,7 @@ use quarry_types::{
 
 use super::{
     Effect, Shard,
+    attempts::Recorded,
     batch::{Change, Reason, Unit},
     entity::{Activation, Ended, HeldRead, Read, Running},
     limits::back_off,
@@ -87,6 +88,13 @@ pub enum ActivationFailure {
 }
 
 impl<W> Shard<W> {
+    /// Whether it is recorded that this begins: then it does, also in a shard that begins nothing new.
+    /// Ended with its process before, it would count as an attempt that ended it.
+    fn is_recorded(&self, next: Next) -> bool {
+        let Next::Command(message_id) = next else { return false };
+        self.messages.get(&message_id).is_some_and(|it| it.recorded == Recorded::Next)
+    }
+
     /// Gives the entity its next turn, if it can take one.
     pub(super) fn schedule(&mut self, address: &Address, now: Timestamp, out: &mut Vec<Effect<W>>) {
         self.want_due(address, now, out);
@@ -97,10 +105,13 @@ impl<W> Shard<W> {
         self.record_front(address);
         let Some(entity) = self.entities.get(address) else { return };
         // What was turned away when the shard began to close stands before what is put back (D3).
-        if entity.runs_command() || self.gate != Gate::Open || self.is_paused {
+        if entity.runs_command() || self.gate != Gate::Open {
             return;
         }
         let next = self.next_turn(address, entity);
+        if self.is_paused && !self.is_recorded(next) {
+            return;
+        }
         if next == Next::Nobody {
             return self.rest(address);
         }

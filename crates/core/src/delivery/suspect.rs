@@ -97,6 +97,7 @@ impl<W> Shard<W> {
             && message.phase == Phase::Queued
             && message.end.is_none();
         let can_run = self.gate == Gate::Open
+            && !self.is_paused
             && self.is_next_known(address)
             && self.outbox.has_room(address)
             && self.goes_on(address);

@@ -403,3 +403,35 @@ fn what_was_stopped_and_could_not_be_written_is_taken_back_until_it_is() {
     assert_eq!((back.open[0].attempts, back.open[0].lost), (1, 1));
     assert_eq!(committed(&mut shard, back.ticket, 5).last(), Some(&Effect::Closed));
 }
+
+#[test]
+fn a_paused_shard_records_nothing_and_keeps_no_turn() {
+    let mut shard = shard();
+    let mut out = Vec::new();
+    recover(&mut shard, vec![lost("c1", 0, 2)], &mut out);
+    assert_eq!(asks(&out), 1);
+    shard.pause();
+    assert_eq!(given(&mut shard), [Effect::EndTurn], "it can begin nothing now");
+    let mut out = Vec::new();
+    shard.go_on(NOW, &mut out);
+    assert_eq!(asks(&out), 1);
+    let recorded = batch_of(&given(&mut shard));
+    assert_eq!((recorded.open.len(), recorded.open[0].lost), (1, 3));
+}
+
+#[test]
+fn what_is_recorded_begins_in_a_paused_shard_and_nothing_else_does() {
+    let mut shard = shard();
+    let mut out = Vec::new();
+    recover(&mut shard, vec![lost("c1", 0, 1), lost("c2", 1, 2)], &mut out);
+    let recorded = batch_of(&out);
+    assert_eq!(recorded.open.len(), 1, "the other one is a suspect");
+    shard.pause();
+    committed(&mut shard, recorded.ticket, 4);
+    let first = run_of(&activate(&mut shard, "c1"));
+    let effects = done(&mut shard, "c1", first.run);
+    let ended = committed(&mut shard, batch_of(&effects).ticket, 5);
+    assert_eq!(shard.longest_run_since(), None);
+    assert_eq!(given(&mut shard), [Effect::EndTurn]);
+    assert!(!ended.iter().any(|effect| matches!(effect, Effect::Run(..) | Effect::Activate(..))));
+}

@@ -8,7 +8,10 @@ use quarry_types::Monotonic;
 /// asked to move, until the drain time is over. Where none is, nothing new begins for as long, so that all
 /// that runs ends; where something does not, the shard goes on, and waits twice as long when it tries again.
 const LONG_RUN: Duration = Duration::from_millis(100);
-/// So often the time is doubled at most for which nothing new begins.
+/// After each such time twice as much is not long yet: where handlers of many entities overlap, one of
+/// them may always have run for some time.
+const PATIENCE: Duration = Duration::from_secs(1);
+/// So often either time is doubled at most.
 const DOUBLED: u32 = 3;
 /// What was stopped because the drain time was over is told to the store within this time; then the
 /// shard is given up as it is.
@@ -34,6 +37,8 @@ pub(super) enum Step {
 /// How far a shard is on its way to close.
 #[derive(Debug, Default)]
 pub(super) struct Closing {
+    /// When it was asked to.
+    asked: Option<Monotonic>,
     /// Since when nothing more begins.
     silent_since: Option<Monotonic>,
     /// Until when nothing new begins, so that what runs ends.
@@ -60,6 +65,7 @@ impl Closing {
             self.silent_since.get_or_insert(now);
             return if now >= close_by.after(LAST_COMMITS) { Step::GiveUp } else { Step::CutOff };
         }
+        let waited = now.since(*self.asked.get_or_insert(now));
         let Some(longest) = longest else {
             self.silent_since.get_or_insert(now);
             return Step::Close;
@@ -71,15 +77,24 @@ impl Closing {
                 self.pauses = self.pauses.saturating_add(1);
                 Step::GoOn
             }
-            None if longest < LONG_RUN => {
-                let pause = LONG_RUN.saturating_mul(1 << self.pauses.min(DOUBLED));
-                self.paused_until = Some(now.after(pause));
+            None if longest < long(waited) => {
+                let pause = doubled(LONG_RUN, u64::from(self.pauses));
+                self.paused_until = Some(now.after(pause.max(long(waited))));
                 self.silent_since = Some(now);
                 Step::Pause
             }
             None => Step::Wait,
         }
     }
+}
+
+/// How long a handler has run that is long, where the shard has waited for so long.
+fn long(waited: Duration) -> Duration {
+    doubled(LONG_RUN, waited.as_secs() / PATIENCE.as_secs().max(1))
+}
+
+fn doubled(time: Duration, times: u64) -> Duration {
+    time.saturating_mul(1 << times.min(u64::from(DOUBLED)))
 }
 
 #[cfg(test)]
@@ -116,13 +131,29 @@ mod tests {
     fn pauses_in_vain_end_and_grow() {
         let (mut closing, mut now) = (Closing::default(), 0);
         for pause in [100, 200, 400, 800, 800] {
-            assert_eq!(closing.step(at(now), CLOSE_BY, Some(ran(100))), Step::Wait, "one is long");
+            assert_eq!(closing.step(at(now), CLOSE_BY, Some(ran(800))), Step::Wait, "one is long");
             assert_eq!(closing.step(at(now), CLOSE_BY, Some(ran(50))), Step::Pause);
             assert_eq!(closing.step(at(now + pause - 1), CLOSE_BY, Some(ran(50))), Step::Wait);
             assert_eq!(closing.step(at(now + pause), CLOSE_BY, Some(ran(50 + pause))), Step::GoOn);
             assert_eq!(closing.silent_since(), None);
             now += pause;
         }
+    }
+
+    #[test]
+    fn what_is_long_grows_while_the_shard_waits() {
+        let mut closing = Closing::default();
+        assert_eq!(closing.step(at(0), CLOSE_BY, Some(ran(150))), Step::Wait);
+        assert_eq!(closing.step(at(999), CLOSE_BY, Some(ran(150))), Step::Wait);
+        assert_eq!(closing.step(at(1_000), CLOSE_BY, Some(ran(200))), Step::Wait);
+        assert_eq!(closing.step(at(1_000), CLOSE_BY, Some(ran(199))), Step::Pause);
+        assert_eq!(closing.step(at(1_199), CLOSE_BY, Some(ran(398))), Step::Wait);
+        assert_eq!(closing.step(at(1_200), CLOSE_BY, Some(ran(399))), Step::GoOn);
+        assert_eq!(
+            closing.step(at(9_000), CLOSE_BY, Some(ran(800))),
+            Step::Wait,
+            "no more than that"
+        );
     }
 
     #[test]

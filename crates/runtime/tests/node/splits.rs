@@ -111,7 +111,7 @@ async fn a_shard_closes_though_a_handler_always_runs() {
         }
     };
     let splitting = async {
-        tokio::time::sleep(Duration::from_millis(50)).await;
+        tokio::time::sleep(Duration::from_millis(250)).await;
         split(&node, &whole).await;
         let asked = world.host.now();
         while node.ports().metrics.shard_splits.get() == 0 {
