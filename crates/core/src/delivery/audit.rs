@@ -18,15 +18,41 @@ use super::{
 };
 
 /// What the last look through the store came to.
-#[derive(Default)]
 pub(super) struct Audit {
     /// The commit behind which it began.
     begun_at: Option<Sequence>,
     /// What was found and not told yet.
     found: usize,
+    /// The low-water mark when it began; none where something was found since that was not above it.
+    mark: Option<Sequence>,
+    /// A look that began when the low-water mark was here found nothing that was left at or below it.
+    sound: Sequence,
+}
+
+impl Audit {
+    /// Of a shard that begins with this low-water mark.
+    pub(super) const fn new(low_water: Sequence) -> Self {
+        Self { begun_at: None, found: 0, mark: None, sound: low_water }
+    }
+
+    fn finds(&mut self, sequence: Sequence) {
+        self.found += 1;
+        self.mark = self.mark.filter(|mark| sequence > *mark);
+    }
+
+    fn ends(&mut self) {
+        self.sound = self.mark.take().map_or(self.sound, |mark| mark.max(self.sound));
+    }
 }
 
 impl<W> Shard<W> {
+    /// Where reads of what is open in the store begin: of a commit up to this one everything is
+    /// finished or copied, and a look through the store saw that this is so. The shard's low-water
+    /// mark is above it most of the time; what it has left behind by mistake is found once more.
+    pub const fn sound_up_to(&self) -> Sequence {
+        self.audit.sound
+    }
+
     /// Looks through memory, and begins to look through the store where anything was committed
     /// since it was looked through, or where `is_thorough`. To be called now and then, and often
     /// enough that what is found was found in time. What was found is told by
@@ -55,7 +81,11 @@ impl<W> Shard<W> {
         let is_due = is_thorough || self.audit.begun_at != Some(self.committed);
         if is_due && self.backlog.is_begun_or_whole() {
             self.audit.begun_at = Some(self.committed);
+            let (before, mark) = (out.len(), self.low_water);
             self.audit_behind(Which::Waiting, at((Sequence(0), u32::MAX)), out);
+            if out.len() > before {
+                self.audit.mark = Some(mark);
+            }
         }
     }
 
@@ -158,7 +188,7 @@ impl<W> Shard<W> {
             if self.holds(id) || reading.is_gone(id) || is_left {
                 continue;
             }
-            self.audit.found += 1;
+            self.audit.finds(row.position.0);
             self.recover_one(now, row, Source::Scan, out);
             touched.push(address);
         }
@@ -172,7 +202,10 @@ impl<W> Shard<W> {
         };
         match (&reading.which, page.next.filter(|next| !is_left(next))) {
             (which, Some(next)) => self.audit_behind(which.clone(), next, out),
-            (Which::Waiting, None) => self.audit_behind(Which::Delayed, FIRST, out),
+            (Which::Waiting, None) => {
+                self.audit.ends();
+                self.audit_behind(Which::Delayed, FIRST, out);
+            }
             (Which::Delayed | Which::Entity(_), None) => {}
         }
     }

@@ -126,3 +126,59 @@ fn what_ended_while_the_store_was_looked_through_was_not_lost() {
     shard.open_read(NOW, read.number, Some(page), &mut Vec::new());
     assert_eq!((shard.take_stalls(), shard.pending_messages()), (0, 0));
 }
+
+/// Handles three messages, each in a commit of its own. The last commit says that those before it
+/// are done with.
+fn handles_three() -> Shard<u32> {
+    let mut shard = shard();
+    for (sequence, key) in [(1, "k1"), (2, "k2"), (3, "k3")] {
+        let mut out = admit(&mut shard, message("c1", key), 1);
+        if sequence == 1 {
+            out = activate(&mut shard, "c1");
+        }
+        let run = run_of(&out).run;
+        let ticket = batch_of(&done(&mut shard, "c1", run)).ticket;
+        committed(&mut shard, ticket, sequence);
+    }
+    shard
+}
+
+/// A whole look through the store, which shows these rows.
+fn look_through(shard: &mut Shard<u32>, messages: Vec<Recovered>) -> (usize, Vec<Effect<u32>>) {
+    let waiting = read_of(&audit(shard).1);
+    let mut out = Vec::new();
+    let page = OpenPage { messages, next: None };
+    shard.open_read(NOW, waiting.number, Some(page), &mut out);
+    let delayed = read_of(&out);
+    shard.open_read(NOW, delayed.number, Some(OpenPage::default()), &mut out);
+    (shard.take_stalls(), out)
+}
+
+#[test]
+fn what_was_looked_through_is_not_read_again() {
+    let mut shard = handles_three();
+    assert_eq!(shard.sound_up_to(), Sequence(0));
+    assert_eq!(look_through(&mut shard, vec![]).0, 0);
+    assert_eq!(shard.sound_up_to(), Sequence(2));
+}
+
+#[test]
+fn a_look_that_could_not_be_ended_confirms_nothing() {
+    let mut shard = handles_three();
+    let read = read_of(&audit(&mut shard).1);
+    shard.open_read(NOW, read.number, None, &mut Vec::new());
+    assert_eq!(shard.sound_up_to(), Sequence(0));
+}
+
+#[test]
+fn where_something_was_left_behind_the_next_look_begins_at_the_same_place() {
+    let mut shard = handles_three();
+    let (found, out) = look_through(&mut shard, vec![row("c2", "lost")]);
+    assert_eq!((found, shard.sound_up_to()), (1, Sequence(0)));
+    committed(&mut shard, batch_of(&out).ticket, 4);
+    let run = run_of(&activate(&mut shard, "c2")).run;
+    let ticket = batch_of(&done(&mut shard, "c2", run)).ticket;
+    committed(&mut shard, ticket, 5);
+    assert_eq!(look_through(&mut shard, vec![]).0, 0);
+    assert!(shard.sound_up_to() >= Sequence(2));
+}

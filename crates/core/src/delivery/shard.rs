@@ -192,7 +192,7 @@ impl<W> Shard<W> {
         Self {
             low_water,
             backlog: Backlog::new(limits.backlog.clone(), committed),
-            audit: Audit::default(),
+            audit: Audit::new(low_water),
             rested: Vec::new(),
             outbox: Outbox::new(limits.outbox.clone(), committed),
             limits,

@@ -52,7 +52,7 @@ impl Serving {
         let query = OpenQuery {
             space: self.shard.space(),
             range: self.range,
-            low_water: self.low_water,
+            low_water: self.machine.sound_up_to(),
             after: Some(OpenCursor { due, position: Position { sequence, ordinal } }),
             of: match read.which {
                 Which::Waiting => OpenOf::Waiting,

@@ -9,8 +9,8 @@ use quarry_core::{
 };
 use quarry_ports::{Host, LeaseGuard, LoadedShard, Metrics, Store, crash};
 use quarry_types::{
-    Address, BootId, CallError, Epoch, Monotonic, NodeId, Refusal, RefusalCode, Sequence, ShardAge,
-    ShardId, SlotRange, Timestamp,
+    Address, BootId, CallError, Epoch, Monotonic, NodeId, Refusal, RefusalCode, ShardAge, ShardId,
+    SlotRange, Timestamp,
 };
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 
@@ -122,8 +122,6 @@ pub(super) struct Serving {
     pub(super) shard: ShardId,
     pub(super) range: SlotRange,
     pub(super) epoch: Epoch,
-    /// The mark that was found at the takeover.
-    pub(super) low_water: Sequence,
     pub(super) machine: Shard<Waiter>,
     pub(super) residents: BTreeMap<Address, Resident>,
     /// The way to this task for whoever needs room.
@@ -197,7 +195,6 @@ impl ShardTask {
             shard: self.shard,
             range: self.range,
             epoch: self.epoch,
-            low_water: loaded.low_water,
             machine: Shard::new(
                 self.shared.limits.clone(),
                 self.epoch,
