@@ -93,7 +93,7 @@ impl Keeper {
     }
 
     async fn join(&self) -> Result<u64, String> {
-        let command = Command::Join { node: self.member.clone() };
+        let command = Command::join(self.member.clone(), self.leases.ttl());
         loop {
             match self.asker.propose(&command, JOIN_LIMIT).await {
                 Ok((_, Response::Refused(reason @ Refused::BootEnded { .. }))) => {

@@ -61,14 +61,17 @@ struct Reign {
 }
 
 impl Reign {
-    /// Takes over who has a lease in `view`.
-    fn learn(&mut self, view: &ClusterView, now: Monotonic) {
+    /// Takes over who has a lease in `view`. `times` are those of this leader.
+    fn learn(&mut self, view: &ClusterView, times: LeaseTimes, now: Monotonic) {
         if self.synced == Some(view.applied) {
             return;
         }
         for node in view.nodes.values() {
             match node.state {
-                NodeState::Up | NodeState::Draining => self.leases.joined(node.id, node.boot, now),
+                NodeState::Up | NodeState::Draining => {
+                    let ttl = times.ttl_of(view.lease_ttls.get(&node.id).copied());
+                    self.leases.joined(node.id, node.boot, ttl, now);
+                }
                 NodeState::Down => self.leases.ended(node.id, node.boot),
             }
         }
@@ -157,13 +160,13 @@ impl Lead {
         // Read under the lock, so that the index of what `leases` knows only grows.
         let view = self.views.newest();
         if reign.as_ref().is_none_or(|reign| reign.leadership < leadership) {
-            let mut leases = LeaderLeases::elected(self.times, now, []);
+            let mut leases = LeaderLeases::elected(now, []);
             leases.applied_own_term();
             let (synced, reports, spoken) = (None, BTreeMap::new(), Versions::new());
             *reign = Some(Reign { leadership, synced, leases, reports, spoken });
         }
         let reign = reign.as_mut().filter(|reign| reign.leadership == leadership)?;
-        reign.learn(&view, now);
+        reign.learn(&view, self.times, now);
         Some((view.applied, act(&mut reign.leases)))
     }
 
@@ -213,7 +216,7 @@ impl Lead {
     /// Takes `command`, of a node that speaks `caller`, into the log if this node leads and all nodes
     /// can apply it, and waits until it is applied.
     pub(crate) async fn propose(&self, command: Command, caller: Protocol) -> ProposeAnswer {
-        if command.since() > 1 || matches!(command, Command::Join { .. }) {
+        if command.since() > 1 || command.joining().is_some() {
             return self.propose_fit(command, caller).await;
         }
         if let Command::EndLease { node, boot, cause: LeaseEnd::Goodbye } = &command

@@ -97,6 +97,8 @@ impl Views {
         }
         self.take_voters(&mut inner, view.applied, voters);
         inner.cluster = cluster.or(inner.cluster);
+        // Not told; a voter knows them of what it has applied itself.
+        view.lease_ttls.clone_from(&self.view.borrow().lease_ttls);
         self.replace(view);
     }
 
@@ -145,6 +147,8 @@ impl Views {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     const NODES: [NodeId; 2] = [NodeId(1), NodeId(2)];
@@ -187,5 +191,19 @@ mod tests {
         views.follow(NodeId(1), Some(ClusterId(5)), view(7, 2), voters(&NODES));
         views.publish(2, &State::default(), voters(&NODES));
         assert_eq!((views.cluster_id(), views.newest().applied), (Some(ClusterId(5)), 7));
+    }
+
+    #[test]
+    fn times_to_live_are_known_of_what_was_applied_and_not_of_what_is_told() {
+        let views = Views::new();
+        let ttls: BTreeMap<NodeId, Duration> = [(NODES[1], Duration::from_secs(10))].into();
+        let state = State::default().counting_by(ttls.clone());
+        views.publish(7, &state, voters(&NODES));
+        for applied in [7, 9] {
+            views.follow(NODES[0], None, view(applied, 2), voters(&NODES));
+            assert_eq!(views.newest().lease_ttls, ttls);
+        }
+        views.publish(9, &State::default(), voters(&NODES));
+        assert!(views.newest().lease_ttls.is_empty());
     }
 }

@@ -16,7 +16,7 @@ use quarry_sim::{
     host::host,
     transport::{FaultPlan, Network},
 };
-use quarry_types::{BootId, EntityType, NodeId, Role};
+use quarry_types::{BootId, EntityType, NodeId, NodeState, Role};
 
 const VOTERS: u64 = 3;
 /// The node that does not vote.
@@ -34,7 +34,7 @@ struct Far {
     nodes: BTreeMap<NodeId, Arc<Consensus>>,
 }
 
-fn config(node: NodeId) -> Config {
+fn config(node: NodeId, times: Times) -> Config {
     let address = |node: NodeId| format!("control-{node}");
     Config {
         node,
@@ -47,7 +47,7 @@ fn config(node: NodeId) -> Config {
         cookie: Cookie::new(&"9".repeat(32)).expect("long enough"),
         security: Security::open(),
         cluster_name: "far".to_owned(),
-        times: Times::default(),
+        times,
         roles: BTreeSet::from([Role::Runner]),
         weight: 100,
         groups: BTreeSet::new(),
@@ -64,6 +64,11 @@ fn config(node: NodeId) -> Config {
 impl Far {
     /// All of them, each with its lease.
     async fn start(seed: u64) -> Self {
+        Self::start_with(seed, |_| Times::default()).await
+    }
+
+    /// As [`Far::start`], each with these times.
+    async fn start_with(seed: u64, times: impl Fn(NodeId) -> Times) -> Self {
         let host = host(seed);
         let network = Network::new(host.clone(), seed);
         let mut nodes = BTreeMap::new();
@@ -74,7 +79,8 @@ impl Far {
                 peers.map(|node| Peer { node, mesh: format!("control-{node}") }).collect(),
             );
             let (metrics, disk) = (Metrics::new().expect("metrics"), MemoryDisk::default());
-            let started = start_in_memory(config(node), host.clone(), metrics, transport, disk);
+            let started =
+                start_in_memory(config(node, times(node)), host.clone(), metrics, transport, disk);
             let consensus = started.await.expect("it starts");
             consensus.join();
             nodes.insert(node, consensus);
@@ -100,6 +106,12 @@ impl Far {
     fn followers(&self) -> Vec<NodeId> {
         let leader = self.leader();
         (1..=VOTERS).map(NodeId).filter(|voter| *voter != leader).collect()
+    }
+
+    /// Whether the runner has a lease that nobody ended, as `node` knows it.
+    fn runner_is_in(&self, node: NodeId) -> bool {
+        let view = self.node(node).view();
+        view.borrow().nodes.get(&RUNNER).is_some_and(|known| known.state == NodeState::Up)
     }
 
     async fn until(&self, what: &str, mut is_so: impl FnMut() -> bool) {
@@ -239,5 +251,53 @@ async fn a_runner_leaves_a_voter_whose_views_are_behind_what_the_leader_has_appl
         let view = far.node(RUNNER).view();
         far.until("the runner hears of it", || view.borrow().applied >= told).await;
         assert!(far.node(RUNNER).lease().is_held());
+    }
+}
+
+/// The runner counts its lease with another time to live than the voters.
+async fn with_a_lease_of(seed: u64, runner: Duration, voters: Duration) -> Far {
+    let of = |node| if node == RUNNER { runner } else { voters };
+    let far = Far::start_with(seed, |node| Times { lease_ttl: of(node), ..Times::default() }).await;
+    assert!(far.runner_is_in(far.leader()));
+    for voter in (1..=VOTERS).map(NodeId) {
+        far.network.cut(RUNNER, voter);
+    }
+    far
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_leader_ends_a_lease_that_lives_longer_than_its_own() {
+    for seed in ELECTIONS {
+        let far = with_a_lease_of(seed, Duration::from_secs(10), Duration::from_secs(3)).await;
+        let leader = far.leader();
+        let [heir, other] = far.followers()[..] else { panic!("two followers") };
+        for voter in [heir, other] {
+            far.network.cut(leader, voter);
+        }
+        let lease = far.node(RUNNER).lease();
+        while lease.is_held() {
+            assert!(far.runner_is_in(heir), "seed {seed}: it has a lease that was ended");
+            tokio::time::sleep(LOOK).await;
+        }
+        let ended = far.host.now();
+        while far.runner_is_in(heir) {
+            let passed = far.host.now().since(ended);
+            assert!(passed < Duration::from_secs(6), "seed {seed}: nobody ends its lease");
+            tokio::time::sleep(LOOK).await;
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_leader_waits_longer_than_a_lease_lives() {
+    for seed in ELECTIONS {
+        let far = with_a_lease_of(seed, Duration::from_secs(4), Duration::from_secs(20)).await;
+        let (cut, leader) = (far.host.now(), far.leader());
+        while far.runner_is_in(leader) {
+            let passed = far.host.now().since(cut);
+            assert!(passed < Duration::from_secs(5), "seed {seed}: nobody ends its lease");
+            tokio::time::sleep(LOOK).await;
+        }
+        assert!(!far.node(RUNNER).lease().is_held());
     }
 }

@@ -19,8 +19,9 @@ impl Protocol {
     /// From version 2 on, links of the mesh without TLS are made of checked records, and their ends
     /// ask one another for signs of life. From version 3 on, the coordinator's log may say that a drain
     /// is of some runners only, and a leader refuses what not all nodes can apply. From
-    /// version 4 on, entity types may be bound to groups.
-    pub const CURRENT: Self = Self { newest: 4, oldest: 1 };
+    /// version 4 on, entity types may be bound to groups. From version 5 on, a process that joins may
+    /// say how long its leases live.
+    pub const CURRENT: Self = Self { newest: 5, oldest: 1 };
 
     /// The newest version that both speak, where there is one.
     #[must_use]

@@ -43,6 +43,8 @@ pub mod schema {
     pub const RAFT_SNAPSHOT: Schema = Schema { id: 5, version: 1 };
     /// The same where entity types are bound to groups.
     pub const RAFT_SNAPSHOT_BOUND: Schema = Schema { id: 5, version: 2 };
+    /// The same, with the times to live of leases that are not the usual one.
+    pub const RAFT_SNAPSHOT_LEASED: Schema = Schema { id: 5, version: 3 };
     /// A message of the control plane.
     pub const CONTROL: Schema = Schema { id: 6, version: 1 };
     /// A stored error chain.

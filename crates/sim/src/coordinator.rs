@@ -47,7 +47,7 @@ struct Log {
 impl Coordination {
     /// A cluster of `shards` shards without nodes. Call it on a runtime.
     pub fn new(host: Host, times: LeaseTimes, shards: u32) -> Self {
-        let mut leases = LeaderLeases::elected(times, host.now(), []);
+        let mut leases = LeaderLeases::elected(host.now(), []);
         leases.applied_own_term();
         let (state, reports) = (State::default(), BTreeMap::new());
         let log = Mutex::new(Log { index: 0, state, leases, reports, breaches: 0 });
@@ -90,7 +90,9 @@ impl Coordination {
         let index = log.index;
         let now = self.0.host.now();
         match &command {
-            Command::Join { node } => log.leases.joined(node.id, node.boot, now),
+            Command::Join { node } => {
+                log.leases.joined(node.id, node.boot, self.0.times.ttl(), now);
+            }
             Command::EndLease { node, boot, .. } => log.leases.ended(*node, *boot),
             _ => {}
         }

@@ -5,6 +5,8 @@ use alloc::{
     string::String,
     vec::Vec,
 };
+use core::time::Duration;
+
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -177,6 +179,9 @@ pub struct ClusterView {
     /// write: older programs read the rest.
     #[serde(skip)]
     pub bindings: Bindings,
+    /// How long leases live with which nodes do not count with the usual time; known to voters.
+    #[serde(skip)]
+    pub lease_ttls: BTreeMap<NodeId, Duration>,
 }
 
 /// Where an entity lives, by a view.

@@ -1,9 +1,10 @@
 //! The state machine: `quarry_core::coordinator::State`, its snapshot, and what is told of it.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     io,
     sync::{Arc, Mutex, PoisonError},
+    time::Duration,
 };
 
 use bytes::Bytes;
@@ -54,6 +55,14 @@ pub(super) struct Picture {
 struct BoundPicture {
     picture: Picture,
     bindings: Bindings,
+}
+
+/// A snapshot of a state in which nodes do not count their leases with the usual time to live, which
+/// programs before version 5 of the planes' protocol do not know.
+#[derive(Clone, Serialize, Deserialize)]
+struct LeasedPicture {
+    bound: BoundPicture,
+    lease_ttls: BTreeMap<NodeId, Duration>,
 }
 
 /// The state machine. It lives in memory; after a start openraft installs the stored snapshot and
@@ -116,20 +125,30 @@ pub(super) fn read(frame: &Bytes) -> io::Result<Picture> {
     if let Ok(picture) = codec::decode(schema::RAFT_SNAPSHOT, frame) {
         return Ok(picture);
     }
-    let bound: BoundPicture =
-        codec::decode(schema::RAFT_SNAPSHOT_BOUND, frame).map_err(io::Error::other)?;
+    let leased = codec::decode(schema::RAFT_SNAPSHOT_LEASED, frame).or_else(|_| {
+        let bound = codec::decode(schema::RAFT_SNAPSHOT_BOUND, frame)?;
+        Ok(LeasedPicture { bound, lease_ttls: BTreeMap::new() })
+    });
+    let LeasedPicture { bound, lease_ttls } =
+        leased.map_err(|error: codec::CodecError| io::Error::other(error))?;
     let Picture { meta, state } = bound.picture;
-    Ok(Picture { meta, state: state.bound_by(bound.bindings) })
+    Ok(Picture { meta, state: state.bound_by(bound.bindings).counting_by(lease_ttls) })
 }
 
-/// The snapshot as it is stored and sent. Where nothing is bound, older programs read it too.
+/// The snapshot as it is stored and sent: by the oldest schema that can hold it, so that older programs
+/// read it too.
 fn write(picture: &Picture) -> Result<Bytes, codec::CodecError> {
-    let bindings = picture.state.bindings();
-    if *bindings == Bindings::default() {
+    let (bindings, lease_ttls) = (picture.state.bindings(), picture.state.lease_ttls());
+    let (is_bound, is_leased) = (*bindings != Bindings::default(), !lease_ttls.is_empty());
+    if !is_bound && !is_leased {
         return codec::encode(schema::RAFT_SNAPSHOT, picture);
     }
     let bound = BoundPicture { picture: picture.clone(), bindings: bindings.clone() };
-    codec::encode(schema::RAFT_SNAPSHOT_BOUND, &bound)
+    if !is_leased {
+        return codec::encode(schema::RAFT_SNAPSHOT_BOUND, &bound);
+    }
+    let leased = LeasedPicture { bound, lease_ttls: lease_ttls.clone() };
+    codec::encode(schema::RAFT_SNAPSHOT_LEASED, &leased)
 }
 
 impl Machine {

@@ -1,4 +1,4 @@
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use openraft::{
     RaftLogReader, RaftSnapshotBuilder,
@@ -6,9 +6,9 @@ use openraft::{
     storage::{RaftLogStorage, RaftLogStorageExt, RaftStateMachine},
     testing::log::{StoreBuilder, Suite},
 };
-use quarry_core::coordinator::{Command, Founding, State};
+use quarry_core::coordinator::{Command, Founding, Member, State};
 use quarry_ports::Host;
-use quarry_types::{ClusterId, EntityType, NodeId, Timestamp};
+use quarry_types::{BootId, ClusterId, EntityType, NodeId, Role, Timestamp};
 use tempfile::TempDir;
 
 use super::{Log, Machine, open};
@@ -83,7 +83,7 @@ fn what_was_acknowledged_is_there_after_a_kill() {
 
 #[test]
 fn a_snapshot_outlives_a_kill_and_an_older_one_never_replaces_it() {
-    outlives(Command::Initialize { cluster: ClusterId(7), shards: 4, max_moves: 1 });
+    outlives(&[Command::Initialize { cluster: ClusterId(7), shards: 4, max_moves: 1 }]);
 }
 
 #[test]
@@ -91,19 +91,48 @@ fn a_snapshot_of_bound_types_outlives_a_kill_with_them() {
     let bindings = [(EntityType::new("Heavy").unwrap(), "gpu".to_owned())].into();
     let founding = Founding { bindings, ..Founding::default() };
     let (cluster, shards, max_moves) = (ClusterId(7), 4, 1);
-    let state = outlives(Command::Found { cluster, shards, max_moves, founding });
+    let found = Command::Found { cluster, shards, max_moves, founding };
+    let state = outlives(std::slice::from_ref(&found));
     assert_eq!(state.bindings().bound().count(), 1);
+    assert!(state.lease_ttls().is_empty());
+
+    let lease_ttl = Duration::from_secs(10);
+    let state = outlives(&[found, Command::join(member(), lease_ttl)]);
+    assert_eq!(state.bindings().bound().count(), 1);
+    assert_eq!(state.lease_ttls(), &[(NodeId(1), lease_ttl)].into());
 }
 
-/// Applies `command`, and finds it in a snapshot after a kill; the state.
-fn outlives(command: Command) -> State {
+fn member() -> Member {
+    let (roles, groups) = ([Role::Runner].into(), BTreeSet::new());
+    let (http, control, mesh) = (String::new(), String::new(), String::new());
+    Member { id: NodeId(1), boot: BootId(1), roles, weight: 100, groups, http, control, mesh }
+}
+
+#[test]
+fn a_snapshot_holds_the_times_to_live_that_are_not_the_usual_one() {
+    let initialize = Command::Initialize { cluster: ClusterId(7), shards: 4, max_moves: 1 };
+    for (ttl, then) in [(3, None), (4, Some(Duration::from_secs(4)))] {
+        let join = Command::join(member(), Duration::from_secs(ttl));
+        let state = outlives(&[initialize.clone(), join]);
+        assert_eq!(state.lease_ttls().get(&NodeId(1)), then.as_ref());
+    }
+}
+
+/// Applies these commands, and finds them in a snapshot after a kill; the state.
+fn outlives(commands: &[Command]) -> State {
     let place = tempfile::tempdir().unwrap();
     let state = in_a_process_that_is_killed(async {
         let (_log, mut machine) = opened(&place).await;
         let mut early = machine.get_snapshot_builder().await;
-        let entry = Entry::new_normal(id(1, 4), Proposal { at: Timestamp(0), command });
-        let entries = futures_util::stream::iter([Ok((entry, None))]);
-        machine.apply(entries).await.unwrap();
+        let entry = |(index, command): (u64, &Command)| {
+            let proposal = Proposal { at: Timestamp(0), command: command.clone() };
+            Ok((Entry::new_normal(id(1, index), proposal), None))
+        };
+        let first = 5 - u64::try_from(commands.len()).unwrap();
+        machine
+            .apply(futures_util::stream::iter((first..).zip(commands).map(entry)))
+            .await
+            .unwrap();
         machine.get_snapshot_builder().await.build_snapshot().await.unwrap();
         early.build_snapshot().await.unwrap();
         machine.state().clone()

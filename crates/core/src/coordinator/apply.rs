@@ -4,6 +4,8 @@ use alloc::{
     collections::{BTreeMap, BTreeSet},
     vec::Vec,
 };
+use core::time::Duration;
+
 use quarry_types::{
     BootId, ClusterId, Epoch, MoveReason, NodeId, NodeState, NodeView, ShardId, ShardView, Slot,
     SlotRange, Space,
@@ -32,7 +34,8 @@ impl State {
             Command::Initialize { cluster, shards, max_moves } => {
                 self.initialize(&mut entry, cluster, shards, max_moves)
             }
-            Command::Join { node } => self.join(&mut entry, node),
+            Command::Join { node } => self.join(&mut entry, node, None),
+            Command::JoinFor { node, lease_ttl } => self.join(&mut entry, node, Some(lease_ttl)),
             Command::EndLease { node, boot, cause } => {
                 self.end_lease(&mut entry, node, boot, cause)
             }
@@ -91,7 +94,7 @@ impl State {
         }
     }
 
-    fn join(&mut self, entry: &mut Entry, member: Member) -> Response {
+    fn join(&mut self, entry: &mut Entry, member: Member, lease_ttl: Option<Duration>) -> Response {
         let (node, boot) = (member.id, member.boot);
         if self.retired.get(&node).is_some_and(|ended| ended.contains(&boot)) {
             return Response::Refused(Refused::BootEnded { node, boot });
@@ -100,9 +103,13 @@ impl State {
         let is_draining =
             present.is_some_and(|known| known.boot == boot && known.state == NodeState::Draining);
         let joined = member.seen_as(if is_draining { NodeState::Draining } else { NodeState::Up });
-        if present == Some(&joined) {
+        if present == Some(&joined) && self.lease_ttls.get(&node) == lease_ttl.as_ref() {
             return Response::Ignored(Ignored::AlreadySo);
         }
+        match lease_ttl {
+            Some(ttl) => self.lease_ttls.insert(node, ttl),
+            None => self.lease_ttls.remove(&node),
+        };
         let replaced = present.map(|known| known.boot).filter(|old| *old != boot);
         self.nodes.insert(node, joined);
         if let Some(old) = replaced

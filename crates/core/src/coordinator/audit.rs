@@ -125,7 +125,9 @@ impl Audit<'_> {
         let Some(owner) = shard.owner else { return true };
         let boot = self.before.nodes.get(&owner).map(|node| node.boot);
         match self.command {
-            Command::Join { node } => node.id == owner && Some(node.boot) != boot,
+            Command::Join { node } | Command::JoinFor { node, .. } => {
+                node.id == owner && Some(node.boot) != boot
+            }
             Command::EndLease { node, boot: ended, .. } => *node == owner && Some(*ended) == boot,
             Command::Release { node, boot: of, shards } => {
                 *node == owner && Some(*of) == boot && shards.contains(&(shard.id, shard.epoch))

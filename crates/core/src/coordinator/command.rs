@@ -5,8 +5,12 @@ use alloc::{
     string::String,
     vec::Vec,
 };
+use core::time::Duration;
+
 use quarry_types::{BootId, ClusterId, EntityType, Epoch, NodeId, Role, ShardId, Timestamp};
 use serde::{Deserialize, Serialize};
+
+use crate::lease::LeaseTimes;
 
 /// A log entry. All of them may be repeated: a second one changes nothing, or no more than the
 /// first would have.
@@ -108,6 +112,34 @@ pub enum Command {
         /// The type.
         entity_type: EntityType,
     },
+    /// As [`Command::Join`], of a process that does not count its lease with the usual time to live.
+    JoinFor {
+        /// Who comes in.
+        node: Member,
+        /// How long its leases live: it stops after 85 % of this, so no leader ends them before.
+        lease_ttl: Duration,
+    },
+}
+
+impl Command {
+    /// The entry by which a process joins that counts its leases with this time to live.
+    #[must_use]
+    pub fn join(node: Member, lease_ttl: Duration) -> Self {
+        if lease_ttl == LeaseTimes::USUAL_TTL {
+            Self::Join { node }
+        } else {
+            Self::JoinFor { node, lease_ttl }
+        }
+    }
+
+    /// Who joins by it.
+    #[must_use]
+    pub const fn joining(&self) -> Option<&Member> {
+        match self {
+            Self::Join { node } | Self::JoinFor { node, .. } => Some(node),
+            _ => None,
+        }
+    }
 }
 
 /// What is said of entity types where a cluster is made.

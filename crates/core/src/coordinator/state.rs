@@ -4,6 +4,8 @@ use alloc::{
     collections::{BTreeMap, BTreeSet},
     vec::Vec,
 };
+use core::time::Duration;
+
 use quarry_types::{
     Bindings, BootId, ClusterId, ClusterView, Epoch, MoveView, NodeId, NodeState, NodeView,
     ShardId, ShardView, Slot, SlotRange, Space,
@@ -34,6 +36,10 @@ pub struct State {
     /// Which types are bound to which groups; snapshots hold it apart.
     #[serde(skip)]
     pub(super) bindings: Bindings,
+    /// With which time to live the nodes count their leases that do not with the usual one; snapshots
+    /// hold it apart.
+    #[serde(skip)]
+    pub(super) lease_ttls: BTreeMap<NodeId, Duration>,
 }
 
 impl State {
@@ -67,6 +73,18 @@ impl State {
         Self { bindings, ..self }
     }
 
+    /// With which time to live the nodes count their leases that do not with the usual one.
+    #[must_use]
+    pub const fn lease_ttls(&self) -> &BTreeMap<NodeId, Duration> {
+        &self.lease_ttls
+    }
+
+    /// The same state with these times to live, which a snapshot holds apart.
+    #[must_use]
+    pub fn counting_by(self, lease_ttls: BTreeMap<NodeId, Duration>) -> Self {
+        Self { lease_ttls, ..self }
+    }
+
     /// The processes that have a lease: all that joined and are not down.
     pub fn leased(&self) -> impl Iterator<Item = (NodeId, BootId)> + '_ {
         self.nodes
@@ -88,7 +106,8 @@ impl State {
         let mut shards: Vec<ShardView> = self.shards.values().cloned().collect();
         shards.sort_unstable_by_key(|shard| (shard.id.space(), shard.range.first));
         let (moves, bindings) = (self.moves.clone(), self.bindings.clone());
-        ClusterView { applied, leader, nodes: self.nodes.clone(), shards, moves, bindings }
+        let (nodes, lease_ttls) = (self.nodes.clone(), self.lease_ttls.clone());
+        ClusterView { applied, leader, nodes, shards, moves, bindings, lease_ttls }
     }
 
     /// Whether [`Command::Rebalance`] with these loads would do something now.

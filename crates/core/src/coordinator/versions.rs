@@ -13,6 +13,8 @@ const SPLITS: u16 = 2;
 const DRAINS_OF_SOME: u16 = 3;
 /// From this version on programs know entity types that are bound to groups.
 const BINDINGS: u16 = 4;
+/// From this version on programs know [`Command::JoinFor`].
+const LEASE_TTLS: u16 = 5;
 
 /// The newest version that each node speaks, with the process that said so.
 pub type Versions = BTreeMap<NodeId, (BootId, u16)>;
@@ -60,6 +62,7 @@ impl Command {
             Self::Split { .. } => SPLITS,
             Self::DrainSome { .. } => DRAINS_OF_SOME,
             Self::Found { .. } | Self::Bind { .. } | Self::Use { .. } => BINDINGS,
+            Self::JoinFor { .. } => LEASE_TTLS,
         }
     }
 
@@ -91,7 +94,7 @@ pub fn fit(
     view: &ClusterView,
     spoken: &Versions,
 ) -> Result<Command, Unfit> {
-    if let Command::Join { node } = &command {
+    if let Some(node) = command.joining() {
         let needed = needed_by(view);
         if caller < needed {
             return Err(Unfit::TooOld { node: node.id, speaks: caller, needed });
@@ -121,11 +124,12 @@ pub(super) fn leaves_none<'a>(
 /// The oldest version whose programs can serve in a cluster that looks like this.
 fn needed_by(view: &ClusterView) -> u16 {
     let is_split = view.shards.iter().any(|shard| shard.division().whole().is_some());
-    match (view.bindings.are_uses_known, is_split) {
-        (true, _) => BINDINGS,
-        (false, true) => SPLITS,
-        (false, false) => 1,
-    }
+    let of = [
+        (!view.lease_ttls.is_empty(), LEASE_TTLS),
+        (view.bindings.are_uses_known, BINDINGS),
+        (is_split, SPLITS),
+    ];
+    of.into_iter().find_map(|(is_there, since)| is_there.then_some(since)).unwrap_or(1)
 }
 
 fn understood(view: &ClusterView, spoken: &Versions, needed: u16) -> Result<(), Unfit> {
@@ -146,12 +150,17 @@ fn understood(view: &ClusterView, spoken: &Versions, needed: u16) -> Result<(), 
 
 #[cfg(test)]
 mod tests {
+    use core::time::Duration;
+
     use quarry_types::ShardId;
 
     use super::*;
-    use crate::coordinator::{
-        LeaseEnd,
-        tests::{Log, member},
+    use crate::{
+        coordinator::{
+            LeaseEnd,
+            tests::{Log, member},
+        },
+        lease::LeaseTimes,
     };
 
     fn spoken(of: &[(u64, u64, u16)]) -> Versions {
@@ -215,5 +224,27 @@ mod tests {
         let too_old = Unfit::TooOld { node: NodeId(2), speaks: 1, needed: 2 };
         assert_eq!(asked(&log, 1), Err(too_old));
         assert_eq!(asked(&log, 2), Ok(join.clone()));
+    }
+
+    #[test]
+    fn an_unusual_time_to_live_is_told_where_all_know_what_it_means() {
+        let mut log = Log::of([1]);
+        let unusual = Command::join(member(2, 1), Duration::from_secs(10));
+        let view = |log: &Log| log.state.view(log.index, None);
+        let asked = |log: &Log, spoken: &Versions| fit(unusual.clone(), 5, &view(log), spoken);
+        let not_heard = Unfit::NotHeard { node: NodeId(1) };
+        assert_eq!(asked(&log, &Versions::new()), Err(not_heard));
+        let too_old = |node, speaks| Unfit::TooOld { node: NodeId(node), speaks, needed: 5 };
+        assert_eq!(asked(&log, &spoken(&[(1, 1, 4)])), Err(too_old(1, 4)));
+        assert_eq!(asked(&log, &spoken(&[(1, 1, 5)])), Ok(unusual.clone()));
+        log.apply(unusual.clone());
+        assert_eq!(asked(&log, &Versions::new()), Ok(unusual.clone()), "who is in was asked then");
+        let usual = Command::join(member(3, 1), LeaseTimes::USUAL_TTL);
+        assert_eq!(usual.since(), 1);
+        assert_eq!(fit(usual.clone(), 4, &view(&log), &Versions::new()), Err(too_old(3, 4)));
+        // The process comes back with the usual one, which all programs know.
+        log.apply(Command::join(member(2, 2), LeaseTimes::USUAL_TTL));
+        assert!(view(&log).lease_ttls.is_empty());
+        assert_eq!(fit(usual.clone(), 4, &view(&log), &Versions::new()), Ok(usual));
     }
 }

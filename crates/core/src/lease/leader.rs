@@ -1,6 +1,8 @@
 //! The leader's side of all leases.
 
 use alloc::{collections::BTreeMap, vec::Vec};
+use core::time::Duration;
+
 use quarry_types::{BootId, Monotonic, NodeId};
 
 use super::LeaseTimes;
@@ -43,6 +45,8 @@ pub enum NotAcknowledged {
 #[derive(Clone, Copy, Debug)]
 struct Lease {
     boot: BootId,
+    /// How long it goes on after a heartbeat, on the leader's clock.
+    span: Duration,
     expires: Monotonic,
     /// Its end was asked for. From then on nothing extends it: the entry may be committed already.
     is_ending: bool,
@@ -51,23 +55,22 @@ struct Lease {
 /// All leases, as one leader counts them during one term. A new one is made at each election.
 #[derive(Clone, Debug)]
 pub struct LeaderLeases {
-    times: LeaseTimes,
     has_applied_own_term: bool,
     leases: BTreeMap<NodeId, Lease>,
 }
 
 impl LeaderLeases {
-    /// At an election: everyone who has a lease in the applied state gets a full one from `now`,
-    /// because an earlier leader may have acknowledged heartbeats until this moment.
+    /// At an election: everyone who has a lease in the applied state, with the time to live that it
+    /// counts with, gets a full one from `now`, because an earlier leader may have acknowledged
+    /// heartbeats until this moment.
     #[must_use]
     pub fn elected(
-        times: LeaseTimes,
         now: Monotonic,
-        leased: impl IntoIterator<Item = (NodeId, BootId)>,
+        leased: impl IntoIterator<Item = (NodeId, BootId, Duration)>,
     ) -> Self {
-        let mut all = Self { times, has_applied_own_term: false, leases: BTreeMap::new() };
-        for (node, boot) in leased {
-            all.joined(node, boot, now);
+        let mut all = Self { has_applied_own_term: false, leases: BTreeMap::new() };
+        for (node, boot, ttl) in leased {
+            all.joined(node, boot, ttl, now);
         }
         all
     }
@@ -80,9 +83,11 @@ impl LeaderLeases {
 
     /// The applied state shows that a process has a lease: it is a full one from `now`, where the
     /// process is new here. A lease that it has already stays as it is, so that one that is ending
-    /// ends, and telling it again for every applied entry changes nothing.
-    pub fn joined(&mut self, node: NodeId, boot: BootId, now: Monotonic) {
-        let lease = Lease { boot, expires: now.after(self.times.leader_span()), is_ending: false };
+    /// ends, and telling it again for every applied entry changes nothing. `ttl` is what the process
+    /// counts with, whatever this leader would.
+    pub fn joined(&mut self, node: NodeId, boot: BootId, ttl: Duration, now: Monotonic) {
+        let span = LeaseTimes::leader_span(ttl);
+        let lease = Lease { boot, span, expires: now.after(span), is_ending: false };
         let present = self.leases.entry(node).or_insert(lease);
         if present.boot != boot {
             *present = lease;
@@ -146,7 +151,7 @@ impl LeaderLeases {
         if lease.is_ending {
             return Err(NotAcknowledged::Ending { node });
         }
-        lease.expires = lease.expires.max(at.after(self.times.leader_span()));
+        lease.expires = lease.expires.max(at.after(lease.span));
         Ok(lease.expires)
     }
 

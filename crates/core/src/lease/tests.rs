@@ -16,7 +16,7 @@ fn at(millis: u64) -> Monotonic {
 }
 
 fn leader() -> LeaderLeases {
-    let mut leases = LeaderLeases::elected(LeaseTimes::default(), at(0), [(NODE, BOOT)]);
+    let mut leases = LeaderLeases::elected(at(0), [(NODE, BOOT, LeaseTimes::USUAL_TTL)]);
     leases.applied_own_term();
     leases
 }
@@ -110,7 +110,7 @@ fn a_new_leader_gives_everyone_a_full_lease() {
 
 #[test]
 fn a_leader_that_has_not_applied_its_own_term_neither_acknowledges_nor_ends() {
-    let mut leases = LeaderLeases::elected(LeaseTimes::default(), at(0), [(NODE, BOOT)]);
+    let mut leases = LeaderLeases::elected(at(0), [(NODE, BOOT, LeaseTimes::USUAL_TTL)]);
     let received = leases.heartbeat(NODE, BOOT, at(100)).unwrap();
     assert_eq!(leases.acknowledge(received, at(200)), Err(NotAcknowledged::NotApplied));
     assert_eq!(leases.expired(at(10_000)), vec![]);
@@ -138,19 +138,50 @@ fn a_lease_that_is_ending_is_not_acknowledged() {
         "its end may be committed already"
     );
     assert!(leases.heartbeat(NODE, BOOT, at(3_470)).is_err());
-    leases.joined(NODE, BOOT, at(3_480));
+    leases.joined(NODE, BOOT, LeaseTimes::USUAL_TTL, at(3_480));
     assert_eq!(leases.expired(at(3_480)), vec![(NODE, BOOT)], "named until it is applied");
     leases.ended(NODE, BOOT);
     assert_eq!(leases.expired(at(9_000)), vec![]);
-    leases.joined(NODE, BOOT, at(9_000));
+    leases.joined(NODE, BOOT, LeaseTimes::USUAL_TTL, at(9_000));
     assert!(leases.heartbeat(NODE, BOOT, at(9_001)).is_ok(), "it may come back");
+}
+
+#[test]
+fn every_leader_counts_with_the_time_to_live_of_the_process() {
+    let others = NodeId(2);
+    let all = [(NODE, BOOT, Duration::from_secs(10)), (others, BOOT, Duration::from_secs(2))];
+    let mut leases = LeaderLeases::elected(at(0), all);
+    leases.applied_own_term();
+    assert_eq!(leases.expired(at(2_299)), vec![]);
+    assert_eq!(leases.expired(at(2_300)), vec![(others, BOOT)]);
+    let received = leases.heartbeat(NODE, BOOT, at(2_400)).unwrap();
+    assert_eq!(leases.acknowledge(received, at(2_400)), Ok(at(13_900)));
+    let longest = Duration::from_hours(1);
+    leases.joined(NodeId(3), BOOT, longest, at(0));
+    assert!(leases.next_deadline().unwrap() <= at(0).after(LeaseTimes::MAX_TTL * 2), "bounded");
+}
+
+#[test]
+fn who_does_not_tell_its_time_to_live_is_waited_for_longer_rather_than_shorter() {
+    let ms = Duration::from_millis;
+    // given what the leader counts with and what was told, then what is counted with
+    for (own, told, then) in [
+        (3_000, None, 3_000),
+        (1_000, None, 3_000),
+        (9_000, None, 9_000),
+        (9_000, Some(1_000), 1_000),
+        (1_000, Some(9_000), 9_000),
+    ] {
+        let times = LeaseTimes::new(ms(100), ms(own)).unwrap();
+        assert_eq!(times.ttl_of(told.map(ms)), ms(then), "{own} {told:?}");
+    }
 }
 
 #[test]
 fn a_newer_process_has_a_lease_of_its_own() {
     let mut leases = leader();
     let received = leases.heartbeat(NODE, BOOT, at(100)).unwrap();
-    leases.joined(NODE, BootId(8), at(150));
+    leases.joined(NODE, BootId(8), LeaseTimes::USUAL_TTL, at(150));
     let refused = Err(NotAcknowledged::NoLease { node: NODE, boot: BOOT });
     assert_eq!(leases.acknowledge(received, at(200)), refused);
     leases.ended(NODE, BOOT);
@@ -256,13 +287,13 @@ proptest! {
         let mut runner = RunnerLease::new(times);
         let ids: Vec<HeartbeatId> =
             sent.iter().map(|real| runner.sent(runner_clock.read(*real))).collect();
-        let mut leader = LeaderLeases::elected(times, leader_clock.read(0), []);
+        let mut leader = LeaderLeases::elected(leader_clock.read(0), []);
         let (mut received, mut acknowledged) = (vec![None; ids.len()], vec![false; ids.len()]);
         for (real, event) in events {
             let now = leader_clock.read(real);
             match event {
                 Event::Elected => {
-                    leader = LeaderLeases::elected(times, now, [(NODE, BOOT)]);
+                    leader = LeaderLeases::elected(now, [(NODE, BOOT, times.ttl())]);
                     leader.applied_own_term();
                     received.fill(None);
                 }

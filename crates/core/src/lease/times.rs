@@ -35,6 +35,8 @@ impl LeaseTimes {
     pub const MIN_HEARTBEAT: Duration = Duration::from_millis(10);
     /// The longest heartbeat.
     pub const MAX_HEARTBEAT: Duration = Duration::from_secs(10);
+    /// The usual time to live.
+    pub const USUAL_TTL: Duration = Duration::from_secs(3);
     /// The longest time to live.
     pub const MAX_TTL: Duration = Duration::from_mins(5);
     /// The longest time that an answer is waited for: no node is as far.
@@ -89,17 +91,25 @@ impl LeaseTimes {
         (self.runner_span() / 3).min(Self::MAX_ANSWER / 2)
     }
 
-    /// How long a leader waits after it received the last heartbeat that it acknowledged: 115 %.
+    /// How long a leader waits after it received the last heartbeat that it acknowledged of a process
+    /// that counts with the time to live `ttl`: 115 %.
     #[must_use]
-    pub fn leader_span(self) -> Duration {
+    pub fn leader_span(ttl: Duration) -> Duration {
         let per_cent = if is_planted(Bug::RegrantEarly) { 33 } else { 115 };
-        self.ttl.saturating_mul(per_cent) / 100
+        ttl.min(Self::MAX_TTL).saturating_mul(per_cent) / 100
+    }
+
+    /// The time to live to count with for a process that said `told` when it joined. Who says nothing
+    /// has the usual one, or an older program, which has that of its leader or the usual one.
+    #[must_use]
+    pub fn ttl_of(self, told: Option<Duration>) -> Duration {
+        told.unwrap_or_else(|| self.ttl.max(Self::USUAL_TTL))
     }
 }
 
 /// Every 500 ms, for 3 s.
 impl Default for LeaseTimes {
     fn default() -> Self {
-        Self { heartbeat: Duration::from_millis(500), ttl: Duration::from_secs(3) }
+        Self { heartbeat: Duration::from_millis(500), ttl: Self::USUAL_TTL }
     }
 }

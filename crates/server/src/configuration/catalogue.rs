@@ -97,7 +97,7 @@ pub(crate) const KEYS: &[Key] = keys! {
     "cluster.heartbeat", HEARTBEAT, Some("500ms"), None,
         "how often a runner renews its lease";
     "cluster.lease_ttl", LEASE, Some("3s"), None,
-        "how long a lease lasts; at least four heartbeats, and longer than an election", "lockTtl";
+        "how long this node's lease lasts; at least four heartbeats, and longer than an election", "lockTtl";
     "cluster.weight", Kind::Integer { least: 0, most: 10_000 }, Some("100"), None,
         "this node's share of the shards relative to others; 0 takes none";
     "cluster.groups", Kind::Words, None, None,
@@ -105,7 +105,7 @@ pub(crate) const KEYS: &[Key] = keys! {
     "cluster.rebalance_interval", Kind::Duration { least: 100, most: DAY }, Some("5s"), None,
         "how often the leader looks whether shards should move for balance", "rebalanceInterval";
     "cluster.max_moves", Kind::Integer { least: 1, most: 65_536 }, Some("64"), None,
-        "how many shards may move for balance at a time";
+        "how many shards of a new cluster may move for balance at a time";
     "cluster.snapshot_after", Kind::Bytes { least: 1_024, most: 1 << 30 }, Some("1MiB"), None,
         "how large the coordinator's log may become before a snapshot takes its place";
     "store.url", Kind::Url, None, Some("--store"),

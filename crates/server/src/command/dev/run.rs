@@ -120,9 +120,7 @@ impl Dev<'_> {
             config: &config,
             restarts: !self.arguments.no_restart,
             drain_time: settings.node.drain_time,
-            lease: LeaseTimes::new(settings.cluster.heartbeat, settings.cluster.lease_ttl)
-                .unwrap_or_default()
-                .leader_span(),
+            lease: LeaseTimes::leader_span(settings.cluster.lease_ttl),
         };
         let fleet = Fleet::start(&plan, host, self.output)?;
         let urls: Vec<String> = self.layout.nodes.iter().map(DevNode::url).collect();

@@ -52,7 +52,7 @@ impl Cluster {
         let layout = Layout::choose(&arguments, &directory.join("nodes"), host)?;
         let config = layout.data.join("quarry.toml");
         std::fs::write(&config, format!("[node]\ndrain_time = \"{}s\"\n", DRAIN_TIME.as_secs()))?;
-        let lease = LeaseTimes::default().leader_span();
+        let lease = LeaseTimes::leader_span(LeaseTimes::USUAL_TTL);
         let plan = Plan {
             layout: &layout,
             config: &config,
