@@ -18,7 +18,7 @@ use crate::{
     database::Database,
     machine::{Shim, Volume},
     metrics::Metrics,
-    process::{self, Launch, PortBlock, Process, StoreKind},
+    process::{self, Launch, PortBlock, Process, StoreKind, tail_of},
     site::Site,
     wait::until,
     wire::Wire,
@@ -258,6 +258,18 @@ impl Cluster {
         Ok(())
     }
 
+    /// Moves the directories of all nodes, which do not run yet, to a volume that they see.
+    pub fn keep_data_on(&mut self, volume: &Volume) -> Result<()> {
+        for id in self.ids() {
+            let home = volume.inside().join(format!("node-{id}")).display().to_string();
+            let node = self.node_mut(id)?;
+            let mut of_data = node.launch.arguments.iter_mut().skip_while(|word| *word != "--data");
+            *of_data.nth(1).context("no --data")? = home;
+            node.launch.command = volume.command();
+        }
+        Ok(())
+    }
+
     /// Puts a shim before the C library of node `id`, from its next start on.
     pub fn put_before(&mut self, id: u16, shim: &Shim) -> Result<()> {
         shim.environment().iter().try_for_each(|(name, value)| self.set(id, name, value))
@@ -469,28 +481,5 @@ impl Node {
             log: directory.join(format!("node-{id}.log")),
         };
         Ok(Self { id, url: site.url.clone(), launch, process: None })
-    }
-}
-
-fn tail_of(log: &Path) -> String {
-    const LINES: usize = 40;
-    let text = fs::read(log).unwrap_or_default();
-    let text = String::from_utf8_lossy(&text);
-    let lines: Vec<&str> = text.lines().collect();
-    lines.get(lines.len().saturating_sub(LINES)..).unwrap_or_default().join("\n")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_tail_is_the_end_of_the_log() -> Result<()> {
-        let log = tempfile::NamedTempFile::new()?;
-        let text: Vec<String> = (0..100).map(|line| line.to_string()).collect();
-        fs::write(log.path(), text.join("\n"))?;
-        let tail = tail_of(log.path());
-        assert!(tail.starts_with("60\n") && tail.ends_with("\n99"));
-        Ok(())
     }
 }

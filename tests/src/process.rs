@@ -175,6 +175,15 @@ impl Process {
     }
 }
 
+/// The last lines of a log.
+pub(crate) fn tail_of(log: &Path) -> String {
+    const LINES: usize = 40;
+    let text = fs::read(log).unwrap_or_default();
+    let text = String::from_utf8_lossy(&text);
+    let lines: Vec<&str> = text.lines().collect();
+    lines.get(lines.len().saturating_sub(LINES)..).unwrap_or_default().join("\n")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -186,6 +195,16 @@ mod tests {
         assert!(one.first.abs_diff(two.first) >= PortBlock::SIZE);
         assert!(one.address(0)?.starts_with("127.0.0.1:"));
         assert!(one.address(PortBlock::SIZE).is_err());
+        Ok(())
+    }
+
+    #[test]
+    fn a_tail_is_the_end_of_the_log() -> Result<()> {
+        let log = tempfile::NamedTempFile::new()?;
+        let text: Vec<String> = (0..100).map(|line| line.to_string()).collect();
+        fs::write(log.path(), text.join("\n"))?;
+        let tail = tail_of(log.path());
+        assert!(tail.starts_with("60\n") && tail.ends_with("\n99"));
         Ok(())
     }
 }

@@ -2,7 +2,7 @@
 //! says so; when the disk is well, so is the node, without a restart. A flush that fails ends it; one that
 //! is slow does not.
 
-use std::{fs, time::Duration};
+use std::{collections::BTreeSet, fs, time::Duration};
 
 use anyhow::{Context, Result, bail, ensure};
 use quarry_tests::{
@@ -13,7 +13,7 @@ use quarry_tests::{
     history::End,
     ledger::Ledger,
     machine::{Fault, Shim, Volume},
-    ownership::{Standing, at_rest},
+    ownership::{Standing, at_rest, is_owned, shards},
     process::StoreKind,
     report::say,
     server::{Server, own},
@@ -169,6 +169,61 @@ async fn a_full_disk_is_told_and_left_behind_on_sqlite() -> Result<()> {
         audit(cluster).await
     })
     .await
+}
+
+/// The coordinator's files of all voters are on one disk, which is full when a node is killed: nobody can
+/// record that, and no process ends. With room again its shards are taken over.
+#[tokio::test]
+async fn a_full_disk_ends_no_voter() -> Result<()> {
+    let mut cluster = Cluster::prepare(3, StoreKind::Postgres).await?;
+    let volume = match Volume::mount(&cluster.directory().join("volume"), VOLUME)? {
+        Ok(volume) => volume,
+        Err(forbidden) => return skipped(&forbidden.0),
+    };
+    cluster.keep_data_on(&volume)?;
+    cluster::run_prepared(cluster, async |cluster| {
+        at_rest(cluster, STEP_WITHIN).await?;
+        let registers = Registers::new(cluster.client().clone(), cluster.urls());
+        let load = registers.load(LOAD);
+        progressed(&registers, 50, STEP_WITHIN).await?;
+        let Standing { other, .. } = Standing::of(cluster).await?;
+        volume.fill()?;
+        cluster.kill(other).await?;
+        until("a voter has no room", STEP_WITHIN, async || no_room(cluster).then_some(())).await?;
+        let full = Stopwatch::start();
+        full.reaches(SLOW_FOR).await?;
+        for node in cluster.ids_beside(other) {
+            ensure!(cluster.runs(node)?, "node {node} ended");
+        }
+        volume.empty()?;
+        let room = Stopwatch::start();
+        let dead = BTreeSet::from([other]);
+        for url in cluster.urls_beside(other) {
+            until("its shards have other owners", STEP_WITHIN, async || {
+                let shards = shards(cluster.client(), &url).await.ok()?;
+                shards.iter().all(|shard| is_owned(shard, &dead)).then_some(())
+            })
+            .await?;
+        }
+        let taken = room.elapsed();
+        say(format!("all shards of node {other} have other owners {taken:?} after there was room"));
+        ensure!(taken < BACK_WITHIN, "taken over {taken:?} after there was room");
+        cluster.restart(other).await?;
+        progressed(&registers, registers.done() + 50, STEP_WITHIN).await?;
+        let unanswered = load.stop().await?;
+        ensure!(unanswered == 0, "{unanswered} appends were never answered");
+        say(format!("{:?}", registers.verify().await?));
+        audit(cluster).await
+    })
+    .await
+}
+
+/// Whether a node says that its coordinator's file has no room.
+fn no_room(cluster: &Cluster) -> bool {
+    cluster.ids().into_iter().any(|node| {
+        let log = fs::read_to_string(cluster.directory().join(format!("node-{node}.log")));
+        log.is_ok_and(|log| log.contains("the coordinator's file has no room"))
+    })
 }
 
 #[tokio::test]

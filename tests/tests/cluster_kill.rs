@@ -2,7 +2,7 @@
 
 use std::{ops::RangeInclusive, time::Duration};
 
-use anyhow::{Result, bail, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use quarry_tests::{
     client::{Answer, Message},
     cluster::{self, Cluster},
@@ -26,6 +26,8 @@ const PROBE: u32 = 1_000_001;
 /// What is left of a lease of 2.55 s whose last heartbeat was 0.5 s ago at most; the kills take time too.
 const LEASE_LEFT: RangeInclusive<Duration> =
     Duration::from_millis(1_500)..=Duration::from_millis(2_550);
+/// How soon a node that starts refuses: it holds requests for 2 s.
+const STARTING_WITHIN: Duration = Duration::from_secs(4);
 /// How soon entities answer when there is a quorum again.
 const BACK_WITHIN: Duration = Duration::from_secs(5);
 
@@ -184,6 +186,40 @@ async fn a_node_without_a_quorum_serves_its_lease_out_refuses_and_serves_again_w
         ));
         ensure!(back < BACK_WITHIN, "twenty registers answered after {back:?}");
         registers.verify().await.map(drop)
+    })
+    .await
+}
+
+/// All voters are gone, and a node comes in that does not know the cluster yet: it is alive, says that it
+/// waits for a quorum, refuses, and serves as soon as there is one.
+#[tokio::test]
+async fn a_node_that_starts_without_a_quorum_says_so_until_there_is_one() -> Result<()> {
+    cluster::run(3, StoreKind::Sqlite, async |cluster| {
+        let voters = cluster.ids();
+        for node in &voters {
+            cluster.kill(*node).await?;
+        }
+        cluster.add(4, &voters)?;
+        let (client, url) = (cluster.client().clone(), cluster.url(4)?.to_owned());
+        let page = async |path: &str| client.page(&format!("{url}{path}")).await;
+        until("node 4 is alive", STEP_WITHIN, async || {
+            (page("/livez").await?.0 == 200).then_some(())
+        })
+        .await?;
+        until("node 4 waits for a quorum", STEP_WITHIN, async || {
+            let (status, said) = page("/readyz").await?;
+            (status == 503 && said.contains("quorum")).then_some(())
+        })
+        .await?;
+        let asked = Stopwatch::start();
+        let (status, said) = page("/v1/cluster").await.context("no answer")?;
+        let took = asked.elapsed();
+        ensure!(status == 503 && said.contains("quorum"), "{status} {said}");
+        ensure!(took < STARTING_WITHIN, "refused after {took:?}");
+        for node in voters {
+            cluster.start(node)?;
+        }
+        cluster.ready(4, READY_WITHIN).await
     })
     .await
 }

@@ -6,6 +6,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use prometheus::{Encoder, TextEncoder};
+use quarry_ports::Metrics;
 
 use crate::{Code, Gateway, Problem, request::Query};
 
@@ -13,9 +14,14 @@ use crate::{Code, Gateway, Problem, request::Query};
 pub(crate) async fn metrics(State(gateway): State<Gateway>, uri: Uri) -> Result<Response, Problem> {
     Query::parse(uri.query(), &[])?;
     refresh(&gateway);
+    text(gateway.metrics())
+}
+
+/// All families of a registry.
+pub(crate) fn text(metrics: &Metrics) -> Result<Response, Problem> {
     let encoder = TextEncoder::new();
     let mut text = Vec::new();
-    let families = gateway.metrics().registry.gather();
+    let families = metrics.registry.gather();
     encoder.encode(&families, &mut text).map_err(|error| {
         Problem::new(Code::ReadPanic, format!("the metrics cannot be written: {error}"))
     })?;

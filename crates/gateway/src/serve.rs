@@ -20,7 +20,7 @@ use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore, watch},
 };
 
-use crate::{lingering::Lingering, spoken::Spoken, unread};
+use crate::{Entrance, lingering::Lingering, spoken::Spoken, unread};
 
 /// What a listener allows.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -77,20 +77,21 @@ pub(crate) async fn leaving(mut stage: watch::Receiver<Stage>) {
     drop(stage.wait_for(|stage| *stage != Stage::Serving).await);
 }
 
-/// Serves `router` on `listener` until `shutdown` ends: then tells clients for a moment to go
+/// Serves what `entrance` leads to on `listener` until `shutdown` ends: then tells clients for a moment to go
 /// elsewhere, takes no more connections, tells the open ones to end after the request in flight, and
 /// waits for them up to the grace time.
 pub async fn serve(
     listener: TcpListener,
-    router: Router,
+    entrance: impl Into<Entrance>,
     config: ListenerConfig,
     host: Host,
     shutdown: impl Future<Output = ()>,
 ) {
+    let entrance = entrance.into();
     let (stages, stage) = watch::channel(Stage::Serving);
     let grace = config.grace;
     let places = Arc::new(Semaphore::new(config.connections));
-    let door = Door { listener, porter: Porter { places, stage, router, config, host } };
+    let door = Door { listener, porter: Porter { places, stage, entrance, config, host } };
     tokio::select! {
         () = shutdown => {}
         never = door.keep_open() => match never {},
@@ -124,7 +125,7 @@ struct Door {
 struct Porter {
     places: Arc<Semaphore>,
     stage: watch::Receiver<Stage>,
-    router: Router,
+    entrance: Entrance,
     config: ListenerConfig,
     host: Host,
 }
@@ -166,7 +167,7 @@ impl Porter {
     fn receive(&self, stream: TcpStream, place: Option<OwnedSemaphorePermit>) {
         let stream = Spoken::new(Lingering::new(stream), self.host.clone());
         let builder = connection(&self.config);
-        let talk = talk(stream, self.router.clone(), builder, self.stage.clone());
+        let talk = talk(stream, self.entrance.router(), builder, self.stage.clone());
         self.host.spawn("http connection", async move {
             if let Err(error) = talk.await {
                 tracing::debug!(%error, "an HTTP connection ended badly");

@@ -16,6 +16,7 @@ mod rpc;
 mod rpc_stream;
 mod send;
 mod socket;
+mod starting;
 mod stream;
 mod stream_extraction;
 mod stream_lost;

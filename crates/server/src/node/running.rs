@@ -6,7 +6,7 @@ use futures_util::FutureExt as _;
 use quarry::runtime::{Node, Ports};
 use quarry_consensus::{Consensus, Recovery};
 use quarry_extract::pack::Library;
-use quarry_gateway::{FAREWELL, Gateway, GatewayConfig, ListenerConfig};
+use quarry_gateway::{Entrance, FAREWELL, Gateway, GatewayConfig, ListenerConfig, Opening};
 use quarry_mesh::Mesh;
 use quarry_ports::{Coordinator, Host, Store, StoreError, Task, crash};
 use quarry_types::{BootId, ClusterId};
@@ -40,6 +40,9 @@ const STORE_PAUSE: Duration = Duration::from_millis(200);
 /// After so long without a quorum or the store at the start, the operator hears of it.
 const PATIENCE: Duration = Duration::from_secs(5);
 
+/// What a node that starts waits for, to be read by operators.
+const STORE: &str = "its store";
+
 /// A running node.
 pub(crate) struct RunningNode {
     node: Node,
@@ -54,8 +57,8 @@ pub(crate) struct RunningNode {
 }
 
 impl RunningNode {
-    /// Starts everything: listeners first, the store, the planes, the coordinator, the runner, and
-    /// HTTP when the store is known to be the cluster's.
+    /// Starts everything: listeners first, which say until the rest is there for what it waits; the
+    /// store, the planes, the coordinator, and the runner when the store is known to be the cluster's.
     ///
     /// # Errors
     /// Says which part does not start, why, and what to do.
@@ -71,7 +74,11 @@ impl RunningNode {
         let guard = Guard::read(settings, &data, host)?;
         let (metrics, library, registry) = hosted.build();
         guard.watch_expiry(&metrics, host);
+        let (opening, entrance) = quarry_gateway::entrance(metrics.clone(), host.clone());
+        let (stop_http, stopped) = watch::channel(false);
+        let http = serve_http(entrance, listener, stopped, host)?;
         phases.mark("listeners");
+        opening.waits_for(STORE);
         let store = parts::store(settings, &data, host, &metrics).await?;
         let identity = store.identity().await.map_err(anyhow::Error::from)?;
         crash::point("store-opened");
@@ -87,7 +94,7 @@ impl RunningNode {
         let consensus =
             parts::consensus(settings, &addresses, &guard, planned, host, &metrics).await?;
         phases.mark("consensus");
-        let cluster = check_identity(&*store, &consensus, host).await?;
+        let cluster = check_identity(&*store, &consensus, &opening, host).await?;
         crash::point("identity-adopted");
         phases.mark("identity");
         let mark = StoreMark::start(&data, cluster, &store, &metrics, host).await;
@@ -100,9 +107,7 @@ impl RunningNode {
         };
         let config = limits::node_config(settings, &registry, boot)?;
         let node = Node::start(config, registry, ports);
-        let (stop_http, stopped) = watch::channel(false);
-        let gateway = gateway(&node, settings, library);
-        let http = serve_http(gateway, listener, stopped, host)?;
+        opening.open(quarry_gateway::router(gateway(&node, settings, library)));
         let coordinator = Arc::clone(&consensus) as Arc<dyn Coordinator>;
         host.spawn("bindings", limits::compare_bindings(wanted, coordinator));
         // Last: from here on it is given shards, and they wait for nothing but their load.
@@ -195,8 +200,10 @@ impl RunningNode {
 async fn check_identity(
     store: &dyn Store,
     consensus: &Consensus,
+    opening: &Opening,
     host: &Host,
 ) -> Result<ClusterId, Failure> {
+    opening.waits_for("a quorum of the coordinator's voters");
     let known = async {
         loop {
             let known = tokio::time::timeout(PATIENCE, consensus.wait_for_cluster_id()).await;
@@ -210,6 +217,7 @@ async fn check_identity(
         cluster = known => cluster,
         reason = consensus.failed() => return Err(Failure::new(Exit::Failed, reason)),
     };
+    opening.waits_for(STORE);
     let adopted = tokio::select! {
         adopted = adopt(store, cluster, host) => adopted?,
         reason = consensus.failed() => return Err(Failure::new(Exit::Failed, reason)),
@@ -260,17 +268,17 @@ fn gateway(node: &Node, settings: &Settings, library: Arc<Library>) -> Gateway {
 }
 
 fn serve_http(
-    gateway: Gateway,
+    entrance: Entrance,
     listener: TcpListener,
     mut stopped: watch::Receiver<bool>,
     host: &Host,
 ) -> Result<Task, Failure> {
-    let router = quarry_gateway::router(gateway);
     let listener = tokio::net::TcpListener::from_std(listener)?;
     let shutdown = async move {
         // An error means that the node is gone: the same.
         drop(stopped.wait_for(|stopped| *stopped).await);
     };
     let config = ListenerConfig { grace: HTTP_GRACE, ..ListenerConfig::default() };
-    Ok(host.spawn("http", quarry_gateway::serve(listener, router, config, host.clone(), shutdown)))
+    Ok(host
+        .spawn("http", quarry_gateway::serve(listener, entrance, config, host.clone(), shutdown)))
 }
