@@ -77,7 +77,7 @@ impl Context {
     /// own. They run in this message's commit, under the same fence: together with state, reply and
     /// sends, or not at all, and once, whatever fails. Such a commit shares its transaction with no
     /// other; where a statement fails, the attempt fails with what the database said. Others of its
-    /// database wait meanwhile, so statements are to be short.
+    /// database wait meanwhile, so each statement is stopped after two seconds.
     pub fn transaction(&self) -> Transaction<'_> {
         Transaction(self)
     }

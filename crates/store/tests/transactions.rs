@@ -1,8 +1,10 @@
 //! A handler's own statements: of its commit alone, under its fence, together with all else of it.
 
-#![expect(clippy::unwrap_used, reason = "a test ends where it is wrong")]
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test ends where it is wrong")]
 
 mod databases;
+
+use std::time::Duration;
 
 use databases::{postgres_database, sqlite_file};
 use futures_util::future::join_all;
@@ -91,6 +93,52 @@ async fn statements_are_of_their_commit_alone_on_postgres() -> Result<(), Broken
         where table_schema = current_schema()";
     own_tables_are_known(&sqlx::query_scalar::<_, String>(tables).fetch_all(&mut own).await?);
     Ok(())
+}
+
+/// A statement that takes far too long: its commit is rejected, and others do not wait for long.
+async fn stops(database: &dyn OpenStore, long: &str) -> Result<(), Broken> {
+    let owner = Owner::start(database, 3, 1).await?;
+    let statement = Statement::new(long, vec![]).unwrap();
+    let late = owner.write(commit(&owner, "long", vec![statement])?);
+    let others = async {
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        let mut others = Vec::new();
+        for shard in [4, 5, 6, 7] {
+            let other = Owner::load(owner.store.clone(), shard, 1, 1).await?;
+            others.push(other.write(commit(&other, "plain", Vec::new())?).await);
+        }
+        Ok::<_, Broken>(others)
+    };
+    let both = tokio::time::timeout(OTHERS_WITHIN, async { tokio::join!(late, others) });
+    let (late, others) = both.await.expect("others waited for it");
+    let Err(CommitError::Rejected { reason }) = late else { panic!("{late:?}") };
+    assert!(reason.starts_with("statement 1 of the transaction took longer than 2s"), "{reason}");
+    assert!(others?.iter().all(Result::is_ok));
+    owner.write(commit(&owner, "next", vec![order(1, Some("one"))])?).await?;
+    Ok(())
+}
+
+/// The limit of a statement is 2 s.
+const OTHERS_WITHIN: Duration = Duration::from_secs(6);
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_statement_that_does_not_end_is_stopped_on_sqlite() -> Result<(), Broken> {
+    let database = sqlite_file()?;
+    Owner::start(&database, 1, 1).await?;
+    let mut own = SqliteConnection::connect(&database.url()).await?;
+    sqlx::query(CREATE).execute(&mut own).await?;
+    let count = "with recursive c(x) as (select 1 union all select x + 1 from c) \
+        select count(*) from c";
+    stops(&database, &format!("insert into orders (id, note) values (({count}), 'long')")).await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_statement_that_does_not_end_is_stopped_on_postgres() -> Result<(), Broken> {
+    let database = postgres_database("long").await?;
+    Owner::start(&database, 1, 1).await?;
+    let mut own: PgConnection = database.connect().await?;
+    sqlx::query(CREATE).execute(&mut own).await?;
+    stops(&database, "insert into orders (id, note) select 9, pg_sleep(600)::text").await
 }
 
 /// No table of the store's may be named by a handler.

@@ -8,15 +8,17 @@ use axum::{
     http::{Request, StatusCode, header},
 };
 use quarry_ports::{Host, Metrics};
+use quarry_sim::host::host;
 use quarry_types::api;
-use tokio::time::Instant;
 use tower::ServiceExt;
 
 use super::harness::World;
 use crate::{Entrance, GatewayConfig, Opening, entrance};
 
-fn closed() -> (Opening, Entrance) {
-    entrance(Metrics::new().unwrap(), Host::system())
+fn closed() -> (Opening, Entrance, Host) {
+    let host = host(1);
+    let (opening, entrance) = entrance(Metrics::new().unwrap(), host.clone());
+    (opening, entrance, host)
 }
 
 /// What a connection that is made now is answered, and when it is to ask again.
@@ -30,9 +32,9 @@ async fn ask(router: Router, path: &str) -> (StatusCode, bool, String) {
 
 #[tokio::test(start_paused = true)]
 async fn a_node_that_waits_is_alive_and_says_for_what() {
-    let (opening, entrance) = closed();
+    let (opening, entrance, host) = closed();
     opening.waits_for("the sun");
-    let asked = Instant::now();
+    let asked = host.now();
     assert_eq!(ask(entrance.router(), "/livez").await.0, StatusCode::OK);
     assert!(ask(entrance.router(), "/metrics").await.2.contains("quarry_http_seconds"));
     for (path, code) in [("/readyz", "not_ready"), ("/healthz", "unhealthy")] {
@@ -42,24 +44,25 @@ async fn a_node_that_waits_is_alive_and_says_for_what() {
         assert!(body.contains(code), "{body}");
         assert!(ill.checks[0].detail.contains("it waits for the sun"), "{body}");
     }
-    assert_eq!(asked.elapsed(), Duration::ZERO, "none of them waits");
+    assert_eq!(host.now().since(asked), Duration::ZERO, "none of them waits");
     let (status, waits, body) = ask(entrance.router(), "/v1/cluster").await;
     assert_eq!((status, waits), (StatusCode::SERVICE_UNAVAILABLE, true));
     let problem: api::Problem = serde_json::from_str(&body).unwrap();
     assert!(problem.code == "not_ready" && problem.retryable, "{body}");
-    assert_eq!(asked.elapsed(), Duration::from_secs(2));
+    assert_eq!(host.now().since(asked), Duration::from_secs(2));
 }
 
 #[tokio::test(start_paused = true)]
 async fn who_waits_is_answered_when_the_node_has_started() {
     let world = World::with(GatewayConfig::default());
-    let (opening, entrance) = closed();
-    let early = entrance.router();
-    let waiting = tokio::spawn(ask(early.clone(), "/openapi.json"));
-    tokio::time::sleep(Duration::from_secs(1)).await;
-    assert!(!waiting.is_finished());
-    opening.open(world.router.clone());
-    assert_eq!(waiting.await.unwrap().0, StatusCode::OK);
+    let (opening, entrance, host) = closed();
+    let (early, asked) = (entrance.router(), host.now());
+    let starts = async {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        opening.open(world.router.clone());
+    };
+    let (answer, ()) = tokio::join!(ask(early.clone(), "/openapi.json"), starts);
+    assert_eq!((answer.0, host.now().since(asked)), (StatusCode::OK, Duration::from_secs(1)));
     for router in [early, entrance.router()] {
         assert_eq!(ask(router.clone(), "/openapi.json").await.0, StatusCode::OK);
         let (_, _, body) = ask(router, "/readyz").await;
@@ -69,9 +72,9 @@ async fn who_waits_is_answered_when_the_node_has_started() {
 
 #[tokio::test(start_paused = true)]
 async fn a_start_that_failed_refuses_at_once() {
-    let (opening, entrance) = closed();
+    let (opening, entrance, host) = closed();
     drop(opening);
-    let asked = Instant::now();
+    let asked = host.now();
     assert_eq!(ask(entrance.router(), "/v1/cluster").await.0, StatusCode::SERVICE_UNAVAILABLE);
-    assert_eq!(asked.elapsed(), Duration::ZERO);
+    assert_eq!(host.now().since(asked), Duration::ZERO);
 }

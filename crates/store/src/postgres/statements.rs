@@ -8,7 +8,10 @@ use sqlx::{
     postgres::{PgArgumentBuffer, PgArguments, PgTypeInfo, types::Oid},
 };
 
-use crate::{database::WriteError, record::failed_statement};
+use crate::{
+    database::WriteError,
+    record::{STATEMENT_WITHIN, failed_statement},
+};
 
 use super::write::{Seen, Write, meaning};
 
@@ -26,6 +29,9 @@ pub(super) async fn write(
         other => other,
     })?;
     if seen.iter().all(|(_, _, is_written)| *is_written) {
+        let limit = format!("set local statement_timeout = {}", STATEMENT_WITHIN.as_millis());
+        let limited = sqlx::raw_sql(AssertSqlSafe(limit)).execute(&mut *connection).await;
+        limited.map_err(unavailable)?;
         for (statement, number) in statements.iter().zip(1_usize..) {
             let sql = AssertSqlSafe(statement.sql().to_owned());
             let query = sqlx::query_with(sql, arguments(statement.params())).persistent(false);

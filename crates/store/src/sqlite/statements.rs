@@ -1,20 +1,38 @@
 //! A handler's own statements, inside its commit's transaction.
 
+use std::sync::Arc;
+
+use quarry_ports::Host;
 use quarry_types::{Param, Statement};
 use sqlx::{Arguments as _, AssertSqlSafe, sqlite::SqliteArguments};
 
-use crate::{database::WriteError, record::failed_statement};
+use crate::{
+    database::WriteError,
+    record::{STATEMENT_WITHIN, failed_statement},
+};
 
 use super::writer::Turn;
 
-/// Runs them in order.
-pub(super) async fn run(turn: &mut Turn<'_>, statements: &[Statement]) -> Result<(), WriteError> {
+/// How many of its machine's instructions SQLite runs between two looks at the time.
+const LOOK: i32 = 10_000;
+
+/// Runs them in order, each within its time.
+pub(super) async fn run(
+    turn: &mut Turn<'_>,
+    host: &Host,
+    statements: &[Statement],
+) -> Result<(), WriteError> {
     for (statement, number) in statements.iter().zip(1_usize..) {
-        let connection =
-            turn.connection().map_err(|error| WriteError::Unavailable(error.to_string()))?;
+        let unavailable = |error: sqlx::Error| WriteError::Unavailable(error.to_string());
+        let connection = turn.connection().map_err(unavailable)?;
+        let (clock, deadline) = (Arc::clone(&host.clock), host.now().after(STATEMENT_WITHIN));
+        let goes_on = move || clock.monotonic() < deadline;
+        connection.lock_handle().await.map_err(unavailable)?.set_progress_handler(LOOK, goes_on);
         let sql = AssertSqlSafe(statement.sql().to_owned());
         let query = sqlx::query_with(sql, arguments(statement.params())).persistent(false);
-        query.execute(connection).await.map_err(|error| failed_statement(number, &error))?;
+        let done = query.execute(&mut *connection).await;
+        connection.lock_handle().await.map_err(unavailable)?.remove_progress_handler();
+        done.map_err(|error| failed_statement(number, &error))?;
     }
     Ok(())
 }

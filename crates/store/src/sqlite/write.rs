@@ -115,7 +115,7 @@ pub(super) async fn write(
         Err(error) => return Err(undone(turn, inside(&error)).await),
     };
     if refused.is_empty()
-        && let Err(error) = statements::run(&mut turn, batch.statements).await
+        && let Err(error) = statements::run(&mut turn, host, batch.statements).await
     {
         return Err(undone(turn, error).await);
     }
