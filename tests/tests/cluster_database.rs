@@ -5,13 +5,14 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use quarry_tests::{
+    client::Answer,
     cluster::{self, Cluster},
     database::Database,
     failover::progressed,
     ledger::Ledger,
     report::say,
     server::Server,
-    wait::Stopwatch,
+    wait::{Stopwatch, until},
     workload::{Load, Registers},
 };
 
@@ -20,6 +21,8 @@ const LOAD: Load = Load::endless(8, 50);
 const STEP_WITHIN: Duration = Duration::from_mins(1);
 /// How soon calls are answered after the database answers again.
 const RESUMED_WITHIN: Duration = Duration::from_secs(3);
+/// How soon calls are refused while the database is away.
+const REFUSED_WITHIN: Duration = Duration::from_secs(1);
 const CUTS: u32 = 10;
 /// Longer than fates of commits are asked for, so that shards change their epochs.
 const LONG_OUTAGE: Duration = Duration::from_secs(12);
@@ -39,7 +42,7 @@ async fn under_load(
         strike(cluster, &registers, &mut server).await?;
         progressed(&registers, registers.done() + 100, STEP_WITHIN).await?;
         let unanswered = load.stop().await?;
-        say(format!("{unanswered} appends were not answered in 30 s"));
+        ensure!(unanswered == 0, "{unanswered} appends were not answered in 30 s");
         say(format!("{:?}", registers.verify().await?));
         say(format!("{:?}", Ledger::of(cluster).await?.audit().await?));
         let violations = cluster.violations().await?;
@@ -63,6 +66,27 @@ async fn resumed(cluster: &Cluster, registers: &Registers) -> Result<Duration> {
         appended.context("a node stays silent")?;
     }
     Ok(watch.elapsed())
+}
+
+/// An append through each node is refused soon, with the reason. The fate of what was under way when the
+/// server went may be unknown.
+async fn refused(cluster: &Cluster, registers: &Registers) -> Result<()> {
+    for (client, url) in (2_000_000..).zip(cluster.urls()) {
+        let through = registers.through(vec![url]);
+        let register = format!("p{client}");
+        let (problem, took) = until("an append is refused", STEP_WITHIN, async || {
+            let asked = Stopwatch::start();
+            match through.append_once(client, &register).await {
+                Ok(Answer::Refused(problem)) => Some((problem, asked.elapsed())),
+                _ => None,
+            }
+        })
+        .await?;
+        say(format!("refused after {took:?}: {} {}", problem.code, problem.detail));
+        ensure!(problem.code == "store_unavailable" && problem.retryable, "{problem:?}");
+        ensure!(took < REFUSED_WITHIN, "refused after {took:?}");
+    }
+    Ok(())
 }
 
 #[tokio::test]
@@ -107,7 +131,10 @@ async fn a_server_that_is_restarted_or_crashes_loses_nothing() -> Result<()> {
 async fn a_server_that_stays_away_is_gone_on_with_when_it_comes() -> Result<()> {
     under_load(Server::start(Vec::new()).await?, async |cluster, registers, server| {
         server.stop().await?;
-        Stopwatch::start().reaches(LONG_OUTAGE).await?;
+        let away = Stopwatch::start();
+        refused(cluster, registers).await?;
+        away.reaches(LONG_OUTAGE).await?;
+        refused(cluster, registers).await?;
         server.resume().await?;
         let resumed = resumed(cluster, registers).await?;
         say(format!("down for {LONG_OUTAGE:?}, resumed {resumed:?} after that"));
