@@ -69,7 +69,7 @@ impl Heard {
     ) -> Self {
         for word in [&mut self.to_heartbeats, &mut self.to_requests] {
             word.silent.take_if(|(silent, _)| *silent == target);
-            word.leader.take_if(|leader| *leader == target);
+            word.leader.take_if(|known| *known == target && leader != Some(target));
         }
         self.word(question).leader = leader;
         self
@@ -124,6 +124,9 @@ mod tests {
         let misled = heard.tells(OTHER, Question::Request, Some(OTHER));
         assert_eq!(misled.leaders(Question::Heartbeat), [Some(LEADER), Some(OTHER)]);
         assert_eq!(misled.leaders(Question::Request), [Some(OTHER), Some(LEADER)]);
+        let confirmed = heard.tells(LEADER, Question::Request, Some(LEADER));
+        let then_misled = confirmed.tells(OTHER, Question::Request, Some(OTHER));
+        assert_eq!(then_misled.leaders(Question::Heartbeat), [Some(LEADER), Some(OTHER)]);
         let denied = misled.tells(LEADER, Question::Request, None);
         assert_eq!(denied.leaders(Question::Heartbeat), [None, None], "it leads no more");
     }

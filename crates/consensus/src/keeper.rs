@@ -75,10 +75,10 @@ impl Keeper {
         loop {
             self.standing.send_replace(Standing::Joining);
             match self.join().await {
-                Ok(index) => {
+                Ok((index, leases)) => {
                     crash::point("joined");
                     self.standing.send_replace(Standing::Joined { index });
-                    self.renew_from(index).await;
+                    self.renew_from(index, leases).await;
                 }
                 Err(reason) => {
                     tracing::error!(node = %self.member.id, %reason, "this process cannot join");
@@ -92,10 +92,17 @@ impl Keeper {
         }
     }
 
-    async fn join(&self) -> Result<u64, String> {
-        let command = Command::join(self.member.clone(), self.leases.ttl());
+    /// Joins; the index, and the times by which the lease is counted. Where older programs are in the
+    /// cluster that do not know what it is to tell a time to live, the process joins as they do and counts
+    /// with no more than the usual one, which every leader waits for. Should both entries be applied, in
+    /// whatever order, leaders wait for no less.
+    async fn join(&self) -> Result<(u64, LeaseTimes), String> {
+        let told = Command::join(self.member.clone(), self.leases.ttl());
+        let untold = Command::Join { node: self.member.clone() };
+        let mut wishes = [(told, self.leases), (untold, self.leases.at_most_usual())];
         loop {
-            match self.asker.propose(&command, JOIN_LIMIT).await {
+            let [(command, leases), (other, _)] = &wishes;
+            match self.asker.propose(command, JOIN_LIMIT).await {
                 Ok((_, Response::Refused(reason @ Refused::BootEnded { .. }))) => {
                     return Err(reason.to_string());
                 }
@@ -104,8 +111,14 @@ impl Keeper {
                     tokio::time::sleep(JOIN_LIMIT).await;
                 }
                 Ok((index, Response::Applied(_) | Response::Ignored(_))) => {
-                    tracing::info!(node = %self.member.id, index, "joined the cluster");
-                    return Ok(index);
+                    let (node, ttl) = (self.member.id, leases.ttl());
+                    tracing::info!(%node, index, lease_ttl = ?ttl, "joined the cluster");
+                    return Ok((index, *leases));
+                }
+                Err(error @ CoordinatorError::Refused { .. })
+                    if other.since() < command.since() =>
+                {
+                    tracing::warn!(%error, "joining with the usual time to live");
                 }
                 Err(error @ CoordinatorError::Refused { .. }) => {
                     tracing::warn!(%error, "the join was refused, trying again");
@@ -113,14 +126,15 @@ impl Keeper {
                 }
                 Err(error) => tracing::warn!(%error, "not joined yet"),
             }
+            wishes.reverse();
         }
     }
 
     /// Renews the lease until the leader does not know it any more. The lease is held only while
     /// the view has reached `joined`, the index of the join. Heartbeats go out in their time, also
     /// where answers to earlier ones are still under way.
-    async fn renew_from(&self, joined: u64) {
-        let mut lease = RunnerLease::new(self.leases);
+    async fn renew_from(&self, joined: u64, leases: LeaseTimes) {
+        let mut lease = RunnerLease::new(leases);
         let mut changes = self.views.subscribe();
         let mut next = self.host.now();
         let mut trouble = Trouble::default();
@@ -137,8 +151,8 @@ impl Keeper {
                 Some(answered) = under_way.next() => answered,
                 () = self.host.sleep_until(next), if under_way.len() < UNDER_WAY => {
                     let sent = self.host.now();
-                    under_way.push(self.heartbeat(lease.sent(sent), sent));
-                    next = sent.after(self.leases.heartbeat());
+                    under_way.push(self.heartbeat(lease.sent(sent), sent, leases.answer_limit()));
+                    next = sent.after(leases.heartbeat());
                     continue;
                 }
                 news = changes.changed(), if !current => {
@@ -158,7 +172,7 @@ impl Keeper {
                     self.guard.end();
                     // What is under way would renew the lease that ended.
                     under_way.clear();
-                    lease = RunnerLease::new(self.leases);
+                    lease = RunnerLease::new(leases);
                     next = self.host.now().after(RETRY_PAUSE);
                 }
                 // A later one was acknowledged: this says nothing new.
@@ -170,9 +184,9 @@ impl Keeper {
         }
     }
 
-    /// Sends a heartbeat, and says what became of it.
-    async fn heartbeat(&self, id: HeartbeatId, sent: Monotonic) -> Answered {
-        let outcome = self.ask().await;
+    /// Sends a heartbeat, and says what became of it; an answer is waited for up to `limit`.
+    async fn heartbeat(&self, id: HeartbeatId, sent: Monotonic, limit: Duration) -> Answered {
+        let outcome = self.ask(limit).await;
         if matches!(outcome, Outcome::Renewed) {
             self.metrics.heartbeat_seconds.observe(self.host.now().since(sent).as_secs_f64());
         }
@@ -180,10 +194,10 @@ impl Keeper {
         Answered { id, sent, outcome }
     }
 
-    async fn ask(&self) -> Outcome {
+    async fn ask(&self, limit: Duration) -> Outcome {
         let (node, boot, loads) = (self.member.id, self.member.boot, self.loads.borrow().clone());
         let request = HeartbeatRequest { node, boot, loads };
-        match self.asker.heartbeat(request, self.leases.answer_limit()).await {
+        match self.asker.heartbeat(request, limit).await {
             Ok(HeartbeatAnswer::Renewed { applied }) => {
                 tracing::trace!(applied, "the lease is renewed");
                 self.views.promise(applied);

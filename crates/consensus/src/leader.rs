@@ -51,8 +51,8 @@ pub(crate) struct Lead {
 /// The leases of one leadership. A later leadership, of this node too, counts anew.
 struct Reign {
     leadership: LeaderId,
-    /// The index of the view that `leases` knows.
-    synced: Option<u64>,
+    /// The view that `leases` knows, by its index and the times to live in it.
+    synced: Option<(u64, BTreeMap<NodeId, Duration>)>,
     leases: LeaderLeases,
     /// What each runner said last of its shards.
     reports: BTreeMap<NodeId, Loads>,
@@ -63,7 +63,11 @@ struct Reign {
 impl Reign {
     /// Takes over who has a lease in `view`. `times` are those of this leader.
     fn learn(&mut self, view: &ClusterView, times: LeaseTimes, now: Monotonic) {
-        if self.synced == Some(view.applied) {
+        // The view of an index may be another voter's first, which lacks the times to live.
+        let is_known = |(index, ttls): &(u64, BTreeMap<NodeId, Duration>)| {
+            *index == view.applied && *ttls == view.lease_ttls
+        };
+        if self.synced.as_ref().is_some_and(is_known) {
             return;
         }
         for node in view.nodes.values() {
@@ -75,7 +79,7 @@ impl Reign {
                 NodeState::Down => self.leases.ended(node.id, node.boot),
             }
         }
-        self.synced = Some(view.applied);
+        self.synced = Some((view.applied, view.lease_ttls.clone()));
     }
 }
 

@@ -3,9 +3,9 @@
 
 mod support;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
-use quarry_consensus::{Config, Consensus};
+use quarry_consensus::{Config, Consensus, Times};
 use quarry_plane::Protocol;
 use quarry_ports::{Administration, Coordinator, CoordinatorError, Host, Metrics};
 use quarry_types::{NodeId, NodeState, ShardId};
@@ -115,4 +115,28 @@ async fn a_leader_of_an_older_version_is_asked_in_words_that_it_knows() {
     drained_and_back(&newer, 1).await;
     let all = newer.administer(Administration::drain([NodeId(1), NodeId(11)])).await;
     assert!(is_refused(&all, &["no runner would be left"]), "{all:?}");
+}
+
+/// A runner whose leases live longer than usual, beside a voter that does not know how to say so.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn beside_older_programs_a_lease_lives_no_longer_than_usual() {
+    let cluster = Cluster::of(1);
+    let voter = begin(speaking(&cluster, 1, 1, 4)).await.unwrap();
+    serving(&voter).await;
+    let longer = |newest| {
+        let config = speaking(&cluster, 11, 1, newest);
+        Config { times: Times { lease_ttl: Duration::from_mins(1), ..config.times }, ..config }
+    };
+    let runner = begin(longer(5)).await.unwrap();
+    serving(&runner).await;
+    let left = |node: &Consensus| node.lease().deadline().since(Host::system().now());
+    assert!(left(&runner) < Duration::from_secs(3), "{:?}", left(&runner));
+    cluster.kill(runner).await;
+    cluster.kill(voter).await;
+    let voter = begin(speaking(&cluster, 1, 1, 5)).await.unwrap();
+    let runner = begin(longer(5)).await.unwrap();
+    for node in [&voter, &runner] {
+        serving(node).await;
+    }
+    assert!(left(&runner) > Duration::from_secs(40), "{:?}", left(&runner));
 }

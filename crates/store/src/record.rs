@@ -230,21 +230,26 @@ pub(crate) fn stored_reason(reason: &str) -> String {
     reason.chars().map(|c| if c == '\0' { '\u{fffd}' } else { c }).take(MOST_REASON).collect()
 }
 
-/// How long one of a handler's own statements may take: commits of other shards wait for it meanwhile,
-/// on SQLite those of all nodes.
-pub(crate) const STATEMENT_WITHIN: Duration = Duration::from_secs(2);
-/// What the databases say of a statement that was stopped since it took longer.
+/// How long a handler's own statements may take together: commits of other shards wait for them
+/// meanwhile, on SQLite those of all nodes.
+pub(crate) const STATEMENTS_WITHIN: Duration = Duration::from_secs(2);
+/// What the databases say of a statement that was stopped since they took longer.
 const STOPPED: [&str; 2] = ["9", "57014"];
+
+/// What it means that a handler's own statements took longer than they may.
+pub(crate) fn too_long() -> WriteError {
+    WriteError::Culprit(format!(
+        "the statements of the transaction took longer than {STATEMENTS_WITHIN:?}: commits of other \
+         entities wait for them"
+    ))
+}
 
 /// What the failure of a handler's own statement means: its commit alone is rejected. Where the
 /// connection is lost nothing was written either, since the commit was not sent.
 pub(crate) fn failed_statement(number: usize, error: &sqlx::Error) -> WriteError {
     let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
     if code.is_some_and(|code| STOPPED.contains(&code.as_ref())) {
-        return WriteError::Culprit(format!(
-            "statement {number} of the transaction took longer than {STATEMENT_WITHIN:?}: commits of \
-             other entities wait for it"
-        ));
+        return too_long();
     }
     match error {
         sqlx::Error::Io(_) | sqlx::Error::Tls(_) | sqlx::Error::Protocol(_) => {

@@ -23,25 +23,35 @@ pub(super) struct Audit {
     begun_at: Option<Sequence>,
     /// What was found and not told yet.
     found: usize,
-    /// The low-water mark when it began; none where something was found since that was not above it.
-    mark: Option<Sequence>,
-    /// A look that began when the low-water mark was here found nothing that was left at or below it.
+    /// The low-water mark when it began.
+    mark: Sequence,
+    /// A look that began when the low-water mark was here has ended, and none ever found anything at or
+    /// below it.
     sound: Sequence,
+    /// The first commit of which anything was found.
+    astray: Sequence,
 }
 
 impl Audit {
     /// Of a shard that begins with this low-water mark.
     pub(super) const fn new(low_water: Sequence) -> Self {
-        Self { begun_at: None, found: 0, mark: None, sound: low_water }
+        Self {
+            begun_at: None,
+            found: 0,
+            mark: low_water,
+            sound: low_water,
+            astray: Sequence(u64::MAX),
+        }
     }
 
     fn finds(&mut self, sequence: Sequence) {
         self.found += 1;
-        self.mark = self.mark.filter(|mark| sequence > *mark);
+        self.astray = self.astray.min(sequence);
     }
 
     fn ends(&mut self) {
-        self.sound = self.mark.take().map_or(self.sound, |mark| mark.max(self.sound));
+        let sound = self.mark.min(Sequence(self.astray.0.saturating_sub(1)));
+        self.sound = self.sound.max(sound);
     }
 }
 
@@ -84,7 +94,7 @@ impl<W> Shard<W> {
             let (before, mark) = (out.len(), self.low_water);
             self.audit_behind(Which::Waiting, at((Sequence(0), u32::MAX)), out);
             if out.len() > before {
-                self.audit.mark = Some(mark);
+                self.audit.mark = mark;
             }
         }
     }

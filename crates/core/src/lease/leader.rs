@@ -84,13 +84,17 @@ impl LeaderLeases {
     /// The applied state shows that a process has a lease: it is a full one from `now`, where the
     /// process is new here. A lease that it has already stays as it is, so that one that is ending
     /// ends, and telling it again for every applied entry changes nothing. `ttl` is what the process
-    /// counts with, whatever this leader would.
+    /// counts with, whatever this leader would; where it is told later than the process itself, and is
+    /// longer, the lease lasts so much longer.
     pub fn joined(&mut self, node: NodeId, boot: BootId, ttl: Duration, now: Monotonic) {
         let span = LeaseTimes::leader_span(ttl);
         let lease = Lease { boot, span, expires: now.after(span), is_ending: false };
         let present = self.leases.entry(node).or_insert(lease);
         if present.boot != boot {
             *present = lease;
+        } else if present.span < span && !present.is_ending {
+            present.expires = present.expires.after(span.saturating_sub(present.span));
+            present.span = span;
         }
     }
 

@@ -156,9 +156,24 @@ fn every_leader_counts_with_the_time_to_live_of_the_process() {
     assert_eq!(leases.expired(at(2_300)), vec![(others, BOOT)]);
     let received = leases.heartbeat(NODE, BOOT, at(2_400)).unwrap();
     assert_eq!(leases.acknowledge(received, at(2_400)), Ok(at(13_900)));
+    leases.joined(NODE, BOOT, Duration::from_secs(20), at(3_000));
+    assert_eq!(leases.expired(at(25_399)), vec![(others, BOOT)], "it was told late");
+    assert_eq!(leases.expired(at(25_400)), vec![(NODE, BOOT), (others, BOOT)]);
     let longest = Duration::from_hours(1);
     leases.joined(NodeId(3), BOOT, longest, at(0));
     assert!(leases.next_deadline().unwrap() <= at(0).after(LeaseTimes::MAX_TTL * 2), "bounded");
+}
+
+#[test]
+fn no_more_than_the_usual_time_to_live_is_a_lease_too() {
+    let ms = Duration::from_millis;
+    for (heartbeat, ttl, then) in
+        [(500, 3_000, (500, 3_000)), (10_000, 300_000, (750, 3_000)), (200, 1_000, (200, 1_000))]
+    {
+        let times = LeaseTimes::new(ms(heartbeat), ms(ttl)).unwrap();
+        let (heartbeat, ttl) = then;
+        assert_eq!(Ok(times.at_most_usual()), LeaseTimes::new(ms(heartbeat), ms(ttl)));
+    }
 }
 
 #[test]

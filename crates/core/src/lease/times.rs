@@ -99,8 +99,15 @@ impl LeaseTimes {
         ttl.min(Self::MAX_TTL).saturating_mul(per_cent) / 100
     }
 
+    /// The same with no more than the usual time to live, and heartbeats as often as that takes.
+    #[must_use]
+    pub fn at_most_usual(self) -> Self {
+        let ttl = self.ttl.min(Self::USUAL_TTL);
+        Self { heartbeat: self.heartbeat.min(ttl / Self::MIN_HEARTBEATS), ttl }
+    }
+
     /// The time to live to count with for a process that said `told` when it joined. Who says nothing
-    /// has the usual one, or an older program, which has that of its leader or the usual one.
+    /// has no more than the usual one, or is an older program, which has that of its leader.
     #[must_use]
     pub fn ttl_of(self, told: Option<Duration>) -> Duration {
         told.unwrap_or_else(|| self.ttl.max(Self::USUAL_TTL))

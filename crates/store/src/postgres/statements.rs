@@ -10,7 +10,7 @@ use sqlx::{
 
 use crate::{
     database::WriteError,
-    record::{STATEMENT_WITHIN, failed_statement},
+    record::{STATEMENTS_WITHIN, failed_statement, too_long},
 };
 
 use super::write::{Seen, Write, meaning};
@@ -29,19 +29,26 @@ pub(super) async fn write(
         other => other,
     })?;
     if seen.iter().all(|(_, _, is_written)| *is_written) {
-        let limit = format!("set local statement_timeout = {}", STATEMENT_WITHIN.as_millis());
+        // The server stops one that nobody waits for any more, and then the fence is free.
+        let limit = format!("set local statement_timeout = {}", STATEMENTS_WITHIN.as_millis());
         let limited = sqlx::raw_sql(AssertSqlSafe(limit)).execute(&mut *connection).await;
         limited.map_err(unavailable)?;
-        for (statement, number) in statements.iter().zip(1_usize..) {
-            let sql = AssertSqlSafe(statement.sql().to_owned());
-            let query = sqlx::query_with(sql, arguments(statement.params())).persistent(false);
-            let done = query.execute(&mut *connection).await;
-            done.map_err(|error| failed_statement(number, &error))?;
-        }
+        let all = run(connection, statements);
+        tokio::time::timeout(STATEMENTS_WITHIN, all).await.unwrap_or_else(|_| Err(too_long()))?;
     }
     let committed = sqlx::query("commit").execute(connection).await;
     committed.map_err(|error| meaning(&error))?;
     Ok(seen)
+}
+
+async fn run(connection: &mut PgConnection, statements: &[Statement]) -> Result<(), WriteError> {
+    for (statement, number) in statements.iter().zip(1_usize..) {
+        let sql = AssertSqlSafe(statement.sql().to_owned());
+        let query = sqlx::query_with(sql, arguments(statement.params())).persistent(false);
+        let done = query.execute(&mut *connection).await;
+        done.map_err(|error| failed_statement(number, &error))?;
+    }
+    Ok(())
 }
 
 /// A null of whatever type the statement wants there.

@@ -8,7 +8,7 @@ use sqlx::{Arguments as _, AssertSqlSafe, sqlite::SqliteArguments};
 
 use crate::{
     database::WriteError,
-    record::{STATEMENT_WITHIN, failed_statement},
+    record::{STATEMENTS_WITHIN, failed_statement},
 };
 
 use super::writer::Turn;
@@ -16,16 +16,17 @@ use super::writer::Turn;
 /// How many of its machine's instructions SQLite runs between two looks at the time.
 const LOOK: i32 = 10_000;
 
-/// Runs them in order, each within its time.
+/// Runs them in order, all of them within their time.
 pub(super) async fn run(
     turn: &mut Turn<'_>,
     host: &Host,
     statements: &[Statement],
 ) -> Result<(), WriteError> {
+    let deadline = host.now().after(STATEMENTS_WITHIN);
     for (statement, number) in statements.iter().zip(1_usize..) {
         let unavailable = |error: sqlx::Error| WriteError::Unavailable(error.to_string());
         let connection = turn.connection().map_err(unavailable)?;
-        let (clock, deadline) = (Arc::clone(&host.clock), host.now().after(STATEMENT_WITHIN));
+        let clock = Arc::clone(&host.clock);
         let goes_on = move || clock.monotonic() < deadline;
         connection.lock_handle().await.map_err(unavailable)?.set_progress_handler(LOOK, goes_on);
         let sql = AssertSqlSafe(statement.sql().to_owned());
