@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # sim.sh [SEEDS] [FROM]: simulates clusters by so many seeds (2000), from the first (0) on, on two
-# threads, and looks which of the first 200 finds each planted bug. Ends with 1 where a promise was
+# threads, and looks which of the first 1,000 finds each planted bug. Ends with 1 where a promise was
 # broken or a bug was missed; the figures are in the output.
 set -euo pipefail
 cd "$(dirname "$0")/.."

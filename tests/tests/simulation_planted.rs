@@ -9,17 +9,17 @@ use quarry_types::planted::Bug;
 
 /// Under which seed each is found, the first from 0.
 const FOUND: [(Bug, u64); 16] = [
-    (Bug::NoFence, 3),
+    (Bug::NoFence, 2),
     (Bug::FenceLate, 0),
     (Bug::GrantReuse, 0),
     (Bug::NoDedupe, 0),
     (Bug::AckEarly, 0),
     (Bug::OutboxOutsideTransaction, 0),
-    (Bug::StaleRead, 27),
-    (Bug::LeaseIgnored, 1),
+    (Bug::StaleRead, 303),
+    (Bug::LeaseIgnored, 3),
     (Bug::RegrantEarly, 1),
     (Bug::SendClosedEarly, 1),
-    (Bug::VoteForgotten, 0),
+    (Bug::VoteForgotten, 1),
     (Bug::ResetUnrecorded, 0),
     (Bug::StateOutsideTransaction, 0),
     (Bug::RetryBehind, 2),
@@ -28,7 +28,7 @@ const FOUND: [(Bug, u64); 16] = [
 ];
 
 /// The most seeds that any may need.
-const MOST: u64 = 200;
+const MOST: u64 = 1_000;
 
 fn violation(bug: Bug, seed: u64) -> Option<String> {
     let plan = Plan { bug: Some(bug), ..Plan::of_seed(seed) };
