@@ -47,6 +47,7 @@ run_tests() {
   fi
 }
 
+# A step that fails ends nothing here, where the result is asked for: each says so itself.
 run_suite() {
   local flags=()
   case $1 in
@@ -66,10 +67,11 @@ run_suite() {
       run_tests "${flags[@]}"
       ;;
     planted)
-      local features=quarry-tests/planted-bugs,quarry-server/planted-bugs
-      timeout -k 10 1800 cargo build --locked --workspace --features "$features" --bin quarry-planted </dev/null
-      run_tests --features "$features" --test simulation_planted
-      run_tests --one-at-a-time --features "$features" --test freeze_planted
+      local code=0 features=quarry-tests/planted-bugs,quarry-server/planted-bugs
+      timeout -k 10 1800 cargo build --locked --workspace --features "$features" --bin quarry-planted </dev/null || return 1
+      run_tests --features "$features" --test simulation_planted || code=1
+      run_tests --one-at-a-time --features "$features" --test freeze_planted || code=1
+      return "$code"
       ;;
     api)
       local code=0
