@@ -114,10 +114,15 @@ impl Far {
         view.borrow().nodes.get(&RUNNER).is_some_and(|known| known.state == NodeState::Up)
     }
 
-    async fn until(&self, what: &str, mut is_so: impl FnMut() -> bool) {
-        let deadline = self.host.now().after(Duration::from_secs(5));
+    async fn until(&self, what: &str, is_so: impl FnMut() -> bool) {
+        self.until_within(Duration::from_secs(5), what, is_so).await;
+    }
+
+    /// Waits in virtual time until it is so, for at most so long.
+    async fn until_within(&self, limit: Duration, what: &str, mut is_so: impl FnMut() -> bool) {
+        let deadline = self.host.now().after(limit);
         while !is_so() {
-            assert!(self.host.now() < deadline, "{what}: not within 5 s");
+            assert!(self.host.now() < deadline, "{what}: not within {limit:?}");
             tokio::time::sleep(LOOK).await;
         }
     }
@@ -275,16 +280,14 @@ async fn no_leader_ends_a_lease_that_lives_longer_than_its_own() {
             far.network.cut(leader, voter);
         }
         let lease = far.node(RUNNER).lease();
-        while lease.is_held() {
-            assert!(far.runner_is_in(heir), "seed {seed}: it has a lease that was ended");
-            tokio::time::sleep(LOOK).await;
-        }
-        let ended = far.host.now();
-        while far.runner_is_in(heir) {
-            let passed = far.host.now().since(ended);
-            assert!(passed < Duration::from_secs(6), "seed {seed}: nobody ends its lease");
-            tokio::time::sleep(LOOK).await;
-        }
+        far.until_within(Duration::from_secs(10), "the lease is over", || {
+            let is_held = lease.is_held();
+            assert!(!is_held || far.runner_is_in(heir), "seed {seed}: it was ended before");
+            !is_held
+        })
+        .await;
+        let limit = Duration::from_secs(6);
+        far.until_within(limit, "the lease is ended", || !far.runner_is_in(heir)).await;
     }
 }
 
@@ -292,12 +295,8 @@ async fn no_leader_ends_a_lease_that_lives_longer_than_its_own() {
 async fn no_leader_waits_longer_than_a_lease_lives() {
     for seed in ELECTIONS {
         let far = with_a_lease_of(seed, Duration::from_secs(4), Duration::from_secs(20)).await;
-        let (cut, leader) = (far.host.now(), far.leader());
-        while far.runner_is_in(leader) {
-            let passed = far.host.now().since(cut);
-            assert!(passed < Duration::from_secs(5), "seed {seed}: nobody ends its lease");
-            tokio::time::sleep(LOOK).await;
-        }
+        let leader = far.leader();
+        far.until("the lease is ended", || !far.runner_is_in(leader)).await;
         assert!(!far.node(RUNNER).lease().is_held());
     }
 }
