@@ -11,6 +11,8 @@ use serde_json::Value;
 
 /// How long one attempt may take.
 const ATTEMPT: Duration = Duration::from_secs(5);
+/// How long one may take of a client that is as patient as a node: longer than a node tries by default.
+const PATIENT: Duration = Duration::from_secs(35);
 
 /// The code of an attempt that met nobody.
 pub const NO_CONNECTION: &str = "no_connection";
@@ -89,7 +91,16 @@ pub struct Client(reqwest::Client);
 impl Client {
     /// A client that takes no proxy and follows no redirect.
     pub fn new() -> Result<Self> {
-        let builder = reqwest::Client::builder().no_proxy().timeout(ATTEMPT);
+        Self::waiting(ATTEMPT)
+    }
+
+    /// The same, which gives no attempt up before a node does.
+    pub fn patient() -> Result<Self> {
+        Self::waiting(PATIENT)
+    }
+
+    fn waiting(attempt: Duration) -> Result<Self> {
+        let builder = reqwest::Client::builder().no_proxy().timeout(attempt);
         Ok(Self(builder.redirect(reqwest::redirect::Policy::none()).build()?))
     }
 

@@ -7,6 +7,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use anyhow::{Context, Result, ensure};
 use quarry_tests::{
+    client::Client,
     cluster::{self, Cluster},
     environment::figures_are_checked,
     failover::progressed,
@@ -26,8 +27,8 @@ const GONE_AT_ONCE: Duration = Duration::from_secs(10);
 
 /// Counters that are called all the time, each by a client of its own for either kind of call.
 const COUNTERS: u32 = 40;
-/// Calls of either kind to all counters go on for so long.
-const CALLED_FOR: Duration = Duration::from_secs(30);
+/// Calls of either kind to all counters go on until all nodes are back, and so long at most.
+const CALLED_FOR: Duration = Duration::from_mins(3);
 /// Between two restarts.
 const SETTLED: Duration = Duration::from_secs(2);
 /// The longest gap of all but one in a hundred.
@@ -50,7 +51,8 @@ async fn one_after_the_other(cluster: &mut Cluster) -> Result<Verified> {
     Ok(verified)
 }
 
-/// Restarts all nodes in turn; from when to when each restart lasted, since `watch` was started.
+/// Restarts all nodes in turn, and waits for what follows; from when to when each restart lasted, since
+/// `watch` was started.
 async fn restarts(cluster: &mut Cluster, watch: &Stopwatch) -> Result<Vec<(Duration, Duration)>> {
     let mut spans = Vec::new();
     for node in cluster.ids() {
@@ -61,6 +63,7 @@ async fn restarts(cluster: &mut Cluster, watch: &Stopwatch) -> Result<Vec<(Durat
         cluster.restart(node).await?;
         spans.push((begun, watch.elapsed() + SETTLED));
     }
+    watch.reaches(watch.elapsed() + SETTLED).await?;
     Ok(spans)
 }
 
@@ -90,9 +93,9 @@ fn seen(what: &str, gaps: &[Duration]) -> Result<Duration> {
 }
 
 /// Calls of either kind to all counters. What is asked of any machine is that none fails: a debug build on
-/// a busy one is not to be found out of breath.
+/// a busy one is not to be found out of breath, nor the client out of patience.
 fn pace() -> Pace {
-    let per_second = if figures_are_checked() { 200.0 } else { 100.0 };
+    let per_second = if figures_are_checked() { 200.0 } else { 50.0 };
     Pace { clients: COUNTERS, per_second, time: CALLED_FOR }
 }
 
@@ -134,7 +137,7 @@ async fn a_rolling_restart_loses_nothing_on_postgres() -> Result<()> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_rolling_restart_fails_no_call() -> Result<()> {
     cluster::run(3, StoreKind::Postgres, async |cluster| {
-        let registers = Registers::new(cluster.client().clone(), cluster.urls());
+        let registers = Registers::new(Client::patient()?, cluster.urls());
         // Attempts of either kind are noted by themselves.
         let elsewhere = registers.through(cluster.urls());
         let (durable, volatile) =
@@ -143,7 +146,12 @@ async fn a_rolling_restart_fails_no_call() -> Result<()> {
         let (added, asked, spans) = tokio::try_join!(
             durable.paced(pace(), COUNTERS),
             volatile.asked(pace(), COUNTERS),
-            restarts(cluster, &watch),
+            async {
+                let spans = restarts(cluster, &watch).await?;
+                durable.end();
+                volatile.end();
+                Ok(spans)
+            },
         )?;
         let over = spans.last().context("no node was restarted")?.1;
         ensure!(over < CALLED_FOR, "the restarts took {over:?}");

@@ -15,8 +15,9 @@ use tower::ServiceExt;
 
 use crate::{Code, Problem, problem::render, scrape, trace::Trace};
 
-/// How long a request waits for the node before it is refused: most starts take less.
-const HOLD: Duration = Duration::from_secs(2);
+/// How long a request waits for the node before it is refused: starts take less, also on a busy machine, so
+/// that a rolling restart fails no call.
+const HOLD: Duration = Duration::from_secs(10);
 
 #[derive(Clone, Debug)]
 enum Phase {
@@ -51,7 +52,7 @@ pub struct Entrance {
 
 /// The entrance of a node that starts. Until it is opened, `/livez` says that the process is alive,
 /// `/readyz` and `/healthz` that it is not ready and why, `/metrics` what was counted; all other
-/// requests wait for two seconds, and are refused with 503.
+/// requests wait for ten seconds, and are refused with 503.
 #[must_use]
 pub fn entrance(metrics: Metrics, host: Host) -> (Opening, Entrance) {
     let (opening, phase) = watch::channel(Phase::Starting("its parts"));

@@ -4,7 +4,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     sync::{
         Arc,
-        atomic::{AtomicU32, Ordering},
+        atomic::{AtomicBool, AtomicU32, Ordering},
     },
 };
 
@@ -31,6 +31,7 @@ pub struct Counters {
     caller: Caller,
     recorder: Arc<Recorder>,
     done: Arc<AtomicU32>,
+    is_over: Arc<AtomicBool>,
     prefix: String,
 }
 
@@ -50,7 +51,8 @@ impl Counters {
     /// begin with `prefix`.
     pub fn beside(registers: &Registers, prefix: &str) -> Self {
         let (caller, recorder) = (registers.caller.clone(), Arc::clone(&registers.recorder));
-        Self { caller, recorder, done: Arc::default(), prefix: prefix.to_owned() }
+        let prefix = prefix.to_owned();
+        Self { caller, recorder, done: Arc::default(), is_over: Arc::default(), prefix }
     }
 
     /// Additions that ended so far.
@@ -58,10 +60,15 @@ impl Counters {
         self.done.load(Ordering::Relaxed)
     }
 
+    /// Ends the calls that are made at the times of a pace: no more begin.
+    pub fn end(&self) {
+        self.is_over.store(true, Ordering::Relaxed);
+    }
+
     /// Adds to `count` counters in turn at the times of `pace`; each addition has to be answered.
     pub async fn paced(&self, pace: Pace, count: u32) -> Result<Vec<Timed>> {
         let counters = self.clone();
-        pace.run(move |client, number| {
+        pace.run(&self.is_over, move |client, number| {
             let counters = counters.clone();
             async move {
                 let counter = format!("{}{}", counters.prefix, number % count);
@@ -81,7 +88,7 @@ impl Counters {
     /// address at which nobody takes connections is passed over, see [`Counters::passed_over`].
     pub async fn asked(&self, pace: Pace, count: u32) -> Result<Vec<Timed>> {
         let counters = self.clone();
-        pace.run(move |_, number| {
+        pace.run(&self.is_over, move |_, number| {
             let counters = counters.clone();
             async move {
                 let id = format!("{}{}", counters.prefix, number % count);

@@ -1,6 +1,12 @@
 //! Calls at a constant rate.
 
-use std::time::Duration;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use anyhow::{Context, Result};
 use tokio::task::JoinSet;
@@ -14,7 +20,7 @@ pub struct Pace {
     pub clients: u32,
     /// Calls of all clients together.
     pub per_second: f64,
-    /// For how long.
+    /// For how long at most.
     pub time: Duration,
 }
 
@@ -35,24 +41,24 @@ impl Pace {
         Duration::from_secs_f64(f64::from(number) / self.per_second)
     }
 
-    /// Makes each call at its time, or as soon as its client is free. `call` is given the client and
-    /// the call's number.
-    pub(super) async fn run<C, F>(self, call: C) -> Result<Vec<Timed>>
+    /// Makes each call at its time, or as soon as its client is free, until time or `is_over` ends it.
+    /// `call` is given the client and the call's number.
+    pub(super) async fn run<C, F>(self, is_over: &Arc<AtomicBool>, call: C) -> Result<Vec<Timed>>
     where
         C: Fn(u32, u32) -> F + Clone + Send + 'static,
         F: Future<Output = Result<()>> + Send,
     {
         let (watch, mut clients) = (Stopwatch::start(), JoinSet::new());
         for client in 0..self.clients {
-            let (watch, call) = (watch.clone(), call.clone());
+            let (watch, call, is_over) = (watch.clone(), call.clone(), Arc::clone(is_over));
             clients.spawn(async move {
                 let mut timed = Vec::new();
                 for number in (client..).step_by(usize::try_from(self.clients)?) {
                     let at = self.due(number);
-                    if at >= self.time {
+                    tokio::time::sleep(at.saturating_sub(watch.elapsed())).await;
+                    if at >= self.time || is_over.load(Ordering::Relaxed) {
                         break;
                     }
-                    tokio::time::sleep(at.saturating_sub(watch.elapsed())).await;
                     call(client, number).await?;
                     timed.push(Timed { number, at, took: watch.elapsed().saturating_sub(at) });
                 }

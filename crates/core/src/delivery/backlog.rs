@@ -128,6 +128,8 @@ pub(super) struct Backlog<W> {
     pub(super) is_begun: bool,
     /// What is delayed up to here is in memory; none where everything is.
     horizon: Option<Cursor>,
+    /// What was in memory and is to be read again, before what stands behind it there runs.
+    fallen: Option<Cursor>,
     /// Entities whose next message waits for the horizon.
     pub(super) blocked: BTreeSet<Address>,
     /// Entities of which only a part is in memory.
@@ -157,6 +159,7 @@ impl<W> Backlog<W> {
             scan: if committed.0 == 0 { None } else { Some(first) },
             is_begun: false,
             horizon: if committed.0 == 0 { None } else { Some(FIRST) },
+            fallen: None,
             blocked: BTreeSet::new(),
             parts: BTreeMap::new(),
             floors: BTreeSet::new(),
@@ -367,7 +370,8 @@ impl<W> Backlog<W> {
 
     fn has_room_for_delays(&self) -> bool {
         let page = usize::try_from(self.limits.page).unwrap_or(usize::MAX);
-        self.delayed == 0 || self.delayed.saturating_add(page) <= self.limits.delayed
+        let is_free = self.delayed == 0 || self.delayed.saturating_add(page) <= self.limits.delayed;
+        is_free || self.fallen.is_some()
     }
 
     /// Whether memory holds more of what is delayed than it has room for.
@@ -398,8 +402,18 @@ impl<W> Backlog<W> {
     }
 
     /// What is delayed was read up to `horizon`; none where all was.
-    pub(super) const fn set_horizon(&mut self, horizon: Option<Cursor>) {
+    pub(super) fn set_horizon(&mut self, horizon: Option<Cursor>) {
         self.horizon = horizon;
+        self.fallen = self.fallen.filter(|place| self.is_beyond(*place));
+    }
+
+    /// The delayed message at this place could not be acted on: it is to be read again, also where
+    /// memory has no room, for what is due behind it may be there (D3).
+    pub(super) fn fell_out(&mut self, place: Cursor) {
+        if !self.is_beyond(place) {
+            self.fallen = self.fallen.max(Some(place));
+        }
+        self.left_delayed(place);
     }
 
     /// The delayed message at this place is in memory no more, and is to be read again.

@@ -257,3 +257,26 @@ fn what_is_not_read_can_be_cancelled_and_is_not_run_then() {
     assert!(!played.handled.contains(&"c9-30".to_string()), "{:?}", played.handled);
     assert_eq!(played.told, [5, 1]);
 }
+
+#[test]
+fn a_page_that_may_lack_what_was_left_meanwhile_keeps_no_room_with_what_cannot_run() {
+    let backlog = BacklogLimits { page: 4, window: 2, of_entity: 2, held: 0, delayed: 3 };
+    let limits = Limits { backlog, ..Limits::default() };
+    let mut shard = Shard::new(limits, Epoch(7), (Sequence(50), Sequence(0)), NOW);
+    let mut out = Vec::new();
+    shard.start(NOW, &mut out);
+    let waiting = |read: &OpenRead| read.which == Which::Waiting;
+    let reads = out.iter().filter_map(|effect| read_of(core::slice::from_ref(effect)));
+    let (scan, delayed): (Vec<_>, Vec<_>) = reads.partition(waiting);
+    comes(&mut shard, &delayed[0], OpenPage::default());
+    for (id, sequence) in [("c1", 51), ("c2", 52)] {
+        let one_way =
+            Envelope { reply: ReplyMode::Accepted, ..message(id, &format!("{id}-{sequence}")) };
+        let ticket = batch_of(&admit(&mut shard, one_way, 1)).ticket;
+        committed(&mut shard, ticket, sequence);
+    }
+    assert_eq!(shard.pending_messages(), 0, "both are left to the store");
+    let effects = comes(&mut shard, &scan[0], page(&[("c1", 51), ("c2", 52)], true));
+    assert_eq!(shard.pending_messages(), 2, "there is no room for another page");
+    assert_eq!(batch_of(&effects).open.len(), 2, "both are to run");
+}

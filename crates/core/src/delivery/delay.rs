@@ -159,8 +159,9 @@ impl<W> Shard<W> {
             self.recover_one(now, row, Source::Delayed, out);
             if place.0 <= now {
                 self.read_alone(now, &address);
-                self.backlog.blocked.insert(address);
             }
+            // Queries that came behind one under its key have nothing before them any more.
+            self.backlog.blocked.insert(address);
         }
         for address in core::mem::take(&mut self.backlog.blocked) {
             self.schedule(&address, now, out);

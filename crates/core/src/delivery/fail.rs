@@ -94,6 +94,8 @@ impl<W> Shard<W> {
             self.accept_wanted(&address);
             self.schedule(&address, now, out);
         }
+        // What left memory with it may have to be read again.
+        self.pump(now, out);
         self.flush(out);
     }
 

@@ -195,13 +195,14 @@ impl<W> Shard<W> {
     ) {
         let Some(address) = reading.of() else { return };
         if self.is_held(address) {
+            let copied = reading.next(&page).unwrap_or(LAST);
             for row in page.messages {
                 let id = row.envelope.message_id;
                 if !self.holds(id) && !reading.is_gone(id) {
                     self.recover_one(now, row, Source::Copying, out);
                 }
             }
-            self.backlog.set_copied(address, reading.next(page.next).unwrap_or(LAST));
+            self.backlog.set_copied(address, copied);
         }
         self.schedule(address, now, out);
     }

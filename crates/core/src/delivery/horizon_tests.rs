@@ -9,11 +9,13 @@ use alloc::{
     vec::Vec,
 };
 
-use quarry_types::{Due, Envelope, Epoch, Intervention, KeyOrigin, ReplyMode, Sequence, Timestamp};
+use quarry_types::{
+    Delivery, Due, Envelope, Epoch, Intervention, KeyOrigin, ReplyMode, Sequence, Timestamp,
+};
 
 use super::{
     backlog::{FIRST, Source},
-    tests::{NOW, activate, admit, answers, committed, done, message, shard_of},
+    tests::{NOW, activate, admit, answers, batch_of, committed, done, message, shard_of},
     *,
 };
 
@@ -266,4 +268,51 @@ fn what_is_left_to_the_store_can_be_waited_for_and_cancelled() {
     told.sort_unstable();
     assert_eq!(told, [8, 9], "both are told its outcome");
     assert_eq!(shard.pending_messages(), 4);
+}
+
+#[test]
+fn what_an_operator_could_not_end_is_read_again_before_what_is_due_later_runs() {
+    let (mut shard, read) = taken_over();
+    let first = row("c1", 1, 100);
+    let (id, tenant) = (first.envelope.message_id, first.envelope.address.tenant.clone());
+    let mut out = Vec::new();
+    shard.intervene(NOW, id, tenant.clone(), Intervention::Cancel, 9, &mut out);
+    out.clear();
+    let state = FetchedState::Open(first.clone());
+    shard.fetched(NOW, id, &Ok(Some(Fetched { tenant, state })), &mut out);
+    let ticket = batch_of(&out).ticket;
+    let rows = vec![first.clone(), row("c1", 2, 200)];
+    let out = comes(&mut shard, &read, page(rows.clone(), false));
+    let [second] = &reads(&out)[..] else { panic!("there is room") };
+    let out = comes(&mut shard, second, page(vec![row("c3", 5, 300), row("c4", 1, 301)], false));
+    assert!(reads(&out).is_empty(), "memory is full");
+    let mut out = Vec::new();
+    let away = CommitFailure::Unavailable("away".to_string());
+    shard.commit_failed(NOW, ticket, away, &mut out);
+    let [again] = &reads(&out)[..] else { panic!("it is read again: {out:?}") };
+    assert!(again.after < (after(100), (Sequence(3), 1)), "{again:?}");
+    let out = tick(&mut shard, 250);
+    assert!(play(&mut shard, out, 50).handled.is_empty(), "the first comes first");
+    let mut out = Vec::new();
+    shard.open_read(after(250), again.number, Some(page(rows, false)), &mut out);
+    assert_eq!(play(&mut shard, out, 50).handled, ["c1 100", "c1 200"]);
+}
+
+#[test]
+fn a_query_behind_what_was_sent_before_and_waits_for_its_time_goes_on() {
+    let (mut shard, read) = taken_over();
+    let out = comes(&mut shard, &read, page(vec![row("c9", 1, 500)], false));
+    let [second] = &reads(&out)[..] else { panic!("there is room") };
+    let stored = row("c1", 1, 900);
+    let again = Envelope {
+        message_id: message("c1", "another id").message_id,
+        key_origin: KeyOrigin::Client,
+        ..Envelope::clone(&stored.envelope)
+    };
+    admit(&mut shard, again, 1);
+    let (query, mut out) = (Arc::new(message("c1", "query")), Vec::new());
+    shard.admit(NOW, query, Delivery::VolatileLocal, 2, &mut out);
+    assert_eq!(out, [], "it waits for what came before it");
+    let out = comes(&mut shard, second, page(vec![stored], true));
+    assert!(matches!(out[..], [Effect::Activate(..)]), "{out:?}");
 }

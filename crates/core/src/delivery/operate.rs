@@ -406,7 +406,7 @@ impl<W> Shard<W> {
                 if let Acceptance::Stored(position) = acceptance {
                     let (due, address) = (message.order.0, message.envelope.address.clone());
                     if is_delayed {
-                        self.backlog.left_delayed((due, position));
+                        self.backlog.fell_out((due, position));
                     } else if message.standing == Standing::InLine {
                         self.leave(now, &address, (position, false));
                     }

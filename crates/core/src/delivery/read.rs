@@ -66,7 +66,7 @@ impl<W> Shard<W> {
         page: OpenPage,
         out: &mut Vec<Effect<W>>,
     ) {
-        let mut touched = Vec::new();
+        let (next, mut touched) = (reading.next(&page), Vec::new());
         for row in page.messages {
             let (id, position) = (row.envelope.message_id, row.position);
             let address = row.envelope.address.clone();
@@ -86,7 +86,6 @@ impl<W> Shard<W> {
                 touched.push(address);
             }
         }
-        let next = reading.next(page.next);
         match reading.of() {
             Some(address) => {
                 self.set_extent(now, address, next.map_or(Extent::Whole, Extent::UpTo));

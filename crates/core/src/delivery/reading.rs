@@ -5,7 +5,7 @@ use alloc::collections::BTreeSet;
 use quarry_types::{Address, MessageId, Sequence};
 
 use super::{
-    Which,
+    OpenPage, Which,
     backlog::behind,
     message::{Cursor, Position},
 };
@@ -83,10 +83,13 @@ impl Reading {
         self.gone.contains(&message_id)
     }
 
-    /// Where to go on behind the page, which ended at `next`.
-    pub(super) fn next(&self, next: Option<Cursor>) -> Option<Position> {
-        let seen = (self.seen, u32::MAX).max(self.after.1);
-        next.map(|(_, position)| position).or_else(|| self.is_behind.then_some(seen))
+    /// Where to go on behind the page; none where nothing is behind it. Up to its last row it lacks
+    /// nothing, whatever was left meanwhile: were that row behind where it goes on, it could not run, and
+    /// would keep the room that the next page needs.
+    pub(super) fn next(&self, page: &OpenPage) -> Option<Position> {
+        let last = page.messages.last().map(|row| row.position);
+        let seen = last.into_iter().fold((self.seen, u32::MAX).max(self.after.1), Ord::max);
+        page.next.map(|(_, position)| position).or_else(|| self.is_behind.then_some(seen))
     }
 
     /// Up to where what is delayed is in memory behind the page, which ended at `next`.
