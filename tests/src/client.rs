@@ -11,8 +11,8 @@ use serde_json::Value;
 
 /// How long one attempt may take.
 const ATTEMPT: Duration = Duration::from_secs(5);
-/// How long one may take of a client that is as patient as a node: longer than a node tries by default.
-const PATIENT: Duration = Duration::from_secs(35);
+/// How long one may take of a patient client.
+const PATIENT: Duration = Duration::from_secs(15);
 
 /// The code of an attempt that met nobody.
 pub const NO_CONNECTION: &str = "no_connection";
@@ -94,7 +94,7 @@ impl Client {
         Self::waiting(ATTEMPT)
     }
 
-    /// The same, which gives no attempt up before a node does.
+    /// The same, for a machine that may be busy, or a node that may hold a request for long.
     pub fn patient() -> Result<Self> {
         Self::waiting(PATIENT)
     }

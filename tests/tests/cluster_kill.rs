@@ -4,7 +4,7 @@ use std::{ops::RangeInclusive, time::Duration};
 
 use anyhow::{Context, Result, bail, ensure};
 use quarry_tests::{
-    client::{Answer, Message},
+    client::{Answer, Client, Message},
     cluster::{self, Cluster},
     failover::{Failover, Fault, owned_by, owner, progressed, strike},
     ledger::Ledger,
@@ -26,8 +26,8 @@ const PROBE: u32 = 1_000_001;
 /// What is left of a lease of 2.55 s whose last heartbeat was 0.5 s ago at most; the kills take time too.
 const LEASE_LEFT: RangeInclusive<Duration> =
     Duration::from_millis(1_500)..=Duration::from_millis(2_550);
-/// How soon a node that starts refuses: it holds requests for 2 s.
-const STARTING_WITHIN: Duration = Duration::from_secs(4);
+/// How soon a node that starts refuses: it holds requests for 10 s.
+const STARTING_WITHIN: Duration = Duration::from_secs(12);
 /// How soon entities answer when there is a quorum again.
 const BACK_WITHIN: Duration = Duration::from_secs(5);
 
@@ -200,7 +200,7 @@ async fn a_node_that_starts_without_a_quorum_says_so_until_there_is_one() -> Res
             cluster.kill(*node).await?;
         }
         cluster.add(4, &voters)?;
-        let (client, url) = (cluster.client().clone(), cluster.url(4)?.to_owned());
+        let (client, url) = (Client::patient()?, cluster.url(4)?.to_owned());
         let page = async |path: &str| client.page(&format!("{url}{path}")).await;
         until("node 4 is alive", STEP_WITHIN, async || {
             (page("/livez").await?.0 == 200).then_some(())

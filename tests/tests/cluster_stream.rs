@@ -1,8 +1,9 @@
-//! A node is killed while an extraction is streamed: every reader gets every event once, on
-//! whichever node it reads, and the graph is the one of an undisturbed run.
+//! A node is killed while an extraction is streamed, or asked to go with less time than its handlers need:
+//! every reader gets every event once, on whichever node it reads, and the graph is the one of an
+//! undisturbed run.
 #![expect(clippy::indexing_slicing, reason = "JSON indexed by a name that it lacks is null")]
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use anyhow::{Context, Result, ensure};
 use quarry_tests::{
@@ -11,7 +12,7 @@ use quarry_tests::{
     process::StoreKind,
     report::say,
     sent_events::{Event, Events},
-    wait::Stopwatch,
+    wait::{Stopwatch, until},
 };
 use serde_json::{Value, json};
 
@@ -27,6 +28,19 @@ enum Victim {
     /// The entity of the submission, which waits for it.
     Submission,
 }
+
+/// How its node goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Going {
+    Killed,
+    /// It is asked to, and its handlers are not done when the drain time is over.
+    Drained,
+}
+
+/// Much less than reading the text takes.
+const DRAIN_TIME: &str = "100ms";
+/// A node that goes gives its connections two seconds.
+const GONE_WITHIN: Duration = Duration::from_secs(20);
 
 /// A text of names and numbers, with a film in it now and then.
 fn long_text(title: &str) -> String {
@@ -109,10 +123,10 @@ async fn page(cluster: &Cluster, node: u16, path: &str) -> Result<Value> {
     Ok(serde_json::from_str(&text)?)
 }
 
-/// Who owns the entity of a message.
-async fn owner_of(cluster: &Cluster, message: &Value) -> Result<u16> {
+/// Who owns the entity of a message, as node `through` says.
+async fn owner_of(cluster: &Cluster, through: u16, message: &Value) -> Result<u16> {
     let [entity_type, id] = ["type", "id"].map(|name| message[name].as_str().unwrap_or_default());
-    let placement = page(cluster, 1, &format!("/v1/placement/{entity_type}/{id}")).await?;
+    let placement = page(cluster, through, &format!("/v1/placement/{entity_type}/{id}")).await?;
     let http = placement["ownerHttp"].as_str().with_context(|| placement.to_string())?;
     let nodes = cluster.ids().into_iter();
     let mut owners = nodes.filter(|node| cluster.url(*node).is_ok_and(|url| url.ends_with(http)));
@@ -137,22 +151,38 @@ fn graph_of(told: &[Event]) -> Result<Value> {
     Ok(end.document["outcome"]["reply"].clone())
 }
 
-/// Kills the node that owns the victim's entity, while its message is open; the node, and the others.
+/// Lets the node go that owns the victim's entity, while its message is open; the node, and the others.
 async fn strike(
     cluster: &mut Cluster,
     readers: &Readers,
-    victim: Victim,
+    (victim, going): (Victim, Going),
 ) -> Result<(u16, [u16; 2])> {
     let (first, _) = readers.through.first_key_value().context("no reader")?.1;
     let told = if victim == Victim::Work { first.last() } else { first.first() };
     let message = told.and_then(|event| event.document["messageId"].as_str());
     let message = format!("/v1/messages/{}", message.context("no message")?);
-    let node = owner_of(cluster, &page(cluster, 1, &message).await?).await?;
-    cluster.kill(node).await?;
+    let shown = page(cluster, 1, &message).await?;
+    let node = owner_of(cluster, 1, &shown).await?;
     let left: Vec<u16> = cluster.ids().into_iter().filter(|id| *id != node).collect();
     let [beside, elsewhere] = left[..] else { anyhow::bail!("{left:?}") };
+    match going {
+        Going::Killed => cluster.kill(node).await?,
+        // From then on nothing of it runs there, though it tells its clients to go for seconds more.
+        Going::Drained => {
+            cluster.ask_to_go(node)?;
+            until("another node owns it", GONE_WITHIN, async || {
+                let owner = owner_of(cluster, beside, &shown).await.ok()?;
+                (owner != node).then_some(())
+            })
+            .await?;
+        }
+    }
     let state = page(cluster, beside, &message).await?["state"].take();
-    ensure!(state == "open", "killed too late: {state}");
+    ensure!(state == "open", "it went too late: {state}");
+    if going == Going::Drained {
+        let status = cluster.ended(node, GONE_WITHIN).await?;
+        ensure!(status.success(), "node {node} went with {status}");
+    }
     Ok((node, [beside, elsewhere]))
 }
 
@@ -187,25 +217,25 @@ async fn recorded(cluster: &Cluster, node: u16, told: &[Event], graph: &Value) -
     Ok(())
 }
 
-/// Streams a text through all nodes, kills one of them in the middle, and compares what was read.
-async fn killed(cluster: &mut Cluster, victim: Victim) -> Result<()> {
+/// Streams a text through all nodes, lets one of them go in the middle, and compares what was read.
+async fn outlived(cluster: &mut Cluster, victim: Victim, going: Going) -> Result<()> {
     let text = long_text(&format!("Lost {victim:?}"));
-    let request_id = format!("killed-{victim:?}").to_lowercase();
+    let request_id = format!("{going:?}-{victim:?}").to_lowercase();
     let mut readers = Readers::begin(cluster, &text, &request_id).await?;
     readers.until_progress().await?;
     let before = readers.through.values().map(|(read, _)| read.len()).max().unwrap_or_default();
-    let (node, [beside, elsewhere]) = strike(cluster, &readers, victim).await?;
-    let killed = Stopwatch::start();
+    let (node, [beside, elsewhere]) = strike(cluster, &readers, (victim, going)).await?;
+    let gone = Stopwatch::start();
 
     let lists = readers.read_on(cluster, elsewhere).await?;
     let told = lists.first().context("no reader")?;
     say(format!(
-        "node {node} killed behind {before} of {} events; the last came {:?} later",
+        "node {node} {going:?} behind {before} of {} events; the last came {:?} later",
         told.len(),
-        killed.elapsed()
+        gone.elapsed()
     ));
     ensure!(lists.iter().all(|list| list == told), "readers were told differently");
-    ensure!(told.len() > before + 5, "nothing came behind the kill");
+    ensure!(told.len() > before + 5, "nothing came behind it");
     let graph = graph_of(told)?;
     let alone = undisturbed(&text).await?;
     for part in ["entities", "relations", "grade", "refused", "ontologyVersion"] {
@@ -218,10 +248,16 @@ async fn killed(cluster: &mut Cluster, victim: Victim) -> Result<()> {
     cluster.restart(node).await
 }
 
-async fn killed_in_both_places(store: StoreKind) -> Result<()> {
-    cluster::run(3, store, async |cluster| {
+async fn goes_in_both_places(store: StoreKind, going: Going) -> Result<()> {
+    let mut cluster = Cluster::prepare(3, store).await?;
+    if going == Going::Drained {
+        for node in cluster.ids() {
+            cluster.set(node, "QUARRY_NODE__DRAIN_TIME", DRAIN_TIME)?;
+        }
+    }
+    cluster::run_prepared(cluster, async |cluster| {
         for victim in [Victim::Work, Victim::Submission] {
-            killed(cluster, victim).await.with_context(|| format!("{victim:?}"))?;
+            outlived(cluster, victim, going).await.with_context(|| format!("{victim:?}"))?;
         }
         let violations = cluster.violations().await?;
         ensure!(violations == 0, "{violations} violations of invariants");
@@ -232,10 +268,15 @@ async fn killed_in_both_places(store: StoreKind) -> Result<()> {
 
 #[tokio::test]
 async fn a_stream_outlives_the_kill_of_its_owner_on_sqlite() -> Result<()> {
-    killed_in_both_places(StoreKind::Sqlite).await
+    goes_in_both_places(StoreKind::Sqlite, Going::Killed).await
 }
 
 #[tokio::test]
 async fn a_stream_outlives_the_kill_of_its_owner_on_postgres() -> Result<()> {
-    killed_in_both_places(StoreKind::Postgres).await
+    goes_in_both_places(StoreKind::Postgres, Going::Killed).await
+}
+
+#[tokio::test]
+async fn a_stream_outlives_the_drain_time_of_its_owner() -> Result<()> {
+    goes_in_both_places(StoreKind::Postgres, Going::Drained).await
 }

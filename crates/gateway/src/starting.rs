@@ -15,8 +15,8 @@ use tower::ServiceExt;
 
 use crate::{Code, Problem, problem::render, scrape, trace::Trace};
 
-/// How long a request waits for the node before it is refused: starts take less, also on a busy machine, so
-/// that a rolling restart fails no call.
+/// How long a request waits for the node before it is refused: long enough that a rolling restart fails no
+/// call where the machine is busy.
 const HOLD: Duration = Duration::from_secs(10);
 
 #[derive(Clone, Debug)]

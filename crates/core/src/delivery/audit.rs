@@ -10,8 +10,9 @@ use quarry_types::{Address, MessageId, Sequence, Timestamp};
 
 use super::{
     Effect, OpenPage, Shard, Which,
-    backlog::{FIRST, Source, at},
+    backlog::{Source, at},
     entity::Entity,
+    horizon::FIRST,
     message::{Acceptance, Cursor, Message, Phase},
     reading::Reading,
     shard::Gate,
@@ -191,7 +192,7 @@ impl<W> Shard<W> {
         for row in page.messages {
             let (id, address) = (row.envelope.message_id, row.envelope.address.clone());
             let is_left = if row.is_delayed {
-                self.backlog.is_beyond((row.due, row.position))
+                self.backlog.horizon.is_beyond((row.due, row.position))
             } else {
                 self.is_unread(&address, row.position)
             };
@@ -207,7 +208,7 @@ impl<W> Shard<W> {
         }
         // Behind the scan, or the horizon, everything is left to the store.
         let is_left = |next: &Cursor| match reading.which {
-            Which::Delayed => self.backlog.is_beyond(*next),
+            Which::Delayed => self.backlog.horizon.is_beyond(*next),
             Which::Waiting | Which::Entity(_) => self.backlog.is_behind_scan(next.1),
         };
         match (&reading.which, page.next.filter(|next| !is_left(next))) {

@@ -20,6 +20,7 @@ use quarry_types::{Address, MessageId, Sequence, Timestamp};
 
 use super::{
     Recovered,
+    horizon::{FIRST, Horizon},
     message::{Cursor, Position, Waiting},
     part::{LAST, Part},
     reading::{Purpose, Reading},
@@ -126,10 +127,8 @@ pub(super) struct Backlog<W> {
     scan: Option<Position>,
     /// Whether the scan's first page has come.
     pub(super) is_begun: bool,
-    /// What is delayed up to here is in memory; none where everything is.
-    horizon: Option<Cursor>,
-    /// What was in memory and is to be read again, before what stands behind it there runs.
-    fallen: Option<Cursor>,
+    /// Up to where what is delayed is in memory.
+    pub(super) horizon: Horizon,
     /// Entities whose next message waits for the horizon.
     pub(super) blocked: BTreeSet<Address>,
     /// Entities of which only a part is in memory.
@@ -158,8 +157,7 @@ impl<W> Backlog<W> {
             limits,
             scan: if committed.0 == 0 { None } else { Some(first) },
             is_begun: false,
-            horizon: if committed.0 == 0 { None } else { Some(FIRST) },
-            fallen: None,
+            horizon: Horizon::new(if committed.0 == 0 { None } else { Some(FIRST) }),
             blocked: BTreeSet::new(),
             parts: BTreeMap::new(),
             floors: BTreeSet::new(),
@@ -365,13 +363,13 @@ impl<W> Backlog<W> {
     /// Behind which place more of what is delayed is to be read now.
     fn wanted_delays(&self) -> Option<Cursor> {
         let is_reading = self.reads.values().any(Reading::is_of_delays);
-        self.horizon.filter(|_| !is_reading && self.has_room_for_delays())
+        self.horizon.at().filter(|_| !is_reading && self.has_room_for_delays())
     }
 
     fn has_room_for_delays(&self) -> bool {
         let page = usize::try_from(self.limits.page).unwrap_or(usize::MAX);
         let is_free = self.delayed == 0 || self.delayed.saturating_add(page) <= self.limits.delayed;
-        is_free || self.fallen.is_some()
+        is_free || self.horizon.lacks()
     }
 
     /// Whether memory holds more of what is delayed than it has room for.
@@ -379,20 +377,15 @@ impl<W> Backlog<W> {
         self.delayed > self.limits.delayed
     }
 
-    /// Whether a delayed message at this place is left to the store.
-    pub(super) fn is_beyond(&self, place: Cursor) -> bool {
-        self.horizon.is_some_and(|horizon| place > horizon)
-    }
-
     /// Whether everything that is delayed is in memory.
     pub(super) const fn holds_all_delays(&self) -> bool {
-        self.horizon.is_none()
+        self.horizon.at().is_none()
     }
 
     /// Whether all that joins its entity's queue by `time` was read, or has to be late because
     /// memory is full of what is due.
     pub(super) fn knows_due(&self, time: Timestamp) -> bool {
-        self.horizon.is_none_or(|(due, _)| time <= due) || !self.awaits_delays()
+        self.horizon.at().is_none_or(|(due, _)| time <= due) || !self.awaits_delays()
     }
 
     /// Whether a page of what is delayed is being read, or will be, or is tried again.
@@ -401,25 +394,20 @@ impl<W> Backlog<W> {
         is_reading || self.again_at.is_some() || self.has_room_for_delays()
     }
 
-    /// What is delayed was read up to `horizon`; none where all was.
-    pub(super) fn set_horizon(&mut self, horizon: Option<Cursor>) {
-        self.horizon = horizon;
-        self.fallen = self.fallen.filter(|place| self.is_beyond(*place));
-    }
-
-    /// The delayed message at this place could not be acted on: it is to be read again, also where
-    /// memory has no room, for what is due behind it may be there (D3).
+    /// The delayed message at this place could not be acted on: it is to be read again before what is
+    /// due later runs.
     pub(super) fn fell_out(&mut self, place: Cursor) {
-        if !self.is_beyond(place) {
-            self.fallen = self.fallen.max(Some(place));
-        }
-        self.left_delayed(place);
+        self.horizon.fell_out(place);
+        self.not_on_pages(place);
     }
 
-    /// The delayed message at this place is in memory no more, and is to be read again.
+    /// The delayed message at this place, with none behind it in memory, is left to the store.
     pub(super) fn left_delayed(&mut self, place: Cursor) {
-        let known = self.horizon.into_iter().chain([behind(place)]);
-        self.horizon = known.min();
+        self.horizon.left(place);
+        self.not_on_pages(place);
+    }
+
+    fn not_on_pages(&mut self, place: Cursor) {
         for reading in self.reads.values_mut().filter(|reading| reading.is_of_delays()) {
             reading.left = reading.left.into_iter().chain([place]).min();
         }
@@ -469,9 +457,6 @@ impl<W> Backlog<W> {
         self.again_at
     }
 }
-
-/// Where the delayed messages of a shard begin.
-pub(super) const FIRST: Cursor = (Timestamp(i64::MIN), (Sequence(0), u32::MAX));
 
 /// A position as the place of a message that is not delayed.
 pub(super) const fn at(position: Position) -> Cursor {

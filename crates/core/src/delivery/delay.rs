@@ -12,7 +12,7 @@ use super::{
     backlog::{Absent, Source},
     batch::{Change, Unit},
     entity::Entity,
-    message::{Acceptance, Message, Order, Phase},
+    message::{Acceptance, Message, Order, Phase, Standing},
     reading::Reading,
     shard::{Gate, draining, refused},
 };
@@ -116,7 +116,7 @@ impl<W> Shard<W> {
         }
         self.delays.due.insert(message.order, message_id);
         let place = message.place();
-        if place.is_some_and(|place| self.backlog.is_beyond(place)) {
+        if place.is_some_and(|place| self.backlog.horizon.is_out_of_reach(place)) {
             self.leave_delayed(message_id, out);
         }
         if self.backlog.has_too_many_delays()
@@ -149,10 +149,10 @@ impl<W> Shard<W> {
         page: OpenPage,
         out: &mut Vec<Effect<W>>,
     ) {
-        self.backlog.set_horizon(reading.horizon(page.next));
+        self.backlog.horizon.read_up_to(reading.horizon(page.next));
         for row in page.messages {
             let (id, place) = (row.envelope.message_id, (row.due, row.position));
-            if self.holds(id) || reading.is_gone(id) || self.backlog.is_beyond(place) {
+            if self.holds(id) || reading.is_gone(id) || self.backlog.horizon.is_beyond(place) {
                 continue;
             }
             let address = row.envelope.address.clone();
@@ -230,10 +230,20 @@ impl<W> Shard<W> {
     pub(super) fn enqueue(&mut self, address: &Address, message_id: MessageId) {
         let Some(entity) = self.entities.get_mut(address) else { return };
         let order = |id: &MessageId| self.messages.get(id).map(|message| message.order);
+        let is_in_line = |id: &MessageId| {
+            self.messages.get(id).is_some_and(|message| message.standing == Standing::InLine)
+        };
         let place = order(&message_id);
-        // Only those in line are in order among themselves, where times are equal.
-        let before = entity.queue.iter().rposition(|id| order(id) < place);
-        let at = before.map_or(0, |before| before + 1);
+        let before = |id: &MessageId| order(id) < place;
+        let mut at = entity.queue.iter().rposition(before).map_or(0, |before| before + 1);
+        // Only those in line are always in order among themselves: one of an earlier time that joined late
+        // stands behind one that ran then.
+        if is_in_line(&message_id) {
+            let earlier = |id: &MessageId| is_in_line(id) && before(id);
+            let behind = entity.queue.range(..at).rposition(earlier).map_or(0, |at| at + 1);
+            let later = entity.queue.range(behind..at).position(is_in_line);
+            at = later.map_or(at, |later| behind + later);
+        }
         let running = usize::from(entity.runs_command());
         entity.queue.insert(at.max(running).min(entity.queue.len()), message_id);
     }

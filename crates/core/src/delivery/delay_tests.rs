@@ -242,3 +242,30 @@ fn a_closing_shard_leaves_what_waits_to_the_next_owner() {
     assert_eq!(out, [Effect::Closed]);
     assert_eq!(shard.next_wake(), None);
 }
+
+#[test]
+fn what_is_put_back_stands_before_what_came_after_it_whatever_joined_late_between() {
+    let mut shard = shard();
+    let one_way = |id: &str, key| Envelope { reply: ReplyMode::Accepted, ..message(id, key) };
+    let first = batch_of(&admit(&mut shard, one_way("c2", "other"), 1)).ticket;
+    admit(&mut shard, delayed("c1", "late", 10), 2);
+    for (key, waiter) in [("k1", 3), ("k2", 4)] {
+        let (envelope, mut out) = (Arc::new(one_way("c1", key)), Vec::new());
+        shard.admit(after(20), envelope, quarry_types::Delivery::Durable, waiter, &mut out);
+    }
+    let k1 = run_of(&activate(&mut shard, "c1"));
+    let rows = batch_of(&committed(&mut shard, first, 1));
+    assert_eq!(rows.accepts.len(), 3, "none of them was durable when it joined");
+    let k2 = run_of(&done(&mut shard, "c1", k1.run));
+    assert_eq!((k1.envelope.key.as_str(), k2.envelope.key.as_str()), ("k1", "k2"));
+    let outcome = batch_of(&committed(&mut shard, rows.ticket, 2));
+    assert_eq!(outcome.finishes.len(), 1);
+    tick(&mut shard, 25);
+    let (away, mut out) = (CommitFailure::Unavailable("away".to_string()), Vec::new());
+    shard.commit_failed(after(26), outcome.ticket, away, &mut out);
+    tick(&mut shard, 5_000);
+    let again = run_of(&activate(&mut shard, "c1"));
+    assert_eq!(again.envelope.key.as_str(), "k1");
+    let next = run_of(&done(&mut shard, "c1", again.run));
+    assert_eq!(next.envelope.key.as_str(), "k2");
+}

@@ -94,7 +94,7 @@ impl<W> Shard<W> {
             self.accept_wanted(&address);
             self.schedule(&address, now, out);
         }
-        // What left memory with it may have to be read again.
+        // What left memory with the units that failed may have to be read again.
         self.pump(now, out);
         self.flush(out);
     }

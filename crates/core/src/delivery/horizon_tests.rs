@@ -14,7 +14,8 @@ use quarry_types::{
 };
 
 use super::{
-    backlog::{FIRST, Source},
+    backlog::Source,
+    horizon::FIRST,
     tests::{NOW, activate, admit, answers, batch_of, committed, done, message, shard_of},
     *,
 };

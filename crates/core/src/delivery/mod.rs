@@ -43,6 +43,7 @@ mod fail_tests;
 mod hold;
 #[cfg(test)]
 mod hold_tests;
+mod horizon;
 #[cfg(test)]
 mod horizon_tests;
 mod limits;

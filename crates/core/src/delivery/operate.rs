@@ -272,7 +272,7 @@ impl<W> Shard<W> {
     ) {
         let message_id = open.envelope.message_id;
         let is_unread = if open.is_delayed {
-            self.backlog.is_beyond((open.due, open.position))
+            self.backlog.horizon.is_beyond((open.due, open.position))
         } else {
             self.is_unread(&open.envelope.address, open.position)
         };

@@ -83,9 +83,9 @@ impl Reading {
         self.gone.contains(&message_id)
     }
 
-    /// Where to go on behind the page; none where nothing is behind it. Up to its last row it lacks
-    /// nothing, whatever was left meanwhile: were that row behind where it goes on, it could not run, and
-    /// would keep the room that the next page needs.
+    /// Where to go on behind the page; none where nothing is behind it. A page shows the shard as it stood
+    /// behind one commit, so up to its last row it lacks nothing, whatever was left meanwhile: were that row
+    /// behind where it goes on, it could not run, and would keep the room that the next page needs.
     pub(super) fn next(&self, page: &OpenPage) -> Option<Position> {
         let last = page.messages.last().map(|row| row.position);
         let seen = last.into_iter().fold((self.seen, u32::MAX).max(self.after.1), Ord::max);
