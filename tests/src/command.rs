@@ -9,6 +9,7 @@ use std::{
 
 use anyhow::{Context, Result, ensure};
 use serde::Deserialize;
+use serde_json::Value;
 use tempfile::TempDir;
 use tokio::{
     io::{AsyncBufReadExt, BufReader},
@@ -133,6 +134,14 @@ pub fn clean(mut command: Command) -> Command {
     }
     command.stdin(Stdio::null()).kill_on_drop(true);
     command
+}
+
+/// What the binary answers to the words of `line` about the node at `url`, which it has to serve.
+pub async fn answered(url: &str, line: &str) -> Result<Value> {
+    let mut command = clean(Command::new(binary()?));
+    command.args(line.split(' ')).args(["--url", url, "-o", "json"]);
+    let ran = finish(command).await?.ended_with(0)?;
+    Ok(serde_json::from_str(&ran.stdout)?)
 }
 
 /// Runs `command` to its end.

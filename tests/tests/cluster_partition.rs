@@ -101,8 +101,19 @@ async fn parts(
     at_rest(cluster, WITHIN).await
 }
 
+/// Planes beyond loopback without TLS are in the status and in the log of the node.
+async fn says_that_it_is_insecure(cluster: &Cluster, node: u16) -> Result<()> {
+    let page = cluster.client().text(&format!("{}/v1/cluster", cluster.url(node)?)).await?;
+    let page: serde_json::Value = serde_json::from_str(&page)?;
+    ensure!(page.get("planes").is_some_and(|planes| planes == "insecure"), "{page}");
+    let log = std::fs::read_to_string(cluster.directory().join(format!("node-{node}.log")))?;
+    ensure!(log.contains("go beyond loopback without TLS"), "no warning in the log");
+    Ok(())
+}
+
 async fn all_are_parted(arena: &mut Arena, cluster: &mut Cluster) -> Result<()> {
     at_rest(cluster, WITHIN).await?;
+    says_that_it_is_insecure(cluster, 1).await?;
     let registers = Registers::new(cluster.client().clone(), cluster.urls());
     let load = registers.load(LOAD);
     progressed(&registers, 50, WITHIN).await?;

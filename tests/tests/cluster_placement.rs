@@ -5,13 +5,12 @@ use std::{collections::BTreeMap, time::Duration};
 use anyhow::{Context, Result, ensure};
 use quarry_tests::{
     cluster::{self, Cluster},
-    command::{clean, finish},
-    process::{StoreKind, binary},
+    command::answered,
+    process::StoreKind,
     report::say,
     wait::until,
 };
 use serde_json::Value;
-use tokio::process::Command;
 
 const WITHIN: Duration = Duration::from_mins(1);
 /// Of a new cluster, at default settings.
@@ -19,10 +18,7 @@ const SHARDS: u64 = 256;
 
 /// What the command answers about the cluster through node 1.
 async fn quarry(cluster: &Cluster, line: &str) -> Result<Value> {
-    let mut command = clean(Command::new(binary()?));
-    command.args(line.split(' ')).args(["--url", cluster.url(1)?, "-o", "json"]);
-    let ran = finish(command).await?.ended_with(0)?;
-    Ok(serde_json::from_str(&ran.stdout)?)
+    answered(cluster.url(1)?, line).await
 }
 
 /// The owner of each shard, where all have one and none is moving.

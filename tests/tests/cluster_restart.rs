@@ -1,5 +1,5 @@
-//! A rolling restart under load: every node is asked to go, goes, and comes back; and one that is asked
-//! twice. With
+//! A rolling restart under load: every node is asked to go, goes, and comes back; one that is asked twice; and
+//! nodes that are drained together. With
 //! `QUARRY_FAILOVER_CHECKED`, longer gaps than the promised ones are a failure: they are promised for a
 //! release build on a machine with nothing else to do.
 
@@ -9,9 +9,11 @@ use anyhow::{Context, Result, ensure};
 use quarry_tests::{
     client::Client,
     cluster::{self, Cluster},
+    command::answered,
     environment::figures_are_checked,
     failover::progressed,
     ledger::Ledger,
+    ownership::at_rest,
     process::StoreKind,
     report::say,
     wait::{Stopwatch, until},
@@ -51,9 +53,29 @@ async fn one_after_the_other(cluster: &mut Cluster) -> Result<Verified> {
     Ok(verified)
 }
 
+/// From when to when something lasted.
+type Span = (Duration, Duration);
+
+/// Drains two nodes at once, so that one is left, and lets them come back; from when to when either lasted,
+/// since `watch` was started.
+async fn drains(cluster: &mut Cluster, watch: &Stopwatch) -> Result<Vec<Span>> {
+    let mut spans = Vec::new();
+    for line in ["cluster drain 2 3 --wait=60s", "cluster undrain 2,3"] {
+        watch.reaches(watch.elapsed() + SETTLED).await?;
+        let begun = watch.elapsed();
+        answered(cluster.url(1)?, line).await?;
+        if !spans.is_empty() {
+            at_rest(cluster, STEP_WITHIN).await?;
+        }
+        spans.push((begun, watch.elapsed() + SETTLED));
+    }
+    watch.reaches(watch.elapsed() + SETTLED).await?;
+    Ok(spans)
+}
+
 /// Restarts all nodes in turn, and waits for what follows; from when to when each restart lasted, since
 /// `watch` was started.
-async fn restarts(cluster: &mut Cluster, watch: &Stopwatch) -> Result<Vec<(Duration, Duration)>> {
+async fn restarts(cluster: &mut Cluster, watch: &Stopwatch) -> Result<Vec<Span>> {
     let mut spans = Vec::new();
     for node in cluster.ids() {
         watch.reaches(watch.elapsed() + SETTLED).await?;
@@ -68,7 +90,7 @@ async fn restarts(cluster: &mut Cluster, watch: &Stopwatch) -> Result<Vec<(Durat
 }
 
 /// The longest that each counter was silent in each of the spans.
-fn gaps(timed: &[Timed], spans: &[(Duration, Duration)]) -> Vec<Duration> {
+fn gaps(timed: &[Timed], spans: &[Span]) -> Vec<Duration> {
     let mut longest: BTreeMap<(u32, usize), Duration> = BTreeMap::new();
     for call in timed {
         for (span, (from, to)) in spans.iter().enumerate() {
@@ -134,38 +156,47 @@ async fn a_rolling_restart_loses_nothing_on_postgres() -> Result<()> {
     .await
 }
 
+/// Makes sure that none of the calls fails that are made while `work` is done to the nodes.
+async fn no_call_fails(
+    cluster: &mut Cluster,
+    work: impl AsyncFnOnce(&mut Cluster, &Stopwatch) -> Result<Vec<Span>>,
+) -> Result<()> {
+    let registers = Registers::new(Client::patient()?, cluster.urls());
+    // Attempts of either kind are noted by themselves.
+    let elsewhere = registers.through(cluster.urls());
+    let (durable, volatile) =
+        (Counters::beside(&registers, "d"), Counters::beside(&elsewhere, "d"));
+    let watch = Stopwatch::start();
+    let (added, asked, spans) = tokio::try_join!(
+        durable.paced(pace(), COUNTERS),
+        volatile.asked(pace(), COUNTERS),
+        async {
+            let spans = work(&mut *cluster, &watch).await?;
+            durable.end();
+            volatile.end();
+            Ok(spans)
+        },
+    )?;
+    let over = spans.last().context("nothing was done")?.1;
+    ensure!(over < CALLED_FOR, "it took {over:?}");
+    let failed = [attempts("durable", &added, &durable), attempts("volatile", &asked, &volatile)];
+    let gap = seen("durable", &gaps(&added, &spans))?.max(seen("volatile", &gaps(&asked, &spans))?);
+    say(format!("{:?}", durable.verify().await?));
+    say(format!("{:?}", Ledger::of(cluster).await?.audit().await?));
+    ensure!(failed.iter().all(Vec::is_empty), "attempts failed: {failed:#?}");
+    ensure!(!figures_are_checked() || gap < GAP, "the gaps are longer than promised");
+    Ok(())
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_rolling_restart_fails_no_call() -> Result<()> {
-    cluster::run(3, StoreKind::Postgres, async |cluster| {
-        let registers = Registers::new(Client::patient()?, cluster.urls());
-        // Attempts of either kind are noted by themselves.
-        let elsewhere = registers.through(cluster.urls());
-        let (durable, volatile) =
-            (Counters::beside(&registers, "d"), Counters::beside(&elsewhere, "d"));
-        let watch = Stopwatch::start();
-        let (added, asked, spans) = tokio::try_join!(
-            durable.paced(pace(), COUNTERS),
-            volatile.asked(pace(), COUNTERS),
-            async {
-                let spans = restarts(cluster, &watch).await?;
-                durable.end();
-                volatile.end();
-                Ok(spans)
-            },
-        )?;
-        let over = spans.last().context("no node was restarted")?.1;
-        ensure!(over < CALLED_FOR, "the restarts took {over:?}");
-        let failed =
-            [attempts("durable", &added, &durable), attempts("volatile", &asked, &volatile)];
-        let gap =
-            seen("durable", &gaps(&added, &spans))?.max(seen("volatile", &gaps(&asked, &spans))?);
-        say(format!("{:?}", durable.verify().await?));
-        say(format!("{:?}", Ledger::of(cluster).await?.audit().await?));
-        ensure!(failed.iter().all(Vec::is_empty), "attempts failed: {failed:#?}");
-        ensure!(!figures_are_checked() || gap < GAP, "the gaps are longer than promised");
-        Ok(())
-    })
-    .await
+    cluster::run(3, StoreKind::Postgres, async |cluster| no_call_fails(cluster, restarts).await)
+        .await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nodes_that_are_drained_together_fail_no_call() -> Result<()> {
+    cluster::run(3, StoreKind::Postgres, async |cluster| no_call_fails(cluster, drains).await).await
 }
 
 /// It does not hear what became of a commit, so that it cannot hand its shards over meanwhile.

@@ -9,6 +9,7 @@ use anyhow::{Context, Result, ensure};
 use quarry_tests::{
     cluster::{self, Cluster},
     command::Workbench,
+    ownership::at_rest,
     process::StoreKind,
     report::say,
     sent_events::{Event, Events},
@@ -17,7 +18,7 @@ use quarry_tests::{
 use serde_json::{Value, json};
 
 const PACK: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../crates/extract/packs/film.toml");
-/// So many that reading them takes much longer than killing a process.
+/// So many that reading them takes much longer than killing a process, or handing its shards over.
 const LINES: u32 = 2_200;
 
 /// Whom the killed node owns.
@@ -41,6 +42,7 @@ enum Going {
 const DRAIN_TIME: &str = "100ms";
 /// A node that goes gives its connections two seconds.
 const GONE_WITHIN: Duration = Duration::from_secs(20);
+const AT_REST_WITHIN: Duration = Duration::from_mins(1);
 
 /// A text of names and numbers, with a film in it now and then.
 fn long_text(title: &str) -> String {
@@ -257,6 +259,7 @@ async fn goes_in_both_places(store: StoreKind, going: Going) -> Result<()> {
     }
     cluster::run_prepared(cluster, async |cluster| {
         for victim in [Victim::Work, Victim::Submission] {
+            at_rest(cluster, AT_REST_WITHIN).await?;
             outlived(cluster, victim, going).await.with_context(|| format!("{victim:?}"))?;
         }
         let violations = cluster.violations().await?;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use axum::{Json, extract::State, http::Uri};
 use quarry_types::{
-    NodeState, Role,
+    NodeId, NodeState, Role,
     api::{self, HealthStatus},
 };
 
@@ -84,9 +84,13 @@ async fn store(gateway: &Gateway) -> api::Check {
 /// The coordinator has a leader. Without one, leases run on until they end: degraded.
 fn coordinator(gateway: &Gateway) -> api::Check {
     let status = gateway.coordinator().status();
-    let (term, applied) = (status.term, status.applied);
-    match status.leader {
-        Some(leader) if status.has_quorum => {
+    led(status.leader.filter(|_| status.has_quorum), status.term, status.applied)
+}
+
+/// How a node is that knows this leader with a quorum, if any.
+fn led(leader: Option<NodeId>, term: u64, applied: u64) -> api::Check {
+    match leader {
+        Some(leader) => {
             let detail = format!("node {leader} leads in term {term}, applied {applied}");
             check("coordinator", HealthStatus::Healthy, detail)
         }
@@ -139,14 +143,45 @@ fn shards(gateway: &Gateway) -> Option<api::Check> {
     let serving = serving(gateway);
     let age = gateway.host().now().since(gateway.begun());
     let detail = format!("{serving} of {} shards are served here", view.shards.len());
-    let status = match serving {
-        0 if wants && !view.shards.is_empty() && age > WITHOUT_SHARDS => HealthStatus::Unhealthy,
+    let is_due = wants && !view.shards.is_empty();
+    Some(check("shards", serves(serving, is_due, age), detail))
+}
+
+/// How a runner of this age is that serves so many shards; whether it is due some.
+fn serves(shards: u32, is_due: bool, age: Duration) -> HealthStatus {
+    match shards {
+        0 if is_due && age > WITHOUT_SHARDS => HealthStatus::Unhealthy,
         0 => HealthStatus::Degraded,
         _ => HealthStatus::Healthy,
-    };
-    Some(check("shards", status, detail))
+    }
 }
 
 fn serving(gateway: &Gateway) -> u32 {
     u32::try_from(gateway.metrics().active_shards.get()).unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn without_a_leader_a_node_is_degraded_and_ill_where_it_never_heard_of_one() {
+        let status = |leader, applied| led(leader, 3, applied).status;
+        assert_eq!(status(Some(NodeId(2)), 7), HealthStatus::Healthy);
+        assert_eq!(status(None, 7), HealthStatus::Degraded, "leases run on");
+        assert_eq!(status(None, 0), HealthStatus::Unhealthy);
+    }
+
+    #[test]
+    fn a_runner_that_gets_no_shards_for_long_is_ill() {
+        let (young, old) = (WITHOUT_SHARDS, WITHOUT_SHARDS + Duration::from_millis(1));
+        for (shards, is_due, age, expected) in [
+            (1, true, old, HealthStatus::Healthy),
+            (0, true, young, HealthStatus::Degraded),
+            (0, true, old, HealthStatus::Unhealthy),
+            (0, false, old, HealthStatus::Degraded),
+        ] {
+            assert_eq!(serves(shards, is_due, age), expected, "{shards} {is_due} {age:?}");
+        }
+    }
 }

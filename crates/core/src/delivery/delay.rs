@@ -12,7 +12,7 @@ use super::{
     backlog::{Absent, Source},
     batch::{Change, Unit},
     entity::Entity,
-    message::{Acceptance, Message, Order, Phase, Standing},
+    message::{Acceptance, Message, Order, Phase},
     reading::Reading,
     shard::{Gate, draining, refused},
 };
@@ -230,22 +230,22 @@ impl<W> Shard<W> {
     pub(super) fn enqueue(&mut self, address: &Address, message_id: MessageId) {
         let Some(entity) = self.entities.get_mut(address) else { return };
         let order = |id: &MessageId| self.messages.get(id).map(|message| message.order);
-        let is_in_line = |id: &MessageId| {
-            self.messages.get(id).is_some_and(|message| message.standing == Standing::InLine)
-        };
         let place = order(&message_id);
-        let before = |id: &MessageId| order(id) < place;
-        let mut at = entity.queue.iter().rposition(before).map_or(0, |before| before + 1);
-        // Only those in line are always in order among themselves: one of an earlier time that joined late
-        // stands behind one that ran then.
-        if is_in_line(&message_id) {
-            let earlier = |id: &MessageId| is_in_line(id) && before(id);
-            let behind = entity.queue.range(..at).rposition(earlier).map_or(0, |at| at + 1);
-            let later = entity.queue.range(behind..at).position(is_in_line);
-            at = later.map_or(at, |later| behind + later);
-        }
+        // Only those in line are in order among themselves, where times are equal.
+        let before = entity.queue.iter().rposition(|id| order(id) < place);
+        let at = before.map_or(0, |before| before + 1);
         let running = usize::from(entity.runs_command());
         entity.queue.insert(at.max(running).min(entity.queue.len()), message_id);
+    }
+
+    /// Puts a message that was handled, and whose commit failed, back into its entity's queue: before all
+    /// that came after it, also where one of an earlier time joined behind them meanwhile. Nothing runs.
+    pub(super) fn put_back(&mut self, address: &Address, message_id: MessageId) {
+        let Some(entity) = self.entities.get_mut(address) else { return };
+        let order = |id: &MessageId| self.messages.get(id).map(|message| message.order);
+        let place = order(&message_id);
+        let after = entity.queue.iter().position(|id| order(id) > place);
+        entity.queue.insert(after.unwrap_or(entity.queue.len()), message_id);
     }
 }
 

@@ -115,7 +115,7 @@ impl<W> Shard<W> {
         let message = self.messages.get(&unit.message_id);
         let has_joined = message.is_some_and(|m| !m.is_delayed() && m.phase != Phase::Aside);
         if has_joined && !is_queued {
-            self.enqueue(&unit.address, unit.message_id);
+            self.put_back(&unit.address, unit.message_id);
         }
     }
 
