@@ -101,8 +101,11 @@ for _ in $(seq 20); do
   fi
 done
 [ -n "$port" ] || fail "no free port in twenty tries"
+# A database that is dropped by force may have a worker of autovacuum in it: who drops it must be one who
+# may signal others.
 "$bin/psql" -q -X -v ON_ERROR_STOP=1 -h "$directory" -p "$port" -U postgres -d postgres \
-  -c 'create role quarry login createdb' -c 'create database quarry owner quarry' </dev/null \
+  -c 'create role quarry login createdb' -c 'grant pg_signal_backend to quarry' \
+  -c 'create database quarry owner quarry' </dev/null \
   || fail "the role could not be made"
 
 export QUARRY_TEST_POSTGRES="postgres://quarry@${directory//\//%2F}:$port/quarry"

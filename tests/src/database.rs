@@ -14,6 +14,9 @@ const SERVER: &str = "QUARRY_TEST_POSTGRES";
 /// The same server over loopback TCP.
 const SERVER_TCP: &str = "QUARRY_TEST_POSTGRES_TCP";
 
+/// How long a session may take to end.
+const SESSIONS_END_WITHIN_MS: u32 = 5_000;
+
 /// A database of one test. It goes with the server, or earlier by [`Database::remove`].
 #[derive(Debug)]
 pub struct Database {
@@ -49,6 +52,17 @@ impl Database {
     pub async fn administer(&self, sql: &str) -> Result<()> {
         let sql = AssertSqlSafe(sql.to_owned());
         connect(&self.server).await?.execute(sql).await.map(drop).context("administer the server")
+    }
+
+    /// Ends every client's session in it, and waits until they are gone. The server's own workers, which
+    /// only its superuser may end, go on.
+    pub async fn end_sessions(&self) -> Result<()> {
+        let sql = format!(
+            "select pg_terminate_backend(pid, {SESSIONS_END_WITHIN_MS}) from pg_stat_activity \
+             where backend_type = 'client backend' and datname = '{}'",
+            self.name,
+        );
+        self.administer(&sql).await
     }
 
     /// Its name on the server.

@@ -197,8 +197,7 @@ async fn a_database_that_takes_no_writes_is_found_with_what_to_do() -> Result<()
         let name = cluster.database()?.name().to_owned();
         let set = format!("alter database {name} set default_transaction_read_only = on");
         server.administer(&set).await?;
-        let end = "select pg_terminate_backend(pid) from pg_stat_activity where datname = ";
-        server.administer(&format!("{end}'{name}'")).await?;
+        cluster.database()?.end_sessions().await?;
         let finding = doctor.finds("doctor", "store").await?;
         ensure!(advice(&finding).contains("read-only"), "{finding}");
         let reset = format!("alter database {name} reset default_transaction_read_only");

@@ -8,13 +8,13 @@ use quarry_tests::{
     cluster::{self, Cluster},
     failover::progressed,
     ledger::Ledger,
+    ownership::{at_rest, shards},
     process::StoreKind,
     report::say,
     wait::{Looks, until},
     workload::{Load, Registers},
 };
 use quarry_types::api;
-use serde_json::Value;
 
 const LOAD: Load = Load::endless(4, 20);
 const WITHIN: Duration = Duration::from_mins(1);
@@ -29,20 +29,18 @@ const REFUSED: i32 = 4;
 
 /// How many shards `node` owns or is to own, as node 1 sees it, where every shard has an owner.
 async fn shards_of(cluster: &Cluster, node: u16) -> Option<usize> {
-    let page = cluster.client().text(&format!("{}/v1/cluster/shards", cluster.url(1).ok()?)).await;
-    let page: Value = serde_json::from_str(&page.ok()?).ok()?;
-    let names = |shard: &Value, field: &str| shard.get(field).and_then(Value::as_u64);
-    let shards = page.get("shards")?.as_array()?;
-    let is_owned = shards.iter().all(|shard| names(shard, "owner").is_some());
-    let of_node = shards.iter().filter(|shard| {
-        [names(shard, "owner"), names(shard, "movingTo")].contains(&Some(node.into()))
-    });
+    let shards = shards(cluster.client(), cluster.url(1).ok()?).await.ok()?;
+    let node = Some(u64::from(node));
+    let is_owned = shards.iter().all(|shard| shard.owner.is_some());
+    let of_node = shards.iter().filter(|shard| [shard.owner, shard.moving_to].contains(&node));
     is_owned.then(|| of_node.count())
 }
 
 #[tokio::test]
 async fn a_node_whose_database_is_slow_joins_when_it_can_serve() -> Result<()> {
     cluster::run(3, StoreKind::Postgres, async |cluster| {
+        // One that is killed before it is given its share is given it while nobody knows of its death.
+        at_rest(cluster, WITHIN).await?;
         cluster.kill(JOINING).await?;
         let all_elsewhere = async || (shards_of(cluster, JOINING).await? == 0).then_some(());
         until("the others own all shards", WITHIN, all_elsewhere).await?;

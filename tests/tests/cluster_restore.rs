@@ -57,8 +57,7 @@ async fn values(cluster: &Cluster, node: u16) -> Result<Vec<String>> {
 async fn put_back(database: &Database, copy: &str) -> Result<()> {
     let name = database.name();
     database.administer(&format!("alter database {name} allow_connections false")).await?;
-    let end = "select pg_terminate_backend(pid, 5000) from pg_stat_activity where datname = ";
-    database.administer(&format!("{end}'{name}'")).await?;
+    database.end_sessions().await?;
     database.administer(&format!("alter database {name} rename to {name}_old")).await?;
     database.administer(&format!("alter database {copy} rename to {name}")).await
 }
@@ -89,8 +88,7 @@ async fn copy_to(cluster: &Cluster, copy: &str) -> Result<()> {
     let database = cluster.database()?;
     let name = database.name();
     until("a copy is made", STEP_WITHIN, async || {
-        let end = "select pg_terminate_backend(pid, 5000) from pg_stat_activity where datname = ";
-        database.administer(&format!("{end}'{name}'")).await.ok()?;
+        database.end_sessions().await.ok()?;
         database.administer(&format!("create database {copy} template {name}")).await.ok()
     })
     .await?;
