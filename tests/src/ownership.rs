@@ -130,6 +130,37 @@ pub fn is_owned(shard: &api::Shard, dead: &BTreeSet<u16>) -> bool {
     shard.owner.is_some_and(|owner| !is_dead(owner))
 }
 
+/// What looks at all shards showed so far of who was granted what.
+#[derive(Debug, Default)]
+struct Grants {
+    newest: BTreeMap<u32, u64>,
+    owners: BTreeMap<(u32, u64), u64>,
+}
+
+impl Grants {
+    /// Fails where these shards are not every slot of each space once (S1), where an epoch has two
+    /// owners, or where one shrank (L1).
+    fn see(&mut self, shards: &[api::Shard]) -> Result<()> {
+        let mut next: BTreeMap<u16, u32> = BTreeMap::new();
+        for shard in shards {
+            let id = shard.id;
+            let expected = next.entry(shard.space).or_default();
+            let is_range = u32::from(shard.first) == *expected && shard.first <= shard.last;
+            ensure!(is_range, "S1: {shard:?} does not begin at slot {expected}");
+            *expected = u32::from(shard.last) + 1;
+            let newest = self.newest.entry(id).or_insert(shard.epoch);
+            ensure!(shard.epoch >= *newest, "L1: {shard:?} was under epoch {newest} before");
+            *newest = shard.epoch;
+            let Some(owner) = shard.owner else { continue };
+            let first = *self.owners.entry((id, shard.epoch)).or_insert(owner);
+            ensure!(first == owner, "L1: {shard:?} was node {first}'s under the same epoch");
+        }
+        let ends = |end: &u32| *end == u32::from(u16::MAX) + 1;
+        ensure!(!next.is_empty() && next.values().all(ends), "S1: the last slots are of no shard");
+        Ok(())
+    }
+}
+
 /// Looks at all shards again and again.
 #[derive(Debug)]
 pub struct Watch {
@@ -139,17 +170,20 @@ pub struct Watch {
 
 impl Watch {
     /// Begins to look at the shards as the node at `url` tells of them, now that the nodes `dead` do
-    /// not live any more.
+    /// not live any more. Each look has to show every slot in one shard, and each shard under epochs
+    /// that grow and have one owner (S1, L1).
     pub fn start(client: Client, url: String, dead: BTreeSet<u16>) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
         let is_over = Arc::clone(&stop);
         let mut run = JoinSet::new();
         run.spawn(async move {
             let (mut longest, mut without) = (Duration::ZERO, BTreeMap::new());
-            let mut looks = tokio::time::interval(LOOK);
+            let (mut looks, mut grants) = (tokio::time::interval(LOOK), Grants::default());
             while !is_over.load(Ordering::Relaxed) {
                 looks.tick().await;
-                for shard in shards(&client, &url).await? {
+                let shards = shards(&client, &url).await?;
+                grants.see(&shards)?;
+                for shard in shards {
                     if is_owned(&shard, &dead) {
                         without.remove(&shard.id);
                     } else {
@@ -168,5 +202,37 @@ impl Watch {
         self.stop.store(true, Ordering::Relaxed);
         let longest = self.run.join_next().await.context("nobody watches")?;
         longest.context("the watch panicked")?
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shard(id: u32, (first, last): (u16, u16), owner: Option<u64>, epoch: u64) -> api::Shard {
+        api::Shard { id, space: 0, first, last, owner, epoch, moving_to: None, load: 1 }
+    }
+
+    #[test]
+    fn looks_that_break_an_invariant_are_found() {
+        let (low, high) = ((0, 32_767), (32_768, u16::MAX));
+        let good = [shard(0, low, Some(1), 5), shard(1, high, None, 6)];
+        let broken: [(&str, [api::Shard; 2]); 5] = [
+            ("a gap", [shard(0, (0, 9), Some(1), 5), shard(1, high, None, 6)]),
+            ("twice", [shard(0, low, Some(1), 5), shard(1, (32_767, u16::MAX), None, 6)]),
+            ("no end", [shard(0, low, Some(1), 5), shard(1, (32_768, 40_000), None, 6)]),
+            ("two owners", [shard(0, low, Some(2), 5), shard(1, high, None, 6)]),
+            ("it shrank", [shard(0, low, Some(1), 4), shard(1, high, None, 6)]),
+        ];
+        for (how, shards) in broken {
+            let mut grants = Grants::default();
+            grants.see(&good).unwrap();
+            grants.see(&good).unwrap();
+            assert!(grants.see(&shards).is_err(), "{how}");
+        }
+        let mut grants = Grants::default();
+        grants.see(&good).unwrap();
+        grants.see(&[shard(0, low, Some(2), 7), shard(1, high, Some(1), 8)]).unwrap();
+        assert!(grants.see(&[]).is_err());
     }
 }

@@ -6,6 +6,7 @@ use std::{collections::BTreeSet, time::Duration};
 
 use anyhow::{Context, Result, ensure};
 use quarry_tests::{
+    chaos::watched,
     cluster::{self, Cluster},
     environment::number,
     failover::progressed,
@@ -45,6 +46,14 @@ async fn balanced(cluster: &Cluster, nodes: &[u16]) -> Result<()> {
     .await
 }
 
+/// No node broke an invariant, and none found a message that nothing would have woken (G9).
+async fn all_is_sound(cluster: &Cluster) -> Result<()> {
+    let (violations, stalls) = (cluster.violations().await?, cluster.stalls().await?);
+    ensure!(violations == 0, "{violations} violations of invariants");
+    ensure!(stalls == 0, "{stalls} messages had to be found");
+    Ok(())
+}
+
 /// Kills two nodes at once; waits until all that they owned is loaded elsewhere.
 async fn two_are_killed(cluster: &mut Cluster) -> Result<Watch> {
     let mut grants = Vec::new();
@@ -52,6 +61,8 @@ async fn two_are_killed(cluster: &mut Cluster) -> Result<Watch> {
         grants.push(Grants::of(cluster, node).await?);
     }
     let mut ledger = Ledger::of(cluster).await?;
+    // What the killed ones saw goes with them.
+    all_is_sound(cluster).await?;
     for node in KILLED {
         cluster.kill(node).await?;
     }
@@ -96,10 +107,7 @@ async fn nothing_is_missing(cluster: &Cluster, entities: u32) -> Result<()> {
     say(format!("{audited:?}"));
     let states = i64::from(entities + LOAD.registers);
     ensure!(audited.states == states, "{} of {states} entities have a state", audited.states);
-    let (violations, stalls) = (cluster.violations().await?, cluster.stalls().await?);
-    ensure!(violations == 0, "{violations} violations of invariants");
-    ensure!(stalls == 0, "{stalls} messages had to be found");
-    Ok(())
+    all_is_sound(cluster).await
 }
 
 async fn at_scale(cluster: &mut Cluster, entities: u32) -> Result<()> {
@@ -133,5 +141,11 @@ async fn two_of_five_nodes_are_killed_and_three_join_at_scale() -> Result<()> {
     for node in cluster.ids() {
         cluster.set(node, "QUARRY_CLUSTER__SHARDS", &SHARDS.to_string())?;
     }
-    cluster::run_prepared(cluster, async |cluster| at_scale(cluster, entities).await).await
+    let store = cluster.store_url().to_owned();
+    let all = async |cluster: &mut Cluster| {
+        let ((), loads) = watched(&store, Box::pin(at_scale(cluster, entities))).await?;
+        say(format!("{} loads of shards, each by one process under its epoch", loads.count()));
+        Ok(())
+    };
+    cluster::run_prepared(cluster, all).await
 }
