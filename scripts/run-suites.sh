@@ -70,7 +70,7 @@ run_suite() {
       local code=0 features=quarry-tests/planted-bugs,quarry-server/planted-bugs
       timeout -k 10 1800 cargo build --locked --workspace --features "$features" --bin quarry-planted </dev/null || return 1
       run_tests --features "$features" --test simulation_planted || code=1
-      run_tests --one-at-a-time --features "$features" --test freeze_planted || code=1
+      run_tests --one-at-a-time --features "$features" --test freeze_planted --test chaos_planted || code=1
       return "$code"
       ;;
     api)
