@@ -28,7 +28,7 @@ use crate::{
     view::Views,
 };
 
-/// Sees each log entry at the instant at which a voter applies it, in simulations.
+/// Sees each log entry at the instant at which a voter applies it.
 pub trait Witness: Send + Sync + 'static {
     /// The entry at `index` was `command`: it was answered by `response`, and made `after` of
     /// `before`.
@@ -168,7 +168,7 @@ impl Machine {
     }
 
     /// The same, seen by `witness` where there is one.
-    pub(super) fn seen_by(self, witness: Option<Arc<dyn Witness>>) -> Self {
+    pub(crate) fn seen_by(self, witness: Option<Arc<dyn Witness>>) -> Self {
         Self { witness, ..self }
     }
 

@@ -5,6 +5,7 @@
 //! who wait. The order of the queue is the order of the calls, votes included, so what a callback
 //! acknowledges is durable together with everything before it.
 
+mod auditor;
 mod file;
 mod log;
 mod machine;
@@ -14,6 +15,7 @@ mod writer;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use auditor::Auditor;
 pub use file::StorageError;
 pub(crate) use file::{is_known, open};
 pub(crate) use log::Log;
