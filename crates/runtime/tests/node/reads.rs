@@ -9,7 +9,7 @@ use std::{
 };
 
 use quarry_runtime::{Context, Entity, HandlerError, Node, Reply};
-use quarry_types::{Address, Answer, CallError, Envelope, Outcome, ReplyMode, Tenant};
+use quarry_types::{Address, Answer, CallError, Envelope, Outcome, RefusalCode, ReplyMode, Tenant};
 use serde::Deserialize;
 use tokio::sync::{Barrier, Semaphore, oneshot};
 
@@ -191,6 +191,46 @@ async fn a_query_that_panics_fails_alone() {
     world.desk.leave.add_permits(1);
     assert_eq!(number(stays.await.unwrap()), 1);
     assert_eq!(number(call(&node, "get").await), 1);
+}
+
+/// A query that would run for `takes` when its node is drained: how long the drain took, and what the
+/// caller is told, who waits for longer than either.
+async fn drained_beside_a_query(takes: Duration) -> (Duration, Result<Answer, CallError>) {
+    let world = World::new();
+    let (node, _) = world.start(1);
+    let (sender, answered) = oneshot::channel();
+    let caller = node.clone();
+    world.host.spawn("call", async move {
+        let query = envelope_to(&caller, book(), "stay", "");
+        drop(sender.send(caller.call(query, Duration::from_mins(2)).await));
+    });
+    until(|| world.desk.readers.load(Ordering::SeqCst) == 1).await;
+    let (began, desk) = (world.host.now(), Arc::clone(&world.desk));
+    world.host.spawn("end", async move {
+        tokio::time::sleep(takes).await;
+        desk.leave.add_permits(1);
+    });
+    node.drain().await;
+    let took = world.host.now().since(began);
+    until(|| world.desk.readers.load(Ordering::SeqCst) == 0).await;
+    (took, answered.await.unwrap())
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_drain_waits_for_a_query_that_ends_within_the_drain_time() {
+    let takes = Duration::from_secs(8);
+    let (took, answer) = drained_beside_a_query(takes).await;
+    assert_eq!(number(answer), 0);
+    assert!(took >= takes && took < Duration::from_secs(10), "drained in {took:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_query_that_goes_on_past_the_drain_time_is_ended_and_told_so() {
+    let (took, answer) = drained_beside_a_query(Duration::from_mins(1)).await;
+    let drain_time = Duration::from_secs(10);
+    assert!(took >= drain_time && took < Duration::from_secs(13), "drained in {took:?}");
+    let Err(CallError::Refused(refusal)) = answer else { panic!("{answer:?}") };
+    assert_eq!(refusal.code, RefusalCode::NoOwner);
 }
 
 #[tokio::test(start_paused = true)]
