@@ -170,8 +170,23 @@ impl Cluster {
         self.add_over(id, voters, &self.store_url.clone())
     }
 
+    /// As [`Cluster::add`], with a number that another process may have.
+    pub fn add_as(&mut self, id: u16, number: u16, voters: &[u16]) -> Result<()> {
+        self.push(id, voters, &self.store_url.clone())?;
+        let arguments = &mut self.node_mut(id)?.launch.arguments;
+        let at = arguments.iter().position(|argument| argument == "--node");
+        let said = at.and_then(|at| arguments.get_mut(at + 1)).context("it says no number")?;
+        *said = number.to_string();
+        self.start(id)
+    }
+
     /// As [`Cluster::add`], over a store that need not be that of the others.
     pub fn add_over(&mut self, id: u16, voters: &[u16], store: &str) -> Result<()> {
+        self.push(id, voters, store)?;
+        self.start(id)
+    }
+
+    fn push(&mut self, id: u16, voters: &[u16], store: &str) -> Result<()> {
         let ports = self.ports.as_ref().context("a network has no room for more nodes")?;
         let site = |id: u16| Site::on_loopback(id, ports, store);
         let named: Vec<String> = voters
@@ -184,7 +199,7 @@ impl Cluster {
             node.launch.environment.push(roles);
         }
         self.nodes.push(node);
-        self.start(id)
+        Ok(())
     }
 
     /// Where node `id` keeps what is its own.

@@ -5,16 +5,18 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use quarry_tests::{
+    chaos::watched,
     cluster::{self, Cluster},
     failover::progressed,
+    grants::takes_part,
     ledger::Ledger,
-    ownership::{at_rest, shards},
+    ownership::{Standing, at_rest, shards},
     process::StoreKind,
     report::say,
     wait::{Looks, until},
     workload::{Load, Registers},
 };
-use quarry_types::api;
+use quarry_types::{NodeState, api};
 
 const LOAD: Load = Load::endless(4, 20);
 const WITHIN: Duration = Duration::from_mins(1);
@@ -24,6 +26,8 @@ const SLOW: Duration = Duration::from_secs(4);
 const JOINING: u16 = 3;
 /// A node beside those of the cluster.
 const STRANGER: u16 = 4;
+/// A process beside those, that says it is [`STRANGER`].
+const DOUBLE: u16 = 5;
 /// How a process ends that refuses to start.
 const REFUSED: i32 = 4;
 
@@ -70,6 +74,62 @@ async fn a_node_whose_database_is_slow_joins_when_it_can_serve() -> Result<()> {
         say(format!("{:?}", registers.verify().await?));
         let violations = cluster.violations().await?;
         ensure!(violations == 0, "{violations} violations of invariants");
+        Ok(())
+    })
+    .await
+}
+
+/// What node 1 says of where node `number` listens for HTTP.
+async fn http_of(cluster: &Cluster, number: u16) -> Result<Option<String>> {
+    let page = cluster.client().text(&format!("{}/v1/cluster", cluster.url(1)?)).await?;
+    let page: api::Cluster = serde_json::from_str(&page)?;
+    let node = page.nodes.into_iter().find(|node| node.id == u64::from(number));
+    Ok(node.filter(|node| node.state == NodeState::Up).map(|node| node.http))
+}
+
+/// Node 4, a process over another directory that says it is node 4 as well, and appends at all of it.
+async fn two_are_one(cluster: &mut Cluster) -> Result<()> {
+    let voters = [1, 2, 3];
+    cluster.add(STRANGER, &voters)?;
+    cluster.ready(STRANGER, WITHIN).await?;
+    takes_part(cluster, STRANGER, WITHIN).await?;
+    let first = http_of(cluster, STRANGER).await?.context("nobody knows node 4")?;
+    let registers = Registers::new(cluster.client().clone(), cluster.urls());
+    let load = registers.load(LOAD);
+    progressed(&registers, 50, WITHIN).await?;
+    let standing = Standing::of(cluster).await?;
+    cluster.add_as(DOUBLE, STRANGER, &voters)?;
+    until("the second process says why it waits", WITHIN, async || {
+        let log = cluster.directory().join(format!("node-{DOUBLE}.log"));
+        let said = std::fs::read_to_string(log).ok()?;
+        said.contains("node 4 is a process over another data directory").then_some(())
+    })
+    .await?;
+    let before = registers.done();
+    let mut looks = Looks::during(SLOW);
+    while looks.next().await {
+        ensure!(http_of(cluster, STRANGER).await?.as_ref() == Some(&first), "it was replaced");
+    }
+    standing.owners_last(cluster).await?;
+    say(format!("{} appends meanwhile", registers.done() - before));
+    ensure!(registers.done() > before, "nothing was answered meanwhile");
+    cluster.kill(STRANGER).await?;
+    cluster.ready(DOUBLE, WITHIN).await?;
+    let second = http_of(cluster, STRANGER).await?.context("nobody is node 4")?;
+    ensure!(second != first, "{second} was killed");
+    let unanswered = load.stop().await?;
+    ensure!(unanswered == 0, "{unanswered} appends were never answered");
+    say(format!("{:?}", registers.verify().await?));
+    ensure!(cluster.violations().await? == 0, "invariants were violated");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_second_process_with_a_nodes_number_waits_until_the_first_one_is_gone() -> Result<()> {
+    let store = |cluster: &Cluster| cluster.store_url().to_owned();
+    cluster::run(3, StoreKind::Postgres, async |cluster| {
+        let ((), loads) = watched(&store(cluster), two_are_one(cluster)).await?;
+        say(format!("{} loads of shards, each by one process under its epoch", loads.count()));
         Ok(())
     })
     .await

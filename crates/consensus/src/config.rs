@@ -19,7 +19,8 @@ use crate::times::Times;
 pub struct Config {
     /// This node.
     pub node: NodeId,
-    /// This process: random per start (L5).
+    /// This process: random per start (L5). [`start`](crate::start) puts the number of the data directory
+    /// into it.
     pub boot: BootId,
     /// The versions of the protocol that it speaks: [`Protocol::CURRENT`], but in tests.
     pub protocol: Protocol,

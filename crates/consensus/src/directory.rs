@@ -1,19 +1,26 @@
 //! The node's data directory, locked while the process lives.
 
 use std::{
-    fs::File,
-    io,
+    fs::{self, File},
+    io::{self, Write as _},
+    os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
 };
 
+use quarry_ports::Random;
 use rustix::fs::{FlockOperation, flock};
+
+/// The file with the directory's number, and the inode of the lock that it goes with.
+const NUMBER: &str = "directory-number";
+/// The largest number: as many bits as count of it in a [`BootId`](quarry_types::BootId).
+const MAX_NUMBER: u64 = (1 << 24) - 1;
 
 /// A locked data directory. The kernel lets the lock go when the process ends, however it ends: who
 /// holds it knows that the process before is dead (L2).
 #[derive(Debug)]
 pub(crate) struct Directory {
     path: PathBuf,
-    _lock: File,
+    lock: File,
 }
 
 /// Why a directory was not locked.
@@ -28,7 +35,7 @@ pub(crate) enum LockError {
 impl Directory {
     /// Makes the directory where it is missing, and locks it.
     pub(crate) fn lock(path: &Path) -> Result<Self, LockError> {
-        std::fs::create_dir_all(path).map_err(LockError::Io)?;
+        fs::create_dir_all(path).map_err(LockError::Io)?;
         let lock = File::options()
             .create(true)
             .truncate(false)
@@ -36,10 +43,30 @@ impl Directory {
             .open(path.join("lock"))
             .map_err(LockError::Io)?;
         match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => Ok(Self { path: path.to_owned(), _lock: lock }),
+            Ok(()) => Ok(Self { path: path.to_owned(), lock }),
             Err(error) if error == rustix::io::Errno::WOULDBLOCK => Err(LockError::Held),
             Err(error) => Err(LockError::Io(error.into())),
         }
+    }
+
+    /// The number of this directory, drawn once and kept in it. A process whose number is that of the
+    /// one before it holds the very lock that the other held. A copy of the directory has another file
+    /// for a lock, and gets another number.
+    pub(crate) fn number(&self, random: &dyn Random) -> io::Result<u64> {
+        let (path, inode) = (self.path.join(NUMBER), self.lock.metadata()?.ino());
+        if let Ok(text) = fs::read_to_string(&path)
+            && let Some(number) = number_in(&text, inode)
+        {
+            return Ok(number);
+        }
+        let number = random.next_u64() & MAX_NUMBER;
+        let new = path.with_extension("new");
+        let mut file = File::create(&new)?;
+        writeln!(file, "{number} {inode}")?;
+        file.sync_all()?;
+        fs::rename(&new, &path)?;
+        File::open(&self.path)?.sync_all()?;
+        Ok(number)
     }
 
     /// Where the coordinator keeps its log.
@@ -53,9 +80,43 @@ impl Directory {
     }
 }
 
+/// The number that `text` gives to the directory whose lock is this inode, where it gives it one.
+fn number_in(text: &str, lock: u64) -> Option<u64> {
+    let (number, inode) = text.trim_end().split_once(' ')?;
+    let number = number.parse().ok().filter(|number| *number <= MAX_NUMBER)?;
+    (inode.parse() == Ok(lock)).then_some(number)
+}
+
 #[cfg(test)]
 mod tests {
+    use quarry_ports::Host;
+
     use super::*;
+
+    #[test]
+    fn a_directory_keeps_its_number_and_a_copy_gets_another() {
+        let place = tempfile::tempdir().unwrap();
+        let (path, copy) = (place.path().join("node"), place.path().join("copy"));
+        let random = Host::system().random;
+        let number = |path: &Path| Directory::lock(path).unwrap().number(&*random).unwrap();
+        let first = number(&path);
+        assert_eq!(number(&path), first, "another process");
+        fs::create_dir(&copy).unwrap();
+        for file in ["lock", NUMBER] {
+            fs::copy(path.join(file), copy.join(file)).unwrap();
+        }
+        let second = number(&copy);
+        assert_ne!(second, first);
+        assert_eq!((number(&path), number(&copy)), (first, second));
+    }
+
+    #[test]
+    fn what_is_no_number_of_this_lock_is_not_believed() {
+        assert_eq!(number_in("77 9\n", 9), Some(77));
+        for text in ["77 8", "77", "", "x 9", "16777216 9", "-1 9", "77 9 9"] {
+            assert_eq!(number_in(text, 9), None, "{text}");
+        }
+    }
 
     #[test]
     fn a_directory_has_one_holder_at_a_time() {

@@ -19,6 +19,8 @@ use crate::{
 
 /// How long one proposal of a join is tried before that is said.
 const JOIN_LIMIT: Duration = Duration::from_secs(10);
+/// How long a process waits that may not join now; a lease that it waits for ends within some of these.
+const REFUSED_PAUSE: Duration = Duration::from_secs(1);
 /// How long a runner waits after a heartbeat that was not answered well; it doubles up to
 /// [`LONGEST_PAUSE`], which is short beside an election.
 const RETRY_PAUSE: Duration = Duration::from_millis(50);
@@ -100,16 +102,14 @@ impl Keeper {
         let told = Command::join(self.member.clone(), self.leases.ttl());
         let untold = Command::Join { node: self.member.clone() };
         let mut wishes = [(told, self.leases), (untold, self.leases.at_most_usual())];
+        let mut refusals = Refusals::default();
         loop {
             let [(command, leases), (other, _)] = &wishes;
             match self.asker.propose(command, JOIN_LIMIT).await {
                 Ok((_, Response::Refused(reason @ Refused::BootEnded { .. }))) => {
                     return Err(reason.to_string());
                 }
-                Ok((_, Response::Refused(reason))) => {
-                    tracing::warn!(%reason, "the join was refused, trying again");
-                    tokio::time::sleep(JOIN_LIMIT).await;
-                }
+                Ok((_, Response::Refused(reason))) => refusals.wait(&reason.to_string()).await,
                 Ok((index, Response::Applied(_) | Response::Ignored(_))) => {
                     let (node, ttl) = (self.member.id, leases.ttl());
                     tracing::info!(%node, index, lease_ttl = ?ttl, "joined the cluster");
@@ -120,10 +120,7 @@ impl Keeper {
                 {
                     tracing::warn!(%error, "joining with the usual time to live");
                 }
-                Err(error @ CoordinatorError::Refused { .. }) => {
-                    tracing::warn!(%error, "the join was refused, trying again");
-                    tokio::time::sleep(JOIN_LIMIT).await;
-                }
+                Err(CoordinatorError::Refused { reason }) => refusals.wait(&reason).await,
                 Err(error) => tracing::warn!(%error, "not joined yet"),
             }
             wishes.reverse();
@@ -223,6 +220,23 @@ impl Keeper {
     fn show(&self) {
         let left = self.guard.deadline().since(self.host.now());
         self.metrics.lease_seconds.set(left.as_secs_f64());
+    }
+}
+
+/// Joins in a row that were refused.
+#[derive(Debug, Default)]
+struct Refusals {
+    told: String,
+}
+
+impl Refusals {
+    /// One more: says why, once, and waits.
+    async fn wait(&mut self, reason: &str) {
+        if self.told != reason {
+            tracing::warn!(reason, "the join was refused; asking on");
+            reason.clone_into(&mut self.told);
+        }
+        tokio::time::sleep(REFUSED_PAUSE).await;
     }
 }
 

@@ -15,16 +15,18 @@ use openraft::{
     type_config::TypeConfigExt as _,
 };
 use quarry_core::{
-    coordinator::{Changes, Command, LeaseEnd, Loads, Response, Unfit, Versions, fit},
+    coordinator::{Changes, Command, LeaseEnd, Loads, Member, Response, Unfit, Versions, fit},
     lease::{LeaderLeases, LeaseTimes, NotAcknowledged},
 };
 use quarry_plane::Protocol;
 use quarry_ports::{Host, Metrics};
 use quarry_types::{BootId, ClusterView, Monotonic, NodeId, NodeState};
+use tokio::sync::oneshot;
 
 use crate::{
     control::{HeartbeatAnswer, HeartbeatRequest, Links, ProposeAnswer, StandingAnswer},
     group::{Group, LeaderId, Proposal},
+    joining::{Joining, Turn},
     quorum::{Quorum, Round},
     storage::Machine,
     view::Views,
@@ -58,6 +60,8 @@ struct Reign {
     reports: BTreeMap<NodeId, Loads>,
     /// What each node said last that it speaks.
     spoken: Versions,
+    /// The joins under way: whether another process of a node may join is seen behind each.
+    joining: Joining,
 }
 
 impl Reign {
@@ -167,7 +171,8 @@ impl Lead {
             let mut leases = LeaderLeases::elected(now, []);
             leases.applied_own_term();
             let (synced, reports, spoken) = (None, BTreeMap::new(), Versions::new());
-            *reign = Some(Reign { leadership, synced, leases, reports, spoken });
+            let joining = Joining::default();
+            *reign = Some(Reign { leadership, synced, leases, reports, spoken, joining });
         }
         let reign = reign.as_mut().filter(|reign| reign.leadership == leadership)?;
         reign.learn(&view, self.times, now);
@@ -259,15 +264,56 @@ impl Lead {
             Round::NotLeader { leader } => return ProposeAnswer::NotLeader { leader },
             Round::NoQuorum { reason } => return ProposeAnswer::Unknown { reason },
         };
+        // Before the view is read: whoever joined until then is in it.
+        let turn = match command.joining() {
+            None => None,
+            Some(Member { id, boot, .. }) => {
+                let Some(turn) = self.turn(leadership, (*id, *boot)) else {
+                    let reason = format!("another process of node {id} joins");
+                    return ProposeAnswer::Unknown { reason };
+                };
+                Some(turn)
+            }
+        };
         let view = self.views.newest();
         let command = match fit(command, caller.newest, &view, &self.spoken(leadership)) {
             Ok(command) => command,
-            Err(unfit) => return unfit_for(caller, unfit),
+            Err(unfit) => return unfit_for(caller, &unfit),
         };
-        match self.write_as(leadership, command).await {
+        let write = write_as(self.raft.clone(), leadership, self.entry(command));
+        let written = match turn {
+            None => write.await,
+            Some(turn) => self.to_the_end(turn, write).await,
+        };
+        match written {
             Some(written) => applied(written.log_id.index, written.data),
             None => ProposeAnswer::Unknown { reason: "the leadership ended".to_owned() },
         }
+    }
+
+    /// The turn of a process to join under `leadership`: of two of one node that ask at once the
+    /// second is seen beside the first.
+    fn turn(&self, leadership: LeaderId, process: (NodeId, BootId)) -> Option<Turn> {
+        self.with_leases(leadership, |_| ())?;
+        let reign = self.reign();
+        let reign = reign.as_ref().filter(|reign| reign.leadership == leadership)?;
+        reign.joining.turn(process)
+    }
+
+    /// Awaits `write` in a task of its own: its turn lasts until its fate is known, also where who
+    /// asked for it has gone.
+    async fn to_the_end<T: Send + 'static>(
+        &self,
+        turn: Turn,
+        write: impl Future<Output = Option<T>> + Send + 'static,
+    ) -> Option<T> {
+        let (told, fate) = oneshot::channel();
+        drop(self.host.spawn("join", async move {
+            let written = write.await;
+            drop(turn);
+            drop(told.send(written));
+        }));
+        fate.await.ok().flatten()
     }
 
     /// Takes `command` into the log only under `leadership`, and waits, without a limit, until its
@@ -277,19 +323,7 @@ impl Lead {
         leadership: LeaderId,
         command: Command,
     ) -> Option<Response> {
-        self.write_as(leadership, command).await?.data
-    }
-
-    async fn write_as(
-        &self,
-        leadership: LeaderId,
-        command: Command,
-    ) -> Option<ClientWriteResponse<Group>> {
-        let (responder, fate) = ProgressResponder::complete_only();
-        let entry = self.entry(command);
-        let write = self.raft.write(entry).with_leader(leadership).responder(responder);
-        write.await.ok()?;
-        fate.await.ok()?.ok()
+        write_as(self.raft.clone(), leadership, self.entry(command)).await?.data
     }
 
     /// What the cluster knows of `node` as a voter, confirmed by a quorum. Who does not vote has
@@ -334,17 +368,31 @@ impl Lead {
     }
 }
 
+async fn write_as(
+    raft: Raft<Group, Machine>,
+    leadership: LeaderId,
+    entry: Proposal,
+) -> Option<ClientWriteResponse<Group>> {
+    let (responder, fate) = ProgressResponder::complete_only();
+    let write = raft.write(entry).with_leader(leadership).responder(responder);
+    write.await.ok()?;
+    fate.await.ok()?.ok()
+}
+
 /// What `caller` is told of a command that is not taken into the log. Programs that do not know
 /// [`ProposeAnswer::Refused`] ask again until their time is over.
-fn unfit_for(caller: Protocol, unfit: Unfit) -> ProposeAnswer {
+fn unfit_for(caller: Protocol, unfit: &Unfit) -> ProposeAnswer {
     let reason = unfit.to_string();
     match unfit {
-        Unfit::TooOld { .. } | Unfit::Forbidden(_) if caller.newest >= REFUSALS => {
+        Unfit::TooOld { .. } | Unfit::Forbidden(_) | Unfit::Held { .. }
+            if caller.newest >= REFUSALS =>
+        {
             ProposeAnswer::Refused { reason }
         }
-        Unfit::TooOld { .. } | Unfit::Forbidden(_) | Unfit::NotHeard { .. } => {
-            ProposeAnswer::Unknown { reason }
-        }
+        Unfit::TooOld { .. }
+        | Unfit::Forbidden(_)
+        | Unfit::Held { .. }
+        | Unfit::NotHeard { .. } => ProposeAnswer::Unknown { reason },
     }
 }
 

@@ -31,6 +31,7 @@ mod duty;
 mod follow;
 mod group;
 mod heard;
+mod joining;
 mod keeper;
 mod leader;
 mod place;

@@ -30,7 +30,7 @@ use crate::{
     leader::Lead,
     place::Place,
     raft_runtime,
-    storage::{self, Log, Machine, MemoryDisk, StorageError},
+    storage::{self, Auditor, Log, Machine, MemoryDisk, StorageError},
     view::Views,
 };
 
@@ -118,7 +118,7 @@ pub enum StartError {
 /// # Errors
 /// [`StartError`].
 pub async fn start(
-    config: Config,
+    mut config: Config,
     host: Host,
     metrics: Metrics,
 ) -> Result<Arc<Consensus>, StartError> {
@@ -127,6 +127,12 @@ pub async fn start(
         LockError::Held => StartError::DirectoryInUse { path: config.data_dir.clone() },
         LockError::Io(source) => StartError::Directory { path: config.data_dir.clone(), source },
     })?;
+    let number = directory.number(&*host.random);
+    let number = number.map_err(|source| {
+        let path = config.data_dir.clone();
+        StartError::Directory { path, source }
+    })?;
+    config.boot = config.boot.over(number);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(THREADS)
         .thread_name("quarry-coordinator")
@@ -188,10 +194,16 @@ impl Ground {
         }
     }
 
-    async fn open(&self, host: &Host, views: &Arc<Views>) -> Result<(Log, Machine), StorageError> {
+    async fn open(
+        &self,
+        (host, metrics): (&Host, &Metrics),
+        views: &Arc<Views>,
+    ) -> Result<(Log, Machine), StorageError> {
         match self {
             Self::Machine { directory, .. } => {
-                storage::open(&directory.coordinator(), host, Arc::clone(views)).await
+                let path = directory.coordinator();
+                let (log, machine) = storage::open(&path, host, Arc::clone(views)).await?;
+                Ok((log, machine.seen_by(Some(Arc::new(Auditor::new(metrics.clone()))))))
             }
             Self::Memory { disk, .. } => storage::open_memory(disk, host, Arc::clone(views)),
         }
@@ -236,7 +248,7 @@ async fn begin(
     let links = Arc::new(ground.links(&config, &policy, &views));
     let mut follows = true;
     let lead = if config.is_voter() {
-        let (log, machine) = ground.open(&host, &views).await?;
+        let (log, machine) = ground.open((&host, &metrics), &views).await?;
         follows = is_taken_in(&config, &log);
         Some(vote(&config, leases, (&host, &metrics), &links, &views, (log, machine)).await?)
     } else {

@@ -81,7 +81,7 @@ pub(crate) enum StartFailed {
 impl World {
     /// Starts a process of node `id`, in place of any earlier one.
     pub(crate) fn start(self: &Arc<Self>, id: u64) {
-        let boot = BootId(self.random.next());
+        let boot = BootId(self.random.next()).over(id);
         self.chronicle.note(&format!("start {id} boot {:x}", boot.0));
         let clock = Arc::new(OwnClock {
             base: Arc::clone(&self.host.clock),

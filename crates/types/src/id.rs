@@ -43,12 +43,32 @@ number! {
     Sequence(u64)
 }
 number! {
-    /// Random per process start: tells a restarted process from the one before it (invariant L5).
+    /// A start of a process: 24 bits of the data directory that it holds the lock of, and 40 that are
+    /// random per start. They tell a restarted process from the one before it (invariant L5), and one
+    /// that took over its directory from one that did not (L2).
     BootId(u64)
 }
 number! {
     /// Random, made once per cluster and kept in its store.
     ClusterId(u64)
+}
+
+impl BootId {
+    /// How many bits are the start's own.
+    const START_BITS: u32 = 40;
+
+    /// The same start, over the data directory that has this number; 24 bits of it count.
+    #[must_use]
+    pub const fn over(self, directory: u64) -> Self {
+        let start = self.0 & ((1 << Self::START_BITS) - 1);
+        Self(directory << Self::START_BITS | start)
+    }
+
+    /// The number of the data directory, of 24 bits.
+    #[must_use]
+    pub const fn directory(self) -> u64 {
+        self.0 >> Self::START_BITS
+    }
 }
 
 impl Space {

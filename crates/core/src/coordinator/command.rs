@@ -27,8 +27,9 @@ pub enum Command {
     },
     /// A process of a node comes in, or changes what it says of itself. A new boot id of a known
     /// node replaces the process before it, whose shards are granted anew, to the same node where
-    /// it takes shards. Whoever proposes it vouches that the older process is gone (the new one
-    /// holds the lock of the node's data directory). A drain ends with the process it was for.
+    /// it takes shards. Whoever proposes it vouches that the older process is gone: the new one holds
+    /// the lock of the same data directory (see [`fit`](super::fit)). A drain ends with the process it
+    /// was for.
     Join {
         /// Who comes in.
         node: Member,

@@ -2,10 +2,13 @@
 //!
 //! Versions are those of the planes' protocol, of which every node says with each call what it speaks.
 
-use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::{
+    collections::{BTreeMap, BTreeSet},
+    string::String,
+};
 use quarry_types::{BootId, ClusterView, NodeId, NodeState, NodeView};
 
-use super::{Command, Refused, ownership::takes_shards};
+use super::{Command, Member, Refused, ownership::takes_shards};
 
 /// From this version on programs know shards that were split.
 const SPLITS: u16 = 2;
@@ -20,7 +23,7 @@ const LEASE_TTLS: u16 = 5;
 pub type Versions = BTreeMap<NodeId, (BootId, u16)>;
 
 /// Why a command is not taken into the log.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Unfit {
     /// A node's program does not know what it says.
     #[error(
@@ -40,6 +43,18 @@ pub enum Unfit {
     NotHeard {
         /// The node.
         node: NodeId,
+    },
+    /// Another process of the node may live (L2): it has a lease, and held the lock of another data
+    /// directory, so that the one that joins is no proof of its end.
+    #[error(
+        "node {node} is a process over another data directory, with HTTP at {http}, whose lease has \
+         not ended: a node has a number of its own; give this one another (node.id), or stop the other"
+    )]
+    Held {
+        /// The node.
+        node: NodeId,
+        /// Where the process with the lease listens.
+        http: String,
     },
     /// The state forbids it.
     #[error(transparent)]
@@ -99,6 +114,7 @@ pub fn fit(
         if caller < needed {
             return Err(Unfit::TooOld { node: node.id, speaks: caller, needed });
         }
+        may_replace(view, node)?;
     }
     // Whoever is in was asked then.
     if command.since() <= needed_by(view) {
@@ -108,6 +124,15 @@ pub fn fit(
         Ok(()) => Ok(command),
         Err(unfit @ Unfit::TooOld { .. }) => command.for_older(view)?.ok_or(unfit),
         Err(unfit) => Err(unfit),
+    }
+}
+
+/// Whether the process that had the number of `joining` is known to be gone, where there is one.
+fn may_replace(view: &ClusterView, joining: &Member) -> Result<(), Unfit> {
+    let leased = view.nodes.get(&joining.id).filter(|known| known.state != NodeState::Down);
+    match leased.filter(|known| known.boot.directory() != joining.boot.directory()) {
+        Some(NodeView { id, http, .. }) => Err(Unfit::Held { node: *id, http: http.clone() }),
+        None => Ok(()),
     }
 }
 
@@ -224,6 +249,33 @@ mod tests {
         let too_old = Unfit::TooOld { node: NodeId(2), speaks: 1, needed: 2 };
         assert_eq!(asked(&log, 1), Err(too_old));
         assert_eq!(asked(&log, 2), Ok(join.clone()));
+    }
+
+    #[test]
+    fn a_process_over_another_directory_waits_for_the_end_of_the_lease() {
+        let mut log = Log::of([1]);
+        let process = |directory, boot| {
+            let boot = BootId(boot).over(directory);
+            Command::Join { node: Member { boot, ..member(2, 0) } }
+        };
+        let asked = |log: &Log, join: &Command| {
+            let view = log.state.view(log.index, None);
+            fit(join.clone(), 5, &view, &Versions::new()).map(|_| ())
+        };
+        let held = Err(Unfit::Held { node: NodeId(2), http: member(2, 0).http });
+        assert_eq!(asked(&log, &process(7, 1)), Ok(()), "nobody had the number");
+        log.apply(process(7, 1));
+        assert_eq!(asked(&log, &process(8, 2)), held, "the first one lives, for all that is known");
+        assert_eq!(
+            asked(&log, &process(7, 3)),
+            Ok(()),
+            "it holds the lock that the first one held"
+        );
+        assert_eq!(asked(&log, &process(7, 1)), Ok(()), "its answer was lost");
+        log.end(2, BootId(1).over(7).0, LeaseEnd::Expired);
+        assert_eq!(asked(&log, &process(8, 2)), Ok(()));
+        log.apply(process(8, 2));
+        assert_eq!(asked(&log, &process(7, 3)), held, "now it is the other's");
     }
 
     #[test]

@@ -83,12 +83,12 @@ impl RunningNode {
         let identity = store.identity().await.map_err(anyhow::Error::from)?;
         crash::point("store-opened");
         phases.mark("store");
-        let boot = BootId(host.random.next_u64());
         let mesh = parts::mesh(settings, &addresses, &guard, host, &metrics).await?;
         phases.mark("mesh");
         let bindings = limits::bindings(settings, &registry)?;
         let wanted = bindings.clone();
         let founding = parts::founding(settings, &data, bindings, recovery).await?;
+        let boot = BootId(host.random.next_u64());
         let planned =
             parts::Coordination { boot, data: data.clone(), identity, recovery, founding };
         let consensus =
@@ -105,7 +105,7 @@ impl RunningNode {
             host: host.clone(),
             metrics,
         };
-        let config = limits::node_config(settings, &registry, boot)?;
+        let config = limits::node_config(settings, &registry, consensus.boot())?;
         let node = Node::start(config, registry, ports);
         opening.open(quarry_gateway::router(gateway(&node, settings, library)));
         let coordinator = Arc::clone(&consensus) as Arc<dyn Coordinator>;
