@@ -41,9 +41,9 @@ run_tests() {
   fi
   [ "$#" -gt 0 ] || { echo "run-suites: no test files in this suite" >&2; return 1; }
   if $nextest; then
-    timeout -k 10 1800 cargo nextest run --locked --workspace "$@" "${threads[@]}" </dev/null
+    timeout -k 10 2700 cargo nextest run --locked --workspace "$@" "${threads[@]}" </dev/null
   else
-    timeout -k 10 1800 cargo test --locked --workspace --no-fail-fast "$@" -- "${threads[@]}" </dev/null
+    timeout -k 10 2700 cargo test --locked --workspace --no-fail-fast "$@" -- "${threads[@]}" </dev/null
   fi
 }
 
