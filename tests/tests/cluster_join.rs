@@ -28,6 +28,8 @@ const JOINING: u16 = 3;
 const STRANGER: u16 = 4;
 /// A process beside those, that says it is [`STRANGER`].
 const DOUBLE: u16 = 5;
+/// A node of a higher number: it is the lower one that connects.
+const NEIGHBOUR: u16 = 6;
 /// How a process ends that refuses to start.
 const REFUSED: i32 = 4;
 
@@ -87,17 +89,54 @@ async fn http_of(cluster: &Cluster, number: u16) -> Result<Option<String>> {
     Ok(node.filter(|node| node.state == NodeState::Up).map(|node| node.http))
 }
 
+/// The process that was node 4 first is that still, serves what it served, and lost no link.
+struct Undisturbed {
+    http: String,
+    links: u64,
+    standing: Standing,
+}
+
+impl Undisturbed {
+    async fn of(cluster: &Cluster) -> Result<Self> {
+        let http = http_of(cluster, STRANGER).await?.context("nobody knows node 4")?;
+        let (links, standing) = (links_made_anew(cluster).await?, Standing::of(cluster).await?);
+        Ok(Self { http, links, standing })
+    }
+
+    async fn lasts(&self, cluster: &Cluster) -> Result<()> {
+        let mut looks = Looks::during(SLOW);
+        while looks.next().await {
+            let http = http_of(cluster, STRANGER).await?;
+            ensure!(http.as_ref() == Some(&self.http), "{http:?} is node 4");
+        }
+        self.standing.owners_last(cluster).await?;
+        let links = links_made_anew(cluster).await?;
+        ensure!(links == self.links, "{links} links were made anew, {} before", self.links);
+        Ok(())
+    }
+}
+
+async fn links_made_anew(cluster: &Cluster) -> Result<u64> {
+    let mut sum = 0;
+    for node in [STRANGER, NEIGHBOUR] {
+        sum += cluster.metrics(node).await?.sum("quarry_mesh_reconnects_total");
+    }
+    Ok(sum)
+}
+
 /// Node 4, a process over another directory that says it is node 4 as well, and appends at all of it.
 async fn two_are_one(cluster: &mut Cluster) -> Result<()> {
     let voters = [1, 2, 3];
-    cluster.add(STRANGER, &voters)?;
-    cluster.ready(STRANGER, WITHIN).await?;
-    takes_part(cluster, STRANGER, WITHIN).await?;
-    let first = http_of(cluster, STRANGER).await?.context("nobody knows node 4")?;
+    for node in [STRANGER, NEIGHBOUR] {
+        cluster.add(node, &voters)?;
+        cluster.ready(node, WITHIN).await?;
+        takes_part(cluster, node, WITHIN).await?;
+    }
+    at_rest(cluster, WITHIN).await?;
     let registers = Registers::new(cluster.client().clone(), cluster.urls());
     let load = registers.load(LOAD);
     progressed(&registers, 50, WITHIN).await?;
-    let standing = Standing::of(cluster).await?;
+    let first = Undisturbed::of(cluster).await?;
     cluster.add_as(DOUBLE, STRANGER, &voters)?;
     until("the second process says why it waits", WITHIN, async || {
         let log = cluster.directory().join(format!("node-{DOUBLE}.log"));
@@ -106,17 +145,18 @@ async fn two_are_one(cluster: &mut Cluster) -> Result<()> {
     })
     .await?;
     let before = registers.done();
-    let mut looks = Looks::during(SLOW);
-    while looks.next().await {
-        ensure!(http_of(cluster, STRANGER).await?.as_ref() == Some(&first), "it was replaced");
-    }
-    standing.owners_last(cluster).await?;
+    first.lasts(cluster).await?;
+    // It is told to go, and starts again: neither is the other one's end.
+    let left = cluster.terminate(DOUBLE, WITHIN).await?;
+    ensure!(left.success(), "the second process ended with {left}");
+    cluster.start(DOUBLE)?;
+    first.lasts(cluster).await?;
     say(format!("{} appends meanwhile", registers.done() - before));
     ensure!(registers.done() > before, "nothing was answered meanwhile");
     cluster.kill(STRANGER).await?;
     cluster.ready(DOUBLE, WITHIN).await?;
     let second = http_of(cluster, STRANGER).await?.context("nobody is node 4")?;
-    ensure!(second != first, "{second} was killed");
+    ensure!(second != first.http, "{second} was killed");
     let unanswered = load.stop().await?;
     ensure!(unanswered == 0, "{unanswered} appends were never answered");
     say(format!("{:?}", registers.verify().await?));

@@ -313,6 +313,7 @@ impl Coordinator for Consensus {
             leader: self.views.leader(),
             term: raft.map_or(0, |raft| raft.current_term),
             applied: view.applied,
+            behind: self.views.behind(),
             voters,
             has_quorum,
         }

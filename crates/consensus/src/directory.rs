@@ -10,8 +10,10 @@ use std::{
 use quarry_ports::Random;
 use rustix::fs::{FlockOperation, flock};
 
-/// The file with the directory's number, and the inode of the lock that it goes with.
+/// The file with the directory's number, and the lock that it goes with.
 const NUMBER: &str = "directory-number";
+/// Where Linux says which start of the machine this is.
+const KERNEL_START: &str = "/proc/sys/kernel/random/boot_id";
 /// The largest number: as many bits as count of it in a [`BootId`](quarry_types::BootId).
 const MAX_NUMBER: u64 = (1 << 24) - 1;
 
@@ -51,22 +53,32 @@ impl Directory {
 
     /// The number of this directory, drawn once and kept in it. A process whose number is that of the
     /// one before it holds the very lock that the other held. A copy of the directory has another file
-    /// for a lock, and gets another number.
+    /// for a lock, or another kernel that keeps it, and gets another number; so does the directory itself
+    /// after its machine started again.
     pub(crate) fn number(&self, random: &dyn Random) -> io::Result<u64> {
-        let (path, inode) = (self.path.join(NUMBER), self.lock.metadata()?.ino());
+        let (path, place) = (self.path.join(NUMBER), self.place()?);
         if let Ok(text) = fs::read_to_string(&path)
-            && let Some(number) = number_in(&text, inode)
+            && let Some(number) = number_in(&text, place.as_deref())
         {
             return Ok(number);
         }
         let number = random.next_u64() & MAX_NUMBER;
         let new = path.with_extension("new");
         let mut file = File::create(&new)?;
-        writeln!(file, "{number} {inode}")?;
+        writeln!(file, "{number} {}", place.unwrap_or_default())?;
         file.sync_all()?;
         fs::rename(&new, &path)?;
         File::open(&self.path)?.sync_all()?;
         Ok(number)
+    }
+
+    /// Which lock this is: the start of the kernel that keeps it, the device and the inode. A kernel
+    /// knows only of its own locks, and block devices are copied with all their inodes. Nothing where the
+    /// kernel does not say which start it is.
+    fn place(&self) -> io::Result<Option<String>> {
+        let lock = self.lock.metadata()?;
+        let Ok(start) = fs::read_to_string(KERNEL_START) else { return Ok(None) };
+        Ok(Some(format!("{} {} {}", start.trim(), lock.dev(), lock.ino())))
     }
 
     /// Where the coordinator keeps its log.
@@ -80,11 +92,11 @@ impl Directory {
     }
 }
 
-/// The number that `text` gives to the directory whose lock is this inode, where it gives it one.
-fn number_in(text: &str, lock: u64) -> Option<u64> {
-    let (number, inode) = text.trim_end().split_once(' ')?;
+/// The number that `text` gives to the directory whose lock is at `place`, where it gives it one.
+fn number_in(text: &str, place: Option<&str>) -> Option<u64> {
+    let (number, of) = text.trim_end().split_once(' ')?;
     let number = number.parse().ok().filter(|number| *number <= MAX_NUMBER)?;
-    (inode.parse() == Ok(lock)).then_some(number)
+    (Some(of) == place).then_some(number)
 }
 
 #[cfg(test)]
@@ -112,10 +124,14 @@ mod tests {
 
     #[test]
     fn what_is_no_number_of_this_lock_is_not_believed() {
-        assert_eq!(number_in("77 9\n", 9), Some(77));
-        for text in ["77 8", "77", "", "x 9", "16777216 9", "-1 9", "77 9 9"] {
-            assert_eq!(number_in(text, 9), None, "{text}");
+        let here = Some("b00t 5 9");
+        assert_eq!(number_in("77 b00t 5 9\n", here), Some(77));
+        let others = ["77 b00t 5 8", "77 b00t 6 9", "77 b007 5 9", "77 9", "77", "", "x b00t 5 9"];
+        for text in others.into_iter().chain(["16777216 b00t 5 9", "-1 b00t 5 9"]) {
+            assert_eq!(number_in(text, here), None, "{text}");
         }
+        assert_eq!(number_in("77 b00t 5 9", None), None, "who knows what kernel this is");
+        assert_eq!(number_in("77 \n", None), None);
     }
 
     #[test]

@@ -190,13 +190,20 @@ impl Duty {
         (node, boot): (NodeId, BootId),
         cause: &str,
     ) -> Option<()> {
+        let asked = self.host.now();
+        let silence =
+            self.lead.with_leases(leadership, |leases| leases.silence(node, boot, asked))?.1;
         let command = Command::EndLease { node, boot, cause: LeaseEnd::Expired };
         let response = self.lead.propose_as(leadership, command).await?;
         self.lead.lease_ended(leadership, node, boot);
         match response {
             Response::Applied(changes) => {
+                let silence = silence.unwrap_or_default() + self.host.now().since(asked);
                 self.metrics.leases_ended.with_label_values(&[cause]).inc();
-                tracing::warn!(%node, cause, granted = changes.granted, "ended a lease");
+                if changes.granted > 0 {
+                    self.metrics.failover_seconds.observe(silence.as_secs_f64());
+                }
+                tracing::warn!(%node, cause, granted = changes.granted, ?silence, "ended a lease");
             }
             Response::Ignored(reason) => tracing::debug!(%node, %reason, "no lease to end"),
             Response::Refused(reason) => tracing::error!(%node, %reason, "a lease cannot be ended"),

@@ -8,7 +8,7 @@ use quarry_core::{
     lease::{HeartbeatId, LeaseTimes, RunnerLease},
 };
 use quarry_ports::{CoordinatorError, Host, LeaseGuard, Metrics, crash};
-use quarry_types::Monotonic;
+use quarry_types::{Monotonic, NodeView};
 use tokio::sync::watch;
 
 use crate::{
@@ -74,10 +74,12 @@ impl Keeper {
         if self.is_warm.wait_for(|is_warm| *is_warm).await.is_err() {
             return;
         }
+        let mut joined = None;
         loop {
             self.standing.send_replace(Standing::Joining);
-            match self.join().await {
+            match self.join(joined).await {
                 Ok((index, leases)) => {
+                    joined = Some(index);
                     crash::point("joined");
                     self.standing.send_replace(Standing::Joined { index });
                     self.renew_from(index, leases).await;
@@ -98,12 +100,18 @@ impl Keeper {
     /// cluster that do not know what it is to tell a time to live, the process joins as they do and counts
     /// with no more than the usual one, which every leader waits for. Should both entries be applied, in
     /// whatever order, leaders wait for no less.
-    async fn join(&self) -> Result<(u64, LeaseTimes), String> {
+    ///
+    /// A process that had joined before, at the index `before`, joins again unless another one took its
+    /// place since.
+    async fn join(&self, before: Option<u64>) -> Result<(u64, LeaseTimes), String> {
         let told = Command::join(self.member.clone(), self.leases.ttl());
         let untold = Command::Join { node: self.member.clone() };
         let mut wishes = [(told, self.leases), (untold, self.leases.at_most_usual())];
         let mut refusals = Refusals::default();
         loop {
+            if let Some(reason) = self.replaced_since(before) {
+                return Err(reason);
+            }
             let [(command, leases), (other, _)] = &wishes;
             match self.asker.propose(command, JOIN_LIMIT).await {
                 Ok((_, Response::Refused(reason @ Refused::BootEnded { .. }))) => {
@@ -118,13 +126,26 @@ impl Keeper {
                 Err(error @ CoordinatorError::Refused { .. })
                     if other.since() < command.since() =>
                 {
-                    tracing::warn!(%error, "joining with the usual time to live");
+                    refusals.say(&error.to_string(), "joining with the usual time to live");
                 }
                 Err(CoordinatorError::Refused { reason }) => refusals.wait(&reason).await,
                 Err(error) => tracing::warn!(%error, "not joined yet"),
             }
             wishes.reverse();
         }
+    }
+
+    /// How another process took the place of this one, which had joined at the index `before`, as far as
+    /// this node knows.
+    fn replaced_since(&self, before: Option<u64>) -> Option<String> {
+        let view = self.views.newest();
+        let known = view.nodes.get(&self.member.id)?;
+        let is_other =
+            known.boot != self.member.boot && before.is_some_and(|at| view.applied >= at);
+        is_other.then(|| {
+            let NodeView { id, http, .. } = known;
+            format!("another process is node {id} now, with HTTP at {http}")
+        })
     }
 
     /// Renews the lease until the leader does not know it any more. The lease is held only while
@@ -230,12 +251,17 @@ struct Refusals {
 }
 
 impl Refusals {
-    /// One more: says why, once, and waits.
-    async fn wait(&mut self, reason: &str) {
+    /// One more: says why and `what_now`, once in a row of the same.
+    fn say(&mut self, reason: &str, what_now: &str) {
         if self.told != reason {
-            tracing::warn!(reason, "the join was refused; asking on");
+            tracing::warn!(reason, "the join was refused; {what_now}");
             reason.clone_into(&mut self.told);
         }
+    }
+
+    /// One more that is waited after.
+    async fn wait(&mut self, reason: &str) {
+        self.say(reason, "asking on");
         tokio::time::sleep(REFUSED_PAUSE).await;
     }
 }

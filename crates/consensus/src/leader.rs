@@ -269,7 +269,8 @@ impl Lead {
             None => None,
             Some(Member { id, boot, .. }) => {
                 let Some(turn) = self.turn(leadership, (*id, *boot)) else {
-                    let reason = format!("another process of node {id} joins");
+                    let reason =
+                        format!("the leadership ended, or another process of node {id} joins");
                     return ProposeAnswer::Unknown { reason };
                 };
                 Some(turn)

@@ -41,6 +41,7 @@ mod replace;
 mod start;
 mod storage;
 mod times;
+mod unowned;
 mod view;
 
 pub use config::{Config, Recovery};

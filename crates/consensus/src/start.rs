@@ -31,6 +31,7 @@ use crate::{
     place::Place,
     raft_runtime,
     storage::{self, Auditor, Log, Machine, MemoryDisk, StorageError},
+    unowned,
     view::Views,
 };
 
@@ -279,6 +280,8 @@ async fn begin(
         is_warm: warmed,
     };
     let keeper = Arc::new(Mutex::new(Some(host.spawn("coordinator lease", keeper.run()))));
+    let counting = unowned::count(Arc::clone(&views), metrics.clone(), host.clone());
+    drop(host.spawn("coordinator unowned", counting));
     if follows {
         follow_others(config.node, &links, &asker, &views, &metrics, &host);
     }

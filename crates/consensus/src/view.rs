@@ -114,6 +114,12 @@ impl Views {
         (self.view.borrow().applied < promised).then_some(promised)
     }
 
+    /// How many entries the leader has applied that this view lacks, as it said last.
+    pub(crate) fn behind(&self) -> u64 {
+        let promised = self.inner().promised;
+        promised.saturating_sub(self.view.borrow().applied)
+    }
+
     /// Tells who leads; whether that is news.
     pub(crate) fn lead_by(&self, leader: Option<NodeId>) -> bool {
         let mut inner = self.inner();

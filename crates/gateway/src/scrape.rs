@@ -39,4 +39,5 @@ fn refresh(gateway: &Gateway) {
     let status = gateway.coordinator().status();
     metrics.raft_term.set(i64::try_from(status.term).unwrap_or(i64::MAX));
     metrics.raft_applied.set(i64::try_from(status.applied).unwrap_or(i64::MAX));
+    metrics.raft_lag.set(i64::try_from(status.behind).unwrap_or(i64::MAX));
 }

@@ -85,6 +85,8 @@ pub struct CoordinatorStatus {
     pub term: u64,
     /// The last log index applied on this node.
     pub applied: u64,
+    /// How many entries the leader has applied that this node has not, as it was told last.
+    pub behind: u64,
     /// The voters.
     pub voters: Vec<NodeId>,
     /// Whether this node heard of a working leader (as leader: had its quorum) within the last

@@ -1,7 +1,7 @@
 //! The metric catalogue: every family of the program, in one place.
 
 use prometheus::{
-    Gauge, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge,
+    Counter, Gauge, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge,
     IntGaugeVec, Opts, Registry,
 };
 
@@ -41,6 +41,7 @@ macro_rules! catalogue {
 macro_rules! make {
     (IntCounter, $name:literal, $help:literal, []) => { IntCounter::with_opts(Opts::new($name, $help))? };
     (IntGauge, $name:literal, $help:literal, []) => { IntGauge::with_opts(Opts::new($name, $help))? };
+    (Counter, $name:literal, $help:literal, []) => { Counter::with_opts(Opts::new($name, $help))? };
     (Gauge, $name:literal, $help:literal, []) => { Gauge::with_opts(Opts::new($name, $help))? };
     (IntGaugeVec, $name:literal, $help:literal, [$($label:literal),+]) => {
         IntGaugeVec::new(Opts::new($name, $help), &[$($label),+])?
@@ -80,13 +81,16 @@ catalogue! {
     active_shards: IntGauge = "active_shards", "Shards that this node owns and serves.";
     pending_messages: IntGauge = "pending_messages", "Messages in the memory of this node, admitted and not finished.";
     shards_unowned: IntGauge = "quarry_unowned_shards", "Shards without an owner, as this node knows.";
+    unowned_seconds: Counter = "quarry_unowned_shard_seconds_total", "Time for which shards stood without an owner, summed over the shards, as this node knows.";
     shard_takeovers: IntCounterVec = "quarry_shard_takeovers_total", "Shards taken over, by result.", ["outcome"];
     shard_splits: IntCounter = "quarry_shard_splits_total", "Shards that this node closed to serve their halves.";
     handoff_seconds: Histogram = "quarry_handoff_seconds", "Time from when this node admitted nothing more to a shard that it hands off, until it saw it granted elsewhere.";
     load_seconds: Histogram = "quarry_shard_load_seconds", "Time from when this node saw that it was granted a shard, until it served it.";
+    failover_seconds: Histogram = "quarry_failover_seconds", "Time from the last heartbeat of a process whose lease this node ended, while it led the coordinator, because it ran out or the process was gone, until its shards were granted to others. How long those then take to load is told apart.";
     lease_seconds: Gauge = "quarry_lease_left_seconds", "Time left of this node's lease.";
     raft_term: IntGauge = "quarry_raft_term", "The coordinator's term, as this node knows.";
     raft_applied: IntGauge = "quarry_raft_applied_index", "The last log index applied on this node.";
+    raft_lag: IntGauge = "quarry_raft_applied_lag", "Entries of the coordinator's log that the leader has applied and this node has not, as it was told by its last heartbeat.";
     raft_leader_changes: IntCounter = "quarry_raft_leader_changes_total", "Changes of leader seen by this node.";
     epochs_raised: IntCounter = "quarry_coordinator_epochs_raised_total", "Times that this node, leading the coordinator, raised all epochs to come because the store knew newer ones: the coordinator's data were lost.";
     heartbeats: IntCounterVec = "quarry_heartbeats_total", "Lease heartbeats sent, by outcome.", ["outcome"];

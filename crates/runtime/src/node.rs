@@ -277,11 +277,14 @@ impl Node {
     pub async fn hand_off(&self) {
         let inner = &self.0;
         let deadline = inner.ports.host.now().after(inner.config.drain_time);
-        let withdraw = Administration::Withdraw(inner.config.node);
-        let drained = inner.ports.coordinator.administer(withdraw);
-        let told = tokio::time::timeout(Duration::from_secs(2), drained).await;
-        if matches!(told, Ok(Ok(_))) {
-            self.wait_until_idle(deadline, || self.someone_can_take_over()).await;
+        // Where the number is another process's by now, it is not this one's to drain.
+        if self.is_known() {
+            let withdraw = Administration::Withdraw(inner.config.node);
+            let drained = inner.ports.coordinator.administer(withdraw);
+            let told = tokio::time::timeout(Duration::from_secs(2), drained).await;
+            if matches!(told, Ok(Ok(_))) {
+                self.wait_until_idle(deadline, || self.someone_can_take_over()).await;
+            }
         }
         // What nobody took is closed here, so that its last commits are through.
         inner.stopping.send_replace(Some(deadline));
@@ -296,6 +299,12 @@ impl Node {
         if !matches!(tokio::time::timeout(Duration::from_secs(2), goodbye).await, Ok(Ok(()))) {
             tracing::info!("goodbye was not heard; the lease ends by time");
         }
+    }
+
+    /// Whether the node of this number is this process, as it knows.
+    fn is_known(&self) -> bool {
+        let (view, config) = (self.view(), &self.0.config);
+        view.nodes.get(&config.node).is_some_and(|node| node.boot == config.boot)
     }
 
     /// Whether the coordinator can grant what is still served to another runner that is up.
@@ -383,18 +392,27 @@ impl Inner {
         MessageId::new(host.clock.wall(), address.slot(), host.random.next_u64())
     }
 
-    /// Keeps the transport's peers as the coordinator's view has them.
+    /// Whether the number is, by `view`, that of a process over another data directory that has a lease.
+    fn is_taken(&self, view: &ClusterView) -> bool {
+        let known = view.nodes.get(&self.config.node);
+        known.is_some_and(|known| {
+            known.state != NodeState::Down && known.boot.directory() != self.config.boot.directory()
+        })
+    }
+
+    /// Keeps the transport's peers as the coordinator's view has them. While another process has the
+    /// number there are none: the peers would take the links of this one for the other's.
     async fn follow_peers(&self) {
         let mut view = self.ports.coordinator.view();
         let mut known = Vec::new();
         loop {
-            let peers: Vec<Peer> = view
-                .borrow_and_update()
-                .nodes
-                .values()
-                .filter(|node| node.id != self.config.node && node.state != NodeState::Down)
-                .map(|node| Peer { node: node.id, mesh: node.mesh.clone() })
-                .collect();
+            let current = Arc::clone(&view.borrow_and_update());
+            let is_taken = self.is_taken(&current);
+            let is_peer = |node: &&NodeView| {
+                !is_taken && node.id != self.config.node && node.state != NodeState::Down
+            };
+            let peer = |node: &NodeView| Peer { node: node.id, mesh: node.mesh.clone() };
+            let peers: Vec<Peer> = current.nodes.values().filter(is_peer).map(peer).collect();
             if peers != known {
                 self.ports.transport.set_peers(peers.clone());
                 known = peers;

@@ -7,8 +7,8 @@ use std::{
     time::Duration,
 };
 
-use quarry_ports::{Coordinator, Task};
-use quarry_types::{ClusterView, Epoch, Monotonic, ShardId, ShardView, SlotRange};
+use quarry_ports::{Coordinator, Host, LeaseGuard, Task};
+use quarry_types::{BootId, ClusterView, Epoch, Monotonic, ShardId, ShardView, SlotRange};
 use tokio::sync::{Notify, mpsc, watch};
 
 use crate::{
@@ -20,6 +20,8 @@ use crate::{
 
 /// How long the runner waits at most before it looks again.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
+/// How often it is looked whether the lease was ended, or may be held again.
+const LEASE_LOOK: Duration = Duration::from_millis(20);
 
 /// The ways into the shards that this node serves or loads. The lock is held for a look-up or a change
 /// only, never across an await.
@@ -64,6 +66,8 @@ type TaskEnd = (ShardId, Epoch, Ended);
 
 pub(crate) struct Runner {
     shared: Shared,
+    /// This process.
+    boot: BootId,
     coordinator: Arc<dyn Coordinator>,
     served: Served,
     /// Set when this node is told to stop: every shard is closed by then, whoever takes it.
@@ -84,6 +88,7 @@ impl Runner {
     ) -> Self {
         Self {
             shared,
+            boot: node.config.boot,
             coordinator: Arc::clone(&node.ports.coordinator),
             served: node.served.clone(),
             stopping,
@@ -124,7 +129,7 @@ impl Runner {
     fn wait(&self) -> Duration {
         let now = self.shared.host.now();
         if !self.shared.lease.is_held() {
-            return Duration::from_millis(20);
+            return LEASE_LOOK;
         }
         let again = self.reports.wait(now).unwrap_or(LOOK_AGAIN);
         let left = self.shared.lease.deadline().since(now).min(again);
@@ -132,7 +137,9 @@ impl Runner {
     }
 
     fn follow(&mut self, view: &ClusterView) {
-        if !self.shared.lease.is_held() {
+        // What is granted to another process of this node's number is not this one's (L5).
+        let own = view.nodes.get(&self.shared.node).map(|node| node.boot);
+        if !self.shared.lease.is_held() || own != Some(self.boot) {
             return self.abandon_all();
         }
         let mine: BTreeMap<ShardId, &ShardView> =
@@ -234,8 +241,12 @@ impl Runner {
         if self.held.is_empty() {
             self.idle.notify_waiters();
         }
-        if self.shared.lease.is_held() {
-            self.reports.tell(&*self.coordinator, &self.shared.host).await;
+        let (lease, host) = (&self.shared.lease, &self.shared.host);
+        tokio::select! {
+            biased;
+            // What is told waits for answers: the end of the lease waits for none of them.
+            () = end_of(lease, host) => self.abandon_all(),
+            () = self.reports.tell(&*self.coordinator, host) => {}
         }
     }
 
@@ -243,6 +254,14 @@ impl Runner {
         for held in self.held.values() {
             tell(&held.control, Control::Abandon);
         }
+    }
+}
+
+/// When `lease` is over, give or take [`LEASE_LOOK`] where it is ended before its time.
+async fn end_of(lease: &LeaseGuard, host: &Host) {
+    while lease.is_held() {
+        let left = lease.deadline().since(host.now());
+        tokio::time::sleep(left.clamp(Duration::from_millis(1), LEASE_LOOK)).await;
     }
 }
 

@@ -64,10 +64,10 @@ impl Coordination {
     pub fn join(&self, member: Member) -> Arc<MemoryCoordinator> {
         let (cut, is_cut) = watch::channel(false);
         let lease = LeaseGuard::new(Arc::clone(&self.0.host.clock));
-        let (node, boot) = (member.id, member.boot);
+        let (node, boot, silent) = (member.id, member.boot, watch::Sender::new(false));
         let beating = self.clone().beat(member, lease.clone(), is_cut);
         let task = self.0.host.spawn("memory-heartbeats", beating);
-        Arc::new(MemoryCoordinator { all: self.clone(), node, boot, lease, cut, task })
+        Arc::new(MemoryCoordinator { all: self.clone(), node, boot, lease, cut, silent, task })
     }
 
     /// The applied state.
@@ -133,7 +133,10 @@ impl Coordination {
                 let id = runner.sent(now);
                 let received = self.log().leases.heartbeat(member.id, member.boot, now);
                 let Ok(received) = received else {
-                    self.apply(Command::Join { node: member.clone() });
+                    let (_, joined) = self.apply(Command::Join { node: member.clone() });
+                    if matches!(joined, Response::Refused(_)) {
+                        return;
+                    }
                     continue;
                 };
                 let acknowledged = self.log().leases.acknowledge(received, now);
@@ -153,6 +156,7 @@ pub struct MemoryCoordinator {
     boot: BootId,
     lease: LeaseGuard,
     cut: watch::Sender<bool>,
+    silent: watch::Sender<bool>,
     task: Task,
 }
 
@@ -162,11 +166,24 @@ impl MemoryCoordinator {
         self.cut.send_replace(is_cut);
     }
 
+    /// From now on what this process asks gets no answer, or does again. Its lease is renewed as before.
+    pub fn fall_silent(&self, is_silent: bool) {
+        self.silent.send_replace(is_silent);
+    }
+
     /// The process ends without a word.
     pub fn end(&self) {
         self.task.abort();
         self.lease.end();
         self.cut.send_replace(true);
+    }
+
+    async fn ask(&self) -> Result<(), CoordinatorError> {
+        let answers = |is_silent: &bool| !is_silent;
+        if self.silent.subscribe().wait_for(answers).await.is_err() {
+            return Err(CoordinatorError::Unavailable { reason: "it ended".to_owned() });
+        }
+        self.reach()
     }
 
     fn reach(&self) -> Result<(), CoordinatorError> {
@@ -200,19 +217,19 @@ impl Coordinator for MemoryCoordinator {
     }
 
     async fn release(&self, shards: Vec<(ShardId, Epoch)>) -> Result<(), CoordinatorError> {
-        self.reach()?;
+        self.ask().await?;
         self.all.apply(Command::Release { node: self.node, boot: self.boot, shards });
         Ok(())
     }
 
     async fn fences_refused(&self, spent: Vec<(ShardId, Epoch)>) -> Result<(), CoordinatorError> {
-        self.reach()?;
+        self.ask().await?;
         self.all.apply(Command::RaiseBase { refused: spent });
         Ok(())
     }
 
     async fn administer(&self, what: Administration) -> Result<u64, CoordinatorError> {
-        self.reach()?;
+        self.ask().await?;
         let (index, response) = self.all.apply(match what {
             Administration::Drain(nodes) => Command::DrainSome { nodes },
             Administration::Withdraw(node) => Command::Drain { nodes: [node].into() },
@@ -248,6 +265,7 @@ impl Coordinator for MemoryCoordinator {
             leader: Some(NodeId(0)),
             term: 1,
             applied: self.all.view().applied,
+            behind: 0,
             voters: vec![NodeId(0)],
             has_quorum: !*self.cut.borrow(),
         }

@@ -8,7 +8,7 @@ use alloc::{
     vec::Vec,
 };
 
-use quarry_types::{NodeId, NodeState, NodeView, ShardId, ShardView, Space};
+use quarry_types::{BootId, NodeId, NodeState, NodeView, ShardId, ShardView, Space};
 
 use super::{
     Command, Response, State,
@@ -115,7 +115,8 @@ impl Audit<'_> {
         self.expect(!is_inherited, InvariantId::L5, || {
             format!("a new process of {:?} goes on under {} of shard {id}", new.owner, new.epoch)
         });
-        self.expect(new.owner == old.owner || self.is_closed(old), InvariantId::L2, || {
+        let stays = new.owner == old.owner && is_same_process;
+        self.expect(stays || self.is_closed(old), InvariantId::L2, || {
             format!("shard {id} is taken from {:?}, which may still commit", old.owner)
         });
     }
@@ -126,7 +127,9 @@ impl Audit<'_> {
         let boot = self.before.nodes.get(&owner).map(|node| node.boot);
         match self.command {
             Command::Join { node } | Command::JoinFor { node, .. } => {
-                node.id == owner && Some(node.boot) != boot
+                let is_heir =
+                    |of: BootId| of != node.boot && of.directory() == node.boot.directory();
+                node.id == owner && boot.is_some_and(is_heir)
             }
             Command::EndLease { node, boot: ended, .. } => *node == owner && Some(*ended) == boot,
             Command::Release { node, boot: of, shards } => {
@@ -245,7 +248,7 @@ mod tests {
 
     use super::*;
     use crate::coordinator::{
-        Changes, Ignored, LeaseEnd, Loads,
+        Changes, Ignored, LeaseEnd, Loads, Member,
         tests::{Log, member},
     };
 
@@ -324,6 +327,25 @@ mod tests {
             (shard.owner, shard.epoch) = (Some(NodeId(3)), epoch);
         });
         assert_eq!(found, [InvariantId::S2, InvariantId::L2]);
+    }
+
+    #[test]
+    fn a_process_over_another_directory_is_no_proof_of_the_end_of_the_first() {
+        let heir = |directory| {
+            let boot = BootId(2).over(directory);
+            Command::Join { node: Member { boot, ..member(1, 2) } }
+        };
+        let breaches = |mut log: Log, command: Command| {
+            let before = log.state.ownership();
+            let response = log.apply(command.clone());
+            let found = audit(&before, &command, &response, &log.state);
+            found.into_iter().map(|breach| breach.id).collect::<BTreeSet<_>>()
+        };
+        assert_eq!(breaches(Log::of([1, 2]), heir(0)), BTreeSet::new());
+        assert_eq!(breaches(Log::of([1, 2]), heir(7)), [InvariantId::L2].into());
+        let mut ended = Log::of([1, 2]);
+        ended.apply(end(1));
+        assert_eq!(breaches(ended, heir(7)), BTreeSet::new());
     }
 
     #[test]

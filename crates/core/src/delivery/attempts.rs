@@ -81,6 +81,20 @@ impl<W> Message<W> {
         }
     }
 
+    /// The attempt was stopped by its process: where it was the last of `most`, it does not count, since
+    /// the message had no part in that.
+    pub(super) fn spare(&mut self, most: u32) {
+        if self.attempts < most {
+            return;
+        }
+        if let Recorded::Begun { attempt, .. } = &mut self.recorded
+            && *attempt == self.attempts
+        {
+            *attempt = most.saturating_sub(1);
+        }
+        self.attempts = most.saturating_sub(1);
+    }
+
     /// Its handler ended by itself, or was stopped: the process did not end with it. It is cleared
     /// when that is durable: where it is not written, it runs again as it did.
     pub(super) const fn survived(&mut self) {

@@ -153,7 +153,8 @@ impl<W> Shard<W> {
 
     /// Closes the shard, and stops what still runs because its time is over, with its actor. To a
     /// command that is a failed attempt for `reason`, so that the next owner knows that its process
-    /// did not end with it; a read is refused. To be called again where commits fail meanwhile.
+    /// did not end with it, and never the last one; a read is refused. To be called again where commits
+    /// fail meanwhile.
     pub fn cut_off(&mut self, now: Timestamp, reason: &str, out: &mut Vec<Effect<W>>) {
         if self.gate == Gate::Ended {
             return;
@@ -187,9 +188,11 @@ impl<W> Shard<W> {
             }
             Some(Running::Command { message_id, since, .. }) => {
                 self.accept_due.remove(&(since.after(self.limits.accept_after), message_id));
+                let most = self.limits.most_attempts(&address.entity_type);
                 if let Some(message) = self.messages.get_mut(&message_id) {
                     // Whoever waits in the handler is gone with it.
                     message.settling.clear();
+                    message.spare(most);
                 }
                 self.attempt_failed(now, message_id, reason.to_string(), true);
             }

@@ -159,6 +159,15 @@ impl LeaderLeases {
         Ok(lease.expires)
     }
 
+    /// How long ago the last heartbeat of a process was received that was acknowledged, or this leader
+    /// learned of the process; nothing where it has no lease.
+    #[must_use]
+    pub fn silence(&self, node: NodeId, boot: BootId, now: Monotonic) -> Option<Duration> {
+        let lease = self.leases.get(&node).filter(|lease| lease.boot == boot)?;
+        let left = lease.expires.since(now);
+        Some(lease.span.saturating_sub(left).saturating_add(now.since(lease.expires)))
+    }
+
     /// The processes whose lease is over. From now on it stays over: they are named again until
     /// [`LeaderLeases::ended`] or a newer process takes their place, so a proposal that got lost
     /// is made again.

@@ -338,3 +338,21 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_leader_knows_for_how_long_a_process_was_silent() {
+    let mut leases = leader();
+    assert_eq!(leases.silence(NODE, BOOT, at(700)), Some(Duration::from_millis(700)));
+    let beat = leases.heartbeat(NODE, BOOT, at(1_000)).unwrap();
+    assert_eq!(leases.silence(NODE, BOOT, at(1_100)), Some(Duration::from_millis(1_100)));
+    leases.acknowledge(beat, at(1_000)).unwrap();
+    for silent in [0, 100, 5_000] {
+        let silence = leases.silence(NODE, BOOT, at(1_000 + silent));
+        assert_eq!(silence, Some(Duration::from_millis(silent)));
+    }
+    leases.end_early(NODE, BOOT);
+    assert_eq!(leases.silence(NODE, BOOT, at(1_250)), Some(Duration::from_millis(250)));
+    assert_eq!(leases.silence(NODE, BootId(8), at(1_250)), None);
+    leases.ended(NODE, BOOT);
+    assert_eq!(leases.silence(NODE, BOOT, at(1_250)), None);
+}

@@ -221,6 +221,7 @@ async fn metrics_count_requests_and_shards() {
         "quarry_http_requests_total{method=\"GET\",status=\"404\"} 1",
         "active_shards 4",
         "quarry_unowned_shards 0",
+        "quarry_raft_applied_lag 0",
         "quarry_build_info{version=",
         "process_resident_memory_bytes",
     ] {

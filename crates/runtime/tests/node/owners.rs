@@ -5,9 +5,11 @@ use std::{
     time::Duration,
 };
 
-use quarry_types::{CallError, Envelope, NodeId, RefusalCode, ReplyMode};
+use quarry_types::{
+    Address, CallError, Envelope, NodeId, NodeState, RefusalCode, ReplyMode, Tenant,
+};
 
-use crate::world::{TIMEOUT, World, call, envelope, number};
+use crate::world::{TIMEOUT, World, call, envelope, envelope_to, number};
 
 #[tokio::test(start_paused = true)]
 async fn a_node_that_is_cut_off_refuses_soon_and_the_others_wait_for_the_next_owner() {
@@ -52,6 +54,52 @@ async fn a_node_that_is_cut_off_before_it_served_anything_refuses_as_soon() {
     }
     let took = world.host.now().since(asked);
     assert!(took < Duration::from_secs(1), "refused after {took:?}");
+}
+
+/// The lease ends by the clock, whatever the runner tells the coordinator then, and hears no answer to.
+#[tokio::test(start_paused = true)]
+async fn handlers_are_stopped_when_the_lease_ends_also_while_shards_are_being_released() {
+    let world = World::new();
+    let (one, one_lives) = world.start(1);
+    let busy = Address::parse(Tenant::default_tenant(), "Sleeper/a").unwrap();
+    let sent = envelope_to(&one, busy, "sleep", "60");
+    one.call(Envelope { reply: ReplyMode::Accepted, ..sent }, TIMEOUT).await.unwrap();
+    let residents = &one.ports().metrics.residents;
+    until(&world, "the handler runs", || residents.get() == 1).await;
+    one_lives.fall_silent(true);
+    let (_two, _two_lives) = world.start(2);
+    let is_moving = || world.coordination.view().shards.iter().any(|it| it.moving_to.is_some());
+    until(&world, "shards are to be released", is_moving).await;
+    one_lives.cut(true);
+    let lease = one.ports().coordinator.lease();
+    world.host.sleep_until(lease.deadline()).await;
+    assert_eq!(residents.get(), 1, "it ran until the lease ended");
+    tokio::time::sleep(Duration::from_millis(5)).await;
+    assert_eq!((residents.get(), lease.is_held()), (0, false));
+}
+
+/// What is granted to a node is granted to the process that joined last (L5). One that was replaced and
+/// has not heard of it yet has a lease, and may not make use of it; nor may its end drain the other.
+#[tokio::test(start_paused = true)]
+async fn a_process_whose_place_another_one_took_serves_nothing_and_drains_nobody() {
+    let world = World::new();
+    let (old, cut_off) = world.start(1);
+    call(&old, "a", "set", "5").await.unwrap();
+    cut_off.cut(true);
+    let taken_over = || {
+        let of = |outcome| old.ports().metrics.shard_takeovers.with_label_values(&[outcome]).get();
+        ["loaded", "refused"].map(of)
+    };
+    let before = taken_over();
+    let (new, _new_lives) = world.start(1);
+    assert_eq!(number(call(&new, "a", "get", "").await), 5);
+    until(&world, "it serves all", || new.owned_shards().len() == 8).await;
+    assert!(old.ports().coordinator.lease().is_held(), "it has heard nothing");
+    assert_eq!((old.owned_shards(), taken_over()), (Vec::new(), before));
+    cut_off.cut(false);
+    old.drain().await;
+    let state = |node| world.coordination.view().nodes[&NodeId(node)].state;
+    assert_eq!((state(1), new.owned_shards().len()), (NodeState::Up, 8));
 }
 
 #[tokio::test(start_paused = true)]

@@ -145,7 +145,7 @@ impl World {
         id: u64,
         configure: impl Fn(&mut NodeConfig),
     ) -> (Node, Arc<MemoryCoordinator>) {
-        let boot = BootId(self.host.random.next_u64());
+        let boot = BootId(self.host.random.next_u64()).over(id);
         let coordinator = self.coordination.join(Member {
             id: NodeId(id),
             boot,
