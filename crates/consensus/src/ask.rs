@@ -45,9 +45,9 @@ impl Asker {
         links: Arc<Links>,
         views: Arc<Views>,
         host: Host,
-    ) -> Self {
+    ) -> Arc<Self> {
         let (heard, cursor) = (Mutex::default(), AtomicUsize::new(0));
-        Self { node, lead, links, views, host, heard, cursor }
+        Arc::new(Self { node, lead, links, views, host, heard, cursor })
     }
 
     /// Whom to ask: a voter knows its leader itself, others go by what they heard last. `doubted`, and
@@ -334,7 +334,7 @@ mod tests {
         let views = Arc::new(Views::new());
         let links = Arc::new(Links::over(transport, voters, Arc::clone(&views)));
         let asker = Asker::new(node, None, links, Arc::clone(&views), host);
-        (Arc::new(asker), views, network)
+        (asker, views, network)
     }
 
     fn request() -> HeartbeatRequest {

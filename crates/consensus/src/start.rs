@@ -257,7 +257,6 @@ async fn begin(
     };
     let asker =
         Asker::new(config.node, lead.clone(), Arc::clone(&links), views.clone(), host.clone());
-    let asker = Arc::new(asker);
     let plane = Plane::new(config.node, policy, Arc::clone(&views), lead.clone());
     let asks_for_its_place = !follows && ground.may_have_been_left();
     let served = ground.serve(plane, &host);
@@ -280,8 +279,7 @@ async fn begin(
         is_warm: warmed,
     };
     let keeper = Arc::new(Mutex::new(Some(host.spawn("coordinator lease", keeper.run()))));
-    let counting = unowned::count(Arc::clone(&views), metrics.clone(), host.clone());
-    drop(host.spawn("coordinator unowned", counting));
+    unowned::follow(&views, &metrics, &host);
     if follows {
         follow_others(config.node, &links, &asker, &views, &metrics, &host);
     }

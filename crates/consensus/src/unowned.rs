@@ -28,7 +28,12 @@ impl Unowned {
 }
 
 /// Counts while the node runs; nothing wakes it while all shards have an owner and stay where they are.
-pub(crate) async fn count(views: Arc<Views>, metrics: Metrics, host: Host) {
+pub(crate) fn follow(views: &Arc<Views>, metrics: &Metrics, host: &Host) {
+    let counting = count(Arc::clone(views), metrics.clone(), host.clone());
+    drop(host.spawn("coordinator unowned", counting));
+}
+
+async fn count(views: Arc<Views>, metrics: Metrics, host: Host) {
     let mut changes = views.subscribe();
     let mut unowned = Unowned { shards: 0, since: host.now() };
     loop {
