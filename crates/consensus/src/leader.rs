@@ -338,11 +338,13 @@ impl Lead {
         }
     }
 
-    /// Whether `node` votes, and was here.
+    /// Whether `node` votes, and was here: it joined once, or has acknowledged entries of this leader,
+    /// as voters do before they join.
     fn was_here(&self, node: NodeId) -> bool {
         let raft = self.raft.metrics().borrow_watched().clone();
         let votes = raft.membership_config.voter_ids().any(|voter| voter == node.0);
-        votes && self.views.newest().nodes.contains_key(&node)
+        let matched = raft.replication.and_then(|all| all.get(&node.0).copied().flatten());
+        votes && (matched.is_some() || self.views.newest().nodes.contains_key(&node))
     }
 
     /// The voter that should lead instead of this one: up, heard of lately, and with the most of the

@@ -5,7 +5,7 @@ mod support;
 use std::{sync::Arc, time::Duration};
 
 use futures_util::future::join_all;
-use quarry_consensus::{Consensus, StartError, start};
+use quarry_consensus::{Config, Consensus, StartError, start};
 use quarry_ports::{Administration, Coordinator, CoordinatorError, Host, Metrics, Task};
 use quarry_types::{ClusterView, NodeId, NodeState};
 use support::{Cluster, begin, serving, until, view_where};
@@ -348,6 +348,29 @@ async fn a_voter_that_lost_its_directory_is_refused_and_a_new_one_is_not() {
     config.existing_identity = Some(id);
     let third = begin(config.clone()).await.unwrap();
     serving(&third).await;
+    cluster.kill(third).await;
+    std::fs::remove_dir_all(cluster.directory(3)).unwrap();
+    let refused = begin(config).await;
+    assert!(matches!(refused, Err(StartError::DirectoryLost { .. })), "{refused:?}");
+}
+
+/// A voter votes and acknowledges entries before it joins, which it does when it can serve.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_voter_that_lost_its_directory_before_it_joined_is_refused_too() {
+    let cluster = Cluster::of(3);
+    let mut nodes = vec![cluster.start(1).await, cluster.start(2).await];
+    let id = nodes[0].wait_for_cluster_id().await;
+    let config = Config { existing_identity: Some(id), ..cluster.config(3) };
+    let third = start(config.clone(), Host::system(), Metrics::new().unwrap()).await.unwrap();
+    let (leads, leader) = leader_of(&nodes);
+    let other = nodes.remove(1 - leads);
+    let away = other.node();
+    cluster.kill(other).await;
+    // Without the third this is no quorum.
+    nodes[0].administer(Administration::undrain([leader])).await.unwrap();
+    nodes.push(cluster.start(away.0).await);
+    serving(&nodes[1]).await;
+    assert!(!third.view().borrow().nodes.contains_key(&NodeId(3)));
     cluster.kill(third).await;
     std::fs::remove_dir_all(cluster.directory(3)).unwrap();
     let refused = begin(config).await;

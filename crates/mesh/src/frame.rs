@@ -125,8 +125,23 @@ pub(crate) struct Batch {
 pub(crate) enum MeshMessage {
     /// What a peer sent, or what is to be sent to it.
     Batch(Batch),
-    /// A peer sent what is no batch.
-    Refused(Refusal),
+    /// A peer sent what is no batch: over which link, as far as that can be read, and what is wrong.
+    Refused {
+        /// The number at the place where batches have it.
+        link: Option<u64>,
+        /// What is wrong.
+        refusal: Refusal,
+    },
+}
+
+/// How many bytes a stored value of ours has before the first of its content.
+const HEAD: usize = 16;
+
+impl MeshMessage {
+    fn refused(args: &[u8], refusal: Refusal) -> Self {
+        let link = args.get(HEAD..).and_then(|body| body.first_chunk());
+        Self::Refused { link: link.map(|number| u64::from_le_bytes(*number)), refusal }
+    }
 }
 
 impl Message for MeshMessage {
@@ -143,13 +158,13 @@ impl Message for MeshMessage {
     /// Never fails: the substrate drops what does not decode without a word, and it is to be counted.
     fn deserialize(message: SerializedMessage) -> Result<Self, BoxedDowncastErr> {
         let SerializedMessage::Cast { args, .. } = message else {
-            return Ok(Self::Refused(Refusal::Garbage));
+            return Ok(Self::refused(&[], Refusal::Garbage));
         };
         if args.len() > MAX_BATCH {
-            return Ok(Self::Refused(Refusal::Oversized));
+            return Ok(Self::refused(&args, Refusal::Oversized));
         }
         let batch = codec::decode(schema::MESH_FRAME, &args);
-        Ok(batch.map_or(Self::Refused(Refusal::Garbage), Self::Batch))
+        Ok(batch.map_or_else(|_| Self::refused(&args, Refusal::Garbage), Self::Batch))
     }
 }
 
@@ -186,12 +201,17 @@ mod tests {
 
     #[test]
     fn garbage_and_what_is_too_large_are_told_apart() {
-        let refused = |args| MeshMessage::deserialize(cast(args)).unwrap();
-        assert_eq!(refused(vec![7; 100]), MeshMessage::Refused(Refusal::Garbage));
-        assert_eq!(refused(vec![7; MAX_BATCH + 1]), MeshMessage::Refused(Refusal::Oversized));
+        let refused = |args| match MeshMessage::deserialize(cast(args)).unwrap() {
+            MeshMessage::Refused { link, refusal } => (link, refusal),
+            MeshMessage::Batch(batch) => panic!("taken: {batch:?}"),
+        };
+        assert_eq!(refused(vec![7; 20]), (None, Refusal::Garbage));
+        let sevens = u64::from_le_bytes([7; 8]);
+        assert_eq!(refused(vec![7; 100]), (Some(sevens), Refusal::Garbage));
+        assert_eq!(refused(vec![7; MAX_BATCH + 1]), (Some(sevens), Refusal::Oversized));
         let mut damaged = encoded();
         *damaged.last_mut().unwrap() ^= 1;
-        assert_eq!(refused(damaged), MeshMessage::Refused(Refusal::Garbage));
+        assert_eq!(refused(damaged), (Some(2), Refusal::Garbage), "it still says over which link");
     }
 
     #[test]

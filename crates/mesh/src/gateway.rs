@@ -84,7 +84,7 @@ impl Actor for Gateway {
     ) -> Result<(), ActorProcessingErr> {
         match message {
             MeshMessage::Batch(batch) => switchboard.receive(batch),
-            MeshMessage::Refused(refusal) => switchboard.refuse("unknown", refusal),
+            MeshMessage::Refused { link, refusal } => switchboard.refuse_batch(link, refusal),
         }
         Ok(())
     }

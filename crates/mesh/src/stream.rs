@@ -38,6 +38,8 @@ pub(crate) struct Watched {
     pub(crate) stream: Secured,
     /// The name under which the substrate reports the session; another one for every connection.
     pub(crate) label: String,
+    /// The name of the peer, by which refusals are told: the same for all of its connections.
+    pub(crate) peer: String,
     /// Ends the connection, and tells that it has ended.
     pub(crate) end: CancellationToken,
     pub(crate) idle: Duration,
@@ -59,6 +61,7 @@ impl ClusterBidiStream for Watched {
             framing: Framing::default(),
             bytes: counter("received"),
             label: self.label,
+            peer: self.peer,
             refusals: self.refusals,
             _close: Close(self.end.clone()),
         };
@@ -94,6 +97,7 @@ struct Reader {
     framing: Framing,
     bytes: IntCounter,
     label: String,
+    peer: String,
     refusals: Arc<Refusals>,
     _close: Close,
 }
@@ -113,7 +117,7 @@ impl AsyncRead for Reader {
             if let Err(error) = read {
                 // Of a record of ours, or of TLS.
                 if error.kind() == io::ErrorKind::InvalidData {
-                    this.refusals.record(&this.label, Refusal::Garbage);
+                    this.refusals.record(&this.peer, Refusal::Garbage);
                 }
                 return Poll::Ready(Err(error));
             }
@@ -121,7 +125,7 @@ impl AsyncRead for Reader {
             this.silent_ticks = 0;
             this.bytes.inc_by(u64::try_from(arrived.len()).unwrap_or(0));
             if this.framing.walk(arrived).is_err() {
-                this.refusals.record(&this.label, Refusal::Oversized);
+                this.refusals.record(&this.peer, Refusal::Oversized);
                 return Poll::Ready(Err(io::Error::from(io::ErrorKind::InvalidData)));
             }
             return Poll::Ready(Ok(()));
@@ -224,7 +228,8 @@ mod tests {
         let (end, metrics) = (CancellationToken::new(), Metrics::new().unwrap());
         let stream = Box::new(Watched {
             stream: Box::new(far),
-            label: "test".to_owned(),
+            label: "2#1".to_owned(),
+            peer: "2".to_owned(),
             end: end.clone(),
             idle,
             metrics: metrics.clone(),

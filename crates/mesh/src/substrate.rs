@@ -196,6 +196,7 @@ impl Substrate {
         let watched = Watched {
             stream,
             label: label.clone(),
+            peer: peer.to_owned(),
             end: session.end.clone(),
             idle: self.idle,
             metrics: self.metrics.clone(),

@@ -131,6 +131,19 @@ impl Switchboard {
         }
     }
 
+    /// A peer cast what is no batch. The link ends where it can be told: what was in the batch is lost,
+    /// and the credit that went with it.
+    pub(crate) fn refuse_batch(&self, link: Option<u64>, refusal: Refusal) {
+        let link = link.and_then(|number| lock(&self.links).by_number.get(&number).cloned());
+        match link {
+            None => self.refuse("unknown", refusal),
+            Some(link) => {
+                self.refuse(&link.peer.to_string(), refusal);
+                link.end.cancel();
+            }
+        }
+    }
+
     /// Takes what a peer cast.
     pub(crate) fn receive(&self, batch: Batch) {
         let link = lock(&self.links).by_number.get(&batch.link).cloned();
@@ -194,5 +207,34 @@ impl Switchboard {
         if returned.is_err() {
             tracing::error!(peer = link.peer.0, "the handler of requests panicked");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio_util::sync::CancellationToken;
+
+    use super::*;
+    use crate::{config::Limits, outbound::Window};
+
+    #[tokio::test]
+    async fn what_is_no_batch_ends_the_link_that_it_came_over_and_no_other() {
+        let metrics = Metrics::new().unwrap();
+        let refusals = Arc::new(Refusals::new("mesh", metrics.mesh_refused.clone()));
+        let board = Switchboard::new(metrics.clone(), refusals);
+        let window = Window { bytes: 1 << 20, frames: 100 };
+        let link = |number, peer| {
+            let end = CancellationToken::new();
+            let link = Link::new(number, NodeId(peer), end, window, Limits::default());
+            board.announce(&link);
+            link
+        };
+        let (one, other) = (link(1, 5), link(2, 6));
+        board.refuse_batch(Some(3), Refusal::Garbage);
+        board.refuse_batch(None, Refusal::Garbage);
+        assert!(!one.end.is_cancelled() && !other.end.is_cancelled());
+        board.refuse_batch(Some(2), Refusal::Garbage);
+        assert!(!one.end.is_cancelled() && other.end.is_cancelled());
+        assert_eq!(metrics.mesh_refused.with_label_values(&["garbage"]).get(), 3);
     }
 }
