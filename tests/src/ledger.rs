@@ -16,6 +16,20 @@ use sqlx::{
 
 use crate::{chaos::LoadRow, cluster::Cluster};
 
+/// A load changes the epoch and the process of a fence. The row is locked meanwhile, so the loads of a shard
+/// are noted in their order.
+const NOTE_LOADS: &str = "create schema if not exists harness; \
+    create table if not exists harness.load \
+        (id bigserial primary key, shard bigint, epoch bigint, boot bigint); \
+    create or replace function harness.note_load() returns trigger language plpgsql as $$ begin \
+        insert into harness.load (shard, epoch, boot) values (new.shard, new.epoch, new.boot); \
+        return null; end $$; \
+    create or replace trigger note_new after insert on public.shard_fence \
+        for each row execute function harness.note_load(); \
+    create or replace trigger note_next after update on public.shard_fence \
+        for each row when (old.epoch <> new.epoch or old.boot <> new.boot) \
+        execute function harness.note_load();";
+
 /// Each statement counts rows that break a promise of the store. The oldest commits of a shard may be
 /// retired, without a gap; what they wrote may stand.
 const BREACHES: &[(&str, &str)] = &[
@@ -261,6 +275,24 @@ impl Ledger {
         let rows: Vec<(i64, i64, i64, i64)> = fetch!(&mut self.0, sql)?;
         let row = |(shard, epoch, boot, before)| LoadRow { shard, epoch, boot, before };
         Ok(rows.into_iter().map(row).collect())
+    }
+
+    /// From now on PostgreSQL notes every load of a shard, in a schema of the harness; whether it does.
+    /// SQLite does not, nor does a database that no node has opened yet.
+    pub async fn note_loads(&mut self) -> Result<bool> {
+        let Reader::Postgres(connection) = &mut self.0 else { return Ok(false) };
+        let ask = "select to_regclass('public.shard_fence') is not null";
+        let (is_there,): (bool,) = sqlx::query_as(ask).fetch_one(&mut *connection).await?;
+        if is_there {
+            sqlx::raw_sql(NOTE_LOADS).execute(connection).await?;
+        }
+        Ok(is_there)
+    }
+
+    /// Every load since [`Ledger::note_loads`]: shard, epoch and process, those of a shard in their order.
+    pub async fn noted_loads(&mut self) -> Result<Vec<(i64, i64, i64)>> {
+        let sql = "select shard, epoch, boot from harness.load order by id";
+        Ok(fetch!(&mut self.0, sql)?)
     }
 
     /// Every commit that is kept, by shard and sequence.

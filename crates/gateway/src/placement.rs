@@ -64,6 +64,7 @@ pub(crate) fn placement(view: &ClusterView, address: &Address) -> api::Placement
         shard: shard.map(shard_document),
         owner_http: owner.map(|node| node.http.clone()),
         applied: view.applied,
+        leader: view.leader.map(|node| node.0),
         reason: reason(shard, slot.0, view.bindings.group(space), &suitors),
         candidates: suitors.iter().map(candidate).collect(),
     }

@@ -32,14 +32,7 @@ impl Loads {
     /// processes loaded (L5), or a commit under an epoch that was not the newest any more (G3).
     pub fn look(&mut self, rows: &[LoadRow]) -> Result<()> {
         for LoadRow { shard, epoch, boot, before } in rows.iter().copied() {
-            let highest = self.highest.entry(shard).or_insert(epoch);
-            ensure!(epoch >= *highest, "L1: shard {shard} went from epoch {highest} to {epoch}");
-            *highest = epoch;
-            let (first, last) = *self.seen.entry((shard, epoch)).or_insert((boot, before));
-            ensure!(
-                first == boot,
-                "L5: epoch {epoch} of shard {shard} was loaded by processes {first} and {boot}"
-            );
+            let last = self.see((shard, epoch, boot), before)?;
             // Old commits may be retired: then the last that is kept is an earlier one.
             ensure!(
                 before <= last,
@@ -48,6 +41,26 @@ impl Loads {
             );
         }
         Ok(())
+    }
+
+    /// Takes every load that there was, those of a shard in their order: also those which no look caught,
+    /// and of which it is not known what was committed before.
+    pub fn note(&mut self, noted: &[(i64, i64, i64)]) -> Result<()> {
+        self.highest.clear();
+        noted.iter().try_for_each(|load| self.see(*load, i64::MAX).map(drop))
+    }
+
+    /// One load; the last commit under an older epoch as it was first seen.
+    fn see(&mut self, (shard, epoch, boot): (i64, i64, i64), before: i64) -> Result<i64> {
+        let highest = self.highest.entry(shard).or_insert(epoch);
+        ensure!(epoch >= *highest, "L1: shard {shard} went from epoch {highest} to {epoch}");
+        *highest = epoch;
+        let (first, last) = *self.seen.entry((shard, epoch)).or_insert((boot, before));
+        ensure!(
+            first == boot,
+            "L5: epoch {epoch} of shard {shard} was loaded by processes {first} and {boot}"
+        );
+        Ok(last)
     }
 
     /// How many loads were seen.
@@ -72,6 +85,19 @@ mod tests {
         assert_eq!(loads.count(), 3);
         let shared = loads.look(&[row(1, 5, 99)]).unwrap_err().to_string();
         assert_eq!(shared, "L5: epoch 5 of shard 1 was loaded by processes 70 and 99");
+        Ok(())
+    }
+
+    #[test]
+    fn a_load_that_no_look_caught_counts_as_well() -> Result<()> {
+        let mut loads = Loads::default();
+        loads.look(&[row(1, 5, 70)])?;
+        loads.look(&[row(1, 7, 71)])?;
+        loads.note(&[(1, 5, 70), (1, 6, 72), (1, 7, 71)])?;
+        assert_eq!(loads.count(), 3);
+        assert!(loads.note(&[(1, 6, 73)]).is_err());
+        assert!(loads.note(&[(1, 5, 70), (1, 4, 70)]).is_err());
+        assert!(loads.note(&[(1, 7, 70)]).is_err());
         Ok(())
     }
 

@@ -58,18 +58,23 @@ fn noted<T>(wrong: &mut Vec<String>, checked: Result<T>) -> Option<T> {
 }
 
 /// Does `all` while it looks at the fences in `store`, and ends at the first load or commit that breaks a
-/// promise; what `all` came to, and the loads that were seen.
+/// promise; what `all` came to, and the loads that there were: all of them where PostgreSQL notes them, else
+/// those that were seen.
 pub async fn watched<T>(store: &str, all: impl Future<Output = Result<T>>) -> Result<(T, Loads)> {
-    let mut loads = Loads::default();
+    let (mut loads, mut notes) = (Loads::default(), false);
     let done = tokio::select! {
         ended = all => ended?,
-        breach = watch(store, &mut loads) => match breach? {},
+        breach = watch(store, &mut loads, &mut notes) => match breach? {},
     };
+    if notes {
+        loads.note(&Ledger::open(store).await?.noted_loads().await?)?;
+    }
     Ok((done, loads))
 }
 
 /// Looks at the fences until one is wrong. Where the database does not answer there is nothing to see.
-async fn watch(store: &str, loads: &mut Loads) -> Result<Infallible> {
+/// `notes`: whether the database notes all loads.
+async fn watch(store: &str, loads: &mut Loads, notes: &mut bool) -> Result<Infallible> {
     let mut ticks = interval(LOOK_EVERY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut ledger = None;
@@ -80,6 +85,9 @@ async fn watch(store: &str, loads: &mut Loads) -> Result<Infallible> {
             None => Ledger::open(store).await,
         };
         let Ok(mut reader) = reader else { continue };
+        if !*notes {
+            *notes = reader.note_loads().await.unwrap_or(false);
+        }
         if let Ok(rows) = reader.loads().await {
             loads.look(&rows)?;
             ledger = Some(reader);

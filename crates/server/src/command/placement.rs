@@ -2,7 +2,10 @@
 
 use quarry_types::api::Placement;
 
-use super::connection::{address, connect};
+use super::{
+    cluster::seen_at,
+    connection::{address, connect},
+};
 use crate::{
     cli::{ExplainArguments, Format, Global, PlacementCommand},
     failure::Failure,
@@ -48,6 +51,6 @@ fn facts(placement: &Placement) -> Vec<(&'static str, String)> {
         facts.push(("epoch", shard.epoch.to_string()));
     }
     facts.push(("why", placement.reason.clone()));
-    facts.push(("as of", format!("log index {}", placement.applied)));
+    facts.push(("as of", seen_at(placement.applied, placement.leader)));
     facts
 }

@@ -71,7 +71,7 @@ pub(crate) const KEYS: &[Key] = keys! {
     "node.advertise", Kind::Host, None, None,
         "the host under which other nodes reach this one; without it, that of the listen addresses";
     "node.drain_time", Kind::Duration { least: 0, most: DAY }, Some("30s"), None,
-        "how long SIGTERM lets running handlers go on before they are cancelled";
+        "how long SIGTERM lets running handlers go on; the process ends ten seconds later at most";
     "node.residents", Kind::Integer { least: 1, most: 10_000_000 }, Some("100000"), None,
         "entities in memory at a time; beyond, the least recently used without messages make room";
     "node.dormant_memory", Kind::Bytes { least: 0, most: 1 << 40 }, Some("64MiB"), None,

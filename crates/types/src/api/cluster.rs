@@ -31,6 +31,9 @@ pub struct Placement {
     pub owner_http: Option<String>,
     /// The log index of the coordinator that this is read from.
     pub applied: u64,
+    /// The coordinator's leader then, where one was known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub leader: Option<u64>,
     /// Why it lives there, for people.
     pub reason: String,
     /// The runners that may own the shard, in the order in which it prefers them.

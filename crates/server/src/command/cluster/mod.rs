@@ -7,4 +7,4 @@ mod run;
 mod split;
 mod voters;
 
-pub(crate) use run::run;
+pub(crate) use run::{run, seen_at};

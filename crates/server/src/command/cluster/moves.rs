@@ -6,6 +6,7 @@ use quarry_types::{
     api::{Moves, Plan},
 };
 
+use super::seen_at;
 use crate::{
     cli::{Format, PlanArguments},
     failure::Failure,
@@ -45,8 +46,7 @@ fn summary(plan: &Plan) -> String {
         0 => String::new(),
         many => format!("; {many} wait for a runner that can take them"),
     };
-    let leader = plan.leader.map_or_else(String::new, |leader| format!(", led by node {leader}"));
-    format!("{moves}{waiting} (as of log index {}{leader})", plan.applied)
+    format!("{moves}{waiting} (as of {})", seen_at(plan.applied, plan.leader))
 }
 
 /// Shows what changed hands.

@@ -22,8 +22,18 @@ pub(crate) async fn run(
     let client = || connect(global);
     match command {
         ClusterCommand::Status => status(&client()?.cluster().await?, output),
-        ClusterCommand::Nodes => nodes(&client()?.cluster().await?.nodes, output),
-        ClusterCommand::Shards => shards(&client()?.shards().await?.shards, output),
+        ClusterCommand::Nodes => {
+            let cluster = client()?.cluster().await?;
+            nodes(&cluster.nodes, output)?;
+            say_when(cluster.applied, cluster.leader, output);
+            Ok(())
+        }
+        ClusterCommand::Shards => {
+            let all = client()?.shards().await?;
+            shards(&all.shards, output)?;
+            say_when(all.applied, all.leader, output);
+            Ok(())
+        }
         ClusterCommand::Plan(arguments) => moves::plan(&client()?, arguments, output).await,
         ClusterCommand::Moves => moves::list(&client()?.moves().await?, output),
         ClusterCommand::Drain(arguments) => drain::drain(&client()?, arguments, output).await,
@@ -46,6 +56,19 @@ pub(crate) async fn run(
             output.record(&facts, &bound)
         }
         ClusterCommand::Certs(arguments) => certs::run(arguments, output),
+    }
+}
+
+/// Which state of the coordinator is shown, by its log index and leader.
+pub(crate) fn seen_at(applied: u64, leader: Option<u64>) -> String {
+    let leader = leader.map_or_else(String::new, |leader| format!(", led by node {leader}"));
+    format!("log index {applied}{leader}")
+}
+
+/// Says it beside a table.
+fn say_when(applied: u64, leader: Option<u64>, output: Output) {
+    if output.format() == Format::Table {
+        output.say(&format!("as of {}", seen_at(applied, leader)));
     }
 }
 

@@ -335,6 +335,7 @@ fn place(shard: Shard) -> Placement {
         shard: Some(shard),
         owner_http: None,
         applied: 9,
+        leader: None,
         reason: String::new(),
         candidates: Vec::new(),
     }
