@@ -204,7 +204,8 @@ impl Ground {
             Self::Machine { directory, .. } => {
                 let path = directory.coordinator();
                 let (log, machine) = storage::open(&path, host, Arc::clone(views)).await?;
-                Ok((log, machine.seen_by(Some(Arc::new(Auditor::new(metrics.clone()))))))
+                let auditor = Auditor::new(metrics.clone(), log.last_index());
+                Ok((log, machine.seen_by(Some(Arc::new(auditor)))))
             }
             Self::Memory { disk, .. } => storage::open_memory(disk, host, Arc::clone(views)),
         }

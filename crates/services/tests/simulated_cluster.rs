@@ -71,7 +71,7 @@ impl World {
     fn start(&self, id: u64) {
         let process = Process::new();
         let host = process.host(&self.host);
-        let boot = BootId(self.random.next_u64());
+        let boot = BootId(self.random.next_u64()).over(id);
         let coordinator = self.coordination.join(quarry_sim::Member {
             id: NodeId(id),
             boot,

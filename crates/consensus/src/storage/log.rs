@@ -66,6 +66,13 @@ impl Log {
         held.vote.is_none() && held.entries.is_empty() && held.purged.is_none()
     }
 
+    /// The index of the last entry; 0 before the first.
+    pub(crate) fn last_index(&self) -> u64 {
+        let held = self.held();
+        let last = held.entries.last_key_value().map(|(index, _)| *index);
+        last.or(held.purged.map(|purged| purged.index)).unwrap_or_default()
+    }
+
     async fn queue(&self, write: Write) -> io::Result<()> {
         self.writes.send(write).await.map_err(|_| stopped())
     }

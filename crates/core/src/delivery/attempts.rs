@@ -72,7 +72,9 @@ impl<W> Message<W> {
     /// Where its row counts the last attempt as begun, that is the next one again; whether it is.
     pub(super) fn is_recorded_again(&mut self) -> bool {
         match self.recorded {
-            Recorded::Begun { attempt, lost } if attempt == self.attempts => {
+            // It is more where the last attempt was spared.
+            Recorded::Begun { attempt, lost } if attempt >= self.attempts => {
+                self.attempts = attempt;
                 self.lost = lost;
                 self.recorded = Recorded::Next;
                 true
@@ -84,15 +86,7 @@ impl<W> Message<W> {
     /// The attempt was stopped by its process: where it was the last of `most`, it does not count, since
     /// the message had no part in that.
     pub(super) fn spare(&mut self, most: u32) {
-        if self.attempts < most {
-            return;
-        }
-        if let Recorded::Begun { attempt, .. } = &mut self.recorded
-            && *attempt == self.attempts
-        {
-            *attempt = most.saturating_sub(1);
-        }
-        self.attempts = most.saturating_sub(1);
+        self.attempts = self.attempts.min(most.saturating_sub(1));
     }
 
     /// Its handler ended by itself, or was stopped: the process did not end with it. It is cleared

@@ -405,6 +405,30 @@ fn what_was_stopped_and_could_not_be_written_is_taken_back_until_it_is() {
 }
 
 #[test]
+fn a_last_attempt_that_was_stopped_does_not_count_whatever_is_written_of_it() {
+    for tries in [0, 3] {
+        let mut shard = shard();
+        let mut out = Vec::new();
+        recover(&mut shard, vec![Recovered { attempts: 9, ..lost("c1", 0, 1) }], &mut out);
+        let begun = batch_of(&out);
+        assert_eq!(begun.open[0].attempts, 10, "the last one");
+        committed(&mut shard, begun.ticket, 4);
+        run_of(&activate(&mut shard, "c1"));
+        let mut out = Vec::new();
+        shard.cut_off(NOW, "its time was over", &mut out);
+        for after in 1..=tries {
+            let away = CommitFailure::Unavailable("away".into());
+            shard.commit_failed(NOW, batch_of(&out).ticket, away, &mut Vec::new());
+            out.clear();
+            shard.tick(Timestamp(NOW.0 + after), &mut out);
+        }
+        let written = batch_of(&out);
+        assert_eq!(written.open[0].attempts, 9, "after {tries} commits that failed");
+        assert_ne!(written.open[0].state, OpenRecordState::Quarantined);
+    }
+}
+
+#[test]
 fn a_paused_shard_records_nothing_and_keeps_no_turn() {
     let mut shard = shard();
     let mut out = Vec::new();

@@ -111,7 +111,7 @@ impl World {
     }
 
     pub(crate) fn start(&self, id: u64) -> (Node, Arc<MemoryCoordinator>) {
-        let boot = BootId(self.host.random.next_u64());
+        let boot = BootId(self.host.random.next_u64()).over(id);
         let coordinator = self.coordination.join(Member {
             id: NodeId(id),
             boot,
