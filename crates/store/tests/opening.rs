@@ -123,36 +123,6 @@ async fn postgres_has_the_tables_and_views_of_the_design() -> Result<(), Broken>
     Ok(())
 }
 
-/// Notes by which settings a session writes fences and commits.
-const NOTE_SETTINGS: &str = "create table noted (what text, settings text); \
-    create function note_settings() returns trigger language plpgsql as $$ begin \
-        insert into noted select tg_table_name, string_agg(name || ' ' || setting, ', ' order by name) \
-        from pg_settings where name in ('idle_in_transaction_session_timeout', 'tcp_user_timeout') \
-        or name = 'lock_timeout' and tg_table_name = 'shard_commit'; \
-        return null; end $$; \
-    create trigger note after insert on shard_fence for each row execute function note_settings(); \
-    create trigger note after insert on shard_commit for each row execute function note_settings();";
-
-/// A load waits longer for a lock: it ends the session that holds it.
-#[tokio::test]
-async fn an_owner_that_stops_or_is_out_of_reach_holds_no_lock_of_postgres_for_long()
--> Result<(), Broken> {
-    let database = postgres_database("sessions").await?;
-    drop(database.open().await?);
-    let mut connection = database.connect().await?;
-    sqlx::raw_sql(NOTE_SETTINGS).execute(&mut connection).await?;
-    write_something(&database).await?;
-    let sql = "select distinct what || ': ' || settings from noted order by 1";
-    let noted: Vec<String> = sqlx::query_scalar(sql).fetch_all(&mut connection).await?;
-    let wanted = [
-        "shard_commit: idle_in_transaction_session_timeout 1000, lock_timeout 1000, \
-         tcp_user_timeout 5000",
-        "shard_fence: idle_in_transaction_session_timeout 1000, tcp_user_timeout 5000",
-    ];
-    assert_eq!(noted, wanted);
-    Ok(())
-}
-
 /// A message in a shard of the second group, and one in a shard of none.
 async fn tells_the_spaces_of_types(database: &dyn OpenStore, url: &str) -> Result<(), Broken> {
     assert_eq!(uses_of(database, url).await?, Uses::default());

@@ -7,7 +7,7 @@ use std::{collections::BTreeSet, time::Duration};
 use databases::{PostgresDatabase, postgres_database, wire::Fault};
 use futures_util::future::join_all;
 use quarry_ports::{Commit, CommitError};
-use quarry_sim::contract::store::{Broken, Owner, message, success};
+use quarry_sim::contract::store::{Broken, OpenStore as _, Owner, message, success};
 use quarry_types::{Epoch, Sequence};
 use sqlx::{Connection as _, PgConnection};
 
@@ -265,4 +265,34 @@ async fn a_commit_over_tcp_does_not_wait_for_delayed_acknowledgements() -> Resul
     })
     .await
     .map_err(|_| Broken::new("100 commits took more than 3 s"))?
+}
+
+/// Notes by which settings a session writes fences and messages.
+const NOTE_SETTINGS: &str = "create table noted (what text, settings text); \
+    create function note_settings() returns trigger language plpgsql as $$ begin \
+        insert into noted select tg_table_name, string_agg(name || ' ' || setting, ', ' order by name) \
+        from pg_settings where name in ('idle_in_transaction_session_timeout', 'tcp_user_timeout') \
+        or name = 'lock_timeout' and tg_table_name = 'message'; \
+        return null; end $$; \
+    create trigger note after insert on shard_fence for each row execute function note_settings(); \
+    create trigger note after insert on message for each row execute function note_settings();";
+
+/// A load waits longer for a lock: it ends the session that holds it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_owner_that_stops_or_is_out_of_reach_holds_no_lock_for_long() -> Result<(), Broken> {
+    let database = postgres_database("settings").await?;
+    let (wired, _wire) = database.behind_wire().await?;
+    drop(wired.open().await?);
+    let mut connection = database.connect().await?;
+    sqlx::raw_sql(NOTE_SETTINGS).execute(&mut connection).await?;
+    let owner = Owner::start(&wired, 1, 1).await?;
+    owner.write(owner.accept(&message(&owner.address("a")?, "k")?)).await?;
+    let sql = "select distinct what || ': ' || settings from noted order by 1";
+    let noted: Vec<String> = sqlx::query_scalar(sql).fetch_all(&mut connection).await?;
+    let wanted = [
+        "message: idle_in_transaction_session_timeout 1000, lock_timeout 1000, tcp_user_timeout 5000",
+        "shard_fence: idle_in_transaction_session_timeout 1000, tcp_user_timeout 5000",
+    ];
+    assert_eq!(noted, wanted);
+    Ok(())
 }
